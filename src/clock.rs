@@ -1,0 +1,24 @@
+//! The time of day: the only place that reads it.
+
+use std::fmt::Debug;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::domain::time::Millis;
+
+/// Tells the time of day. Tests bring their own.
+pub trait Clock: Send + Sync + Debug {
+    /// Now.
+    fn now(&self) -> Millis;
+}
+
+/// The operating system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    fn now(&self) -> Millis {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Millis(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,155 @@
+//! One provider-side trade of an order.
+
+use serde::{Deserialize, Serialize};
+
+use super::channel::{Product, Way};
+use super::ids::ChannelNo;
+use super::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+
+/// One provider-side trade, with its own number and its own expiry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the order's first attempt.
+    pub n: u32,
+    /// How the buyer pays.
+    pub way: Way,
+    /// The number the provider knows it by.
+    pub channel_no: ChannelNo,
+    /// Exactly what the provider is sent, and is sent again on re-entry.
+    pub params: Params,
+    /// When the provider was told to stop taking money for it.
+    pub expires: Millis,
+    /// When it was made durable.
+    pub opened: Millis,
+    /// What is known of it.
+    pub state: AttemptState,
+    /// When the provider was last asked about it.
+    pub asked: Option<Millis>,
+    /// Replaced by a later attempt while its provider would still take money for it.
+    pub superseded: bool,
+}
+
+/// The stored parameters of one attempt: what re-entry must repeat to the letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// The JSON document: WeChat Pay V3's request body, or Alipay's `biz_content`.
+    pub document: String,
+    /// Where the provider reports the payment.
+    pub notify_url: String,
+    /// Where Alipay's pages lead back to.
+    pub return_url: Option<String>,
+}
+
+/// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum AttemptState {
+    /// Durable; maybe sent, maybe not.
+    Prepared,
+    /// The outcome of a call is unknown: ask before anything else.
+    Ambiguous {
+        /// What happened, for the operator.
+        reason: String,
+    },
+    /// The provider refused it.
+    Refused {
+        /// The provider's code.
+        code: String,
+        /// The provider's message.
+        message: String,
+    },
+    /// The provider does not know it.
+    Absent,
+    /// The buyer can pay with `material`.
+    Live {
+        /// What the client needs to pay.
+        material: Material,
+        /// Until when the material is handed out again.
+        valid_until: Millis,
+    },
+    /// The provider closed it: it can no longer be paid.
+    Closed,
+    /// It was paid.
+    Paid,
+}
+
+impl AttemptState {
+    /// The order of knowledge: a late answer of a lower rank changes nothing.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            AttemptState::Prepared => 0,
+            AttemptState::Ambiguous { .. } => 1,
+            AttemptState::Refused { .. } | AttemptState::Absent => 2,
+            AttemptState::Live { .. } => 3,
+            AttemptState::Closed => 4,
+            AttemptState::Paid => 5,
+        }
+    }
+
+    /// A name for a column and a log line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            AttemptState::Prepared => "prepared",
+            AttemptState::Ambiguous { .. } => "ambiguous",
+            AttemptState::Refused { .. } => "refused",
+            AttemptState::Absent => "absent",
+            AttemptState::Live { .. } => "live",
+            AttemptState::Closed => "closed",
+            AttemptState::Paid => "paid",
+        }
+    }
+}
+
+/// What a provider handed out for the buyer to pay with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "as")]
+pub enum Material {
+    /// WeChat Pay JSAPI and APP: signed anew for the client each time.
+    Prepay {
+        /// `prepay_id`.
+        prepay_id: String,
+    },
+    /// WeChat Pay Native and Alipay precreate.
+    QrCode {
+        /// `code_url`, `qr_code`.
+        code_url: String,
+        /// The provider's `msg` beside it (Alipay).
+        msg: Option<String>,
+    },
+    /// WeChat Pay H5.
+    H5 {
+        /// `h5_url`.
+        h5_url: String,
+    },
+    /// Alipay mini program.
+    Trade {
+        /// `trade_no`.
+        trade_no: String,
+    },
+    /// Alipay app, wap and page: nothing was sent; the stored parameters are signed for the client.
+    Signed,
+}
+
+/// How long a product's material can be paid with, in milliseconds, by its provider's documents:
+/// WeChat Pay V3 `prepay_id` and `code_url` 2 h, `h5_url` 5 min; Alipay precreate `qr_code` 2 h;
+/// the others as long as the attempt.
+#[must_use]
+pub fn lifetime_ms(product: Product) -> Option<i64> {
+    match product {
+        Product::Jsapi | Product::App | Product::Native | Product::Precreate => {
+            Some(HOUR_MS.saturating_mul(2))
+        }
+        Product::H5 => Some(MINUTE_MS.saturating_mul(5)),
+        Product::AppPay | Product::Create | Product::WapPay | Product::PagePay => None,
+    }
+}
+
+/// Until when material made at `made` is handed out again: the product's lifetime or the
+/// attempt's expiry, whichever ends first, less 30 s for the way to the buyer.
+#[must_use]
+pub fn valid_until(product: Product, made: Millis, expires: Millis) -> Millis {
+    let end = lifetime_ms(product).map_or(expires, |ms| made.plus(ms).min(expires));
+    end.plus(SECOND_MS.saturating_mul(-30))
+}

@@ -1,0 +1,175 @@
+//! Names of things: order numbers, merchants, the providers' numbers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The shop's order number: the idempotency key. 6 to 64 of `[0-9A-Za-z_-]`; case matters.
+///
+/// WeChat Pay takes at most 32 characters (V3, JSAPI order, `out_trade_no`), Alipay 64.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OutTradeNo(Arc<str>);
+
+impl OutTradeNo {
+    /// The fewest characters of a number.
+    pub const CHARS_MIN: usize = 6;
+    /// The most characters of a number.
+    pub const CHARS_MAX: usize = 64;
+
+    /// Reads a number; `None` when its length or a character is not allowed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<OutTradeNo> {
+        let length_fits = (Self::CHARS_MIN..=Self::CHARS_MAX).contains(&text.len());
+        let chars_fit = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        (length_fits && chars_fit).then(|| OutTradeNo(text.into()))
+    }
+
+    /// The number as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for OutTradeNo {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        OutTradeNo::parse(&text).ok_or_else(|| "not an out_trade_no".to_owned())
+    }
+}
+
+impl From<OutTradeNo> for String {
+    fn from(no: OutTradeNo) -> String {
+        no.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for OutTradeNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A configured merchant: `default`, or the `_id` of a `vk-pay-config` document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pid(Arc<str>);
+
+impl Pid {
+    /// The name of the merchant that the environment variables describe.
+    pub const DEFAULT: &'static str = "default";
+
+    /// A merchant called `name`.
+    #[must_use]
+    pub fn new(name: &str) -> Pid {
+        Pid(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Pid {
+    fn default() -> Pid {
+        Pid::new(Pid::DEFAULT)
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number under which a provider knows one attempt: the order's own for the first, a derived
+/// one where the provider would refuse or confuse the order's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelNo(Arc<str>);
+
+impl ChannelNo {
+    /// The order's own number.
+    #[must_use]
+    pub fn first(no: &OutTradeNo) -> ChannelNo {
+        ChannelNo(no.0.clone())
+    }
+
+    /// The number of the order's `n`-th attempt: `pg` and 30 base32 characters (150 bits) of
+    /// SHA-256 over merchant, number and `n`, so that a shop's own number never meets it.
+    #[must_use]
+    pub fn derived(pid: &Pid, no: &OutTradeNo, n: u32) -> ChannelNo {
+        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        let hash = Sha256::new()
+            .chain_update(pid.as_str())
+            .chain_update([0])
+            .chain_update(no.as_str())
+            .chain_update([0])
+            .chain_update(n.to_be_bytes())
+            .finalize();
+        let mut text = String::from("pg");
+        let mut bits = 0_u32;
+        let mut held = 0_u32;
+        for byte in hash {
+            bits = (bits << 8) | u32::from(byte);
+            held = held.saturating_add(8);
+            while held >= 5 && text.len() < 32 {
+                held = held.saturating_sub(5);
+                let index = usize::try_from((bits >> held) & 31).unwrap_or_default();
+                text.push(char::from(ALPHABET[index]));
+            }
+            bits &= 0xff;
+        }
+        ChannelNo(text.into())
+    }
+
+    /// The number as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The provider's own number of a payment (WeChat Pay `transaction_id`, Alipay `trade_no`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TransactionId(pub Arc<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_6_to_64_plain_characters() {
+        for good in ["123456", "a-b_C9", &"x".repeat(64)] {
+            assert_eq!(OutTradeNo::parse(good).as_ref().map(OutTradeNo::as_str), Some(good));
+        }
+        for bad in ["", "12345", "a/b123", "..1234", "123456 ", "１２３４５６", &"x".repeat(65)]
+        {
+            assert_eq!(OutTradeNo::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_derived_number_is_stable_and_no_two_attempts_share_one() {
+        let no = OutTradeNo::parse("order-1").expect("a number");
+        let second = ChannelNo::derived(&Pid::default(), &no, 2);
+        assert_eq!(second, ChannelNo::derived(&Pid::default(), &no, 2));
+        assert_eq!(second.as_str().len(), 32);
+        assert!(second.as_str().starts_with("pg"));
+        assert_ne!(second, ChannelNo::derived(&Pid::default(), &no, 3));
+        assert_ne!(second, ChannelNo::derived(&Pid::new("001"), &no, 2));
+    }
+}

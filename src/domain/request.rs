@@ -1,0 +1,192 @@
+//! A `createPayment` request after validation, and what of it may never change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::caller::ClientClaims;
+use super::channel::ProviderId;
+use super::ids::{OutTradeNo, Pid};
+use super::json::RawJson;
+use super::money::Fen;
+use super::time::Millis;
+
+/// A validated `createPayment` request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateRequest {
+    /// Who is to be paid through.
+    pub provider: ProviderId,
+    /// Whether the buyer sits at a PC, if the client said so.
+    pub is_pc: Option<bool>,
+    /// Whether a QR code is wanted whatever the platform.
+    pub need_qrcode: NeedQrcode,
+    /// What is bought: the same for every request with this number.
+    pub facts: Facts,
+    /// The buyer at the provider.
+    pub openid: Option<String>,
+    /// `data.time_expire`: the order's deadline.
+    pub time_expire: Option<Millis>,
+    /// `data.nickname`, kept for the shop.
+    pub nickname: Option<String>,
+    /// `data.return_url`: where Alipay's pages lead back to.
+    pub return_url: Option<String>,
+    /// What the client says of itself.
+    pub claims: ClientClaims,
+    /// The shop's signed price (`PAYGATE_PRICING=quote`).
+    pub quote: Option<String>,
+}
+
+/// `needQRcode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NeedQrcode {
+    /// As the platform wants.
+    #[default]
+    No,
+    /// A QR code's URL.
+    Yes,
+    /// A QR code's URL, and its picture.
+    Image,
+}
+
+/// What an order is: fixed by the first request with its number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `data.out_trade_no`.
+    pub out_trade_no: OutTradeNo,
+    /// `data.total_fee`, in fen.
+    pub total_fee: Fen,
+    /// `data.subject`.
+    pub subject: String,
+    /// `data.body`: what the buyer sees, if given.
+    pub body: Option<String>,
+    /// `data.type`: the shop's kind of order.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `data.pid`, or the default merchant.
+    pub pid: Pid,
+    /// `data.user_id`.
+    pub user_id: Option<String>,
+    /// `data.custom`: for the webhook, never for a provider.
+    pub custom: Option<RawJson>,
+    /// `data.other`: verbatim for the provider.
+    pub other: Option<RawJson>,
+    /// `data.sub_appid` (WeChat Pay partners).
+    pub sub_appid: Option<String>,
+    /// `data.sub_mchid` (WeChat Pay partners).
+    pub sub_mchid: Option<String>,
+    /// `data.app_auth_token` (Alipay service providers): a secret.
+    pub app_auth_token: Option<AppAuthToken>,
+    /// `data.profit_sharing` (WeChat Pay).
+    pub profit_sharing: Option<bool>,
+}
+
+impl Facts {
+    /// What the buyer sees: `body` if given, else `subject`.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        self.body.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// The fingerprint of these facts, by the current version.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let text = |it: &Option<String>| it.as_ref().map(|it| it.as_bytes().to_vec());
+        let json = |it: &Option<RawJson>| it.as_ref().map(RawJson::canonical);
+        let values = [
+            Some(self.total_fee.fen().to_string().into_bytes()),
+            Some(self.subject.as_bytes().to_vec()),
+            text(&self.body),
+            Some(self.kind.as_bytes().to_vec()),
+            json(&self.custom),
+            text(&self.user_id),
+            Some(self.pid.as_str().as_bytes().to_vec()),
+            json(&self.other),
+            text(&self.sub_appid),
+            text(&self.sub_mchid),
+            self.app_auth_token.as_ref().map(|it| it.0.as_bytes().to_vec()),
+            self.profit_sharing.map(|it| vec![u8::from(it)]),
+        ];
+        Fingerprint(values.map(|value| value.map(|bytes| digest(&bytes))))
+    }
+}
+
+/// The names of the compared fields, in the order of [`Fingerprint`]'s digests. Version 1: a
+/// stored order is compared by the version it was stored with.
+const FIELDS_V1: [&str; 12] = [
+    "total_fee",
+    "subject",
+    "body",
+    "type",
+    "custom",
+    "user_id",
+    "pid",
+    "other",
+    "sub_appid",
+    "sub_mchid",
+    "app_auth_token",
+    "profit_sharing",
+];
+
+/// Digests of an order's facts: enough to name what differs, nothing to read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
+pub struct Fingerprint([Option<[u8; 16]>; FIELDS_V1.len()]);
+
+impl Fingerprint {
+    /// The fields that differ, by their names in `data`.
+    #[must_use]
+    pub fn differences(&self, other: &Fingerprint) -> Vec<&'static str> {
+        let pairs = self.0.iter().zip(&other.0).zip(FIELDS_V1);
+        pairs.filter(|((a, b), _)| a != b).map(|(_, name)| name).collect()
+    }
+}
+
+impl From<Fingerprint> for BTreeMap<String, String> {
+    fn from(fingerprint: Fingerprint) -> Self {
+        let hex = |digest: [u8; 16]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let fields = fingerprint.0.into_iter().zip(FIELDS_V1);
+        let digests =
+            fields.filter_map(|(digest, name)| digest.map(|digest| (name.to_owned(), hex(digest))));
+        digests.chain([("v".to_owned(), "1".to_owned())]).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Fingerprint {
+    type Error = String;
+
+    fn try_from(mut fields: BTreeMap<String, String>) -> Result<Self, String> {
+        if fields.remove("v").as_deref() != Some("1") {
+            return Err("a fingerprint of an unknown version".to_owned());
+        }
+        let mut digests = [None; FIELDS_V1.len()];
+        for (digest, name) in digests.iter_mut().zip(FIELDS_V1) {
+            if let Some(hex) = fields.remove(name) {
+                let bytes = u128::from_str_radix(&hex, 16).map_err(|_| "an ill digest")?;
+                *digest = Some(bytes.to_be_bytes());
+            }
+        }
+        fields.is_empty().then_some(Fingerprint(digests)).ok_or_else(|| "unknown field".to_owned())
+    }
+}
+
+/// Half of a SHA-256: 128 bits are far beyond an accident, and a client gains nothing by a
+/// collision of its own.
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
+/// `app_auth_token`: lets its bearer act for another Alipay merchant, so it is never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AppAuthToken(pub String);
+
+impl fmt::Debug for AppAuthToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

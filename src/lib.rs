@@ -1,0 +1,19 @@
+//! paygate
+pub mod caller;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod engine;
+pub mod error;
+pub mod guard;
+pub mod layer;
+#[cfg(feature = "mock")]
+pub mod mock;
+pub mod pricing;
+pub mod provider;
+pub mod reply;
+pub mod secret;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Alipay gateway calls (in the making).

@@ -1,0 +1,1 @@
+//! Alipay signatures (in the making).

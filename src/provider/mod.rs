@@ -1,0 +1,235 @@
+//! Payment providers: what the engine asks of them, and how they answer.
+//!
+//! A provider is split into pure codecs (bytes in, bytes out) and one [`Transport`]. The engine
+//! knows only [`Provider`]; every call carries a [`Call`], which has the transport, the clock and
+//! the time that is left.
+
+#[cfg(feature = "alipay")]
+pub mod alipay;
+pub mod keys;
+pub mod transport;
+#[cfg(feature = "wxpay")]
+pub mod wxpay;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::domain::attempt::{Attempt, Material, Params};
+use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
+use crate::domain::ids::{ChannelNo, TransactionId};
+use crate::domain::money::Fen;
+use crate::domain::request::Facts;
+use crate::domain::time::Millis;
+use crate::error::Text;
+
+/// A boxed future, as the traits of the rim return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One merchant at one provider.
+pub trait Provider: Send + Sync + Debug {
+    /// Which provider this is.
+    fn id(&self) -> ProviderId;
+
+    /// The pay types this merchant is configured for.
+    fn pay_types(&self) -> Vec<PayType>;
+
+    /// Which of Alipay's products this merchant chose; the default for WeChat Pay.
+    fn alipay_choice(&self) -> AlipayChoice {
+        AlipayChoice::default()
+    }
+
+    /// The app that pays for `pay_type`: `sub_appid` where the order names one, else the
+    /// configured one. `None` when the pay type is not configured.
+    fn app_id(&self, pay_type: PayType, facts: &Facts) -> Option<String>;
+
+    /// Lays down what will be sent for a new attempt. Pure: nothing is sent, nothing is drawn at
+    /// random, no time is read.
+    ///
+    /// # Errors
+    ///
+    /// Words for the client when this order cannot be paid this way.
+    fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text>;
+
+    /// Opens `attempt` at the provider with exactly its stored parameters.
+    fn open<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Material, Failure>>;
+
+    /// The client's payment parameters for `material`; what carries a time is signed at `now`
+    /// with `nonce`. Local: no call.
+    ///
+    /// # Errors
+    ///
+    /// Words for the operator when the attempt cannot be presented with the present
+    /// configuration (its pay type was removed).
+    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<Value, String>;
+
+    /// Asks the provider what became of `attempt`.
+    fn query<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Trade, Failure>>;
+
+    /// Closes `attempt` at the provider.
+    fn close<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Closing, Failure>>;
+}
+
+/// What an attempt is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// What is bought.
+    pub facts: &'a Facts,
+    /// vk-uni-pay's pay type.
+    pub pay_type: PayType,
+    /// The provider's product.
+    pub product: Product,
+    /// The number the provider will know it by.
+    pub channel_no: &'a ChannelNo,
+    /// The buyer, where the product names one.
+    pub openid: Option<&'a str>,
+    /// The buyer's address, if known.
+    pub client_ip: Option<IpAddr>,
+    /// The `User-Agent`: WeChat Pay H5 wants the phone's system.
+    pub user_agent: &'a str,
+    /// The attempt's absolute expiry.
+    pub expires: Millis,
+    /// Where the provider reports the payment.
+    pub notify_url: &'a str,
+    /// Where Alipay's pages lead back to.
+    pub return_url: Option<&'a str>,
+}
+
+/// When and with what nonce client parameters are signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    /// What the buyer pays with.
+    pub material: &'a Material,
+    /// The time that is signed.
+    pub now: Millis,
+    /// The nonce that is signed.
+    pub nonce: &'a str,
+}
+
+/// What one provider call may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The wire.
+    pub transport: &'a dyn Transport,
+    /// The time of day: signatures carry it, and replies are compared with it.
+    pub clock: &'a dyn Clock,
+    /// The longest this call may take, in wall time.
+    pub timeout: Duration,
+}
+
+/// Sends one HTTP request and returns the whole response.
+///
+/// It alone knows whether a failed request can have reached the provider.
+pub trait Transport: Send + Sync + Debug {
+    /// Sends `request` within `timeout`. The response's body is at most 1 MiB.
+    fn send<'a>(
+        &'a self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportFailure>>;
+}
+
+/// Why a request has no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransportFailure {
+    /// No byte of it left: no connection, no TLS.
+    NotSent(String),
+    /// It may have arrived.
+    Unknown(String),
+}
+
+/// Why a provider call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The provider refused, and its signature (or its nature, for a query) makes that final.
+    Refused {
+        /// The provider's code.
+        code: String,
+        /// The provider's message.
+        message: String,
+    },
+    /// Nothing was sent; safe to repeat.
+    NotSent(String),
+    /// The provider may have acted: ask first. Holds the provider's unsigned code and message,
+    /// where it gave some.
+    Unknown {
+        /// What happened, for the operator.
+        reason: String,
+        /// What an unsigned answer said, for the client.
+        said: Option<(String, String)>,
+    },
+}
+
+impl From<TransportFailure> for Failure {
+    fn from(failure: TransportFailure) -> Failure {
+        match failure {
+            TransportFailure::NotSent(reason) => Failure::NotSent(reason),
+            TransportFailure::Unknown(reason) => Failure::Unknown { reason, said: None },
+        }
+    }
+}
+
+/// What a provider knows of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trade {
+    /// The provider has no trade under this number. For Alipay's QR, app, wap and page products
+    /// that is so until the buyer acts: it may still be paid.
+    Absent,
+    /// Not paid.
+    Unpaid {
+        /// The provider's own word for it (`NOTPAY`, `WAIT_BUYER_PAY`).
+        trade_state: String,
+    },
+    /// Closed, and never paid.
+    Closed,
+    /// Paid (and perhaps refunded since).
+    Paid(PaidTrade),
+}
+
+/// A payment as the provider tells it. Merchant and app were compared by the codec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidTrade {
+    /// The provider's number.
+    pub transaction_id: TransactionId,
+    /// The order's amount at the provider, in fen.
+    pub total_fee: Fen,
+    /// When it was paid, if told.
+    pub paid_at: Option<Millis>,
+    /// The payer, if told.
+    pub openid: Option<String>,
+    /// The verified message.
+    pub message: Arc<Value>,
+}
+
+/// How a close ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It can no longer be paid.
+    Closed,
+    /// The provider has no such trade, so there is nothing to close (Alipay: it stays payable
+    /// until its expiry).
+    Absent,
+    /// It was paid: ask.
+    Paid,
+    /// Too early, or the buyer is paying.
+    TooEarly,
+}

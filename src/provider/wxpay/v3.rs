@@ -1,0 +1,1 @@
+//! WeChat Pay V3 (in the making).

@@ -1,0 +1,118 @@
+//! Where orders live: what the engine asks of a store.
+//!
+//! Every commit is durable before it returns, is a compare-and-set on the order's version, and
+//! carries the store's fence: opening a store that one process owns raises it, so that a worker
+//! of an earlier process can no longer commit.
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::fmt::{self, Debug};
+
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::order::Order;
+pub use crate::provider::BoxFuture;
+
+/// A durable map from `out_trade_no` to [`Order`].
+pub trait Store: Send + Sync + Debug {
+    /// The order with this number.
+    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
+
+    /// Claims the order's number: one statement, never look-then-insert. The order, its attempts
+    /// and their channel numbers are durable when this returns [`Claim::Fresh`].
+    fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>>;
+
+    /// Replaces the order whose stored version is one less, with its attempts and their channel
+    /// numbers; durable when this returns [`Committed::Done`].
+    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>>;
+
+    /// The order that an attempt's number belongs to.
+    fn find_channel<'a>(
+        &'a self,
+        provider: ProviderId,
+        pid: &'a Pid,
+        channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
+
+    /// At most `limit` orders with an attempt whose outcome is open (`Prepared`, `Ambiguous`),
+    /// oldest first. Never reads the others.
+    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
+
+    /// Whether the store can be written to: `/readyz` asks.
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Waits until what was committed is on disk and lets go of the store.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The outcome of [`Store::claim`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    /// The number was free and is this order's.
+    Fresh,
+    /// The number is another order's: here it is.
+    Known(Box<Order>),
+}
+
+/// The outcome of [`Store::commit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Durable.
+    Done,
+    /// Another version, or another owner of the store, was first: nothing was written.
+    Conflict,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    /// What is wrong.
+    pub kind: StoreErrorKind,
+    /// What is wrong and what helps, for the operator. Holds no order's data.
+    pub message: String,
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// It could not be opened, or is held by another process.
+    Unavailable,
+    /// It belongs to the other mode (`live`, `mock`).
+    OtherMode,
+    /// A newer paygate wrote it.
+    Newer,
+    /// It is damaged, or no paygate store.
+    Corrupt,
+    /// A read or write failed; after a failed write nothing more is accepted.
+    Io,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// What a store remembers of its use, and opens for no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// Real money.
+    Live,
+    /// Simulated providers.
+    Mock,
+}
+
+impl StoreMode {
+    /// The name in the store and in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            StoreMode::Live => "live",
+            StoreMode::Mock => "mock",
+        }
+    }
+}

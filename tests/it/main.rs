@@ -1,0 +1,12 @@
+//! One integration binary: each module drives the library or the program from outside.
+mod alipay;
+mod caller;
+mod config;
+mod create;
+mod guard;
+mod mock;
+mod providers;
+mod sidecar;
+mod store;
+mod support;
+mod tidy;
