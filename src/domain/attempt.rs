@@ -46,6 +46,9 @@ pub struct Params {
 pub enum AttemptState {
     /// Durable; maybe sent, maybe not.
     Prepared,
+    /// Known not to have been sent: the provider has never heard of it, and it is replaced by the
+    /// order's next attempt.
+    Unsent,
     /// The outcome of a call is unknown: ask before anything else.
     Ambiguous {
         /// What happened, for the operator.
@@ -80,7 +83,7 @@ impl AttemptState {
         match self {
             AttemptState::Prepared => 0,
             AttemptState::Ambiguous { .. } => 1,
-            AttemptState::Refused { .. } | AttemptState::Absent => 2,
+            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => 2,
             AttemptState::Live { .. } => 3,
             AttemptState::Closed => 4,
             AttemptState::Paid => 5,
@@ -92,6 +95,7 @@ impl AttemptState {
     pub fn name(&self) -> &'static str {
         match self {
             AttemptState::Prepared => "prepared",
+            AttemptState::Unsent => "unsent",
             AttemptState::Ambiguous { .. } => "ambiguous",
             AttemptState::Refused { .. } => "refused",
             AttemptState::Absent => "absent",
