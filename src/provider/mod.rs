@@ -72,7 +72,7 @@ pub trait Provider: Send + Sync + Debug {
     ///
     /// Words for the operator when the attempt cannot be presented with the present
     /// configuration (its pay type was removed).
-    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<Value, String>;
+    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String>;
 
     /// Asks the provider what became of `attempt`.
     fn query<'a>(
