@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Product, Way};
 use super::ids::ChannelNo;
+use super::request::AppAuthToken;
 use super::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 
 /// One provider-side trade, with its own number and its own expiry.
@@ -38,6 +39,8 @@ pub struct Params {
     pub notify_url: String,
     /// Where Alipay's pages lead back to.
     pub return_url: Option<String>,
+    /// The Alipay merchant that is acted for, by its `app_auth_token`.
+    pub app_auth_token: Option<AppAuthToken>,
 }
 
 /// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].

@@ -65,8 +65,8 @@ pub trait Provider: Send + Sync + Debug {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Material, Failure>>;
 
-    /// The client's payment parameters for `material`; what carries a time is signed at `now`
-    /// with `nonce`. Local: no call.
+    /// The client's payment parameters for `material`, as JSON text whose keys stand in the
+    /// documented order; what carries a time is signed at `now` with `nonce`. Local: no call.
     ///
     /// # Errors
     ///
