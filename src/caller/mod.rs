@@ -32,7 +32,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 
 pub use self::claims::{claims_from_header, claims_from_json, client_info_malformed};
-pub use self::client_ip::{TrustedProxies, TrustedProxiesError, client_ip, is_public};
+pub use self::client_ip::{TrustedProxies, TrustedProxiesError, client_ip};
 use self::platform::{Signs, agent_of};
 pub use crate::domain::caller::{Browser, CallerContext, ClientClaims};
 use crate::error::{Code, Error, Text, Violation};
