@@ -23,19 +23,19 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         headers.append(
-            name.parse::<HeaderName>().unwrap(),
-            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            name.parse::<HeaderName>().expect("a header name"),
+            HeaderValue::from_bytes(value.as_bytes()).expect("a header value"),
         );
     }
     headers
 }
 
 fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    text.parse().expect("an address")
 }
 
 fn proxies(list: &str) -> TrustedProxies {
-    list.parse().unwrap()
+    list.parse().expect("a list of networks")
 }
 
 // ---- the address ----
@@ -169,13 +169,13 @@ fn a_forgotten_proxy_is_warned_of_once() {
     let forwarded = headers(&[("x-forwarded-for", "1.2.3.4")]);
     tracing::subscriber::with_default(CountEvents(warnings.clone()), || {
         let trusted = TrustedProxies::default();
-        client_ip(Some(ip(STRANGER)), &forwarded, &trusted);
-        client_ip(Some(ip(PROXY)), &HeaderMap::new(), &trusted);
+        let _ = client_ip(Some(ip(STRANGER)), &forwarded, &trusted);
+        let _ = client_ip(Some(ip(PROXY)), &HeaderMap::new(), &trusted);
         assert_eq!(warnings.load(Ordering::Relaxed), 0, "nothing was forgotten");
         for _ in 0..3 {
             assert_eq!(client_ip(Some(ip(PROXY)), &forwarded, &trusted.clone()), Some(ip(PROXY)));
         }
-        client_ip(Some(ip(PROXY)), &forwarded, &proxies("192.168.0.0/16"));
+        let _ = client_ip(Some(ip(PROXY)), &forwarded, &proxies("192.168.0.0/16"));
     });
     assert_eq!(warnings.load(Ordering::Relaxed), 1);
 }
@@ -285,7 +285,8 @@ fn described(header: Value, body: Value, agent: &str) -> CallerContext {
     let info = percent_encoding::utf8_percent_encode(&header.to_string(), encode).to_string();
     let headers = headers(&[("x-client-info", &info), ("user-agent", agent)]);
     let said = Said { claims: &claims_from_json(&body), is_pc: None };
-    resolve(&headers, Some(ip(STRANGER)), said, &CallerRules::default()).unwrap()
+    resolve(&headers, Some(ip(STRANGER)), said, &CallerRules::default())
+        .expect("a stranger's body is not believed, so it cannot be ill")
 }
 
 #[test]
