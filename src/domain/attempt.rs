@@ -44,8 +44,11 @@ pub struct Params {
 }
 
 /// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].
+///
+/// Stored with an outer tag: an inner one (`tag = "…"`) makes serde buffer the fields, and the
+/// buffered numbers are not read back where the host turns on serde_json's `arbitrary_precision`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     /// Durable; maybe sent, maybe not.
     Prepared,
@@ -111,7 +114,7 @@ impl AttemptState {
 
 /// What a provider handed out for the buyer to pay with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "as")]
+#[serde(rename_all = "snake_case")]
 pub enum Material {
     /// WeChat Pay JSAPI and APP: signed anew for the client each time.
     Prepay {
