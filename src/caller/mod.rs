@@ -166,7 +166,8 @@ fn parse_told_address(text: &str) -> Result<IpAddr, Error> {
 
 /// The request's own `X-Request-Id`, if there is one that is fit for a log line and an answer's
 /// header, else a made one.
-fn request_id(headers: &HeaderMap) -> String {
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> String {
     let is_fit = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

@@ -46,9 +46,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().inner.project() {
             InnerProjection::Passed { body } => body.poll_frame(cx),
-            InnerProjection::Ours { body } => {
-                body.poll_frame(cx).map_err(|never| match never {})
-            }
+            InnerProjection::Ours { body } => body.poll_frame(cx).map_err(|never| match never {}),
         }
     }
 

@@ -19,6 +19,8 @@ use crate::pricing::Pricing;
 #[derive(Clone)]
 pub struct PaymentLayer {
     edge: Edge,
+    mount: Mount,
+    body_bytes_max: usize,
 }
 
 impl PaymentLayer {
@@ -29,24 +31,32 @@ impl PaymentLayer {
             trusted: TrustedProxies::default(),
             believe_body: pricing.believes_context(),
         };
+        let mount = Mount::parse("/pay").expect("`/pay` is a path prefix");
         PaymentLayer {
             edge: Edge {
                 engine,
                 pricing,
-                guard: Guard::new(default_mount(), BODY_BYTES_MAX),
+                guard: Guard::new(mount.clone(), BODY_BYTES_MAX),
                 rules,
                 origins: Origins::default(),
                 peer_addr: None,
                 inject_context: false,
             },
+            mount,
+            body_bytes_max: BODY_BYTES_MAX,
         }
     }
 
     /// Another path prefix. The engine's [`mount`](crate::engine::Builder::mount) must be the same:
     /// it tells the providers where to report payments.
+    ///
+    /// # Panics
+    ///
+    /// When `mount` is no plain path prefix such as `/pay` or `/api/pay`.
     #[must_use]
     pub fn mount(mut self, mount: &str) -> PaymentLayer {
-        self.edge.mount = Mount::new(mount);
+        self.mount = Mount::parse(mount).expect("the mount is a plain path prefix");
+        self.edge.guard = Guard::new(self.mount.clone(), self.body_bytes_max);
         self
     }
 
@@ -71,7 +81,8 @@ impl PaymentLayer {
     /// The most bytes of a payment request's body; 64 KiB unless told.
     #[must_use]
     pub fn body_bytes_max(mut self, max: usize) -> PaymentLayer {
-        self.edge.body_bytes_max = max;
+        self.body_bytes_max = max;
+        self.edge.guard = Guard::new(self.mount.clone(), max);
         self
     }
 

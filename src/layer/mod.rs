@@ -9,6 +9,7 @@ mod future;
 mod body;
 mod cors;
 mod edge;
+mod qrcode;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;

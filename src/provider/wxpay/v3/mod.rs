@@ -98,6 +98,7 @@ impl Provider for V3 {
             document: order::document(plan, app)?,
             notify_url: plan.notify_url.to_owned(),
             return_url: None,
+            app_auth_token: None,
         })
     }
 
