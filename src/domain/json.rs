@@ -106,11 +106,9 @@ impl<'a> Json<'a> {
     pub fn member(self, key: &str) -> Option<Json<'a>> {
         match self.shape() {
             Shape::Object(mut members) => members.find(|(name, _)| name == key).map(|(_, it)| it),
-            Shape::Null
-            | Shape::Bool(_)
-            | Shape::Number
-            | Shape::String(_)
-            | Shape::Array(_) => None,
+            Shape::Null | Shape::Bool(_) | Shape::Number | Shape::String(_) | Shape::Array(_) => {
+                None
+            }
         }
     }
 

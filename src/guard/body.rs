@@ -38,7 +38,8 @@ pub async fn read_json<B: Body>(
 ///
 /// [`Kind::BodyTooLarge`], [`Kind::BodyTimeout`] and [`Kind::BodyUnreadable`], as [`read_json`].
 pub async fn read<B: Body>(headers: &HeaderMap, body: B, bytes_max: usize) -> Result<Bytes, Error> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
     let least = announced.unwrap_or(0).max(body.size_hint().lower());
     if usize::try_from(least).map_or(true, |least| least > bytes_max) {
         return Err(Error::new(Kind::BodyTooLarge));

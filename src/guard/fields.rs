@@ -112,12 +112,7 @@ const FIELDS: [Field; 25] = [
         "nickname必须是最多128个字符的字符串,不能包含控制字符",
         "nickname must be a string of at most 128 characters, none of them a control character",
     ),
-    field(
-        "/data/body",
-        Code::Body,
-        "body的规则与subject相同",
-        "body must keep to subject's rules",
-    ),
+    field("/data/body", Code::Body, "body的规则与subject相同", "body must keep to subject's rules"),
     field(
         "/data/return_url",
         Code::Body,
