@@ -102,8 +102,10 @@ impl Reply<'_> {
     /// The envelope of a refusal, with its status and headers.
     #[must_use]
     pub fn refusal(&self, error: &Error) -> Response<Bytes> {
-        let row = row(error);
-        let first = error.violations().first().filter(|_| error.kind() == Kind::Invalid);
+        let kind = error.kind();
+        let (number, status, name) = answer(kind);
+        let first = error.violations().first().filter(|_| kind == Kind::Invalid);
+        let (zh, en) = words(kind);
         let own = error.own_text().or(first.map(|it| &it.message));
         let errors = error.violations().iter().map(|it| Listed {
             path: &it.path,
@@ -111,21 +113,20 @@ impl Reply<'_> {
             message: self.told(&it.message),
         });
         let body = Refused {
-            code: row.code,
-            msg: own.map_or_else(|| self.language.pick(row.zh, row.en), |it| self.told(it)),
-            error: row.slug,
+            code: first.map_or(number, |it| it.code.number()),
+            msg: own.map_or_else(|| self.language.pick(zh, en), |it| self.told(it)),
+            error: first.map_or(name, |it| slug(it.code)),
             request_id: self.request_id,
             errors: errors.collect(),
             provider: error.provider().map(|(code, message)| Said { code, message }),
             status: error.status(),
         };
-        let mut response = self.json(row.status, &body);
+        let mut response = self.json(status, &body);
         let headers = response.headers_mut();
-        let wait_s = error.retry_after().or(row.retry_after_s);
-        if let Some(seconds) = wait_s {
+        if let Some(seconds) = error.retry_after().or(default_wait_s(kind, status)) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        match row.status {
+        match status {
             // Both public operations and every notification are POST.
             StatusCode::METHOD_NOT_ALLOWED => {
                 headers.insert(ALLOW, HeaderValue::from_static("POST"));
@@ -222,143 +223,73 @@ fn weight(parameters: &str) -> u32 {
     }
 }
 
-struct Row {
-    code: u16,
-    status: StatusCode,
-    slug: &'static str,
-    retry_after_s: Option<u32>,
-    zh: &'static str,
-    en: &'static str,
+/// The code table: number, status and stable name. The first violation's code counts before this
+/// number.
+fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
+    use StatusCode as S;
+    match kind {
+        Kind::NotFound => (404, S::NOT_FOUND, "not_found"),
+        Kind::MethodNotAllowed => (4000, S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Kind::UnsupportedMediaType => (4000, S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        Kind::BodyTooLarge => (4000, S::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Kind::BodyTimeout => (4000, S::REQUEST_TIMEOUT, "body_timeout"),
+        Kind::BodyUnreadable => (4000, S::BAD_REQUEST, "body_unreadable"),
+        Kind::Invalid => (4000, S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
+        Kind::CallerNotAllowed => (4005, S::UNAUTHORIZED, "caller_not_allowed"),
+        Kind::PayTypeNotPossible => (4004, S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
+        Kind::AlreadyPaid => (4101, S::CONFLICT, "already_paid"),
+        Kind::Different => (4102, S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
+        Kind::Busy => (4103, S::CONFLICT, "busy"),
+        Kind::SwitchRejected => (4104, S::CONFLICT, "switch_rejected"),
+        Kind::Closed => (4105, S::CONFLICT, "closed"),
+        Kind::ProviderRefused => (3001, S::BAD_GATEWAY, "provider_refused"),
+        Kind::NotSent => (5001, S::SERVICE_UNAVAILABLE, "not_sent"),
+        Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
+        Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
+    }
 }
 
-/// The code table.
-fn row(error: &Error) -> Row {
-    use StatusCode as S;
-    let plain = |code, status, slug, zh, en| {
-        // A client that is told to come again is told when.
-        let retry_after_s = match (status, code) {
-            (S::SERVICE_UNAVAILABLE, _) => Some(5),
-            (_, 4103) => Some(2),
-            _ => None,
-        };
-        Row { code, status, slug, retry_after_s, zh, en }
-    };
-    match error.kind() {
-        Kind::NotFound => {
-            plain(404, S::NOT_FOUND, "not_found", "接口不存在", "there is no such path")
-        }
-        Kind::MethodNotAllowed => plain(
-            4000,
-            S::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "请求方法不支持,请使用POST",
-            "the method is not supported; use POST",
-        ),
-        Kind::UnsupportedMediaType => plain(
-            4000,
-            S::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
+/// The kind's own words, in Chinese and in English.
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::NotFound => ("接口不存在", "there is no such path"),
+        Kind::MethodNotAllowed => ("请求方法不支持,请使用POST", "use POST"),
+        Kind::UnsupportedMediaType => (
             "请求体必须是未压缩的application/json",
             "the body must be application/json, not encoded",
         ),
-        Kind::BodyTooLarge => plain(
-            4000,
-            S::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "请求体过大",
-            "the body is too large",
-        ),
-        Kind::BodyTimeout => plain(
-            4000,
-            S::REQUEST_TIMEOUT,
-            "body_timeout",
-            "请求体接收超时",
-            "the body did not arrive in time",
-        ),
-        Kind::BodyUnreadable => plain(
-            4000,
-            S::BAD_REQUEST,
-            "body_unreadable",
-            "请求体无法解析",
-            "the body is unreadable",
-        ),
-        Kind::Invalid => {
-            let code = error.violations().first().map_or(Code::Body, |it| it.code);
-            plain(
-                code.number(),
-                S::UNPROCESSABLE_ENTITY,
-                slug(code),
-                "参数错误",
-                "the request breaks a rule",
-            )
+        Kind::BodyTooLarge => ("请求体过大", "the body is too large"),
+        Kind::BodyTimeout => ("请求体接收超时", "the body did not arrive in time"),
+        Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
+        Kind::Invalid => ("参数错误", "the request breaks a rule"),
+        Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
+        Kind::PayTypeNotPossible => {
+            ("当前环境不支持该支付方式", "this pay type is not possible here")
         }
-        Kind::CallerNotAllowed => plain(
-            4005,
-            S::UNAUTHORIZED,
-            "caller_not_allowed",
-            "调用方未授权",
-            "the caller is not allowed to ask",
-        ),
-        Kind::PayTypeNotPossible => plain(
-            Code::PayType.number(),
-            S::UNPROCESSABLE_ENTITY,
-            slug(Code::PayType),
-            "当前环境不支持该支付方式",
-            "this pay type is not possible here",
-        ),
-        Kind::AlreadyPaid => {
-            plain(4101, S::CONFLICT, "already_paid", "订单已支付", "the order is paid")
+        Kind::AlreadyPaid => ("订单已支付", "the order is paid"),
+        Kind::Different => {
+            ("相同订单号的参数不一致", "the same number came with other parameters before")
         }
-        Kind::Different => plain(
-            Code::Different.number(),
-            S::UNPROCESSABLE_ENTITY,
-            slug(Code::Different),
-            "相同订单号的参数不一致",
-            "the same number came with other parameters before",
-        ),
-        Kind::Busy => plain(
-            4103,
-            S::CONFLICT,
-            "busy",
-            "订单正在处理,请稍后重试",
-            "the order is busy; try again",
-        ),
-        Kind::SwitchRejected => plain(
-            4104,
-            S::CONFLICT,
-            "switch_rejected",
-            "订单已选择其他支付方式",
-            "the order is being paid another way",
-        ),
-        Kind::Closed => plain(4105, S::CONFLICT, "closed", "订单已关闭", "the order is closed"),
-        Kind::ProviderRefused => plain(
-            3001,
-            S::BAD_GATEWAY,
-            "provider_refused",
-            "支付服务商拒绝了请求",
-            "the provider refused",
-        ),
-        Kind::NotSent => plain(
-            5001,
-            S::SERVICE_UNAVAILABLE,
-            "not_sent",
-            "服务暂不可用,未发起支付,请稍后重试",
-            "nothing was sent; safe to repeat",
-        ),
-        Kind::OutcomeUnknown => plain(
-            5002,
-            S::SERVICE_UNAVAILABLE,
-            "outcome_unknown",
+        Kind::Busy => ("订单正在处理,请稍后重试", "the order is busy; try again"),
+        Kind::SwitchRejected => ("订单已选择其他支付方式", "the order is being paid another way"),
+        Kind::Closed => ("订单已关闭", "the order is closed"),
+        Kind::ProviderRefused => ("支付服务商拒绝了请求", "the provider refused"),
+        Kind::NotSent => ("服务暂不可用,未发起支付,请稍后重试", "nothing was sent; safe to repeat"),
+        Kind::OutcomeUnknown => (
             "支付结果未知,请使用相同订单号重试",
             "the outcome is unknown; repeat with the same number",
         ),
-        Kind::NotAvailable => plain(
-            5001,
-            S::SERVICE_UNAVAILABLE,
-            "not_available",
-            "该功能暂不可用",
-            "this is not available",
-        ),
+        Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
+    }
+}
+
+/// When a client that is told to come again may do so, in seconds: every 503, and the order that
+/// another request is working on.
+fn default_wait_s(kind: Kind, status: StatusCode) -> Option<u32> {
+    match (kind, status) {
+        (Kind::Busy, _) => Some(2),
+        (_, StatusCode::SERVICE_UNAVAILABLE) => Some(5),
+        _ => None,
     }
 }
 
