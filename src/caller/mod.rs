@@ -185,12 +185,9 @@ fn plain_claim(text: &Option<String>) -> Option<String> {
 /// `text` without what could break or reorder a line of a log or a terminal, in at most
 /// `bytes_max` bytes.
 fn plain(text: &str, bytes_max: usize) -> String {
-    let is_harmless = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let reorders = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut plain = String::new();
-    for c in text.chars().filter(is_harmless) {
+    for c in text.chars().filter(|c| !c.is_control() && !reorders(*c)) {
         if plain.len() + c.len_utf8() > bytes_max {
             break;
         }

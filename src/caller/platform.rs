@@ -176,7 +176,7 @@ const SYSTEMS: [(&str, &str); 9] = [
     ("iphone", "ios"),
     ("ipad", "ios"),
     ("ipod", "ios"),
-    ("windows", "windows"),
+    ("windows nt", "windows"),
     ("macintosh", "macos"),
     ("linux", "linux"),
 ];
