@@ -28,6 +28,7 @@ mod client_ip;
 mod platform;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use http::HeaderMap;
 
@@ -186,7 +187,7 @@ fn plain_claim(text: &Option<String>) -> Option<String> {
 /// `text` without what could break or reorder a line of a log or a terminal, in at most
 /// `bytes_max` bytes.
 fn plain(text: &str, bytes_max: usize) -> String {
-    let reorders = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let reorders = |c: char| REORDERING.iter().any(|range| range.contains(&c));
     let mut plain = String::new();
     for c in text.chars().filter(|c| !c.is_control() && !reorders(*c)) {
         if plain.len() + c.len_utf8() > bytes_max {
@@ -196,6 +197,10 @@ fn plain(text: &str, bytes_max: usize) -> String {
     }
     plain
 }
+
+/// Marks and line separators by which a terminal shows a text in another order (Unicode UAX #9).
+const REORDERING: [RangeInclusive<char>; 3] =
+    ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 /// Browsers send 100 to 300 bytes, apps with their extensions up to 700.
 const AGENT_BYTES_MAX: usize = 1024;
