@@ -79,7 +79,7 @@ fn facts() -> Facts {
         kind: "goods".to_owned(),
         pid: Pid::default(),
         user_id: None,
-        custom: Some(RawJson::from_scanned(r#"{"never":"sent"}"#)),
+        custom: Some(RawJson::parse(r#"{"never":"sent"}"#).unwrap()),
         other: None,
         sub_appid: None,
         sub_mchid: None,

@@ -47,14 +47,14 @@ fn amounts_are_yuan_with_two_decimals_and_the_body_is_sent_if_given() {
 fn other_is_sent_to_the_letter_behind_our_own_members() {
     let other =
         "{ \"goods_detail\": [{\"price\":1.0,\"n\":10000000000000000001}],\t\"a\":\"\\u4e2d/}\" }";
-    let facts = Facts { other: Some(RawJson::from_scanned(other)), ..facts() };
+    let facts = Facts { other: Some(RawJson::parse(other).unwrap()), ..facts() };
     let document = plan(app(), Product::AppPay, &facts).unwrap().document;
     let tail = r#"10:40:10","goods_detail": [{"price":1.0,"n":10000000000000000001}],"#;
     let tail = format!("{tail}\t\"a\":\"\\u4e2d/}}\"}}");
     assert!(document.ends_with(&tail), "{document}");
     serde_json::from_str::<serde_json::Value>(&document).unwrap();
 
-    let empty = Facts { other: Some(RawJson::from_scanned(" { } ")), ..facts };
+    let empty = Facts { other: Some(RawJson::parse(" { } ").unwrap()), ..facts };
     let document = plan(app(), Product::AppPay, &empty).unwrap().document;
     assert!(document.ends_with(r#"10:40:10"}"#), "{document}");
 }
@@ -65,10 +65,10 @@ fn other_never_says_who_is_paid_how_much_or_by_whom() {
     let escaped = ["seller\\u005fid", "product_code"];
     for name in names.into_iter().chain(escaped) {
         let other = format!(r#"{{"a":1,"{name}":"x"}}"#);
-        let facts = Facts { other: Some(RawJson::from_scanned(&other)), ..facts() };
+        let facts = Facts { other: Some(RawJson::parse(&other).unwrap()), ..facts() };
         assert!(plan(app(), Product::AppPay, &facts).is_err(), "{name}");
     }
-    let facts = Facts { other: Some(RawJson::from_scanned("[1]")), ..facts() };
+    let facts = Facts { other: Some(RawJson::parse("[1]").unwrap()), ..facts() };
     assert!(plan(app(), Product::AppPay, &facts).is_err(), "not an object");
 }
 
