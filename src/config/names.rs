@@ -23,8 +23,12 @@ fn is_kubernetes(name: &str) -> bool {
 }
 
 fn nearest(name: &str) -> String {
+    if let Some(var) = name.strip_suffix("_FILE").and_then(Var::find) {
+        return var.name.to_owned();
+    }
+    let meant_a_file = name.contains("FILE");
+    let files = VARS.iter().filter(|var| meant_a_file && var.file).map(Var::name_file);
     let name: Vec<char> = name.chars().take(CHARS_MAX).collect();
-    let files = VARS.iter().filter(|var| var.file).map(Var::name_file);
     let names = VARS.iter().map(|var| var.name.to_owned()).chain(files);
     names.min_by_key(|known| distance(&name, known)).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ pub struct Var {
     pub doc: &'static str,
     /// The accepted form, with units.
     pub form: &'static str,
-    /// An accepted value; for what also reads a file, that file's path.
+    /// An accepted value, or the path of a file that holds one.
     pub example: &'static str,
     /// Whether its value is never shown.
     pub secret: bool,
@@ -102,7 +102,8 @@ impl Var {
     /// A line that sets it: `PAYGATE_CALL_TIMEOUT=8s`.
     #[must_use]
     pub fn example_line(&self) -> String {
-        let name = if self.file { self.name_file() } else { self.name.to_owned() };
+        let in_file = self.file && self.example.starts_with('/');
+        let name = if in_file { self.name_file() } else { self.name.to_owned() };
         format!("{name}={}", self.example)
     }
 
@@ -136,8 +137,8 @@ impl Var {
         Var { example, ..self }
     }
 
-    const fn file(self, path: &'static str) -> Var {
-        Var { file: true, example: path, ..self }
+    const fn file(self, example: &'static str) -> Var {
+        Var { file: true, example, ..self }
     }
 
     const fn secret(self, path: &'static str) -> Var {
@@ -239,7 +240,7 @@ pub static VARS: &[Var] = &[
              version)",
         )
         .depends("none, required", "sqlite:paygate-mock.db")
-        .file("/run/secrets/store-url"),
+        .file("sqlite:paygate.db"),
     Var::new("PAYGATE_REPLAY_TTL", Group::Orders)
         .doc("How long recent results are kept in memory.")
         .form(DURATION)
