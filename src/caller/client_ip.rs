@@ -1,7 +1,7 @@
 //! The caller's address: the peer's, or what trusted proxies say of it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
+
+use crate::domain::address::is_public;
 
 /// The networks whose `X-Forwarded-For` is believed. The default trusts none.
 ///
@@ -134,31 +136,6 @@ pub fn client_ip(
     Some(left_most)
 }
 
-/// Whether the internet can reach `address`: what WeChat Pay wants to know of an H5 buyer.
-///
-/// Private, loopback, link-local, shared (RFC 6598), documentation, benchmarking, multicast,
-/// reserved and transition (6to4, Teredo, NAT64) addresses are not public.
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => !PRIVATE_V4.iter().any(|network| network.contains(&address)),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-/// Global unicast is `2000::/3` (IANA, IPv6 Global Unicast Address Assignments), without the
-/// blocks in it that no host is reached by (IANA, IPv6 Special-Purpose Address Registry).
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    match (first, second) {
-        (0x2001, 0..=0x01ff) => false, // IETF protocols, Teredo and ORCHID among them.
-        (0x2001, 0x0db8) => false,     // Documentation.
-        (0x3fff, 0..=0x0fff) => false, // Documentation.
-        (0x2002, _) => false,          // 6to4.
-        _ => first & 0xe000 == 0x2000,
-    }
-}
-
 /// An item of `X-Forwarded-For`: an address, perhaps in brackets, perhaps with a port.
 fn parse_item(item: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(item).ok()?.trim_matches([' ', '\t']);
@@ -193,27 +170,3 @@ const ITEMS_MAX: usize = 64;
 
 /// As much as web servers take for one header line by default.
 const BYTES_MAX: usize = 8 * 1024;
-
-/// IANA, IPv4 Special-Purpose Address Registry, and multicast (RFC 5771).
-const PRIVATE_V4: [Ipv4Net; 15] = [
-    v4([0, 0, 0, 0], 8),
-    v4([10, 0, 0, 0], 8),
-    v4([100, 64, 0, 0], 10),
-    v4([127, 0, 0, 0], 8),
-    v4([169, 254, 0, 0], 16),
-    v4([172, 16, 0, 0], 12),
-    v4([192, 0, 0, 0], 24),
-    v4([192, 0, 2, 0], 24),
-    v4([192, 88, 99, 0], 24),
-    v4([192, 168, 0, 0], 16),
-    v4([198, 18, 0, 0], 15),
-    v4([198, 51, 100, 0], 24),
-    v4([203, 0, 113, 0], 24),
-    v4([224, 0, 0, 0], 4),
-    v4([240, 0, 0, 0], 4),
-];
-
-const fn v4(address: [u8; 4], prefix_len: u8) -> Ipv4Net {
-    let [a, b, c, d] = address;
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix_len)
-}

@@ -33,7 +33,7 @@ use std::ops::RangeInclusive;
 use http::HeaderMap;
 
 pub use self::claims::{claims_from_header, claims_from_json, client_info_malformed};
-pub use self::client_ip::{TrustedProxies, TrustedProxiesError, client_ip, is_public};
+pub use self::client_ip::{TrustedProxies, TrustedProxiesError, client_ip};
 use self::platform::{Signs, agent_of};
 pub use crate::domain::caller::{Browser, CallerContext, ClientClaims};
 use crate::error::{Code, Error, Text, Violation};
@@ -167,7 +167,8 @@ fn parse_told_address(text: &str) -> Result<IpAddr, Error> {
 
 /// The request's own `X-Request-Id`, if there is one that is fit for a log line and an answer's
 /// header, else a made one.
-fn request_id(headers: &HeaderMap) -> String {
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> String {
     let is_fit = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

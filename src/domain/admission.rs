@@ -17,9 +17,12 @@ pub enum Admission {
     Closed,
     /// The material of attempt `n` again.
     Replay(u32),
-    /// Attempt `n` was prepared, or its outcome is unknown, or it was refused: its provider must
-    /// be asked before anything else.
+    /// What became of attempt `n` is unknown: its provider must be asked before anything else.
     Ask(u32),
+    /// The provider refused attempt `n`: it must be asked before another one opens.
+    Refused(u32),
+    /// The last attempt was never sent: open attempt `n` in its place.
+    Open(u32),
     /// Attempt `n` is the same way, its material is stale, its trade is not.
     Reenter(u32),
     /// Within a minute of attempt `n`'s expiry, on either side.
@@ -60,10 +63,11 @@ fn judge_attempts(order: &Order, way: &Way, now: Millis) -> Admission {
     }
     let latest = order.latest();
     match latest.state {
-        AttemptState::Prepared
-        | AttemptState::Ambiguous { .. }
-        | AttemptState::Refused { .. }
-        | AttemptState::Absent => Admission::Ask(latest.n),
+        AttemptState::Unsent => Admission::Open(latest.n),
+        AttemptState::Prepared | AttemptState::Ambiguous { .. } | AttemptState::Absent => {
+            Admission::Ask(latest.n)
+        }
+        AttemptState::Refused { .. } => Admission::Refused(latest.n),
         AttemptState::Paid => Admission::Done(OrderStatus::Paid.number()),
         AttemptState::Closed => Admission::Switch,
         AttemptState::Live { .. } => judge_live(latest, way, now),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Product, Way};
 use super::ids::ChannelNo;
+use super::request::AppAuthToken;
 use super::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 
 /// One provider-side trade, with its own number and its own expiry.
@@ -38,14 +39,22 @@ pub struct Params {
     pub notify_url: String,
     /// Where Alipay's pages lead back to.
     pub return_url: Option<String>,
+    /// The Alipay merchant that is acted for, by its `app_auth_token`.
+    pub app_auth_token: Option<AppAuthToken>,
 }
 
 /// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].
+///
+/// Stored with an outer tag: an inner one (`tag = "…"`) makes serde buffer the fields, and the
+/// buffered numbers are not read back where the host turns on serde_json's `arbitrary_precision`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     /// Durable; maybe sent, maybe not.
     Prepared,
+    /// Known not to have been sent: the provider has never heard of it, and it is replaced by the
+    /// order's next attempt.
+    Unsent,
     /// The outcome of a call is unknown: ask before anything else.
     Ambiguous {
         /// What happened, for the operator.
@@ -80,7 +89,7 @@ impl AttemptState {
         match self {
             AttemptState::Prepared => 0,
             AttemptState::Ambiguous { .. } => 1,
-            AttemptState::Refused { .. } | AttemptState::Absent => 2,
+            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => 2,
             AttemptState::Live { .. } => 3,
             AttemptState::Closed => 4,
             AttemptState::Paid => 5,
@@ -92,6 +101,7 @@ impl AttemptState {
     pub fn name(&self) -> &'static str {
         match self {
             AttemptState::Prepared => "prepared",
+            AttemptState::Unsent => "unsent",
             AttemptState::Ambiguous { .. } => "ambiguous",
             AttemptState::Refused { .. } => "refused",
             AttemptState::Absent => "absent",
@@ -104,7 +114,7 @@ impl AttemptState {
 
 /// What a provider handed out for the buyer to pay with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "as")]
+#[serde(rename_all = "snake_case")]
 pub enum Material {
     /// WeChat Pay JSAPI and APP: signed anew for the client each time.
     Prepay {

@@ -9,6 +9,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod address;
 pub mod admission;
 pub mod attempt;
 pub mod caller;

@@ -94,6 +94,13 @@ pub struct Origin {
 /// Something that happened to one attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// It is about to be sent. It takes the place of the last attempt if that was never sent.
+    Opened(Box<Attempt>),
+    /// Nothing of it left this machine.
+    Unsent {
+        /// Which attempt.
+        n: u32,
+    },
     /// The provider, or our own signature, made it payable.
     Answered {
         /// Which attempt.
@@ -119,24 +126,6 @@ pub enum Event {
         /// What happened, for the operator.
         reason: String,
     },
-}
-
-impl Event {
-    fn n(&self) -> u32 {
-        match self {
-            Event::Answered { n, .. } | Event::Refused { n, .. } | Event::Lost { n, .. } => *n,
-        }
-    }
-
-    fn into_state(self) -> AttemptState {
-        match self {
-            Event::Answered { material, valid_until, .. } => {
-                AttemptState::Live { material, valid_until }
-            }
-            Event::Refused { code, message, .. } => AttemptState::Refused { code, message },
-            Event::Lost { reason, .. } => AttemptState::Ambiguous { reason },
-        }
-    }
 }
 
 impl Order {
@@ -167,13 +156,31 @@ impl Order {
     #[must_use]
     pub fn apply(&self, event: Event) -> Option<Order> {
         let mut next = self.clone();
-        let attempt = next.attempts.iter_mut().find(|it| it.n == event.n())?;
-        let state = event.into_state();
-        if state.rank() <= attempt.state.rank() {
-            return None;
+        match event {
+            Event::Opened(attempt) => next.open(*attempt)?,
+            Event::Unsent { n } => next.learn(n, AttemptState::Unsent)?,
+            Event::Answered { n, material, valid_until } => {
+                next.learn(n, AttemptState::Live { material, valid_until })?;
+            }
+            Event::Refused { n, code, message } => {
+                next.learn(n, AttemptState::Refused { code, message })?;
+            }
+            Event::Lost { n, reason } => next.learn(n, AttemptState::Ambiguous { reason })?,
         }
-        attempt.state = state;
         next.version = next.version.saturating_add(1);
         Some(next)
+    }
+
+    fn open(&mut self, attempt: Attempt) -> Option<()> {
+        if self.latest().state == AttemptState::Unsent {
+            self.attempts.pop();
+        }
+        let expected = self.attempts.last().map_or(1, |it| it.n.saturating_add(1));
+        (attempt.n == expected).then(|| self.attempts.push(attempt))
+    }
+
+    fn learn(&mut self, n: u32, state: AttemptState) -> Option<()> {
+        let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
+        (state.rank() > attempt.state.rank()).then(|| attempt.state = state)
     }
 }

@@ -1,1 +1,133 @@
-//! (in the making)
+//! The payment engine: IO in the right order, one story a file.
+//!
+//! **Architecture invariant:** an order is durable before a byte of it goes to a provider, and the
+//! outcome is durable before the caller is answered. What was sent is finished and recorded even
+//! when its client leaves, and [`Engine::shutdown`] awaits it.
+
+mod build;
+mod create;
+mod flight;
+mod open;
+mod recent;
+mod resolve;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+pub use build::{Builder, StartError};
+pub use create::Created;
+
+use crate::clock::Clock;
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::Pid;
+use crate::provider::{Call, Provider, Transport};
+use crate::store::{Store, StoreError};
+
+use flight::Flights;
+use recent::Recents;
+use tasks::Tasks;
+
+/// The payment engine. Cheap to clone: every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    merchants: BTreeMap<Pid, BTreeMap<ProviderId, Arc<dyn Provider>>>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    recents: Recents,
+    flights: Arc<Flights>,
+    tasks: Tasks,
+}
+
+/// What an engine is told besides its store and providers.
+#[derive(Clone, Debug)]
+struct Settings {
+    /// Where providers reach the mount, without a trailing slash: `https://shop.example.com/pay`.
+    notify_base: String,
+    /// Expiry of an attempt when the request names none, in milliseconds.
+    order_ttl_ms: i64,
+    /// One provider call.
+    call_timeout: Duration,
+    /// All provider calls of one request.
+    call_budget: Duration,
+    /// Whether the providers are simulated: then a buyer's private address will do.
+    simulated: bool,
+}
+
+impl Engine {
+    /// Starts an engine's description.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Whether the providers are simulated.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.0.settings.simulated
+    }
+
+    /// Whether the engine can take orders.
+    ///
+    /// # Errors
+    ///
+    /// The store's, when it cannot be written to.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.0.store.ready().await
+    }
+
+    /// Waits until everything that was sent is finished and recorded, then closes the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the calls running; call it again.
+    pub async fn shutdown(&self) {
+        self.0.tasks.finish().await;
+        self.0.store.close().await;
+    }
+}
+
+impl Inner {
+    fn provider(&self, pid: &Pid, id: ProviderId) -> Option<&Arc<dyn Provider>> {
+        self.merchants.get(pid)?.get(&id)
+    }
+
+    fn call(&self) -> Call<'_> {
+        Call {
+            transport: self.transport.as_ref(),
+            clock: self.clock.as_ref(),
+            timeout: self.settings.call_timeout,
+        }
+    }
+
+    /// Where `provider` reports payments of `pay_type` to `pid`.
+    fn notify_url(&self, pay_type: crate::domain::channel::PayType, pid: &Pid) -> String {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let merchant = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC);
+        let base = &self.settings.notify_base;
+        format!("{base}/notify/{}/{pay_type}/{merchant}", pay_type.provider())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("store", &self.0.store)
+            .field("merchants", &self.0.merchants.keys())
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The mount and the public URL in one text.
+fn notify_base(public_url: &Url, mount: &str) -> String {
+    format!("{}{mount}", public_url.as_str().trim_end_matches('/'))
+}

@@ -65,14 +65,14 @@ pub trait Provider: Send + Sync + Debug {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Material, Failure>>;
 
-    /// The client's payment parameters for `material`; what carries a time is signed at `now`
-    /// with `nonce`. Local: no call.
+    /// The client's payment parameters for `material`, as JSON text whose keys stand in the
+    /// documented order; what carries a time is signed at `now` with `nonce`. Local: no call.
     ///
     /// # Errors
     ///
     /// Words for the operator when the attempt cannot be presented with the present
     /// configuration (its pay type was removed).
-    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<Value, String>;
+    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String>;
 
     /// Asks the provider what became of `attempt`.
     fn query<'a>(

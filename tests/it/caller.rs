@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use paygate::caller::{
     Browser, CallerContext, CallerRules, ClientClaims, Said, TrustedProxies, claims_from_header,
-    claims_from_json, client_info_malformed, client_ip, is_public, observe, resolve,
+    claims_from_json, client_info_malformed, client_ip, observe, resolve,
 };
+use paygate::domain::address::is_public;
 use paygate::domain::channel::Platform;
 use paygate::error::Code;
 use proptest::prelude::*;

@@ -1,0 +1,188 @@
+//! Describing an engine, and starting it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::flight::Flights;
+use super::recent::Recents;
+use super::tasks::Tasks;
+use super::{Engine, Inner, Settings, notify_base};
+use crate::clock::{Clock, SystemClock};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::Pid;
+use crate::provider::transport::Http;
+use crate::provider::{Provider, Transport};
+use crate::store::{Store, StoreError};
+
+/// Describes an [`Engine`].
+#[must_use]
+pub struct Builder {
+    store: Option<Arc<dyn Store>>,
+    merchants: BTreeMap<Pid, BTreeMap<ProviderId, Arc<dyn Provider>>>,
+    transport: Option<Arc<dyn Transport>>,
+    clock: Arc<dyn Clock>,
+    public_url: Option<Url>,
+    mount: String,
+    order_ttl: Duration,
+    call_timeout: Duration,
+    call_budget: Duration,
+    replay_ttl: Duration,
+    replay_max: usize,
+    simulated: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            store: None,
+            merchants: BTreeMap::new(),
+            transport: None,
+            clock: Arc::new(SystemClock),
+            public_url: None,
+            mount: "/pay".to_owned(),
+            order_ttl: Duration::from_secs(30 * 60),
+            call_timeout: Duration::from_secs(8),
+            call_budget: Duration::from_secs(20),
+            replay_ttl: Duration::from_secs(5 * 60),
+            replay_max: 100_000,
+            simulated: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Where orders live. Required.
+    pub fn store(self, store: impl Store + 'static) -> Builder {
+        Builder { store: Some(Arc::new(store)), ..self }
+    }
+
+    /// A provider of the default merchant.
+    pub fn provider(self, provider: impl Provider + 'static) -> Builder {
+        self.provider_of(Pid::default(), provider)
+    }
+
+    /// A provider of the merchant that `data.pid` calls `pid`.
+    pub fn provider_of(mut self, pid: Pid, provider: impl Provider + 'static) -> Builder {
+        self.merchants.entry(pid).or_default().insert(provider.id(), Arc::new(provider));
+        self
+    }
+
+    /// Where providers reach the mount: scheme, host and what stands before the mount. Required.
+    pub fn public_url(self, url: Url) -> Builder {
+        Builder { public_url: Some(url), ..self }
+    }
+
+    /// The path prefix of the payment operations; `/pay` unless told.
+    pub fn mount(self, mount: &str) -> Builder {
+        Builder { mount: mount.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Expiry of an attempt when `data.time_expire` is absent; 30 minutes unless told.
+    pub fn order_ttl(self, ttl: Duration) -> Builder {
+        Builder { order_ttl: ttl, ..self }
+    }
+
+    /// The longest one provider call, and all calls of one request, may take; 8 s and 20 s.
+    pub fn call_limits(self, timeout: Duration, budget: Duration) -> Builder {
+        Builder { call_timeout: timeout, call_budget: budget, ..self }
+    }
+
+    /// How long, and how many, recent results are kept in memory; 5 minutes and 100 000.
+    pub fn replay(self, ttl: Duration, max: usize) -> Builder {
+        Builder { replay_ttl: ttl, replay_max: max, ..self }
+    }
+
+    /// Another clock than the operating system's.
+    pub fn clock(self, clock: impl Clock + 'static) -> Builder {
+        Builder { clock: Arc::new(clock), ..self }
+    }
+
+    /// Another wire than HTTPS.
+    pub fn transport(self, transport: impl Transport + 'static) -> Builder {
+        Builder { transport: Some(Arc::new(transport)), ..self }
+    }
+
+    /// The providers are simulated: replies say so, and a buyer's private address will do.
+    pub fn simulated(self) -> Builder {
+        Builder { simulated: true, ..self }
+    }
+
+    /// Starts the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing or does not fit together.
+    pub async fn start(self) -> Result<Engine, StartError> {
+        let store = self.store.ok_or(StartError::Missing("a store"))?;
+        let public_url = self.public_url.ok_or(StartError::NoNotifyUrl)?;
+        if self.merchants.is_empty() {
+            return Err(StartError::Missing("a provider"));
+        }
+        if self.call_budget < self.call_timeout {
+            return Err(StartError::Limits("the call budget is shorter than one call's timeout"));
+        }
+        let transport = self.transport.unwrap_or_else(|| Arc::new(Http::new()));
+        store.ready().await.map_err(StartError::Store)?;
+        let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
+            .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
+        Ok(Engine(Arc::new(Inner {
+            store,
+            merchants: self.merchants,
+            transport,
+            clock: self.clock,
+            settings: Settings {
+                notify_base: notify_base(&public_url, &self.mount),
+                order_ttl_ms,
+                call_timeout: self.call_timeout,
+                call_budget: self.call_budget,
+                simulated: self.simulated,
+            },
+            recents: Recents::new(self.replay_ttl, self.replay_max),
+            flights: Arc::new(Flights::default()),
+            tasks: Tasks::default(),
+        })))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("store", &self.store)
+            .field("merchants", &self.merchants.keys())
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an engine did not start.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum StartError {
+    /// A required part was not given.
+    Missing(&'static str),
+    /// vk-uni-pay's error 101: providers have no URL to report payments to.
+    NoNotifyUrl,
+    /// Two settings contradict each other.
+    Limits(&'static str),
+    /// The store cannot be used.
+    Store(StoreError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Missing(what) => write!(f, "the engine needs {what}"),
+            StartError::NoNotifyUrl => f.write_str(
+                "101: no usable notify URL: say with public_url() where providers reach this app",
+            ),
+            StartError::Limits(what) => f.write_str(what),
+            StartError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
