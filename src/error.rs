@@ -128,9 +128,9 @@ pub struct Violation {
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
-    text: Option<Text>,
+    text: Option<Box<Text>>,
     violations: Vec<Violation>,
-    provider: Option<(String, String)>,
+    provider: Option<Box<(String, String)>>,
     status: Option<i8>,
     retry_after_s: Option<u32>,
 }
@@ -158,7 +158,7 @@ impl Error {
     /// With other words than the kind's own.
     #[must_use]
     pub fn text(self, text: Text) -> Error {
-        Error { text: Some(text), ..self }
+        Error { text: Some(Box::new(text)), ..self }
     }
 
     /// With a list of the fields concerned.
@@ -170,7 +170,8 @@ impl Error {
     /// With the provider's own code and message.
     #[must_use]
     pub fn provider_said(self, code: &str, message: &str) -> Error {
-        Error { provider: Some((code.to_owned(), message.to_owned())), ..self }
+        let said = (code.to_owned(), message.to_owned());
+        Error { provider: Some(Box::new(said)), ..self }
     }
 
     /// With vk-uni-pay's status number of the order.
@@ -203,7 +204,7 @@ impl Error {
     /// Words that replace the kind's own.
     #[must_use]
     pub fn own_text(&self) -> Option<&Text> {
-        self.text.as_ref()
+        self.text.as_deref()
     }
 
     /// The fields concerned.
@@ -215,7 +216,7 @@ impl Error {
     /// The provider's own code and message.
     #[must_use]
     pub fn provider(&self) -> Option<(&str, &str)> {
-        self.provider.as_ref().map(|(code, message)| (code.as_str(), message.as_str()))
+        self.provider.as_deref().map(|(code, message)| (code.as_str(), message.as_str()))
     }
 
     /// vk-uni-pay's status number of the order.

@@ -1,1 +1,358 @@
-//! (in the making)
+//! Replies: the only file that names an HTTP status, and the envelope of every refusal.
+//!
+//! ```
+//! use paygate::error::{Error, Kind};
+//! use paygate::reply::{Language, Reply};
+//!
+//! let reply = Reply { request_id: "r-1", language: Language::English, mock: false };
+//! let response = reply.refusal(&Error::new(Kind::AlreadyPaid).order_status(1));
+//! assert_eq!(response.status(), 409);
+//! assert_eq!(
+//!     response.body(),
+//!     r#"{"code":4101,"msg":"the order is paid","error":"already_paid","requestId":"r-1","status":1}"#
+//! );
+//! ```
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::channel::{PayType, Platform, ProviderId};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::money::Fen;
+use crate::error::{Code, Error, Kind, Text};
+
+/// What every reply to one request has in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// Told in the body and echoed in `x-request-id`.
+    pub request_id: &'a str,
+    /// The language of `msg`.
+    pub language: Language,
+    /// Whether the simulated providers answer: replies say so in `x-paygate-mode`.
+    pub mock: bool,
+}
+
+/// The material that a client pays with: what `createPayment` answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Created<'a> {
+    /// `orderInfo`, which is JSON already.
+    pub order_info: &'a RawValue,
+    /// `out_trade_no`
+    pub out_trade_no: &'a OutTradeNo,
+    /// `provider`
+    pub provider: ProviderId,
+    /// `pay_type`
+    pub pay_type: PayType,
+    /// `needQRcode`: whether `orderInfo` is a QR code's `codeUrl`.
+    pub need_qrcode: bool,
+    /// `qrcodeImage`: a PNG data URI, where the picture was asked for.
+    pub qrcode_image: Option<&'a str>,
+    /// `total_fee`
+    pub total_fee: Fen,
+    /// `platform`, by vk-uni-pay's names.
+    pub platform: Platform,
+    /// Whether the material was handed out before: `Idempotent-Replayed: true`.
+    pub replayed: bool,
+}
+
+/// `Idempotent-Replayed`: the material was handed out before.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// `x-paygate-mode`: `mock` where the simulated providers answer.
+pub const PAYGATE_MODE: HeaderName = HeaderName::from_static("x-paygate-mode");
+/// `x-request-id`
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Reply<'_> {
+    /// 200, and what the client needs to pay.
+    #[must_use]
+    pub fn created(&self, created: &Created<'_>) -> Response<Bytes> {
+        let body = CreatedBody {
+            code: 0,
+            msg: "ok",
+            order_info: created.order_info,
+            out_trade_no: created.out_trade_no.as_str(),
+            provider: created.provider.name(),
+            pay_type: created.pay_type.name(),
+            need_qrcode: created.need_qrcode,
+            qrcode_image: created.qrcode_image,
+            total_fee: created.total_fee.fen(),
+            platform: created.platform.name(),
+            request_id: self.request_id,
+        };
+        let mut response = self.json(StatusCode::OK, &body);
+        if created.replayed {
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// 204: nothing to say (a CORS preflight).
+    #[must_use]
+    pub fn empty(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+
+    /// The envelope of a refusal, with its status and headers.
+    #[must_use]
+    pub fn refusal(&self, error: &Error) -> Response<Bytes> {
+        let kind = error.kind();
+        let (number, status, name) = answer(kind);
+        let first = error.violations().first().filter(|_| kind == Kind::Invalid);
+        let (zh, en) = words(kind);
+        let own = error.own_text().or(first.map(|it| &it.message));
+        let errors = error.violations().iter().map(|it| Listed {
+            path: &it.path,
+            rule: it.rule,
+            message: self.told(&it.message),
+        });
+        let body = Refused {
+            code: first.map_or(number, |it| it.code.number()),
+            msg: own.map_or_else(|| self.language.pick(zh, en), |it| self.told(it)),
+            error: first.map_or(name, |it| slug(it.code)),
+            request_id: self.request_id,
+            errors: errors.collect(),
+            provider: error.provider().map(|(code, message)| Said { code, message }),
+            status: error.status(),
+        };
+        let mut response = self.json(status, &body);
+        let headers = response.headers_mut();
+        if let Some(seconds) = error.retry_after().or(default_wait_s(kind, status)) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        match status {
+            // Both public operations and every notification are POST.
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn told<'t>(&self, text: &'t Text) -> &'t str {
+        self.language.pick(&text.zh, &text.en)
+    }
+
+    fn json(&self, status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+        let bytes = serde_json::to_vec(body).expect("a reply has string keys and no failing part");
+        let mut response = Response::new(Bytes::from(bytes));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        // Payment material is for one buyer: no cache on the way may keep it.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if self.mock {
+            headers.insert(PAYGATE_MODE, HeaderValue::from_static("mock"));
+        }
+        response
+    }
+}
+
+/// The language of texts for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// Chinese, as vk-uni-pay answers.
+    #[default]
+    Chinese,
+    /// English, where `Accept-Language` prefers it.
+    English,
+}
+
+impl Language {
+    /// What `Accept-Language` prefers: English if it weighs more than Chinese, or as much and
+    /// comes first; else Chinese.
+    #[must_use]
+    pub fn preferred(headers: &HeaderMap) -> Language {
+        let mut chinese = (0, usize::MAX);
+        let mut english = (0, usize::MAX);
+        let values = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|it| it.to_str().ok());
+        for (place, range) in values.flat_map(|it| it.split(',')).enumerate() {
+            let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+            let tag = tag.trim().split('-').next().unwrap_or_default();
+            let weight = weight(parameters);
+            let is = |name: &str| tag.eq_ignore_ascii_case(name);
+            // A wildcard takes any language, and ours is Chinese.
+            if (is("zh") || tag == "*") && weight > chinese.0 {
+                chinese = (weight, place);
+            } else if is("en") && weight > english.0 {
+                english = (weight, place);
+            }
+        }
+        let (more, as_much) = (english.0 > chinese.0, english.0 == chinese.0);
+        if more || (as_much && english.1 < chinese.1) {
+            Language::English
+        } else {
+            Language::Chinese
+        }
+    }
+
+    fn pick<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
+        match self {
+            Language::Chinese => zh,
+            Language::English => en,
+        }
+    }
+}
+
+/// A `q` in thousandths; an ill one weighs nothing.
+fn weight(parameters: &str) -> u32 {
+    let mut parameters = parameters.split(';').map(str::trim);
+    let Some(q) = parameters.find_map(|it| it.strip_prefix(['q', 'Q'])?.trim().strip_prefix('='))
+    else {
+        return 1_000;
+    };
+    let (whole, thousandths) = q.trim().split_once('.').unwrap_or((q.trim(), ""));
+    let digits = thousandths.bytes().all(|b| b.is_ascii_digit()) && thousandths.len() <= 3;
+    match whole {
+        "1" => 1_000,
+        "0" if digits => format!("{thousandths:0<3}").parse().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The code table: number, status and stable name. The first violation's code counts before this
+/// number.
+fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
+    use StatusCode as S;
+    match kind {
+        Kind::NotFound => (404, S::NOT_FOUND, "not_found"),
+        Kind::MethodNotAllowed => (4000, S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Kind::UnsupportedMediaType => (4000, S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        Kind::BodyTooLarge => (4000, S::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Kind::BodyTimeout => (4000, S::REQUEST_TIMEOUT, "body_timeout"),
+        Kind::BodyUnreadable => (4000, S::BAD_REQUEST, "body_unreadable"),
+        Kind::Invalid => (4000, S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
+        Kind::CallerNotAllowed => (4005, S::UNAUTHORIZED, "caller_not_allowed"),
+        Kind::PayTypeNotPossible => (4004, S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
+        Kind::AlreadyPaid => (4101, S::CONFLICT, "already_paid"),
+        Kind::Different => (4102, S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
+        Kind::Busy => (4103, S::CONFLICT, "busy"),
+        Kind::SwitchRejected => (4104, S::CONFLICT, "switch_rejected"),
+        Kind::Closed => (4105, S::CONFLICT, "closed"),
+        Kind::ProviderRefused => (3001, S::BAD_GATEWAY, "provider_refused"),
+        Kind::NotSent => (5001, S::SERVICE_UNAVAILABLE, "not_sent"),
+        Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
+        Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
+    }
+}
+
+/// The kind's own words, in Chinese and in English.
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::NotFound => ("接口不存在", "there is no such path"),
+        Kind::MethodNotAllowed => ("请求方法不支持,请使用POST", "use POST"),
+        Kind::UnsupportedMediaType => (
+            "请求体必须是未压缩的application/json",
+            "the body must be application/json, not encoded",
+        ),
+        Kind::BodyTooLarge => ("请求体过大", "the body is too large"),
+        Kind::BodyTimeout => ("请求体接收超时", "the body did not arrive in time"),
+        Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
+        Kind::Invalid => ("参数错误", "the request breaks a rule"),
+        Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
+        Kind::PayTypeNotPossible => {
+            ("当前环境不支持该支付方式", "this pay type is not possible here")
+        }
+        Kind::AlreadyPaid => ("订单已支付", "the order is paid"),
+        Kind::Different => {
+            ("相同订单号的参数不一致", "the same number came with other parameters before")
+        }
+        Kind::Busy => ("订单正在处理,请稍后重试", "the order is busy; try again"),
+        Kind::SwitchRejected => ("订单已选择其他支付方式", "the order is being paid another way"),
+        Kind::Closed => ("订单已关闭", "the order is closed"),
+        Kind::ProviderRefused => ("支付服务商拒绝了请求", "the provider refused"),
+        Kind::NotSent => ("服务暂不可用,未发起支付,请稍后重试", "nothing was sent; safe to repeat"),
+        Kind::OutcomeUnknown => (
+            "支付结果未知,请使用相同订单号重试",
+            "the outcome is unknown; repeat with the same number",
+        ),
+        Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
+    }
+}
+
+/// When a client that is told to come again may do so, in seconds: every 503, and the order that
+/// another request is working on.
+fn default_wait_s(kind: Kind, status: StatusCode) -> Option<u32> {
+    match (kind, status) {
+        (Kind::Busy, _) => Some(2),
+        (_, StatusCode::SERVICE_UNAVAILABLE) => Some(5),
+        _ => None,
+    }
+}
+
+fn slug(code: Code) -> &'static str {
+    match code {
+        Code::OutTradeNo => "invalid_out_trade_no",
+        Code::Type => "invalid_type",
+        Code::TotalFee => "invalid_total_fee",
+        Code::Subject => "invalid_subject",
+        Code::Provider => "invalid_provider",
+        Code::Openid => "invalid_openid",
+        Code::Body => "invalid_field",
+        Code::CustomKey => "invalid_custom",
+        Code::OtherKey => "invalid_other",
+        Code::Pid => "unknown_pid",
+        Code::PayType => "pay_type_not_possible",
+        Code::Different => "different_parameters",
+    }
+}
+
+#[derive(Serialize)]
+struct CreatedBody<'a> {
+    code: u16,
+    msg: &'static str,
+    #[serde(rename = "orderInfo")]
+    order_info: &'a RawValue,
+    out_trade_no: &'a str,
+    provider: &'static str,
+    pay_type: &'static str,
+    #[serde(rename = "needQRcode")]
+    need_qrcode: bool,
+    #[serde(rename = "qrcodeImage", skip_serializing_if = "Option::is_none")]
+    qrcode_image: Option<&'a str>,
+    total_fee: u64,
+    platform: &'static str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Refused<'a> {
+    code: u16,
+    msg: &'a str,
+    error: &'static str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Listed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<Said<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<i8>,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    path: &'a str,
+    rule: &'static str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    code: &'a str,
+    message: &'a str,
+}

@@ -2,37 +2,55 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether `ip` can be a buyer's address on the public internet: not private, not this machine's,
-/// not a carrier's inner one (RFC 6598), not reserved for documentation or tests.
+use ipnet::Ipv4Net;
+
+/// Whether the internet can reach `address`: what WeChat Pay wants to know of an H5 buyer.
+///
+/// Private, loopback, link-local, shared (RFC 6598), documentation, benchmarking, multicast,
+/// reserved and transition (6to4, Teredo, NAT64) addresses are not public.
 #[must_use]
-pub fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| is_public_v6(v6), is_public_v4),
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => !PRIVATE_V4.iter().any(|network| network.contains(&address)),
+        IpAddr::V6(address) => is_public_v6(address),
     }
 }
 
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let reserved = a == 0                       // "this network", RFC 791
-        || a >= 240                             // reserved and broadcast
-        || (a == 100 && (64..128).contains(&b)) // carrier-grade NAT, RFC 6598
-        || (a == 192 && b == 0 && c == 0)       // IETF assignments, RFC 6890
-        || (a == 198 && (b == 18 || b == 19)); // benchmarks, RFC 2544
-    !(reserved
-        || ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation())
+/// Global unicast is `2000::/3` (IANA, IPv6 Global Unicast Address Assignments), without the
+/// blocks in it that no host is reached by (IANA, IPv6 Special-Purpose Address Registry).
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    match (first, second) {
+        (0x2001, 0..=0x01ff) => false, // IETF protocols, Teredo and ORCHID among them.
+        (0x2001, 0x0db8) => false,     // Documentation.
+        (0x3fff, 0..=0x0fff) => false, // Documentation.
+        (0x2002, _) => false,          // 6to4.
+        _ => first & 0xe000 == 0x2000,
+    }
 }
 
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, ..] = ip.segments();
-    let global_unicast = first & 0xe000 == 0x2000; // RFC 4291 section 2.4
-    let documentation = first == 0x2001 && second == 0x0db8; // RFC 3849
-    let teredo_or_6to4 = (first == 0x2001 && second == 0) || first == 0x2002;
-    global_unicast && !documentation && !teredo_or_6to4
+/// IANA, IPv4 Special-Purpose Address Registry, and multicast (RFC 5771).
+const PRIVATE_V4: [Ipv4Net; 15] = [
+    v4([0, 0, 0, 0], 8),
+    v4([10, 0, 0, 0], 8),
+    v4([100, 64, 0, 0], 10),
+    v4([127, 0, 0, 0], 8),
+    v4([169, 254, 0, 0], 16),
+    v4([172, 16, 0, 0], 12),
+    v4([192, 0, 0, 0], 24),
+    v4([192, 0, 2, 0], 24),
+    v4([192, 88, 99, 0], 24),
+    v4([192, 168, 0, 0], 16),
+    v4([198, 18, 0, 0], 15),
+    v4([198, 51, 100, 0], 24),
+    v4([203, 0, 113, 0], 24),
+    v4([224, 0, 0, 0], 4),
+    v4([240, 0, 0, 0], 4),
+];
+
+const fn v4(address: [u8; 4], prefix_len: u8) -> Ipv4Net {
+    let [a, b, c, d] = address;
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix_len)
 }
 
 #[cfg(test)]

@@ -125,10 +125,7 @@ impl Builder {
         if self.call_budget < self.call_timeout {
             return Err(StartError::Limits("the call budget is shorter than one call's timeout"));
         }
-        let transport = match self.transport {
-            Some(transport) => transport,
-            None => Arc::new(Http::new().map_err(StartError::Transport)?),
-        };
+        let transport = self.transport.unwrap_or_else(|| Arc::new(Http::new()));
         store.ready().await.map_err(StartError::Store)?;
         let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
             .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
@@ -171,8 +168,6 @@ pub enum StartError {
     NoNotifyUrl,
     /// Two settings contradict each other.
     Limits(&'static str),
-    /// The HTTPS client could not be made.
-    Transport(String),
     /// The store cannot be used.
     Store(StoreError),
 }
@@ -185,7 +180,6 @@ impl fmt::Display for StartError {
                 "101: no usable notify URL: say with public_url() where providers reach this app",
             ),
             StartError::Limits(what) => f.write_str(what),
-            StartError::Transport(why) => write!(f, "the HTTPS client could not be made: {why}"),
             StartError::Store(error) => error.fmt(f),
         }
     }

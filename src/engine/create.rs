@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::flight::{Follow, Lead, Part, Phase};
 use super::recent::Recent;
 use super::resolve::Incoming;
@@ -22,8 +24,10 @@ use crate::store::StoreError;
 /// What a client needs to pay.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// `orderInfo`, as JSON text.
-    pub order_info: Arc<str>,
+    /// `orderInfo`, which is JSON already.
+    pub order_info: Arc<RawValue>,
+    /// What the QR code says, where `orderInfo` is one.
+    pub code_url: Option<Arc<str>>,
     /// vk-uni-pay's pay type.
     pub pay_type: PayType,
     /// The provider's product.
@@ -84,8 +88,10 @@ impl Inner {
         if !differences.is_empty() {
             return Some(Err(different(&differences)));
         }
-        (*recent.way == incoming.way)
-            .then(|| Ok(created(&incoming.way, facts.total_fee, recent.order_info, true)))
+        (*recent.way == incoming.way).then(|| {
+            let material = (recent.order_info, recent.code_url);
+            Ok(Created { replayed: true, ..created(&incoming.way, facts.total_fee, material) })
+        })
     }
 
     /// Does the work on the number in a task of its own, which a leaving client does not stop.
@@ -184,20 +190,23 @@ impl Inner {
         };
         let now = self.clock.now();
         let stamp = Stamp { material, now, nonce: &random_text() };
-        let order_info = incoming.provider.present(attempt, stamp).map_err(|why| {
-            tracing::error!(pid = %order.facts.pid, why, "an attempt cannot be presented");
-            Error::new(Kind::NotSent)
-        })?;
-        let order_info: Arc<str> = order_info.into();
+        let text = incoming.provider.present(attempt, stamp).map_err(not_presentable)?;
+        let order_info = RawValue::from_string(text).map_err(not_presentable)?;
+        let order_info: Arc<RawValue> = order_info.into();
+        let code_url: Option<Arc<str>> = match material {
+            Material::QrCode { code_url, .. } => Some(code_url.as_str().into()),
+            _ => None,
+        };
         let recent = Recent {
             fingerprint: Box::new(order.fingerprint.clone()),
             way: Arc::new(attempt.way.clone()),
             order_info: order_info.clone(),
+            code_url: code_url.clone(),
             fresh_until: fresh_until(material, *valid_until, now),
             since: now,
         };
         self.recents.remember(order.out_trade_no(), recent);
-        Ok(created(&attempt.way, order.facts.total_fee, order_info, false))
+        Ok(created(&attempt.way, order.facts.total_fee, (order_info, code_url)))
     }
 }
 
@@ -209,8 +218,18 @@ fn fresh_until(material: &Material, valid_until: Millis, now: Millis) -> Millis 
     }
 }
 
-fn created(way: &Way, total_fee: Fen, order_info: Arc<str>, replayed: bool) -> Created {
-    Created { order_info, pay_type: way.pay_type, product: way.product, total_fee, replayed }
+type Presented = (Arc<RawValue>, Option<Arc<str>>);
+
+fn created(way: &Way, total_fee: Fen, (order_info, code_url): Presented) -> Created {
+    let (pay_type, product) = (way.pay_type, way.product);
+    Created { order_info, code_url, pay_type, product, total_fee, replayed: false }
+}
+
+/// The order is known and untouched, but this configuration cannot sign for it (its pay type, or
+/// its merchant account, was removed).
+fn not_presentable(why: impl std::fmt::Display) -> Error {
+    tracing::error!(%why, "an attempt cannot be presented");
+    Error::new(Kind::NotSent)
 }
 
 /// Waits for the end of the work; work that broke off leaves its outcome unknown.

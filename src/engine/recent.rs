@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use serde_json::value::RawValue;
 
 use crate::domain::channel::Way;
 use crate::domain::ids::OutTradeNo;
@@ -30,8 +31,10 @@ pub(super) struct Recent {
     pub(super) fingerprint: Box<Fingerprint>,
     /// How the buyer pays.
     pub(super) way: Arc<Way>,
-    /// What the client got, as JSON text.
-    pub(super) order_info: Arc<str>,
+    /// What the client got.
+    pub(super) order_info: Arc<RawValue>,
+    /// What its QR code says, if it is one.
+    pub(super) code_url: Option<Arc<str>>,
     /// Until when it may be handed out again: the material's end, or a minute after it was signed.
     pub(super) fresh_until: Millis,
     /// When it was remembered.
@@ -115,7 +118,8 @@ mod tests {
         Recent {
             fingerprint: Box::new(facts.fingerprint()),
             way: Arc::new(way),
-            order_info: "{}".into(),
+            order_info: RawValue::from_string("{}".to_owned()).unwrap().into(),
+            code_url: None,
             fresh_until: Millis(1_000_000),
             since: Millis(since),
         }

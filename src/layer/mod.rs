@@ -1,1 +1,17 @@
-//! (in the making)
+//! The tower layer: answers the payment operations, passes everything else on untouched.
+//!
+//! A request that is not a payment operation goes to the inner service in place: unboxed, unread,
+//! without a clone of the inner service.
+
+mod layer;
+mod service;
+mod future;
+mod body;
+mod cors;
+mod edge;
+mod qrcode;
+
+pub use body::ResponseBody;
+pub use future::ResponseFuture;
+pub use layer::PaymentLayer;
+pub use service::PaymentService;

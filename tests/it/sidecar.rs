@@ -1,1 +1,11 @@
-//! (in the making)
+//! The sidecar's HTTP side, in bytes: what goes through, what is refused, how it ends.
+#![cfg(feature = "sidecar")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod admin;
+mod drain;
+mod framing;
+mod limits;
+mod passing;
+mod rig;
+mod streaming;

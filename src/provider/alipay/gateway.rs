@@ -1,1 +1,223 @@
-//! Alipay gateway calls (in the making).
+//! The gateway: Alipay as the engine knows it.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use super::response::{self, Reply};
+use super::sign::{BIZ_CONTENT, Parameters, Signed};
+use super::{App, Merchant, Verification, document, outcome};
+use crate::domain::attempt::{Attempt, Material, Params};
+use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
+use crate::domain::request::Facts;
+use crate::domain::time::Millis;
+use crate::error::Text;
+use crate::provider::{BoxFuture, Call, Closing, Failure, Plan, Provider, Stamp, Trade};
+
+/// One merchant at Alipay.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    merchant: Merchant,
+}
+
+impl Gateway {
+    /// Pays through `merchant`'s apps.
+    #[must_use]
+    pub fn new(merchant: Merchant) -> Gateway {
+        Gateway { merchant }
+    }
+
+    /// The app an attempt was opened with, whatever pay type it serves by now.
+    fn app(&self, attempt: &Attempt) -> Option<&App> {
+        let opened_with = |app: &&App| app.app_id == attempt.way.app_id;
+        let configured = self.merchant.apps.get(&attempt.way.pay_type).filter(opened_with);
+        configured.or_else(|| self.merchant.apps.values().find(opened_with))
+    }
+
+    /// Sends one call about `attempt` and reads the reply.
+    async fn call(&self, ask: Ask<'_>, call: Call<'_>) -> Result<Reply, Failure> {
+        let attempt = ask.attempt;
+        let app = self.app(attempt).ok_or_else(|| Failure::NotSent(gone(attempt)))?;
+        let signed = sign(app, &ask, call.clock.now());
+        let request = http::Request::post(address(app, &signed.query()))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded;charset=utf-8")
+            .body(Bytes::from(signed.form()))
+            .map_err(|_| Failure::NotSent("the call makes no valid request".to_owned()))?;
+        let response = call.transport.send(request, call.timeout).await?;
+        if response.status() != http::StatusCode::OK {
+            return Err(response::unknown(&format!("the gateway answered {}", response.status())));
+        }
+        response::read(response.body(), ask.method, &app.verification)
+    }
+}
+
+impl Provider for Gateway {
+    fn id(&self) -> ProviderId {
+        ProviderId::Alipay
+    }
+
+    fn pay_types(&self) -> Vec<PayType> {
+        self.merchant.apps.keys().copied().collect()
+    }
+
+    fn alipay_choice(&self) -> AlipayChoice {
+        self.merchant.choice
+    }
+
+    fn app_id(&self, pay_type: PayType, _facts: &Facts) -> Option<String> {
+        self.merchant.apps.get(&pay_type).map(|app| app.app_id.clone())
+    }
+
+    fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text> {
+        let app = self.merchant.apps.get(&plan.pay_type).ok_or_else(|| {
+            Text::new(
+                format!("未配置{}", plan.pay_type),
+                format!("{} is not configured", plan.pay_type),
+            )
+        })?;
+        let is_page = matches!(plan.product, Product::WapPay | Product::PagePay);
+        Ok(Params {
+            document: document::order(plan, app)?,
+            notify_url: plan.notify_url.to_owned(),
+            return_url: plan.return_url.filter(|_| is_page).map(str::to_owned),
+            app_auth_token: plan.facts.app_auth_token.clone(),
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Material, Failure>> {
+        Box::pin(async move {
+            let product = attempt.way.product;
+            match document::method(product) {
+                Some(method) if matches!(product, Product::Create | Product::Precreate) => {
+                    let ask = Ask { attempt, method, biz_content: &attempt.params.document };
+                    outcome::opened(self.call(ask, call).await?, attempt)
+                }
+                // Nothing is sent: the buyer's client brings the signed parameters to Alipay.
+                Some(_) => {
+                    let app = self.app(attempt);
+                    app.map(|_| Material::Signed).ok_or_else(|| Failure::NotSent(gone(attempt)))
+                }
+                None => Err(Failure::NotSent("alipay has no such product".to_owned())),
+            }
+        })
+    }
+
+    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String> {
+        match stamp.material {
+            Material::Trade { trade_no } => Ok(json(trade_no)),
+            Material::QrCode { code_url, msg } => Ok(json(&QrCode {
+                code: "10000",
+                msg: msg.as_deref().unwrap_or("Success"),
+                out_trade_no: attempt.channel_no.as_str(),
+                code_url,
+            })),
+            Material::Signed => {
+                let app = self.app(attempt).ok_or_else(|| gone(attempt))?;
+                let method = document::method(attempt.way.product)
+                    .ok_or_else(|| "alipay has no such product".to_owned())?;
+                let ask = Ask { attempt, method, biz_content: &attempt.params.document };
+                let query = sign(app, &ask, stamp.now).whole();
+                Ok(match attempt.way.product {
+                    Product::AppPay => json(&query),
+                    _ => json(&Page { pay_url: address(app, &query) }),
+                })
+            }
+            Material::Prepay { .. } | Material::H5 { .. } => {
+                Err("this is no material of alipay's".to_owned())
+            }
+        }
+    }
+
+    fn query<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Trade, Failure>> {
+        Box::pin(async move {
+            let biz_content = &document::trade(&attempt.channel_no);
+            let ask = Ask { attempt, method: "alipay.trade.query", biz_content };
+            outcome::queried(self.call(ask, call).await?, attempt)
+        })
+    }
+
+    fn close<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Closing, Failure>> {
+        Box::pin(async move {
+            let biz_content = &document::trade(&attempt.channel_no);
+            let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
+            outcome::closed(self.call(ask, call).await?, attempt)
+        })
+    }
+}
+
+/// One call: what is asked about which attempt.
+struct Ask<'a> {
+    attempt: &'a Attempt,
+    method: &'static str,
+    biz_content: &'a str,
+}
+
+/// The call's parameters, signed at `now` (Alipay open platform, "common request parameters").
+fn sign<'a>(app: &'a App, ask: &Ask<'a>, now: Millis) -> Signed<'a> {
+    let mut parameters = Parameters::default();
+    parameters.set("app_id", &app.app_id);
+    parameters.set("method", ask.method);
+    parameters.set("charset", "utf-8");
+    parameters.set("sign_type", "RSA2");
+    parameters.set("version", "1.0");
+    parameters.set("timestamp", now.to_alipay());
+    parameters.set(BIZ_CONTENT, ask.biz_content);
+    let params = &ask.attempt.params;
+    if document::method(ask.attempt.way.product) == Some(ask.method) {
+        parameters.set("notify_url", &params.notify_url);
+        parameters.set("return_url", params.return_url.as_deref().unwrap_or_default());
+    }
+    if let Some(token) = &params.app_auth_token {
+        parameters.set("app_auth_token", &token.0);
+    }
+    if let Verification::Certificates { app_cert_sn, root_cert_sn, .. } = &app.verification {
+        parameters.set("app_cert_sn", app_cert_sn);
+        parameters.set("alipay_root_cert_sn", root_cert_sn);
+    }
+    parameters.signed(&app.signing)
+}
+
+/// The gateway's address with `query`.
+fn address(app: &App, query: &str) -> String {
+    let mut url = app.gateway_url.clone();
+    url.set_fragment(None);
+    let joint = if url.query().is_some() { '&' } else { '?' };
+    format!("{url}{joint}{query}")
+}
+
+fn gone(attempt: &Attempt) -> String {
+    format!("alipay app {} is no longer configured", attempt.way.app_id)
+}
+
+/// `alipay_h5`'s payment parameters: the reply's, in camel case.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QrCode<'a> {
+    code: &'static str,
+    msg: &'a str,
+    out_trade_no: &'a str,
+    code_url: &'a str,
+}
+
+/// The payment parameters of Alipay's pages.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    pay_url: String,
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts make JSON")
+}

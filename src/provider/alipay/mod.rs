@@ -1,8 +1,11 @@
-//! Alipay.
+//! Alipay, by its gateway protocol: signed parameters in, a signed JSON object out.
 
 pub mod certs;
+mod document;
 pub mod gateway;
-pub mod sign;
+mod outcome;
+mod response;
+mod sign;
 
 use std::collections::BTreeMap;
 

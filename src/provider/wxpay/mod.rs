@@ -1,6 +1,7 @@
 //! WeChat Pay.
 
 pub mod certs;
+pub(crate) mod sealed;
 pub mod v3;
 
 use std::collections::BTreeMap;

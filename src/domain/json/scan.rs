@@ -1,0 +1,315 @@
+//! The scanner: one pass over the bytes, no recursion, memory bounded by the text's length.
+
+use std::borrow::Cow;
+
+use super::{Json, Unreadable};
+
+/// How deep arrays and objects may nest; the outermost is 1.
+pub const DEPTH_MAX: usize = 32;
+
+/// Checks that `bytes` are one JSON value (RFC 8259) that can be read in one way only.
+///
+/// # Errors
+///
+/// [`Unreadable`] tells the first fault, never where or what.
+pub fn scan(bytes: &[u8]) -> Result<Json<'_>, Unreadable> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NotUtf8)?;
+    Scanner { text, at: 0, open: Vec::new(), keys: Vec::new() }.run()?;
+    Ok(Json(text.trim_matches([' ', '\t', '\r', '\n'])))
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    open: Vec<Open>,
+    /// The keys of every open object, the innermost one's last.
+    keys: Vec<Cow<'a, str>>,
+}
+
+#[derive(Clone, Copy)]
+enum Open {
+    Array,
+    Object { keys_from: usize },
+}
+
+impl<'a> Scanner<'a> {
+    fn run(&mut self) -> Result<(), Unreadable> {
+        self.skip_space();
+        loop {
+            if self.start_value()? {
+                continue;
+            }
+            if !self.end_value()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a scalar or an empty array or object; true when it went into one that is not empty,
+    /// so that another value starts here.
+    fn start_value(&mut self) -> Result<bool, Unreadable> {
+        match self.peek() {
+            Some(b'{') => {
+                self.push(Open::Object { keys_from: self.keys.len() })?;
+                if self.peek() != Some(b'}') {
+                    self.key()?;
+                    return Ok(true);
+                }
+            }
+            Some(b'[') => {
+                self.push(Open::Array)?;
+                return Ok(self.peek() != Some(b']'));
+            }
+            Some(b'"') => _ = self.string()?,
+            Some(b't') => self.word("true")?,
+            Some(b'f') => self.word("false")?,
+            Some(b'n') => self.word("null")?,
+            _ => self.number()?,
+        }
+        Ok(false)
+    }
+
+    /// Closes what ends here; true when another value follows, false at the end of the text.
+    fn end_value(&mut self) -> Result<bool, Unreadable> {
+        loop {
+            self.skip_space();
+            match (self.open.last().copied(), self.peek()) {
+                (None, None) => return Ok(false),
+                (Some(Open::Array), Some(b']')) => _ = self.open.pop(),
+                (Some(Open::Object { keys_from }), Some(b'}')) => self.close_object(keys_from)?,
+                (Some(Open::Array), Some(b',')) => {
+                    self.step();
+                    self.skip_space();
+                    return Ok(true);
+                }
+                (Some(Open::Object { .. }), Some(b',')) => {
+                    self.step();
+                    self.skip_space();
+                    self.key()?;
+                    return Ok(true);
+                }
+                _ => return Err(Unreadable::Syntax),
+            }
+            self.step();
+        }
+    }
+
+    fn push(&mut self, open: Open) -> Result<(), Unreadable> {
+        if self.open.len() >= DEPTH_MAX {
+            return Err(Unreadable::TooDeep);
+        }
+        self.open.push(open);
+        self.step();
+        self.skip_space();
+        Ok(())
+    }
+
+    /// Sorting finds equal neighbours in n log n, whatever keys a stranger picks.
+    fn close_object(&mut self, keys_from: usize) -> Result<(), Unreadable> {
+        let keys = self.keys.get_mut(keys_from..).unwrap_or_default();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(Unreadable::DuplicateKey);
+        }
+        self.keys.truncate(keys_from);
+        self.open.pop();
+        Ok(())
+    }
+
+    fn key(&mut self) -> Result<(), Unreadable> {
+        if self.peek() != Some(b'"') {
+            return Err(Unreadable::Syntax);
+        }
+        let key = unescape(self.string()?);
+        if key.starts_with("$serde_json::private::") {
+            return Err(Unreadable::ReservedKey);
+        }
+        self.keys.push(key);
+        self.skip_space();
+        if self.peek() != Some(b':') {
+            return Err(Unreadable::Syntax);
+        }
+        self.step();
+        self.skip_space();
+        Ok(())
+    }
+
+    /// What stands between the quotes, escapes and all.
+    fn string(&mut self) -> Result<&'a str, Unreadable> {
+        self.step();
+        let from = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(0..0x20) | None => return Err(Unreadable::Syntax),
+                Some(_) => self.step(),
+            }
+        }
+        let inside = self.text.get(from..self.at).unwrap_or_default();
+        self.step();
+        Ok(inside)
+    }
+
+    fn escape(&mut self) -> Result<(), Unreadable> {
+        self.step();
+        match self.next() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => match self.unit()? {
+                0xD800..0xDC00 => {
+                    let low = self.next() == Some(b'\\')
+                        && self.next() == Some(b'u')
+                        && (0xDC00..0xE000).contains(&self.unit()?);
+                    low.then_some(()).ok_or(Unreadable::Syntax)
+                }
+                0xDC00..0xE000 => Err(Unreadable::Syntax),
+                _ => Ok(()),
+            },
+            _ => Err(Unreadable::Syntax),
+        }
+    }
+
+    /// The four hexadecimal digits of `\uXXXX`.
+    fn unit(&mut self) -> Result<u16, Unreadable> {
+        let end = self.at.saturating_add(4);
+        let digits = self.text.as_bytes().get(self.at..end).ok_or(Unreadable::Syntax)?;
+        self.at = end;
+        hex(digits).ok_or(Unreadable::Syntax)
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Unreadable> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word.as_bytes()) {
+            return Err(Unreadable::Syntax);
+        }
+        self.at = self.at.saturating_add(word.len());
+        Ok(())
+    }
+
+    /// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`
+    fn number(&mut self) -> Result<(), Unreadable> {
+        if self.peek() == Some(b'-') {
+            self.step();
+        }
+        match self.peek() {
+            Some(b'0') => self.step(),
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.step();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.step();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.step();
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Unreadable> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.step();
+        }
+        (self.at > from).then_some(()).ok_or(Unreadable::Syntax)
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
+            self.step();
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek();
+        self.step();
+        byte
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+}
+
+fn hex(digits: &[u8]) -> Option<u16> {
+    let mut unit = 0_u16;
+    for digit in digits {
+        let value = char::from(*digit).to_digit(16).and_then(|it| u16::try_from(it).ok())?;
+        unit = (unit << 4) | value;
+    }
+    Some(unit)
+}
+
+/// Undoes the escapes of what stood between a scanned string's quotes.
+pub(super) fn unescape(inside: &str) -> Cow<'_, str> {
+    let Some(first) = inside.find('\\') else { return Cow::Borrowed(inside) };
+    let (plain, mut rest) = inside.split_at(first);
+    let mut text = plain.to_owned();
+    while let Some((before, escape)) = rest.split_once('\\') {
+        text.push_str(before);
+        let (undone, after) = undo(escape);
+        text.push(undone);
+        rest = after;
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// One escape without its backslash, and what follows it.
+fn undo(escape: &str) -> (char, &str) {
+    let mut chars = escape.chars();
+    let undone = match chars.next().unwrap_or('\\') {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => return undo_unicode(chars.as_str()),
+        itself => itself,
+    };
+    (undone, chars.as_str())
+}
+
+fn undo_unicode(digits: &str) -> (char, &str) {
+    let (high, rest) = digits.split_at_checked(4).unwrap_or((digits, ""));
+    let high = hex(high.as_bytes()).unwrap_or_default();
+    if !(0xD800..0xDC00).contains(&high) {
+        return (char::from_u32(high.into()).unwrap_or('\u{fffd}'), rest);
+    }
+    let low = rest.get(2..6).and_then(|it| hex(it.as_bytes())).unwrap_or_default();
+    let pair = char::decode_utf16([high, low]).next().and_then(Result::ok);
+    (pair.unwrap_or('\u{fffd}'), rest.get(6..).unwrap_or_default())
+}
+
+/// How many bytes the value at the start of `text`, which was scanned, takes.
+pub(super) fn value_len(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = byte == b'\\' && !escaped;
+            if !in_string && depth == 0 {
+                return at.saturating_add(1);
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' if depth <= 1 => return at.saturating_add(depth),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}

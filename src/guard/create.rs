@@ -1,0 +1,166 @@
+//! From bytes to a `createPayment` request: scan, schema, what a schema cannot say, types.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::domain::caller::ClientClaims;
+use crate::domain::channel::{Platform, ProviderId};
+use crate::domain::ids::{OutTradeNo, Pid};
+use crate::domain::json::{Json, RawJson, Shape, Unreadable, Whole, scan};
+use crate::domain::money::Fen;
+use crate::domain::request::{AppAuthToken, CreateRequest, Facts, NeedQrcode};
+use crate::domain::time::Millis;
+use crate::error::{Error, Kind, Text};
+
+use super::fields::Violations;
+use super::schema;
+
+static CREATE_PAYMENT: LazyLock<Validator> =
+    LazyLock::new(|| schema::compile("create-payment").expect("the schema is embedded"));
+
+/// Compiles the schema, unless that was done.
+pub(super) fn prepare() {
+    LazyLock::force(&CREATE_PAYMENT);
+}
+
+/// Reads the body of a `createPayment` request. Pure: whether `pid` is a merchant, `openid` is
+/// needed and `time_expire` is near is judged where that is known.
+///
+/// # Errors
+///
+/// [`Kind::BodyUnreadable`] for what is no JSON, or JSON that can be read in two ways;
+/// [`Kind::Invalid`] with every field that breaks its rule; [`Kind::CallerNotAllowed`] when
+/// nothing is wrong but that `quote` is no string.
+pub fn read_create(bytes: &[u8]) -> Result<CreateRequest, Error> {
+    let document = scan(bytes).map_err(unreadable)?;
+    let instance = schema::instance(document);
+    let mut violations = Violations::default();
+    for error in CREATE_PAYMENT.iter_errors(&instance) {
+        violations.add_broken(&error);
+    }
+    judge_texts(&instance, &mut violations);
+    violations.into_result()?;
+    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+    decode(document, &instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
+}
+
+fn unreadable(why: Unreadable) -> Error {
+    let text = match why {
+        Unreadable::NotUtf8 => Text::new("请求体不是UTF-8", "the body is not UTF-8"),
+        Unreadable::Syntax => Text::new("请求体不是JSON", "the body is not JSON"),
+        Unreadable::TooDeep => {
+            Text::new("请求体嵌套超过32层", "the body is nested deeper than 32 levels")
+        }
+        Unreadable::DuplicateKey => {
+            Text::new("请求体中有重复的键", "a key stands twice in one object of the body")
+        }
+        Unreadable::ReservedKey => Text::new("请求体中有保留的键", "a key of the body is reserved"),
+    };
+    Error::new(Kind::BodyUnreadable).text(text)
+}
+
+/// What a schema cannot say: lengths in bytes, characters by their width, URLs.
+fn judge_texts(instance: &Value, violations: &mut Violations) {
+    let wxpay = instance.get("provider").and_then(Value::as_str) == Some("wxpay");
+    let text = |path: &str| instance.pointer(path).and_then(Value::as_str);
+    for path in ["/data/subject", "/data/body"] {
+        let Some(text) = text(path).filter(|_| wxpay) else { continue };
+        if text.chars().any(|it| it.len_utf8() == 4) {
+            violations.add(path.to_owned(), "pattern");
+        } else if text.len() > WXPAY_DESCRIPTION_BYTES_MAX {
+            violations.add(path.to_owned(), "maxLength");
+        }
+    }
+    let path = "/data/return_url";
+    if text(path).is_some_and(|it| !it.is_empty() && !is_web_url(it)) {
+        violations.add(path.to_owned(), "format");
+    }
+}
+
+/// WeChat Pay V3, JSAPI order: `description`, `string[1,127]`, counted in bytes of UTF-8.
+const WXPAY_DESCRIPTION_BYTES_MAX: usize = 127;
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
+}
+
+fn decode(document: Json<'_>, instance: &Value) -> Option<CreateRequest> {
+    let root = instance.as_object()?;
+    let data = root.get("data")?.as_object()?;
+    Some(CreateRequest {
+        provider: match root.get("provider")?.as_str()? {
+            "wxpay" => ProviderId::Wxpay,
+            "alipay" => ProviderId::Alipay,
+            _ => return None,
+        },
+        is_pc: root.get("isPC").and_then(Value::as_bool),
+        need_qrcode: match root.get("needQRcode") {
+            Some(Value::Bool(true)) => NeedQrcode::Yes,
+            Some(Value::String(it)) if it == "image" => NeedQrcode::Image,
+            _ => NeedQrcode::No,
+        },
+        facts: decode_facts(document.member("data")?, data)?,
+        openid: text(data, "openid"),
+        time_expire: data.get("time_expire").and_then(Value::as_i64).map(Millis),
+        nickname: text(data, "nickname"),
+        return_url: text(data, "return_url"),
+        claims: decode_claims(root),
+        quote: text(root, "quote"),
+    })
+}
+
+fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
+    let raw = |name| {
+        let value = written.member(name)?;
+        matches!(value.shape(), Shape::Object(_)).then(|| RawJson::from(value))
+    };
+    let Some(Whole::Exact(total_fee)) = written.member("total_fee")?.whole() else { return None };
+    Some(Facts {
+        out_trade_no: OutTradeNo::parse(data.get("out_trade_no")?.as_str()?)?,
+        total_fee: Fen::new(u64::try_from(total_fee).ok()?)?,
+        subject: text(data, "subject")?,
+        body: text(data, "body"),
+        kind: text(data, "type")?,
+        pid: text(data, "pid").map_or_else(Pid::default, |it| Pid::new(&it)),
+        user_id: text(data, "user_id"),
+        custom: raw("custom"),
+        other: raw("other"),
+        sub_appid: text(data, "sub_appid"),
+        sub_mchid: text(data, "sub_mchid"),
+        app_auth_token: text(data, "app_auth_token").map(AppAuthToken),
+        profit_sharing: data.get("profit_sharing").and_then(Value::as_bool),
+    })
+}
+
+/// `context` counts before `clientInfo`, and in each the upper case before the camel case.
+fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
+    let told: Vec<_> = ["context", "clientInfo"]
+        .into_iter()
+        .filter_map(|name| root.get(name).and_then(Value::as_object))
+        .collect();
+    let all = |names: &[&str]| -> Vec<String> {
+        told.iter().flat_map(|it| names.iter().filter_map(|name| text(it, name))).collect()
+    };
+    let first = |names: &[&str]| all(names).into_iter().next();
+    // getSystemInfo's `platform` is `ios` or `windows`: it must not hide the uni platform.
+    let platforms = all(&["PLATFORM", "uniPlatform", "platform"]);
+    let known = platforms.iter().find(|it| Platform::parse(it).is_some());
+    ClientClaims {
+        platform: known.or(platforms.first()).cloned(),
+        os: first(&["OS", "osName"]),
+        app_id: first(&["APPID", "appId"]),
+        device_id: first(&["DEVICEID", "deviceId"]),
+        locale: first(&["LOCALE", "locale"]),
+        device_type: first(&["deviceType"]),
+        client_ip: first(&["CLIENTIP", "clientIP"]),
+        user_agent: first(&["CLIENTUA", "userAgent", "ua"]),
+    }
+}
+
+/// A text that is there: `null` and `""` count as absent.
+fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    object.get(name).and_then(Value::as_str).filter(|it| !it.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,145 @@
+//! The JSON Schemas: embedded, listed, printed, served; and compiled without a network.
+
+use jsonschema::{PatternOptions, Registry, Validator};
+use serde_json::{Map, Value};
+
+use crate::domain::json::{Json, Shape, Whole, scan};
+
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => {
+        /// The names of every schema.
+        pub const NAMES: &[&str] = &[$($name),+];
+
+        /// The text of the schema called `name`: JSON Schema, draft 2020-12.
+        #[must_use]
+        pub fn text(name: &str) -> Option<&'static str> {
+            match name {
+                $($name => Some(include_str!(concat!("../../schemas/", $name, ".json"))),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+embedded![
+    "create-payment",
+    "create-payment-client",
+    "create-payment-reply",
+    "query-payment",
+    "query-payment-reply",
+    "refund",
+    "refund-reply",
+    "query-refund",
+    "query-refund-reply",
+    "close-payment",
+    "close-payment-reply",
+    "webhooks-reply",
+    "webhook-retry-reply",
+    "error",
+    "event",
+    "event-payment-succeeded",
+    "event-payment-duplicate",
+    "event-duplicate-refunded",
+    "event-payment-late",
+    "event-late-refunded",
+    "event-payment-mismatch",
+    "event-refund-succeeded",
+    "event-refund-abnormal",
+    "event-refund-closed",
+];
+
+/// Whether `json` is what the schema called `name` describes; `None` where there is no such schema
+/// or no such thing as JSON. It compiles the schema each time: for tests and tools.
+#[must_use]
+pub fn accepts(name: &str, json: &[u8]) -> Option<bool> {
+    let instance = instance(scan(json).ok()?);
+    Some(compile(name)?.is_valid(&instance))
+}
+
+/// Compiles the schema called `name`. Patterns run in linear time; a reference leads to another
+/// embedded schema or nowhere.
+pub(super) fn compile(name: &str) -> Option<Validator> {
+    let schema = parsed(text(name)?);
+    let mut registry = Registry::new();
+    for name in NAMES {
+        let schema = parsed(text(name)?);
+        let id = schema.get("$id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        registry = registry.add(id, schema).expect("an embedded schema has a good $id");
+    }
+    let registry = registry.prepare().expect("embedded schemas refer to embedded ones only");
+    let validator = jsonschema::options()
+        .offline()
+        .with_registry(&registry)
+        .with_pattern_options(PatternOptions::regex())
+        .build(&schema)
+        .expect("an embedded schema compiles");
+    Some(validator)
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("an embedded schema is JSON")
+}
+
+/// What the schema judges: the document with every number replaced by one that any build of
+/// `serde_json` holds and that a schema judges alike. A whole number within an `i64` stands for
+/// itself, one beyond for the end of the range, a fraction for one half.
+///
+/// Recurses at most [`crate::domain::json::DEPTH_MAX`] deep: the text was scanned.
+pub(super) fn instance(json: Json<'_>) -> Value {
+    match json.shape() {
+        Shape::Null => Value::Null,
+        Shape::Bool(it) => it.into(),
+        Shape::Number => match json.whole() {
+            Some(Whole::Exact(whole)) => whole.into(),
+            Some(Whole::Below) => i64::MIN.into(),
+            Some(Whole::Above) => i64::MAX.into(),
+            Some(Whole::Fraction) | None => 0.5.into(),
+        },
+        Shape::String(text) => text.into_owned().into(),
+        Shape::Array(items) => items.map(instance).collect(),
+        Shape::Object(members) => {
+            let members = members.map(|(key, value)| (key.into_owned(), instance(value)));
+            members.collect::<Map<_, _>>().into()
+        }
+    }
+}
+
+/// README's table of `createPayment`'s parameters, in Markdown, as the schema describes them and
+/// in its order; a star marks what is required.
+#[must_use]
+pub fn parameter_table() -> String {
+    let schema = text("create-payment").and_then(|it| scan(it.as_bytes()).ok());
+    let mut table = String::from("| parameter | type | meaning |\n| --- | --- | --- |\n");
+    for (name, property) in schema.into_iter().flat_map(properties) {
+        if name != "data" {
+            push_row(&mut table, "", schema, (&name, property));
+        }
+        for (name, field) in properties(property) {
+            push_row(&mut table, "data.", Some(property), (&name, field));
+        }
+    }
+    table
+}
+
+fn properties(schema: Json<'_>) -> Vec<(String, Json<'_>)> {
+    match schema.member("properties").map(Json::shape) {
+        Some(Shape::Object(members)) => members.map(|(key, it)| (key.into_owned(), it)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn push_row(table: &mut String, prefix: &str, of: Option<Json<'_>>, row: (&str, Json<'_>)) {
+    let (name, property) = row;
+    let strings = |it: Option<Json<'_>>| match it.map(Json::shape) {
+        Some(Shape::String(one)) => vec![one.into_owned()],
+        Some(Shape::Array(items)) => items.map(|it| it.as_str().replace('"', "")).collect(),
+        _ => Vec::new(),
+    };
+    let required = strings(of.and_then(|it| it.member("required"))).iter().any(|it| it == name);
+    let star = if required { " *" } else { "" };
+    let values = strings(property.member("enum")).join(", ");
+    let kind = strings(property.member("type")).into_iter().next();
+    let kind = kind.unwrap_or(if values.is_empty() { "object".to_owned() } else { values });
+    let meaning = strings(property.member("description")).concat();
+    table.push_str(&format!("| `{prefix}{name}`{star} | {kind} | {meaning} |\n"));
+}

@@ -1,0 +1,58 @@
+//! Calls from a browser's page on another origin (WHATWG Fetch, CORS protocol).
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    VARY,
+};
+use http::{HeaderMap, HeaderValue, Method};
+
+/// The origins whose pages may call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins(Arc<[String]>);
+
+impl Origins {
+    pub(super) fn new(origins: impl IntoIterator<Item = String>) -> Origins {
+        Origins(origins.into_iter().collect())
+    }
+
+    /// The request's origin, if it is listed: an origin is compared as the text it is.
+    pub(super) fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(ORIGIN)?;
+        self.0.iter().any(|it| it.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    }
+
+    /// Whether this is a preflight of a listed origin.
+    pub(super) fn is_preflight(&self, method: &Method, headers: &HeaderMap) -> bool {
+        method == Method::OPTIONS
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && self.listed(headers).is_some()
+    }
+
+    /// Lets a listed origin's page read the answer. Caches must tell origins apart as soon as
+    /// any is listed.
+    pub(super) fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
+        if self.0.is_empty() {
+            return;
+        }
+        answer.append(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = origin else { return };
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        answer.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Idempotent-Replayed, Retry-After"),
+        );
+    }
+
+    /// What a preflight is told besides.
+    pub(super) fn preflight(answer: &mut HeaderMap) {
+        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        answer.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Content-Type, X-Client-Info, X-Request-Id"),
+        );
+        answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}

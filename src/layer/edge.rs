@@ -1,0 +1,146 @@
+//! One payment request, from HTTP in to HTTP out, in the order of the checks.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body;
+
+use super::cors::Origins;
+use crate::caller::{self, CallerRules, Said};
+use crate::domain::request::NeedQrcode;
+use crate::engine::Engine;
+use crate::error::{Error, Kind};
+use crate::guard::{Guard, Operation, Route};
+use crate::pricing::Pricing;
+use crate::reply::{self, Language, Reply};
+
+use super::qrcode;
+
+/// How to find the peer's address in a request.
+pub(super) type FindPeer = Arc<dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync>;
+
+/// Everything that stands between HTTP and the engine.
+#[derive(Clone)]
+pub(super) struct Edge {
+    pub(super) engine: Engine,
+    pub(super) pricing: Pricing,
+    pub(super) guard: Guard,
+    pub(super) rules: CallerRules,
+    pub(super) origins: Origins,
+    pub(super) peer_addr: Option<FindPeer>,
+    pub(super) inject_context: bool,
+}
+
+impl Edge {
+    /// A request that is not ours, on its way to the inner service.
+    pub(super) fn pass<B>(&self, request: Request<B>) -> Request<B> {
+        if !self.inject_context {
+            return request;
+        }
+        let (mut parts, body) = request.into_parts();
+        let peer = self.peer(&parts);
+        let context = caller::observe(&parts.headers, peer, &self.rules.trusted);
+        parts.extensions.insert(context);
+        Request::from_parts(parts, body)
+    }
+
+    /// The answer to a payment operation.
+    pub(super) async fn answer<B>(&self, route: Route, request: Request<B>) -> Response<Bytes>
+    where
+        B: Body,
+    {
+        let (mut parts, body) = request.into_parts();
+        let request_id = caller::request_id(&parts.headers);
+        if let Ok(value) = request_id.parse() {
+            // The context reads it back, so that the answer and the records name the same.
+            parts.headers.insert(reply::REQUEST_ID, value);
+        }
+        let reply = Reply {
+            request_id: &request_id,
+            language: Language::preferred(&parts.headers),
+            mock: self.engine.is_simulated(),
+        };
+        let origin = self.origins.listed(&parts.headers);
+        let mut answer = if self.origins.is_preflight(&parts.method, &parts.headers) {
+            let mut answer = reply.empty();
+            Origins::preflight(answer.headers_mut());
+            answer
+        } else {
+            let done = self.operate(route, &parts, body, &reply).await;
+            done.unwrap_or_else(|error| reply.refusal(&error))
+        };
+        self.origins.allow(origin, answer.headers_mut());
+        answer
+    }
+
+    async fn operate<B: Body>(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: B,
+        reply: &Reply<'_>,
+    ) -> Result<Response<Bytes>, Error> {
+        match route {
+            Route::Pass | Route::Refuse => Err(Error::new(Kind::NotFound)),
+            Route::Operation(Operation::CreatePayment) => self.create(parts, body, reply).await,
+            Route::Operation(Operation::QueryPayment | Operation::Notify { .. }) => {
+                if parts.method != Method::POST {
+                    return Err(Error::new(Kind::MethodNotAllowed));
+                }
+                Err(Error::new(Kind::NotAvailable))
+            }
+        }
+    }
+
+    /// Guard, pricing, context, engine: in this order.
+    async fn create<B: Body>(
+        &self,
+        parts: &Parts,
+        body: B,
+        reply: &Reply<'_>,
+    ) -> Result<Response<Bytes>, Error> {
+        let request = self.guard.create(parts, body).await?;
+        let peer = self.peer(parts);
+        self.pricing.admit(&parts.headers, peer)?;
+        let said = Said { claims: &request.claims, is_pc: request.is_pc };
+        let caller = caller::resolve(&parts.headers, peer, said, &self.rules)?;
+        let out_trade_no = request.facts.out_trade_no.clone();
+        let (provider, platform) = (request.provider, caller.platform);
+        let wants_image = request.need_qrcode == NeedQrcode::Image;
+        let created = self.engine.create(request, caller).await?;
+        let code_url = created.code_url.as_deref();
+        let image = code_url.filter(|_| wants_image).and_then(qrcode::data_uri);
+        Ok(reply.created(&reply::Created {
+            order_info: &created.order_info,
+            out_trade_no: &out_trade_no,
+            provider,
+            pay_type: created.pay_type,
+            need_qrcode: code_url.is_some(),
+            qrcode_image: image.as_deref(),
+            total_fee: created.total_fee,
+            platform,
+            replayed: created.replayed,
+        }))
+    }
+
+    fn peer(&self, parts: &Parts) -> Option<IpAddr> {
+        self.peer_addr.as_ref().and_then(|find| find(parts)).map(|it| it.ip())
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge")
+            .field("engine", &self.engine)
+            .field("pricing", &self.pricing)
+            .field("guard", &self.guard)
+            .field("rules", &self.rules)
+            .field("origins", &self.origins)
+            .field("inject_context", &self.inject_context)
+            .finish_non_exhaustive()
+    }
+}

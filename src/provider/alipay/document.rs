@@ -1,0 +1,146 @@
+//! `biz_content`: what is asked, as JSON text.
+
+use serde::Serialize;
+
+use super::App;
+use crate::domain::channel::Product;
+use crate::domain::ids::ChannelNo;
+use crate::domain::json::RawJson;
+use crate::error::Text;
+use crate::provider::Plan;
+
+/// The gateway's method for `product`; `None` for WeChat Pay's.
+pub(crate) fn method(product: Product) -> Option<&'static str> {
+    match product {
+        Product::AppPay => Some("alipay.trade.app.pay"),
+        Product::Create => Some("alipay.trade.create"),
+        Product::Precreate => Some("alipay.trade.precreate"),
+        Product::WapPay => Some("alipay.trade.wap.pay"),
+        Product::PagePay => Some("alipay.trade.page.pay"),
+        Product::Jsapi | Product::App | Product::H5 | Product::Native => None,
+    }
+}
+
+/// The `product_code` of each method (its page, "request parameters").
+fn product_code(product: Product) -> Option<&'static str> {
+    match product {
+        Product::AppPay => Some("QUICK_MSECURITY_PAY"),
+        Product::Create => Some("JSAPI_PAY"),
+        Product::Precreate => Some("FACE_TO_FACE_PAYMENT"),
+        Product::WapPay => Some("QUICK_WAP_WAY"),
+        Product::PagePay => Some("FAST_INSTANT_TRADE_PAY"),
+        Product::Jsapi | Product::App | Product::H5 | Product::Native => None,
+    }
+}
+
+/// An order's `biz_content`. The fields' order is the text's: it is stored, and never made again.
+#[derive(Serialize)]
+struct Order<'a> {
+    out_trade_no: &'a str,
+    total_amount: String,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    product_code: &'static str,
+    /// Absolute, unlike `timeout_express`, which a repeat would restart.
+    time_expire: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seller_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    op_app_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer_open_id: Option<&'a str>,
+}
+
+/// The `biz_content` of a new attempt that `app` receives.
+///
+/// # Errors
+///
+/// Words for the client when this order cannot be paid this way.
+pub(crate) fn order(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
+    let Some(product_code) = product_code(plan.product) else {
+        return Err(Text::new("支付宝不支持该支付方式", "alipay has no such product"));
+    };
+    let (buyer_id, buyer_open_id) = buyer(plan)?;
+    let order = Order {
+        out_trade_no: plan.channel_no.as_str(),
+        total_amount: plan.facts.total_fee.to_yuan(),
+        subject: &plan.facts.subject,
+        body: plan.facts.body.as_deref(),
+        product_code,
+        time_expire: plan.expires.to_alipay(),
+        seller_id: seller(plan, app),
+        op_app_id: (plan.product == Product::Create).then_some(app.app_id.as_str()),
+        buyer_id,
+        buyer_open_id,
+    };
+    merge(order, plan.facts.other.as_ref())
+}
+
+/// `buyer_id` or `buyer_open_id`: an Alipay user number begins with 2088 and has 16 digits; apps
+/// that cannot see it know their buyers by an open id.
+fn buyer<'a>(plan: &Plan<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text> {
+    if plan.product != Product::Create {
+        return Ok((None, None));
+    }
+    let openid = plan.openid.ok_or_else(|| {
+        Text::new("支付宝小程序支付需要openid", "alipay mini programs pay with an openid")
+    })?;
+    let is_user_id = openid.len() == 16
+        && openid.starts_with("2088")
+        && openid.bytes().all(|byte| byte.is_ascii_digit());
+    Ok(if is_user_id { (Some(openid), None) } else { (None, Some(openid)) })
+}
+
+/// `seller_id`, in the calls that vk-uni-pay sends it with. An order on behalf of another
+/// merchant is that merchant's, whom the token names.
+fn seller<'a>(plan: &Plan<'_>, app: &'a App) -> Option<&'a str> {
+    let sends = matches!(plan.product, Product::Create | Product::Precreate);
+    let own = plan.facts.app_auth_token.is_none();
+    app.seller_id.as_deref().filter(|_| sends && own)
+}
+
+/// `order` and, behind its members, those of `other` as they were written.
+fn merge(order: Order<'_>, other: Option<&RawJson>) -> Result<String, Text> {
+    let invalid = |zh: &str, en: &str| Text::new(format!("other{zh}"), format!("other {en}"));
+    let mut document = serde_json::to_string(&order).expect("texts make JSON");
+    let Some(other) = other else { return Ok(document) };
+    let inner = other.as_str().trim().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    let members: Option<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(other.as_str()).ok();
+    let (Some(inner), Some(members)) = (inner, members) else {
+        return Err(invalid("必须是对象", "must be an object"));
+    };
+    let ours = |name: &str| RESERVED.contains(&name);
+    if let Some(name) = members.keys().find(|name| ours(name)) {
+        return Err(invalid(&format!("不能包含{name}"), &format!("must not hold {name}")));
+    }
+    if !members.is_empty() {
+        document.pop();
+        document.push(',');
+        document.push_str(inner.trim());
+        document.push('}');
+    }
+    Ok(document)
+}
+
+/// The names that an order's own members have, sent in it or not: `other` fills no gap of them.
+const RESERVED: [&str; 10] = [
+    "out_trade_no",
+    "total_amount",
+    "subject",
+    "body",
+    "product_code",
+    "time_expire",
+    "seller_id",
+    "op_app_id",
+    "buyer_id",
+    "buyer_open_id",
+];
+
+/// The `biz_content` that names a trade: of a query or a close.
+pub(crate) fn trade(channel_no: &ChannelNo) -> String {
+    serde_json::json!({ "out_trade_no": channel_no.as_str() }).to_string()
+}

@@ -1,1 +1,0 @@
-//! WeChat Pay V3 (in the making).

@@ -1,0 +1,189 @@
+//! Asking about an order, and closing it.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::line::{Refusal, Reply, unknown};
+use super::order::Parties;
+use super::sign::Outgoing;
+use crate::domain::ids::TransactionId;
+use crate::domain::money::Fen;
+use crate::domain::time::Millis;
+use crate::provider::{Closing, Failure, PaidTrade, Trade};
+
+/// `GET …/out-trade-no/{out_trade_no}` (WeChat Pay V3, query by merchant order number).
+pub(super) fn query(parties: &Parties, no: &str) -> Outgoing {
+    let whose = match &parties.sub {
+        None => format!("mchid={}", encoded(&parties.mch_id)),
+        Some(sub) => {
+            let (sp, sub) = (encoded(&parties.mch_id), encoded(&sub.mch_id));
+            format!("sp_mchid={sp}&sub_mchid={sub}")
+        }
+    };
+    Outgoing::get(format!("{}?{whose}", order_path(parties, no)))
+}
+
+/// `POST …/out-trade-no/{out_trade_no}/close` (WeChat Pay V3, close order).
+pub(super) fn close(parties: &Parties, no: &str) -> Outgoing {
+    let whose = match &parties.sub {
+        None => json!({ "mchid": parties.mch_id }),
+        Some(sub) => json!({ "sp_mchid": parties.mch_id, "sub_mchid": sub.mch_id }),
+    };
+    Outgoing::post(format!("{}/close", order_path(parties, no)), whose.to_string())
+}
+
+/// What a query's answer tells of the order `no` of `parties`.
+///
+/// # Errors
+///
+/// [`Failure::Unknown`] for everything but a signed answer about exactly this order, and a 404.
+///
+/// The 404 is unsigned, as all refusals are; TLS vouches for it. It is believed because of what
+/// it leads to: the same order call under the same number, which WeChat Pay answers with the one
+/// order that a number can have.
+pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<Trade, Failure> {
+    match reply {
+        Reply::Verified { status: StatusCode::OK, body } => {
+            told(parties, no, &body).map_err(unknown)
+        }
+        Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
+        Reply::Refused(refusal) if is_absent(&refusal) => Ok(Trade::Absent),
+        Reply::Refused(refusal) => Err(refusal.unknown()),
+    }
+}
+
+/// What the answer to a close means; [`None`] when it says "closed already" without a signature,
+/// which a query has to confirm.
+///
+/// # Errors
+///
+/// [`Failure::Unknown`] for everything that is no answer to the question.
+pub(super) fn closed(reply: Reply) -> Result<Option<Closing>, Failure> {
+    let refusal = match reply {
+        Reply::Verified { status: StatusCode::NO_CONTENT, .. } => {
+            return Ok(Some(Closing::Closed));
+        }
+        Reply::Verified { status, .. } => return Err(unknown(format!("HTTP {status}"))),
+        Reply::Refused(refusal) => refusal,
+    };
+    match refusal.bare_code().as_str() {
+        _ if is_absent(&refusal) => Ok(Some(Closing::Absent)),
+        "ORDERPAID" => Ok(Some(Closing::Paid)),
+        "ORDERCLOSED" => Ok(None),
+        // "Too many requests" is also what an order is answered with whose buyer is paying just
+        // then (WeChat Pay V3, close order, error codes).
+        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" | "TRADEERROR" | "USERPAYING" => {
+            Ok(Some(Closing::TooEarly))
+        }
+        _ if refusal.status == StatusCode::TOO_MANY_REQUESTS => Ok(Some(Closing::TooEarly)),
+        _ => Err(refusal.unknown()),
+    }
+}
+
+fn is_absent(refusal: &Refusal) -> bool {
+    refusal.status == StatusCode::NOT_FOUND && refusal.bare_code() == "ORDERNOTEXIST"
+}
+
+/// Reads a signed answer.
+fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str> {
+    let text: Told =
+        serde_json::from_slice(body).map_err(|_| "a signed answer that is no order")?;
+    text.concerns(parties, no)?;
+    match text.trade_state.as_str() {
+        // An order that was refunded, wholly or in part, was paid.
+        "SUCCESS" | "REFUND" => text.paid(body).map(Trade::Paid),
+        "NOTPAY" | "USERPAYING" | "PAYERROR" | "ACCEPT" => {
+            Ok(Trade::Unpaid { trade_state: text.trade_state })
+        }
+        "CLOSED" => Ok(Trade::Closed),
+        // `REVOKED` is of code payments alone, which are not ordered here.
+        _ => Err("a trade_state that is not documented for this order"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Told {
+    appid: Option<String>,
+    mchid: Option<String>,
+    sp_appid: Option<String>,
+    sp_mchid: Option<String>,
+    sub_appid: Option<String>,
+    sub_mchid: Option<String>,
+    out_trade_no: String,
+    trade_state: String,
+    transaction_id: Option<String>,
+    success_time: Option<String>,
+    payer: Option<ToldPayer>,
+    amount: Option<ToldAmount>,
+}
+
+#[derive(Deserialize)]
+struct ToldPayer {
+    openid: Option<String>,
+    sp_openid: Option<String>,
+    sub_openid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToldAmount {
+    total: Option<u64>,
+    currency: Option<String>,
+}
+
+impl Told {
+    fn concerns(&self, parties: &Parties, no: &str) -> Result<(), &'static str> {
+        let (app_id, mch_id) = match parties.sub {
+            None => (&self.appid, &self.mchid),
+            Some(_) => (&self.sp_appid, &self.sp_mchid),
+        };
+        let sub = parties.sub.as_ref();
+        // Left out where the order named none.
+        let sub_app_fits = match (&self.sub_appid, sub.and_then(|it| it.app_id.as_ref())) {
+            (Some(told), Some(ours)) => told == ours,
+            (None, _) | (_, None) => true,
+        };
+        let fits = app_id.as_ref() == Some(&parties.app_id)
+            && mch_id.as_ref() == Some(&parties.mch_id)
+            && self.sub_mchid.as_ref() == sub.map(|it| &it.mch_id)
+            && sub_app_fits
+            && self.out_trade_no == no;
+        if fits { Ok(()) } else { Err("a signed answer about another order") }
+    }
+
+    /// `amount.total` is the order's price; what the buyer paid of it (`payer_total`) is less by
+    /// WeChat Pay's own coupons.
+    fn paid(self, body: &[u8]) -> Result<PaidTrade, &'static str> {
+        let amount = self.amount.ok_or("a payment without an amount")?;
+        if amount.currency.is_some_and(|it| it != "CNY") {
+            return Err("a payment in another currency");
+        }
+        let total_fee = amount.total.and_then(Fen::new).ok_or("a payment without a sound total")?;
+        let id = self.transaction_id.filter(|it| !it.is_empty());
+        let id = id.ok_or("a payment without a transaction_id")?;
+        let message: Value =
+            serde_json::from_slice(body).map_err(|_| "a payment that is no JSON")?;
+        Ok(PaidTrade {
+            transaction_id: TransactionId(id.into()),
+            total_fee,
+            paid_at: self.success_time.as_deref().and_then(Millis::from_rfc3339),
+            openid: self.payer.and_then(|it| it.openid.or(it.sub_openid).or(it.sp_openid)),
+            message: Arc::new(message),
+        })
+    }
+}
+
+fn order_path(parties: &Parties, no: &str) -> String {
+    format!("{}/transactions/out-trade-no/{}", parties.prefix(), encoded(no))
+}
+
+/// Percent-encoded once: these bytes are both signed and sent.
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// All but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -1,0 +1,36 @@
+//! `paygate health`: asks the sidecar on this machine whether it is ready.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Containers ask every few seconds; one that answers later than this is not ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the sidecar whose admin listener is at `admin` answers `/readyz` with 200.
+pub async fn is_ready(admin: SocketAddr) -> bool {
+    matches!(timeout(PATIENCE, ask(reachable(admin))).await, Ok(Ok(true)))
+}
+
+async fn ask(admin: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(admin).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = [0_u8; "HTTP/1.1 200 ".len()];
+    stream.read_exact(&mut status).await?;
+    Ok(&status == b"HTTP/1.1 200 ")
+}
+
+/// A listener on every address is asked on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

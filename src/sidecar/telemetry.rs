@@ -1,0 +1,148 @@
+//! Logs on standard error: text for a person, JSON for a machine.
+//!
+//! What clients send reaches a log only as a field, and both forms escape a field's control
+//! characters: no client can forge a line or move a cursor.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+
+use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
+use tracing::{Dispatch, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// For a person.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// Sends the process's logs to standard error, those that `filter` lets pass (`info`,
+/// `paygate=debug,hyper=warn`).
+///
+/// # Errors
+///
+/// An ill-formed filter, or a process that logs elsewhere already.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let terminal = stderr().is_terminal();
+    let format = match format {
+        LogFormat::Auto if terminal => LogFormat::Text,
+        LogFormat::Auto => LogFormat::Json,
+        given => given,
+    };
+    let dispatch = subscriber(filter, format, terminal, stderr)?;
+    set_global_default(dispatch).map_err(TelemetryError::Taken)
+}
+
+/// Whether `filter` is well formed.
+///
+/// # Errors
+///
+/// Says where it is not.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    parse(filter).map(drop)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(TelemetryError::Filter)
+}
+
+fn subscriber<W>(
+    filter: &str,
+    format: LogFormat,
+    colours: bool,
+    writer: W,
+) -> Result<Dispatch, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_env_filter(parse(filter)?).with_writer(writer);
+    fn dispatch(subscriber: impl Subscriber + Send + Sync) -> Dispatch {
+        Dispatch::new(subscriber)
+    }
+    Ok(match format {
+        LogFormat::Json => dispatch(lines.json().flatten_event(true).finish()),
+        LogFormat::Auto | LogFormat::Text => dispatch(lines.with_ansi(colours).finish()),
+    })
+}
+
+/// Why there are no logs.
+#[derive(Debug)]
+pub enum TelemetryError {
+    /// The filter is ill formed.
+    Filter(ParseError),
+    /// The process logs elsewhere already.
+    Taken(SetGlobalDefaultError),
+}
+
+impl fmt::Display for TelemetryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TelemetryError::Filter(error) => write!(f, "ill-formed log filter: {error}"),
+            TelemetryError::Taken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TelemetryError {}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sheet(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What one event with a client's text in it looks like.
+    fn logged(format: LogFormat) -> String {
+        let sheet = Sheet::default();
+        let writer = sheet.clone();
+        let dispatch = subscriber("info", format, false, move || writer.clone()).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            let user_agent = "a\r\nb\u{1b}[2Jc\u{7}";
+            tracing::info!(user_agent, "seen");
+            tracing::debug!("not seen");
+        });
+        let bytes = sheet.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_client_can_neither_forge_a_line_nor_move_the_cursor() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let line = logged(format);
+            let line = line.strip_suffix('\n').unwrap();
+            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(line.contains("seen") && !line.contains("not seen"), "{line:?}");
+        }
+        let object: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!(object["user_agent"], "a\r\nb\u{1b}[2Jc\u{7}");
+        assert_eq!(object["level"], "INFO");
+    }
+
+    #[test]
+    fn an_ill_formed_filter_is_an_error() {
+        assert!(check_filter("info,paygate=debug").is_ok());
+        assert!(check_filter("paygate=loud").is_err());
+    }
+}

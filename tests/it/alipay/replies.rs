@@ -1,0 +1,344 @@
+//! What replies mean, signed, unsigned and tampered with.
+
+use paygate::provider::{Closing, Failure, Trade};
+use proptest::prelude::*;
+
+use super::*;
+
+const CREATE: &str = "alipay.trade.create";
+const PRECREATE: &str = "alipay.trade.precreate";
+const QUERY: &str = "alipay.trade.query";
+const CLOSE: &str = "alipay.trade.close";
+
+async fn open(product: Product, body: &str) -> Result<Material, Failure> {
+    let attempt = attempt(app(), product, &facts());
+    let wire = Wire::new(body);
+    gateway(app()).open(&attempt, wire.call()).await
+}
+
+async fn query(body: &str) -> Result<Trade, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let wire = Wire::new(body);
+    gateway(app()).query(&attempt, wire.call()).await
+}
+
+async fn close(body: &str) -> Result<Closing, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let wire = Wire::new(body);
+    gateway(app()).close(&attempt, wire.call()).await
+}
+
+fn success(rest: &str) -> String {
+    format!(r#"{{"code":"10000","msg":"Success","out_trade_no":"{NUMBER}"{rest}}}"#)
+}
+
+fn refusal(code: &str, sub_code: &str) -> String {
+    format!(r#"{{"code":"{code}","msg":"m","sub_code":"{sub_code}","sub_msg":"why"}}"#)
+}
+
+fn refused(code: &str) -> Failure {
+    Failure::Refused { code: code.to_owned(), message: "why".to_owned() }
+}
+
+/// The unsigned code and message of an unknown outcome.
+fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
+    match result {
+        Err(Failure::Unknown { said, .. }) => said,
+        other => panic!("not an unknown outcome: {other:?}"),
+    }
+}
+
+fn signed(method: &str, raw: &str) -> String {
+    reply(method, raw, &ALIPAY)
+}
+
+const QR_CODE: &str = r#","qr_code":"https:\/\/qr.alipay.com\/bax""#;
+
+#[tokio::test]
+async fn an_opened_order_gives_what_the_buyer_pays_with() {
+    let reply = signed(PRECREATE, &success(QR_CODE));
+    assert_eq!(open(Product::Precreate, &reply).await, Ok(qr_code()));
+    let reply = signed(CREATE, &success(r#","trade_no":"2021071522001""#));
+    let trade = Material::Trade { trade_no: "2021071522001".to_owned() };
+    assert_eq!(open(Product::Create, &reply).await, Ok(trade));
+}
+
+#[tokio::test]
+async fn a_success_that_is_not_this_orders_or_holds_nothing_is_unknown() {
+    let other = success(QR_CODE).replace(NUMBER, "2107151010101541002");
+    let unnumbered = format!(r#"{{"code":"10000","msg":"Success"{QR_CODE}}}"#);
+    let empty = success(r#","qr_code":"""#);
+    for raw in [&other, &unnumbered, &empty, &success(""), &success(r#","qr_code":1"#)] {
+        assert_eq!(said(open(Product::Precreate, &signed(PRECREATE, raw)).await), None, "{raw}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_refusal_is_final_unless_the_number_may_be_in_use() {
+    let cases = [
+        ("40004", "ACQ.INVALID_PARAMETER", true),
+        ("40004", "ACQ.ACCESS_FORBIDDEN", true),
+        ("40004", "BUYER_SELLER_EQUAL", true),
+        ("40002", "isv.invalid-app-id", true),
+        ("40006", "isv.insufficient-isv-permissions", true),
+        ("20001", "aop.invalid-app-auth-token", true),
+        ("40004", "ACQ.SYSTEM_ERROR", false),
+        ("40004", "AQC.SYSTEM_ERROR", false),
+        ("40004", "SYSTEM_ERROR", false),
+        ("40004", "ACQ.TRADE_HAS_SUCCESS", false),
+        ("40004", "ACQ.TRADE_HAS_CLOSE", false),
+        ("40004", "ACQ.CONTEXT_INCONSISTENT", false),
+        ("40004", "ACQ.TRADE_BUYER_NOT_MATCH", false),
+        ("40004", "ACQ.APPLY_PC_MERCHANT_CODE_ERROR", false),
+        ("40004", "", false),
+        ("20000", "aop.unknow-error", false),
+        ("10003", "", false),
+        ("", "", false),
+    ];
+    for (code, sub_code, is_final) in cases {
+        let reply = signed(PRECREATE, &refusal(code, sub_code));
+        let result = open(Product::Precreate, &reply).await;
+        let told = if sub_code.is_empty() { code } else { sub_code };
+        if is_final {
+            assert_eq!(result, Err(refused(told)));
+        } else {
+            assert_eq!(said(result), Some((told.to_owned(), "why".to_owned())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_signed_is_told_and_never_believed() {
+    let told = Some(("isv.invalid-app-id".to_owned(), "why".to_owned()));
+    let raw = refusal("40002", "isv.invalid-app-id");
+    for name in ["alipay_trade_precreate_response", "error_response"] {
+        let reply = format!(r#"{{"{name}":{raw}}}"#);
+        assert_eq!(said(open(Product::Precreate, &reply).await), told, "{name}");
+    }
+    let reply = format!(r#"{{"alipay_trade_precreate_response":{}}}"#, success(QR_CODE));
+    let told = Some(("10000".to_owned(), "Success".to_owned()));
+    assert_eq!(said(open(Product::Precreate, &reply).await), told);
+    let raw = refusal("40004", "ACQ.TRADE_NOT_EXIST");
+    let told = Some(("ACQ.TRADE_NOT_EXIST".to_owned(), "why".to_owned()));
+    let reply = format!(r#"{{"alipay_trade_query_response":{raw}}}"#);
+    assert_eq!(said(query(&reply).await), told);
+    let reply = format!(r#"{{"alipay_trade_close_response":{raw}}}"#);
+    assert_eq!(said(close(&reply).await), told);
+}
+
+#[tokio::test]
+async fn the_signed_text_is_the_raw_object_verbatim() {
+    let raw = concat!(
+        "{ \"code\" : \"10000\",\r\n\t\"msg\":\"a } { \\\" \\\\\",",
+        r#""alipay_trade_precreate_response":{"sign":"\"sign\":\"x\"}"},"#,
+        r#""error_response":{"code":"1"},"n":1.0,"#,
+        "\"out_trade_no\" :\n\"2107151010101541001\",",
+        r#""qr_code":"https:\/\/qr.alipay.com\/\u0062ax","sign":"," }"#
+    );
+    let sign = ALIPAY.sign(raw.as_bytes());
+    let node = format!("\"alipay_trade_precreate_response\" :\n {raw}");
+    for reply in [
+        format!("{{{node},\"sign\":\"{sign}\"}}"),
+        format!(" {{ \"sign\" : \"{}\" , {node} }}\n", sign.replace('/', "\\/")),
+        format!("{{\"alipay_cert_sn\":\"sn\",{node},\"sign\":\"{sign}\",\"x\":[{{}}]}}"),
+    ] {
+        let Ok(Material::QrCode { code_url, .. }) = open(Product::Precreate, &reply).await else {
+            panic!("not accepted: {reply}");
+        };
+        assert_eq!(code_url, "https://qr.alipay.com/bax");
+    }
+}
+
+#[tokio::test]
+async fn any_other_text_is_unknown() {
+    let raw = success(QR_CODE);
+    let good = signed(PRECREATE, &raw);
+    assert!(open(Product::Precreate, &good).await.is_ok());
+    let node = format!(r#""alipay_trade_precreate_response":{raw}"#);
+    let sign = ALIPAY.sign(raw.as_bytes());
+    let deep = format!("{{\"alipay_trade_precreate_response\":{}", "[".repeat(100_000));
+    let many: String = (0..100).map(|n| format!(r#""a{n}":1,"#)).collect();
+    let bodies = [
+        ("another amount of space", good.replace(r#""code":"#, r#""code": "#)),
+        ("re-serialised slashes", good.replace("\\/", "/")),
+        ("another code", good.replace("bax", "bay")),
+        ("another method's node", signed(CREATE, &raw)),
+        ("signed by the shop itself", reply(PRECREATE, &raw, &SHOP)),
+        ("the node twice", format!(r#"{{{node},{node},"sign":"{sign}"}}"#)),
+        ("sign twice", format!(r#"{{{node},"sign":"{sign}","sign":"{sign}"}}"#)),
+        ("sign twice, once escaped", good.replacen('{', r#"{"\u0073ign":"x","#, 1)),
+        ("an error beside it", format!(r#"{{{node},"error_response":{{}},"sign":"{sign}"}}"#)),
+        ("nested", format!(r#"{{"a":{{{node}}},"sign":"{sign}"}}"#)),
+        ("no object", format!(r#"{{"alipay_trade_precreate_response":"x","sign":"{sign}"}}"#)),
+        ("sign is no text", format!(r#"{{{node},"sign":1}}"#)),
+        ("sign is empty", format!(r#"{{{node},"sign":""}}"#)),
+        ("sign is null", format!(r#"{{{node},"sign":null}}"#)),
+        ("something behind it", format!("{good}x")),
+        ("cut", good[..good.len() - 1].to_owned()),
+        ("too many members", good.replacen('{', &format!("{{{many}"), 1)),
+        ("too deep", deep),
+        ("empty", String::new()),
+        ("a page", "<html>502</html>".to_owned()),
+    ];
+    for (what, body) in bodies {
+        assert_eq!(said(open(Product::Precreate, &body).await), None, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn only_200_is_an_answer() {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    for status in [201, 302, 400, 500, 502] {
+        let body = signed(PRECREATE, &success(QR_CODE)).into_bytes();
+        let wire = Wire { answer: Ok((status, body)), sent: Mutex::default() };
+        assert_eq!(said(gateway(app()).open(&attempt, wire.call()).await), None, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_reissued_alipay_certificate_is_not_trusted_by_its_key_alone() {
+    let attempt = attempt(with_certificates(), Product::Precreate, &facts());
+    let body = signed(PRECREATE, &success(QR_CODE));
+    let with_sn = |sn: &str| body.replacen('{', &format!(r#"{{"alipay_cert_sn":{sn},"#), 1);
+    for (sn, accepted) in
+        [(r#""alipay-sn""#, true), (r#""other""#, false), ("1", false), (r#""""#, false)]
+    {
+        let wire = Wire::new(with_sn(sn));
+        let result = gateway(with_certificates()).open(&attempt, wire.call()).await;
+        assert_eq!(result.is_ok(), accepted, "{sn}");
+    }
+    let wire = Wire::new(with_sn(r#""other""#));
+    match gateway(with_certificates()).open(&attempt, wire.call()).await {
+        Err(Failure::Unknown { reason, .. }) => assert!(reason.contains("reissued"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn trade(status: &str, rest: &str) -> String {
+    let trade = r#","trade_no":"2021071522001","total_amount":"0.01","receipt_amount":"0.00""#;
+    success(&format!(r#"{trade},"trade_status":"{status}"{rest}"#))
+}
+
+#[tokio::test]
+async fn a_query_tells_paid_from_open_from_closed() {
+    let date = r#","send_pay_date":"2021-07-15 10:20:30""#;
+    let refund = r#","refund_fee":"0.01""#;
+    let none = r#","refund_fee":"0.00","send_pay_date":"""#;
+    let detail = r#","refund_detail_item_list":[{"amount":"0.01"}]"#;
+    let cases = [
+        (trade("WAIT_BUYER_PAY", ""), "unpaid"),
+        (trade("TRADE_SUCCESS", date), "paid"),
+        (trade("TRADE_SUCCESS", ""), "paid"),
+        (trade("TRADE_FINISHED", date), "paid"),
+        (trade("TRADE_CLOSED", ""), "closed"),
+        (trade("TRADE_CLOSED", none), "closed"),
+        (trade("TRADE_CLOSED", date), "paid"),
+        (trade("TRADE_CLOSED", refund), "paid"),
+        (trade("TRADE_CLOSED", detail), "paid"),
+        (trade("TRADE_PENDING", ""), "unknown"),
+        (trade("", ""), "unknown"),
+        (trade("TRADE_SUCCESS", "").replace("0.01", "0.001"), "unknown"),
+        (trade("TRADE_SUCCESS", "").replace(NUMBER, "other-number"), "unknown"),
+        (trade("WAIT_BUYER_PAY", "").replace(NUMBER, "other-number"), "unknown"),
+        (trade("TRADE_SUCCESS", "").replace("\"trade_no\"", "\"no\""), "unknown"),
+        (refusal("40004", "ACQ.TRADE_NOT_EXIST"), "absent"),
+        (refusal("40004", "ACQ.SYSTEM_ERROR"), "unknown"),
+        (refusal("40004", "ACQ.INVALID_PARAMETER"), "refused"),
+        (refusal("20000", "isp.unknow-error"), "unknown"),
+        (refusal("20000", "ACQ.TRADE_NOT_EXIST"), "unknown"),
+    ];
+    for (raw, expected) in cases {
+        let told = match query(&signed(QUERY, &raw)).await {
+            Ok(Trade::Absent) => "absent",
+            Ok(Trade::Unpaid { trade_state }) if trade_state == "WAIT_BUYER_PAY" => "unpaid",
+            Ok(Trade::Closed) => "closed",
+            Ok(Trade::Paid(_)) => "paid",
+            Err(Failure::Unknown { .. }) => "unknown",
+            Err(Failure::Refused { .. }) => "refused",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told, expected, "{raw}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_tells_who_paid_how_much_and_when() {
+    let rest = concat!(
+        r#","send_pay_date":"2021-07-15 10:10:11","buyer_user_id":"2088102146225135","#,
+        r#""buyer_pay_amount":"0.00""#
+    );
+    let reply = signed(QUERY, &trade("TRADE_SUCCESS", rest));
+    let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
+    assert_eq!(&*paid.transaction_id.0, "2021071522001");
+    assert_eq!(Some(paid.total_fee), Fen::new(1));
+    assert_eq!(paid.paid_at, Some(NOW.plus(1_000)));
+    assert_eq!(paid.openid.as_deref(), Some("2088102146225135"));
+    assert_eq!(paid.message["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn a_close_is_done_or_says_what_to_do_next() {
+    let cases = [
+        (success(""), Ok(Closing::Closed)),
+        (r#"{"code":"10000","msg":"Success"}"#.to_owned(), Ok(Closing::Closed)),
+        (refusal("40004", "ACQ.TRADE_NOT_EXIST"), Ok(Closing::Absent)),
+        (refusal("40004", "ACQ.REASON_TRADE_STATUS_INVALID"), Ok(Closing::Paid)),
+        (refusal("40004", "ACQ.TRADE_STATUS_ERROR"), Ok(Closing::Paid)),
+        (refusal("40004", "ACQ.REASON_ILLEGAL_STATUS"), Ok(Closing::Paid)),
+        (refusal("40004", "ACQ.TRADE_HAS_CLOSE"), Ok(Closing::Paid)),
+        (refusal("40004", "ACQ.INVALID_PARAMETER"), Err(refused("ACQ.INVALID_PARAMETER"))),
+    ];
+    for (raw, expected) in cases {
+        assert_eq!(close(&signed(CLOSE, &raw)).await, expected, "{raw}");
+    }
+    for raw in [
+        refusal("40004", "ACQ.SYSTEM_ERROR"),
+        refusal("20000", "aop.unknow-error"),
+        success("").replace(NUMBER, "other-number"),
+    ] {
+        said(close(&signed(CLOSE, &raw)).await);
+    }
+}
+
+/// Reads `body` as the reply to each call.
+fn read_all(body: &[u8]) -> [bool; 3] {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let (gateway, wire) = (gateway(app()), Wire::new(body));
+    runtime.block_on(async {
+        [
+            gateway.open(&attempt, wire.call()).await.is_ok(),
+            gateway.query(&attempt, wire.call()).await.is_ok(),
+            gateway.close(&attempt, wire.call()).await.is_ok(),
+        ]
+    })
+}
+
+/// Texts that look like replies.
+const SHAPE: &str = concat!(
+    r#"\{?("alipay_trade_(query|close|precreate)_response" ?: ?[\[\]{}",:0-9a\\]{0,40},?"#,
+    r#"|"sign":"[A-Za-z0-9+/=]{0,20}",?){0,4}\}?"#
+);
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_bytes_are_believed(body in proptest::collection::vec(any::<u8>(), 0..512)) {
+        prop_assert_eq!(read_all(&body), [false; 3]);
+    }
+
+    #[test]
+    fn no_shape_is_believed(body in SHAPE) {
+        prop_assert_eq!(read_all(body.as_bytes()), [false; 3]);
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_signed_reply_is_believed(at in 0_usize..80, bit in 0_u32..8) {
+        let raw = success(QR_CODE);
+        let mut body = signed(PRECREATE, &raw).into_bytes();
+        let at = br#"{"alipay_trade_precreate_response":"#.len() + at % raw.len();
+        body[at] ^= 1 << bit;
+        prop_assert_eq!(read_all(&body), [false; 3]);
+    }
+}
