@@ -1,1 +1,155 @@
-//! (in the making)
+//! A store that forgets everything with its process: for mock mode and tests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{BoxFuture, Claim, Committed, Store, StoreError};
+use crate::domain::attempt::AttemptState;
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::order::Order;
+use crate::domain::time::Millis;
+
+/// Orders in this process's memory.
+///
+/// "Durable" means as long as the process lives, which is why live mode takes no such store.
+#[derive(Default)]
+pub struct Memory {
+    held: Mutex<Held>,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.closed { Err(StoreError::closed()) } else { Ok(held) }
+    }
+}
+
+/// How many orders there are, and nothing of what they hold.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let orders = self.held.lock().unwrap_or_else(PoisonError::into_inner).orders.len();
+        f.debug_struct("Memory").field("orders", &orders).finish_non_exhaustive()
+    }
+}
+
+impl Store for Memory {
+    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.orders.get(no).map(|it| it.order.clone())) })
+    }
+
+    fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            if let Some(known) = held.orders.get(order.out_trade_no()) {
+                return Ok(Claim::Known(Box::new(known.order.clone())));
+            }
+            held.take_numbers(order)?;
+            let serial = held.orders.len();
+            held.put(serial, order);
+            Ok(Claim::Fresh)
+        })
+    }
+
+    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            let Some(stored) = held.orders.get(order.out_trade_no()) else {
+                return Ok(Committed::Conflict);
+            };
+            if Some(stored.order.version) != order.version.checked_sub(1) {
+                return Ok(Committed::Conflict);
+            }
+            let (serial, was_open_since) = (stored.serial, open_since(&stored.order));
+            held.take_numbers(order)?;
+            if let Some(since) = was_open_since {
+                held.unfinished.remove(&(since, serial));
+            }
+            held.put(serial, order);
+            Ok(Committed::Done)
+        })
+    }
+
+    fn find_channel<'a>(
+        &'a self,
+        provider: ProviderId,
+        pid: &'a Pid,
+        channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        let key = (provider, pid.clone(), channel_no.clone());
+        Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
+    }
+
+    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.unfinished.values().take(limit).cloned().collect()) })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.held().map(drop) })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        })
+    }
+}
+
+#[derive(Default)]
+struct Held {
+    orders: HashMap<OutTradeNo, Entry>,
+    channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
+    refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    unfinished: BTreeMap<(Millis, usize), OutTradeNo>,
+    closed: bool,
+}
+
+struct Entry {
+    /// Tells orders of one moment apart, in the order of their claims.
+    serial: usize,
+    order: Order,
+}
+
+impl Held {
+    /// Makes every number of `order` its own, or none when one is another order's.
+    fn take_numbers(&mut self, order: &Order) -> Result<(), StoreError> {
+        let (pid, no) = (&order.facts.pid, order.out_trade_no());
+        let attempts = order.attempts.iter();
+        let channels: Vec<_> =
+            attempts.map(|it| (it.way.provider(), pid.clone(), it.channel_no.clone())).collect();
+        let refunds = order.payments.iter().flat_map(|it| &it.refunds);
+        let refunds: Vec<_> = refunds.map(|it| (pid.clone(), it.out_refund_no.clone())).collect();
+        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != no);
+        if channels.iter().any(|it| is_anothers(self.channel_numbers.get(it)))
+            || refunds.iter().any(|it| is_anothers(self.refund_numbers.get(it)))
+        {
+            return Err(StoreError::number_taken());
+        }
+        self.channel_numbers.extend(channels.into_iter().map(|it| (it, no.clone())));
+        self.refund_numbers.extend(refunds.into_iter().map(|it| (it, no.clone())));
+        Ok(())
+    }
+
+    fn put(&mut self, serial: usize, order: &Order) {
+        let no = order.out_trade_no();
+        if let Some(since) = open_since(order) {
+            self.unfinished.insert((since, serial), no.clone());
+        }
+        self.orders.insert(no.clone(), Entry { serial, order: order.clone() });
+    }
+}
+
+/// When the oldest attempt with an open outcome was opened.
+fn open_since(order: &Order) -> Option<Millis> {
+    let is_open = |state: &AttemptState| {
+        matches!(state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
+    };
+    order.attempts.iter().filter(|it| is_open(&it.state)).map(|it| it.opened).min()
+}

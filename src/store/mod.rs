@@ -21,11 +21,22 @@ pub trait Store: Send + Sync + Debug {
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
 
     /// Claims the order's number: one statement, never look-then-insert. The order, its attempts
-    /// and their channel numbers are durable when this returns [`Claim::Fresh`].
+    /// and their channel numbers are durable when this returns [`Claim::Fresh`]. Dropping the
+    /// future takes nothing back that was handed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::NumberTaken`] when an attempt's or a refund's number is another order's;
+    /// nothing was written.
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>>;
 
     /// Replaces the order whose stored version is one less, with its attempts and their channel
-    /// numbers; durable when this returns [`Committed::Done`].
+    /// numbers; durable when this returns [`Committed::Done`]. Dropping the future takes nothing
+    /// back that was handed over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::NumberTaken`] as for [`Store::claim`].
     fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// The order that an attempt's number belongs to.
@@ -37,7 +48,7 @@ pub trait Store: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
 
     /// At most `limit` orders with an attempt whose outcome is open (`Prepared`, `Ambiguous`),
-    /// oldest first. Never reads the others.
+    /// by the opening of their oldest such attempt. Never reads the others.
     fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
     /// Whether the store can be written to: `/readyz` asks.
@@ -87,6 +98,26 @@ pub enum StoreErrorKind {
     Corrupt,
     /// A read or write failed; after a failed write nothing more is accepted.
     Io,
+    /// A number of this order at its provider, or of one of its refunds, is another order's.
+    NumberTaken,
+}
+
+impl StoreError {
+    /// An error of `kind`, in words that hold no order's data.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> StoreError {
+        StoreError { kind, message: message.into() }
+    }
+
+    fn number_taken() -> StoreError {
+        let message = "a number of this order at its provider, or of one of its refunds, belongs \
+                       to another order; nothing was written";
+        StoreError::new(StoreErrorKind::NumberTaken, message)
+    }
+
+    fn closed() -> StoreError {
+        StoreError::new(StoreErrorKind::Unavailable, "the store was closed")
+    }
 }
 
 impl fmt::Display for StoreError {

@@ -169,7 +169,6 @@ fn sign<'a>(app: &'a App, ask: &Ask<'a>, now: Millis) -> Signed<'a> {
     let mut parameters = Parameters::default();
     parameters.set("app_id", &app.app_id);
     parameters.set("method", ask.method);
-    parameters.set("format", "JSON");
     parameters.set("charset", "utf-8");
     parameters.set("sign_type", "RSA2");
     parameters.set("version", "1.0");

@@ -32,7 +32,6 @@ async fn an_order_is_opened_with_exactly_what_was_stored() {
             ("app_id", APP_ID),
             ("biz_content", &attempt.params.document),
             ("charset", "utf-8"),
-            ("format", "JSON"),
             ("method", method),
             ("notify_url", NOTIFY_URL),
             ("sign_type", "RSA2"),

@@ -168,7 +168,6 @@ fn an_app_gets_the_signed_order_as_one_text() {
         ("app_id", APP_ID),
         ("biz_content", &document),
         ("charset", "utf-8"),
-        ("format", "JSON"),
         ("method", "alipay.trade.app.pay"),
         ("notify_url", NOTIFY_URL),
         ("sign_type", "RSA2"),

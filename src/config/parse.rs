@@ -1,0 +1,336 @@
+//! Texts to values. Every function is total, and says what is wrong without repeating the text.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::problem::Wrong;
+use crate::secret::Secret;
+
+/// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let (count, unit) = count_and_unit(text)?;
+    let ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("has an unknown unit".into()),
+    };
+    match count.checked_mul(ms) {
+        None => Err("is too long".into()),
+        Some(0) => Err("must be longer than nothing".into()),
+        Some(ms) if ms > YEAR_MS => Err("is too long".into()),
+        Some(ms) => Ok(Duration::from_millis(ms)),
+    }
+}
+
+/// As long as an order may stay open at a provider: WeChat Pay keeps one for 7 days at most, and
+/// under 5 minutes a buyer cannot be expected to pay.
+pub(super) fn order_ttl(text: &str) -> Result<Duration, Wrong> {
+    let ttl = duration(text)?;
+    let fits = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
+    fits.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
+}
+
+/// `64KiB`, `1MiB`: the size of a body that is read into memory.
+pub(super) fn body_size(text: &str) -> Result<usize, Wrong> {
+    let (count, unit) = count_and_unit(text)?;
+    let bytes: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("has an unknown unit".into()),
+    };
+    let size = count.checked_mul(bytes).filter(|it| (1 << 10..=16 << 20).contains(it));
+    let size = size.and_then(|it| usize::try_from(it).ok());
+    size.ok_or_else(|| "is not between 1KiB and 16MiB".into())
+}
+
+/// A number of things kept in memory.
+pub(super) fn count(text: &str) -> Result<usize, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let count = text.parse().ok().filter(|it| digits && (1..=10_000_000).contains(it));
+    count.ok_or_else(|| "is not a whole number between 1 and 10000000".into())
+}
+
+/// `true`, `false`.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    choice(text, &[("true", true), ("false", false)])
+}
+
+/// The value behind one of the names.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| "is none of the accepted words".into())
+}
+
+/// `127.0.0.1:8787`, `[::1]:8787`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| "is not an IP address with a port".into())
+}
+
+/// An address, or `off`.
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Wrong> {
+    if text == "off" { Ok(None) } else { address(text).map(Some) }
+}
+
+/// Networks with commas between them; a bare address is a network of one.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Wrong> {
+    items(text, |item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)).ok())
+        .map_err(|n| format!("item {n} is neither an address nor a network").into())
+}
+
+/// Origins with commas between them, in the form in which browsers send them.
+pub(super) fn origins(text: &str) -> Result<Vec<String>, Wrong> {
+    if text.split(',').any(|item| item.trim() == "*") {
+        return Err("must name its origins: * would let every page on the internet call".into());
+    }
+    items(text, |item| {
+        let url = Url::parse(item).ok()?;
+        let web = matches!(url.scheme(), "http" | "https");
+        (web && only_origin(&url)).then(|| url.origin().ascii_serialization())
+    })
+    .map_err(|n| format!("item {n} is not an origin").into())
+}
+
+/// `/pay`, `/shop/pay`.
+pub(super) fn mount(text: &str) -> Result<String, Wrong> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+    let segment = |it: &str| !it.is_empty() && it != "." && it != ".." && it.bytes().all(plain);
+    match text.strip_prefix('/') {
+        None => Err("does not start with /".into()),
+        Some(_) if text.len() > 64 => Err("is longer than 64 bytes".into()),
+        Some(path) if path.split('/').all(segment) => Ok(text.to_owned()),
+        Some(_) => Err("has an empty segment or a character that is not accepted".into()),
+    }
+}
+
+/// Where providers reach us.
+pub(super) fn public_url(text: &str) -> Result<Url, Wrong> {
+    if text.len() > 200 {
+        return Err("is longer than 200 bytes".into());
+    }
+    https_url(text)
+}
+
+/// An https URL, or an http one on loopback.
+pub(super) fn https_url(text: &str) -> Result<Url, Wrong> {
+    let url = web_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password".into());
+    }
+    if url.query().is_some() {
+        return Err("has a query".into());
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err("is plain http beyond loopback".into());
+    }
+    Ok(url)
+}
+
+/// An https URL (or http on loopback) without a path.
+pub(super) fn https_origin(text: &str) -> Result<Url, Wrong> {
+    let url = https_url(text)?;
+    if only_origin(&url) { Ok(url) } else { Err("has a path".into()) }
+}
+
+/// An http or https URL without anything but scheme, host and port.
+pub(super) fn origin_url(text: &str) -> Result<Url, Wrong> {
+    let url = web_url(text)?;
+    if only_origin(&url) { Ok(url) } else { Err("has more than scheme, host and port".into()) }
+}
+
+/// An http or https URL without a fragment.
+pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
+    let url = Url::parse(text).map_err(|_| "is not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("is neither https nor http".into());
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment".into());
+    }
+    Ok(url)
+}
+
+/// Whether `url` leads to this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// A log filter: levels, for everything or for a target.
+pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
+    let level = |it: &str| LEVELS.contains(&it);
+    let target = |it: &str| {
+        !it.is_empty() && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+    };
+    let filters = items(text, |item| {
+        let fits = match item.split_once('=') {
+            Some((name, value)) => target(name) && level(value),
+            None => level(item),
+        };
+        fits.then(|| item.to_owned())
+    });
+    filters
+        .map(|filters| filters.join(","))
+        .map_err(|n| format!("item {n} is neither a level nor target=level").into())
+}
+
+/// A bearer token: long enough not to be guessed, and possible in a header.
+pub(super) fn token(text: &str) -> Result<Secret, Wrong> {
+    match text.chars().count() {
+        _ if !text.bytes().all(|b| b.is_ascii_graphic()) => {
+            Err("has a character that cannot stand in a header".into())
+        }
+        count if count < 32 => Err("is shorter than 32 characters".into()),
+        _ => Ok(Secret::new(text)),
+    }
+}
+
+/// The key behind a webhook secret: after `whsec_` base64, else the text's own bytes (Standard
+/// Webhooks, "Signature scheme").
+pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, Wrong> {
+    let Some(base64) = text.strip_prefix("whsec_") else { return Ok(text.as_bytes().to_vec()) };
+    match STANDARD.decode(base64) {
+        Ok(key) if key.is_empty() => Err("holds no key after whsec_".into()),
+        Ok(key) => Ok(key),
+        Err(_) => Err("is not base64 after whsec_".into()),
+    }
+}
+
+/// A name of letters and digits: an app's or an account's.
+pub(super) fn identifier(text: &str) -> Result<String, Wrong> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    fits.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 letters and digits".into())
+}
+
+/// 1 to 32 digits.
+pub(super) fn digits(text: &str) -> Result<String, Wrong> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 digits".into())
+}
+
+/// The items of a list with commas; an ill one gives its place, from 1.
+fn items<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, usize> {
+    text.split(',').enumerate().map(|(at, item)| parse(item.trim()).ok_or(at + 1)).collect()
+}
+
+fn count_and_unit(text: &str) -> Result<(u64, &str), Wrong> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    match text.split_at(end) {
+        ("", _) => Err("is not a whole number with a unit".into()),
+        (_, "") => Err("has no unit".into()),
+        (count, unit) => {
+            let count = count.parse().map_err(|_| Cow::Borrowed("is too large"))?;
+            Ok((count, unit))
+        }
+    }
+}
+
+fn only_origin(url: &Url) -> bool {
+    let bare = url.username().is_empty() && url.password().is_none();
+    bare && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+const YEAR_MS: u64 = 366 * 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T>(parse: impl Fn(&str) -> Result<T, Wrong>, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(parse(text).is_ok(), "{text} is refused");
+        }
+        for text in bad {
+            let wrong = parse(text).err().unwrap_or_else(|| panic!("{text} is accepted"));
+            let told = text.len() > 3 && wrong.contains(text);
+            assert!(!told, "{wrong} tells the value {text}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_carry_a_unit() {
+        let bad = ["8", "0s", "-1s", "1.5s", "8 s", "8S", "s", "1w", "1h30m", "999999999999d"];
+        check(duration, &["300ms", "8s", "5m", "2h", "7d"], &bad);
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        check(order_ttl, &["5m", "300s", "7d", "168h"], &["4m", "299999ms", "8d", "169h", "30"]);
+        let bad = ["65536", "64KB", "64kib", "64K", "17MiB", "1GiB", "1B", "99999999999GiB"];
+        check(body_size, &["1KiB", "64KiB", "1MiB", "16MiB", "65536B"], &bad);
+        assert_eq!(body_size("64KiB"), Ok(65_536));
+        check(count, &["1", "100000"], &["0", "-1", "+1", "1k", "10000001", ""]);
+    }
+
+    #[test]
+    fn addresses_networks_and_origins() {
+        let bad = ["8787", "localhost:8787", "127.0.0.1", ":8787", "127.0.0.1:99999"];
+        check(address, &["127.0.0.1:8787", "[::1]:0"], &bad);
+        assert_eq!(address_or_off("off"), Ok(None));
+        check(networks, &["10.0.0.0/8", "::1, 10.1.2.3"], &["", "10.0.0.0/33", "a.b", "1.2.3.4,"]);
+        let bad = ["*", "https://a.b,*", "null", "https://a.b/x", "ftp://a.b", "https://u@a.b"];
+        check(origins, &["https://a.b", "http://localhost:3000,https://c.d/"], &bad);
+        assert_eq!(origins("HTTPS://A.b:443/"), Ok(vec!["https://a.b".to_owned()]));
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        let good = [
+            "https://a.b",
+            "https://a.b:8443/x",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost",
+        ];
+        let bad = [
+            "http://a.b",
+            "http://localhost.a.b",
+            "http://127.0.0.1.a.b",
+            "http://10.0.0.1",
+            "https://a.b?x",
+            "https://a.b#x",
+            "https://u:p@a.b",
+            "a.b",
+            "ftp://a.b",
+            "",
+        ];
+        check(https_url, &good, &bad);
+        check(public_url, &good, &[&format!("https://a.b/{}", "x".repeat(200))]);
+        check(https_origin, &["https://a.b", "https://a.b/"], &["https://a.b/x", "http://a.b"]);
+        check(origin_url, &["http://a.b:1"], &["http://a.b/x", "http://u@a.b", "unix:/x"]);
+    }
+
+    #[test]
+    fn mounts_log_filters_and_names() {
+        let bad =
+            ["", "/", "pay", "/pay/", "//pay", "/a/../b", "/p%61y", "/支付", &"/x".repeat(33)];
+        check(mount, &["/pay", "/a/b-c_d.e~f"], &bad);
+        let bad = ["", "inof", "INFO", "hyper", "hyper=loud", "info,", "a b=info"];
+        check(log_filter, &["info", "off", "info,paygate::engine=debug, hyper=warn"], &bad);
+        check(identifier, &["wx1", "2014072300007148"], &["", "wx-1", &"x".repeat(33)]);
+        check(digits, &["1900000001"], &["", "19000x", "１９"]);
+    }
+
+    #[test]
+    fn tokens_and_webhook_secrets() {
+        let long = "x".repeat(32);
+        check(token, &[&long], &[&long[1..], &"长".repeat(32), &format!("{long} {long}")]);
+        check(webhook_key, &["any text", "whsec_c2VjcmV0"], &["whsec_!!!!"]);
+        assert!(webhook_key("whsec_").is_err());
+        assert_eq!(webhook_key("whsec_c2VjcmV0").as_deref(), Ok(b"secret".as_slice()));
+    }
+}

@@ -1,0 +1,144 @@
+//! Rules between variables.
+
+use std::net::SocketAddr;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::parse;
+use super::reader::Reader;
+use super::values::NO_NOTIFY_URL;
+use super::{Config, Merchant, Mode, PricingChoice};
+
+/// Checks what no variable can tell alone.
+pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
+    times(reader, config);
+    listeners(reader, config);
+    if !config.cors_origins.is_empty() && matches!(config.pricing, PricingChoice::CallerToken(_)) {
+        let wrong = "cannot be used with PAYGATE_PRICING=trusted: no page may hold the token";
+        reader.wrong("PAYGATE_CORS_ORIGINS", wrong);
+    }
+    match config.mode {
+        Mode::Live => live(reader, config),
+        Mode::Mock => mock(reader, config),
+    }
+}
+
+fn times(reader: &mut Reader<'_>, config: &Config) {
+    if config.call_budget < config.call_timeout {
+        reader.wrong("PAYGATE_CALL_BUDGET", "is shorter than PAYGATE_CALL_TIMEOUT");
+    }
+}
+
+fn listeners(reader: &mut Reader<'_>, config: &Config) {
+    let mock = (config.mode == Mode::Mock).then_some(config.mock_listen);
+    let taken = |address: &Option<SocketAddr>, others: &[Option<SocketAddr>]| {
+        address.is_some_and(|it| it.port() != 0) && others.contains(address)
+    };
+    if taken(&config.admin_listen, &[Some(config.listen)]) {
+        reader.wrong("PAYGATE_ADMIN_LISTEN", "is the same address as PAYGATE_LISTEN");
+    }
+    if taken(&mock, &[Some(config.listen), config.admin_listen]) {
+        reader.wrong("PAYGATE_MOCK_LISTEN", "is the address of another listener");
+    }
+}
+
+fn mock(reader: &mut Reader<'_>, config: &Config) {
+    if !cfg!(feature = "mock") {
+        reader.wrong("PAYGATE_MODE", "is mock, and this build has no simulated providers");
+    }
+    let listeners = [
+        ("PAYGATE_LISTEN", Some(config.listen)),
+        ("PAYGATE_ADMIN_LISTEN", config.admin_listen),
+        ("PAYGATE_MOCK_LISTEN", Some(config.mock_listen)),
+    ];
+    for (name, address) in listeners {
+        if let Some(address) = address
+            && !config.mock_expose
+        {
+            refuse_exposure(reader, name, address);
+        }
+    }
+}
+
+/// Mock mode pays with play money that anybody who can connect may spend.
+pub(super) fn refuse_exposure(reader: &mut Reader<'_>, name: &str, address: SocketAddr) {
+    if !address.ip().to_canonical().is_loopback() {
+        let wrong = "is beyond loopback, which mock mode refuses without PAYGATE_MOCK_EXPOSE=true";
+        reader.wrong(name, wrong);
+    }
+}
+
+fn live(reader: &mut Reader<'_>, config: &Config) {
+    let wrong = format!("is required in live mode ({NO_NOTIFY_URL})");
+    reader.require("PAYGATE_PUBLIC_URL", wrong);
+    if let Some(url) = &config.public_url {
+        notify_urls(reader, config, url);
+    }
+    if config.merchants.iter().all(|it| it.providers().is_empty()) {
+        no_provider(reader);
+    }
+    providers_on_loopback(reader, config);
+    if reader.given("PAYGATE_MOCK_EXPOSE") || reader.given("PAYGATE_MOCK_LISTEN") {
+        reader.warn("PAYGATE_MOCK_LISTEN and PAYGATE_MOCK_EXPOSE have no effect in live mode");
+    }
+}
+
+/// A provider that is configured and ill was complained about already.
+fn no_provider(reader: &mut Reader<'_>) {
+    let tried = |name: &str| {
+        name.starts_with("PAYGATE_WXPAY_")
+            || name.starts_with("PAYGATE_ALIPAY_")
+            || name == "PAYGATE_MERCHANTS"
+    };
+    if !reader.complained_of(tried) {
+        let wrong = "is required in live mode, or Alipay's variables, or PAYGATE_MERCHANTS: \
+                     without a merchant nobody can be paid";
+        reader.wrong("PAYGATE_WXPAY_MCH_ID", wrong);
+    }
+}
+
+/// Both providers take a notify URL of at most 255 bytes (WeChat Pay V3, JSAPI order,
+/// `notify_url`; Alipay allows one more).
+fn notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url) {
+    let base = public_url.as_str().trim_end_matches('/').len() + config.mount.len();
+    for Merchant { pid, .. } in &config.merchants {
+        let pid_length = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC).to_string().len();
+        let length = base + "/notify/alipay/alipay_mp-alipay/".len() + pid_length;
+        if length > NOTIFY_URL_BYTES_MAX {
+            let wrong = format!(
+                "makes notify URLs of {length} bytes with PAYGATE_MOUNT and the merchant {pid}, \
+                 and providers take {NOTIFY_URL_BYTES_MAX} ({NO_NOTIFY_URL})"
+            );
+            reader.wrong("PAYGATE_PUBLIC_URL", wrong);
+        }
+    }
+}
+
+/// Without notifications a payment is only seen when somebody asks: not yet for real money.
+fn providers_on_loopback(reader: &mut Reader<'_>, config: &Config) {
+    let beyond = |url: &Url| !parse::is_loopback(url);
+    #[cfg(feature = "wxpay")]
+    if config
+        .merchants
+        .iter()
+        .filter_map(|it| it.wxpay.as_ref())
+        .any(|it| it.apps.values().any(|app| beyond(&app.account.base_url)))
+    {
+        reader.wrong("PAYGATE_WXPAY_BASE_URL", NOT_REAL_MONEY_YET);
+    }
+    #[cfg(feature = "alipay")]
+    if config
+        .merchants
+        .iter()
+        .filter_map(|it| it.alipay.as_ref())
+        .any(|it| it.apps.values().any(|app| beyond(&app.gateway_url)))
+    {
+        reader.wrong("PAYGATE_ALIPAY_GATEWAY_URL", NOT_REAL_MONEY_YET);
+    }
+}
+
+const NOT_REAL_MONEY_YET: &str = "is not on loopback: this version does not take real money yet, \
+    because it does not receive the providers' notifications yet";
+
+const NOTIFY_URL_BYTES_MAX: usize = 255;

@@ -1,0 +1,72 @@
+//! What goes wrong with a database, in words for the operator.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// `path` cannot be used as it is, but nothing is wrong with what it holds.
+pub(super) fn unavailable(path: impl Display, why: impl Display) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, format!("{path} {why}"))
+}
+
+/// The operating system refused.
+pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
+    let why = format!("cannot be used: {error}. Its user must own the file and its directory");
+    unavailable(path.display(), why)
+}
+
+/// `path` is damaged or another program's.
+pub(super) fn corrupt(path: impl Display, why: impl Display) -> StoreError {
+    let message = format!(
+        "{path} is damaged, or no paygate store: {why}. It was left as it is. Restore its last \
+         copy, or name another file; do not start with an empty one while orders may be unpaid, \
+         since providers remember every number"
+    );
+    StoreError::new(StoreErrorKind::Corrupt, message)
+}
+
+/// SQLite failed while the database was being opened: nothing of an order was touched.
+pub(super) fn opening(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            unavailable(path, "is being written by another program: end that, and start again")
+        }
+        Some(
+            ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::DiskFull
+            | ErrorCode::OutOfMemory
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => {
+            let why = format!("cannot be used ({error}): check the disk, its space and its rights");
+            unavailable(path, why)
+        }
+        _ => corrupt(path, error),
+    }
+}
+
+/// A look-up failed.
+pub(super) fn reading(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(path, error),
+        _ => StoreError::new(StoreErrorKind::Io, format!("{path} could not be read: {error}")),
+    }
+}
+
+/// A write failed: what of it is on disk is known only after the next opening.
+pub(super) fn writing(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let message = format!(
+        "{} could not be written ({error}), so nothing more is accepted: check the disk, its \
+         space and its health, then restart paygate",
+        path.display()
+    );
+    StoreError::new(StoreErrorKind::Io, message)
+}

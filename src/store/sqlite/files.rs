@@ -1,0 +1,219 @@
+//! The files of one store: where they are, who owns them, who may read them.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::{corrupt, refused, unavailable};
+use super::{failure, schema};
+use crate::store::{StoreError, StoreMode};
+
+/// The place of one store: a file, and its companions beside it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    database: PathBuf,
+}
+
+impl Place {
+    /// Finds the one absolute path of `path`, so that every way to write it meets the same lock.
+    pub(super) fn find(path: &Path) -> Result<Place, StoreError> {
+        let shown = path.display();
+        let Some(name) = path.file_name() else {
+            return Err(unavailable(shown, "names no file"));
+        };
+        let database = match fs::symlink_metadata(path) {
+            Ok(_) => path.canonicalize().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    unavailable(shown, "is a link to a file that is missing: is its disk mounted?")
+                }
+                _ => refused(path, &error),
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = match path.parent() {
+                    Some(parent) if parent != Path::new("") => parent,
+                    _ => Path::new("."),
+                };
+                let found = directory.canonicalize().map_err(|error| {
+                    let why = format!("cannot be made: its directory is missing ({error})");
+                    unavailable(shown, why)
+                })?;
+                found.join(name)
+            }
+            Err(error) => return Err(refused(path, &error)),
+        };
+        if database.is_dir() {
+            return Err(unavailable(database.display(), "is a directory: name a file in it"));
+        }
+        Ok(Place { database })
+    }
+
+    /// The database file.
+    pub(super) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// Takes the store for this process. The lock is the kernel's: another process sees it at
+    /// once, and it ends with this one however it ends.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let path = self.beside("-lock");
+        let mut file = private(OpenOptions::new().read(true).write(true).create(true))
+            .open(&path)
+            .map_err(|error| refused(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(self.held_by(&mut file)),
+            Err(TryLockError::Error(error)) => {
+                let why = format!("cannot be locked ({error}): keep the store on a local disk");
+                return Err(unavailable(path.display(), why));
+            }
+        }
+        let holder = format!("{}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(holder.as_bytes()))
+            .map_err(|error| refused(&path, &error))?;
+        Ok(file)
+    }
+
+    fn held_by(&self, file: &mut File) -> StoreError {
+        let mut holder = String::new();
+        let read = file.take(20).read_to_string(&mut holder);
+        let holder = match holder.trim() {
+            pid if read.is_ok() && !pid.is_empty() => format!("process {pid}"),
+            _ => "another process".to_owned(),
+        };
+        let why = format!(
+            "is held by {holder}, and one process owns a store: end that one first, or name \
+             another file"
+        );
+        unavailable(self.database.display(), why)
+    }
+
+    /// Whether the store is there, judged by the file alone: nothing is written, and no SQLite
+    /// connection of this process may be open on it. A store that is there only in part, empty
+    /// or another program's is an error: none is ever replaced by an empty one.
+    pub(super) fn is_there(&self) -> Result<bool, StoreError> {
+        let shown = self.database.display();
+        let mut file = match File::open(&self.database) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return match self.beside("-wal").exists() {
+                    true => Err(corrupt(shown, "only its -wal file is there")),
+                    false => Ok(false),
+                };
+            }
+            Err(error) => return Err(refused(&self.database, &error)),
+        };
+        let refused = |error: io::Error| refused(&self.database, &error);
+        let mut header = Vec::new();
+        Read::by_ref(&mut file).take(100).read_to_end(&mut header).map_err(refused)?;
+        if header.is_empty() {
+            return Err(corrupt(shown, "it is empty"));
+        }
+        // https://www.sqlite.org/fileformat2.html, "The Database Header".
+        if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
+            return Err(corrupt(shown, "it is no SQLite file"));
+        }
+        if header[68..72] != schema::APPLICATION_ID.to_be_bytes() {
+            return Err(corrupt(shown, "it is another program's SQLite file"));
+        }
+        if file.metadata().map_err(refused)?.permissions().readonly() {
+            return Err(unavailable(shown, "is read-only: let paygate's user write it"));
+        }
+        Ok(true)
+    }
+
+    /// Makes an empty store. It gets its name when it is whole, so that a crash leaves none.
+    pub(super) fn create(&self, mode: StoreMode) -> Result<(), StoreError> {
+        let path = self.beside("-new");
+        let refused = |error: io::Error| refused(&path, &error);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+            _ => {}
+        }
+        let file = private(OpenOptions::new().write(true).create_new(true))
+            .open(&path)
+            .map_err(refused)?;
+        let failed = |error| failure::opening(&path, &error);
+        let connection = Connection::open_with_flags(&path, WRITE).map_err(failed)?;
+        schema::create(&connection, mode).map_err(failed)?;
+        connection.close().map_err(|(_, error)| failed(error))?;
+        file.sync_all().map_err(refused)?;
+        fs::rename(&path, &self.database).map_err(refused)?;
+        sync_directory(&self.database).map_err(refused)
+    }
+
+    /// Takes the store's files from everybody's eyes but their owner's: they hold buyers' names
+    /// and an order's secrets. SQLite gives later companions the database's rights.
+    pub(super) fn restrict(&self) {
+        let companions = [self.beside("-wal"), self.beside("-shm"), self.beside("-lock")];
+        for path in companions.iter().chain([&self.database]) {
+            if let Err(error) = make_private(path) {
+                let path = path.display();
+                tracing::warn!(%path, %error, "others may read the store: run chmod 600 on it");
+            }
+        }
+    }
+
+    /// A connection that writes.
+    pub(super) fn open_for_writing(&self) -> rusqlite::Result<Connection> {
+        Connection::open_with_flags(&self.database, WRITE)
+    }
+
+    /// A connection that only reads.
+    pub(super) fn open_for_reading(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&self.database, flags)
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.database.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = match fs::metadata(path) {
+        Ok(file) => file.permissions().mode(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)),
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A name is durable when its directory is.
+#[cfg(unix)]
+fn sync_directory(file: &Path) -> io::Result<()> {
+    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}

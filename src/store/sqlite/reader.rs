@@ -1,0 +1,145 @@
+//! The threads that look up: each has a connection of its own, and none waits for the writer.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+use tokio::sync::oneshot;
+
+use super::files::Place;
+use super::workers::Workers;
+use super::{Broken, failure};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Look-ups at once. Each takes tens of microseconds; the second and third are for the one that
+/// has to wait for the disk.
+const READERS: usize = 3;
+
+type Question = Box<dyn FnOnce(&mut Lookups<'_>) + Send>;
+
+/// The way to the reading threads.
+#[derive(Debug)]
+pub(super) struct Readers {
+    workers: Workers<Question>,
+    path: PathBuf,
+}
+
+impl Readers {
+    /// Starts the threads.
+    pub(super) fn start(
+        place: &Place,
+        broken: &Broken,
+    ) -> std::result::Result<Readers, StoreError> {
+        let path = place.database().to_owned();
+        let (workers, queue) = Workers::<Question>::new();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..READERS {
+            let opened = place.open_for_reading().and_then(|connection| {
+                connection.execute_batch("PRAGMA query_only = ON")?;
+                Lookups::prepare(&connection)?;
+                Ok(connection)
+            });
+            let connection = opened.map_err(|error| failure::opening(&path, &error))?;
+            let (queue, broken, path) = (Arc::clone(&queue), Arc::clone(broken), path.clone());
+            let run = move || match Lookups::prepare(&connection) {
+                Ok(mut lookups) => loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(question) = next else { break };
+                    question(&mut lookups);
+                },
+                Err(error) => drop(broken.set(failure::reading(&path, &error))),
+            };
+            let started = workers.start("paygate-lookup", run);
+            started.map_err(|error| failure::unavailable(place.database().display(), error))?;
+        }
+        Ok(Readers { workers, path })
+    }
+
+    /// Asks one of the threads.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Lookups<'_>) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.workers.send(Box::new(move |lookups| {
+            if !answer.is_closed() {
+                drop(answer.send(question(lookups)));
+            }
+        }))?;
+        match answered.await {
+            Ok(found) => found.map_err(|error| failure::reading(&self.path, &error)),
+            Err(_) => {
+                let message = "the store's readers ended: restart paygate";
+                Err(StoreError::new(StoreErrorKind::Io, message))
+            }
+        }
+    }
+
+    /// Takes no more questions; the returned call waits for those that were asked.
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+        self.workers.stop()
+    }
+}
+
+/// The statements of one reading thread.
+pub(super) struct Lookups<'c> {
+    load: Statement<'c>,
+    find_channel: Statement<'c>,
+    unfinished: Statement<'c>,
+}
+
+impl<'c> Lookups<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
+        Ok(Lookups {
+            load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
+            find_channel: connection.prepare(FIND_CHANNEL)?,
+            unfinished: connection.prepare(UNFINISHED)?,
+        })
+    }
+
+    /// The order's record.
+    pub(super) fn load(&mut self, no: &OutTradeNo) -> Result<Option<String>> {
+        self.load.query_row([no.as_str()], |row| row.get(0)).optional()
+    }
+
+    /// The number of the order that the channel number belongs to.
+    pub(super) fn find_channel(
+        &mut self,
+        provider: ProviderId,
+        pid: &Pid,
+        channel_no: &ChannelNo,
+    ) -> Result<Option<String>> {
+        let key = params![provider.name(), pid.as_str(), channel_no.as_str()];
+        self.find_channel.query_row(key, |row| row.get(0)).optional()
+    }
+
+    /// The numbers of at most `limit` orders with an open outcome.
+    pub(super) fn unfinished(&mut self, limit: usize) -> Result<Vec<String>> {
+        let mut numbers: Vec<String> = Vec::new();
+        let mut rows = self.unfinished.query([])?;
+        while numbers.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let number = row.get(0)?;
+            // An order may have several such attempts: its oldest one counts.
+            if !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+const FIND_CHANNEL: &str = "
+SELECT orders.out_trade_no
+FROM channel_numbers JOIN orders ON orders.id = channel_numbers.order_id
+WHERE provider = ?1 AND channel_numbers.pid = ?2 AND channel_no = ?3";
+
+/// `INDEXED BY` makes SQLite refuse any plan that reads the finished ones.
+const UNFINISHED: &str = "
+SELECT orders.out_trade_no
+FROM attempts INDEXED BY attempts_unfinished CROSS JOIN orders ON orders.id = attempts.order_id
+WHERE attempts.state IN ('prepared', 'ambiguous')
+ORDER BY attempts.opened_ms, attempts.order_id";

@@ -1,0 +1,252 @@
+//! One order as rows: the statements of the writer, prepared once.
+
+use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+
+use crate::domain::attempt::Attempt;
+use crate::domain::order::Order;
+use crate::domain::refund::{Payment, PaymentRole, RefundState};
+
+/// An order on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The columns.
+    pub(super) order: Order,
+    /// The whole, as JSON.
+    pub(super) record: String,
+}
+
+/// What became of one order's rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// They are written.
+    Written,
+    /// The number is claimed already: by this record.
+    Known(String),
+    /// Another version is stored.
+    OtherVersion,
+    /// A number at the provider, or of a refund, is another order's.
+    NumberTaken,
+}
+
+/// The writer's statements about orders.
+pub(super) struct Rows<'c> {
+    connection: &'c Connection,
+    claim: Statement<'c>,
+    known: Statement<'c>,
+    replace: Statement<'c>,
+    attempt: Statement<'c>,
+    channel_owner: Statement<'c>,
+    channel_number: Statement<'c>,
+    payment: Statement<'c>,
+    refund: Statement<'c>,
+}
+
+impl<'c> Rows<'c> {
+    /// Prepares the statements; fails when a table or a column is missing.
+    pub(super) fn prepare(connection: &'c Connection) -> Result<Rows<'c>> {
+        Ok(Rows {
+            connection,
+            claim: connection.prepare(CLAIM)?,
+            known: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
+            replace: connection.prepare(REPLACE)?,
+            attempt: connection.prepare(ATTEMPT)?,
+            channel_owner: connection.prepare(CHANNEL_OWNER)?,
+            channel_number: connection
+                .prepare("INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)")?,
+            payment: connection.prepare(PAYMENT)?,
+            refund: connection.prepare(REFUND)?,
+        })
+    }
+
+    /// Inserts the order unless its number is claimed.
+    pub(super) fn claim(&mut self, row: &Row) -> Result<Outcome> {
+        let Row { order, record } = row;
+        let facts = &order.facts;
+        let inserted = self.claim.execute(params![
+            facts.out_trade_no.as_str(),
+            integer(order.version),
+            order.status.number(),
+            facts.pid.as_str(),
+            facts.kind,
+            facts.user_id,
+            integer(facts.total_fee.fen()),
+            order.created.0,
+            record,
+        ])?;
+        if inserted == 0 {
+            let no = facts.out_trade_no.as_str();
+            return self.known.query_row([no], |row| row.get(0)).map(Outcome::Known);
+        }
+        self.parts(self.connection.last_insert_rowid(), order)
+    }
+
+    /// Replaces the order whose stored version is one less.
+    pub(super) fn replace(&mut self, row: &Row) -> Result<Outcome> {
+        let Row { order, record } = row;
+        let id = self.replace.query_row(
+            params![
+                order.facts.out_trade_no.as_str(),
+                integer(order.version),
+                order.status.number(),
+                record,
+            ],
+            |row| row.get(0),
+        );
+        match id.optional()? {
+            Some(id) => self.parts(id, order),
+            None => Ok(Outcome::OtherVersion),
+        }
+    }
+
+    fn parts(&mut self, order_id: i64, order: &Order) -> Result<Outcome> {
+        for attempt in &order.attempts {
+            self.attempt(order_id, order, attempt)?;
+            if !self.take_channel_number(order_id, order, attempt)? {
+                return Ok(Outcome::NumberTaken);
+            }
+        }
+        for payment in &order.payments {
+            self.payment(order_id, payment)?;
+            if !self.take_refund_numbers(order_id, order, payment)? {
+                return Ok(Outcome::NumberTaken);
+            }
+        }
+        Ok(Outcome::Written)
+    }
+
+    fn attempt(&mut self, order_id: i64, order: &Order, attempt: &Attempt) -> Result<usize> {
+        self.attempt.execute(params![
+            order_id,
+            attempt.n,
+            attempt.way.provider().name(),
+            order.facts.pid.as_str(),
+            attempt.way.pay_type.name(),
+            attempt.channel_no.as_str(),
+            attempt.state.name(),
+            attempt.opened.0,
+            attempt.expires.0,
+            attempt.asked.map(|it| it.0),
+            attempt.superseded,
+        ])
+    }
+
+    /// Whether the attempt's number is this order's.
+    fn take_channel_number(
+        &mut self,
+        order_id: i64,
+        order: &Order,
+        attempt: &Attempt,
+    ) -> Result<bool> {
+        let provider = attempt.way.provider().name();
+        let (pid, no) = (order.facts.pid.as_str(), attempt.channel_no.as_str());
+        let owner = self.channel_owner.query_row([provider, pid, no], |row| row.get::<_, i64>(0));
+        match owner.optional()? {
+            Some(owner) => Ok(order_id == owner),
+            None => {
+                self.channel_number.execute(params![provider, pid, no, order_id])?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn payment(&mut self, order_id: i64, payment: &Payment) -> Result<usize> {
+        self.payment.execute(params![
+            order_id,
+            payment.transaction_id.0,
+            payment.attempt,
+            integer(payment.total_fee.fen()),
+            payment.paid_at.0,
+            role(payment.role),
+        ])
+    }
+
+    /// Whether the payment's refunds have numbers that are this order's.
+    fn take_refund_numbers(
+        &mut self,
+        order_id: i64,
+        order: &Order,
+        payment: &Payment,
+    ) -> Result<bool> {
+        for refund in &payment.refunds {
+            let written = self.refund.execute(params![
+                order.facts.pid.as_str(),
+                refund.out_refund_no,
+                order_id,
+                payment.transaction_id.0,
+                refund.refund_id,
+                integer(refund.refund_fee.fen()),
+                state(refund.state),
+                refund.asked_at.0,
+            ])?;
+            if written == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+const CLAIM: &str = "
+INSERT INTO orders
+    (out_trade_no, version, status, pid, type, user_id, total_fee, created_ms, record)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+ON CONFLICT (out_trade_no) DO NOTHING";
+
+const REPLACE: &str = "
+UPDATE orders SET version = ?2, status = ?3, record = ?4
+WHERE out_trade_no = ?1 AND version = ?2 - 1
+RETURNING id";
+
+/// An attempt that was never sent is replaced under its number, so every column may change.
+const ATTEMPT: &str = "
+INSERT INTO attempts
+    (order_id, n, provider, pid, pay_type, channel_no, state,
+     opened_ms, expires_ms, asked_ms, superseded)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+ON CONFLICT (order_id, n) DO UPDATE SET
+    provider = excluded.provider, pay_type = excluded.pay_type,
+    channel_no = excluded.channel_no, state = excluded.state,
+    opened_ms = excluded.opened_ms, expires_ms = excluded.expires_ms,
+    asked_ms = excluded.asked_ms, superseded = excluded.superseded";
+
+const CHANNEL_OWNER: &str = "
+SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";
+
+const PAYMENT: &str = "
+INSERT INTO payments (order_id, transaction_id, attempt, total_fee, paid_ms, role)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (order_id, transaction_id) DO UPDATE SET
+    attempt = excluded.attempt, total_fee = excluded.total_fee,
+    paid_ms = excluded.paid_ms, role = excluded.role";
+
+const REFUND: &str = "
+INSERT INTO refunds
+    (pid, out_refund_no, order_id, transaction_id, refund_id, refund_fee, state, asked_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (pid, out_refund_no) DO UPDATE SET
+    transaction_id = excluded.transaction_id, refund_id = excluded.refund_id,
+    refund_fee = excluded.refund_fee, state = excluded.state, asked_ms = excluded.asked_ms
+WHERE order_id = excluded.order_id";
+
+/// SQLite's integers have a sign; fen and versions stay far below its limit.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn role(role: PaymentRole) -> &'static str {
+    match role {
+        PaymentRole::Winning => "winning",
+        PaymentRole::Duplicate => "duplicate",
+        PaymentRole::Late => "late",
+        PaymentRole::Mismatch => "mismatch",
+    }
+}
+
+fn state(state: RefundState) -> &'static str {
+    match state {
+        RefundState::Processing => "PROCESSING",
+        RefundState::Success => "SUCCESS",
+        RefundState::Abnormal => "ABNORMAL",
+        RefundState::Closed => "CLOSED",
+    }
+}

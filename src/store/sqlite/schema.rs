@@ -1,0 +1,150 @@
+//! The tables, and whether a database is ours to open.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::failure;
+use crate::store::{StoreError, StoreErrorKind, StoreMode};
+
+/// Marks a SQLite file as paygate's: "PayG" in ASCII, at byte 68 of the file.
+pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
+
+/// The tables this program reads and writes.
+pub(super) const VERSION: i32 = 1;
+
+/// `record` is the order, whole; the other columns and tables are what is looked up by, what must
+/// be unique, and what a person reads. All of an order's rows are written in one transaction.
+const TABLES: &str = "
+CREATE TABLE meta (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    mode   TEXT NOT NULL CHECK (mode IN ('live', 'mock')),
+    fence  INTEGER NOT NULL, -- raised by every opening: an earlier owner can no longer commit
+    probes INTEGER NOT NULL  -- raised by every check whether the disk takes a write
+) STRICT;
+
+CREATE TABLE orders (
+    id           INTEGER PRIMARY KEY,
+    out_trade_no TEXT NOT NULL UNIQUE,
+    version      INTEGER NOT NULL,
+    status       INTEGER NOT NULL, -- -1 closed, 0 unpaid, 1 paid, 2 partly refunded, 3 refunded
+    pid          TEXT NOT NULL,
+    type         TEXT NOT NULL,
+    user_id      TEXT,
+    total_fee    INTEGER NOT NULL, -- fen
+    created_ms   INTEGER NOT NULL, -- milliseconds since 1970, as every _ms
+    record       TEXT NOT NULL     -- JSON
+) STRICT;
+
+CREATE TABLE attempts (
+    order_id   INTEGER NOT NULL REFERENCES orders (id),
+    n          INTEGER NOT NULL,
+    provider   TEXT NOT NULL,
+    pid        TEXT NOT NULL,
+    pay_type   TEXT NOT NULL,
+    channel_no TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    opened_ms  INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    asked_ms   INTEGER,
+    superseded INTEGER NOT NULL,
+    PRIMARY KEY (order_id, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempts_unfinished ON attempts (opened_ms)
+    WHERE state IN ('prepared', 'ambiguous');
+CREATE INDEX attempts_live ON attempts (expires_ms) WHERE state = 'live';
+
+CREATE TABLE channel_numbers (
+    provider   TEXT NOT NULL,
+    pid        TEXT NOT NULL,
+    channel_no TEXT NOT NULL,
+    order_id   INTEGER NOT NULL REFERENCES orders (id),
+    PRIMARY KEY (provider, pid, channel_no)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE payments (
+    order_id       INTEGER NOT NULL REFERENCES orders (id),
+    transaction_id TEXT NOT NULL,
+    attempt        INTEGER NOT NULL,
+    total_fee      INTEGER NOT NULL, -- fen
+    paid_ms        INTEGER NOT NULL,
+    role           TEXT NOT NULL,    -- winning, duplicate, late, mismatch
+    PRIMARY KEY (order_id, transaction_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX payments_transaction ON payments (transaction_id);
+
+CREATE TABLE refunds (
+    pid            TEXT NOT NULL,
+    out_refund_no  TEXT NOT NULL,
+    order_id       INTEGER NOT NULL REFERENCES orders (id),
+    transaction_id TEXT NOT NULL,
+    refund_id      TEXT,
+    refund_fee     INTEGER NOT NULL, -- fen
+    state          TEXT NOT NULL,    -- PROCESSING, SUCCESS, ABNORMAL, CLOSED
+    asked_ms       INTEGER NOT NULL,
+    PRIMARY KEY (pid, out_refund_no)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    id       TEXT PRIMARY KEY,
+    order_id INTEGER NOT NULL REFERENCES orders (id),
+    type     TEXT NOT NULL,
+    body     TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    tries    INTEGER NOT NULL,
+    next_ms  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_due ON outbox (state, next_ms);
+";
+
+/// Lays the tables down in an empty database.
+pub(super) fn create(connection: &Connection, mode: StoreMode) -> rusqlite::Result<()> {
+    // Without a journal: the file is nobody's until it is whole and gets its name.
+    connection.execute_batch("PRAGMA journal_mode = OFF; BEGIN;")?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch(TABLES)?;
+    connection.execute("INSERT INTO meta VALUES (1, ?1, 0, 0)", params![mode.name()])?;
+    connection.execute_batch("COMMIT")
+}
+
+/// Whether this program, in this mode, may own the database. Reads only.
+pub(super) fn judge(
+    connection: &Connection,
+    path: &Path,
+    mode: StoreMode,
+) -> Result<(), StoreError> {
+    let failed = |error| failure::opening(path, &error);
+    let path = path.display();
+    let version: i32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if version > VERSION {
+        let message = format!(
+            "{path} was written by a newer paygate (tables {version}, this one knows {VERSION}): \
+             start that version, or restore the copy made before the upgrade"
+        );
+        return Err(StoreError::new(StoreErrorKind::Newer, message));
+    }
+    if version < VERSION {
+        return Err(failure::corrupt(path, "its version is none that paygate ever wrote"));
+    }
+    let stored: String =
+        connection.query_row("SELECT mode FROM meta", [], |row| row.get(0)).map_err(failed)?;
+    if stored != mode.name() {
+        let asked = mode.name();
+        let message = format!(
+            "{path} belongs to {stored} mode and was opened in {asked} mode: set \
+             PAYGATE_MODE={stored}, or name another file in PAYGATE_STORE"
+        );
+        return Err(StoreError::new(StoreErrorKind::OtherMode, message));
+    }
+    Ok(())
+}
+
+/// Makes the caller the database's owner and every earlier owner a stranger.
+pub(super) fn raise_fence(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.execute_batch("BEGIN IMMEDIATE; UPDATE meta SET fence = fence + 1;")?;
+    let fence = connection.query_row("SELECT fence FROM meta", [], |row| row.get(0))?;
+    connection.execute_batch("COMMIT")?;
+    Ok(fence)
+}

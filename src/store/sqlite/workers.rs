@@ -1,0 +1,61 @@
+//! Threads that serve one queue, and end when it is closed and empty.
+
+use std::fmt;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::store::StoreError;
+
+/// The way to some threads that hold SQLite connections.
+pub(super) struct Workers<T> {
+    queue: Mutex<Option<Sender<T>>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl<T: Send + 'static> Workers<T> {
+    /// A queue, and the end of it that [`Workers::start`]'s threads read.
+    pub(super) fn new() -> (Workers<T>, Receiver<T>) {
+        let (sender, receiver) = mpsc::channel();
+        let workers = Workers { queue: Mutex::new(Some(sender)), threads: Arc::default() };
+        (workers, receiver)
+    }
+
+    /// Starts one thread.
+    pub(super) fn start(
+        &self,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Hands `work` over.
+    pub(super) fn send(&self, work: T) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = queue.as_ref().ok_or_else(StoreError::closed)?;
+        sender.send(work).map_err(|_| StoreError::closed())
+    }
+
+    /// Takes no more work. What was handed over is done; the returned call waits for it.
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = Arc::clone(&self.threads);
+        move || {
+            // Held while joining, so that a second caller waits as well.
+            let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+            for thread in threads.drain(..) {
+                // A panic of the thread was told by the panic hook; nothing is left to do.
+                drop(thread.join());
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Workers<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").finish_non_exhaustive()
+    }
+}

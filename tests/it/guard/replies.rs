@@ -1,0 +1,177 @@
+//! Replies: statuses, envelopes, headers, languages.
+
+use http::HeaderMap;
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use paygate::domain::channel::{PayType, Platform, ProviderId};
+use paygate::domain::ids::OutTradeNo;
+use paygate::domain::money::Fen;
+use paygate::error::{Code, Error, Kind, Text, Violation};
+use paygate::guard::schema;
+use paygate::reply::{Created, IDEMPOTENT_REPLAYED, Language, PAYGATE_MODE, REQUEST_ID, Reply};
+use serde_json::{Value, json};
+
+pub(super) const ENGLISH: Reply<'static> =
+    Reply { request_id: "r-1", language: Language::English, mock: false };
+
+fn parsed(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+#[test]
+fn every_kind_has_its_code_status_and_name() {
+    let table = [
+        (Kind::NotFound, 404, 404, "not_found"),
+        (Kind::MethodNotAllowed, 4000, 405, "method_not_allowed"),
+        (Kind::UnsupportedMediaType, 4000, 415, "unsupported_media_type"),
+        (Kind::BodyTooLarge, 4000, 413, "body_too_large"),
+        (Kind::BodyTimeout, 4000, 408, "body_timeout"),
+        (Kind::BodyUnreadable, 4000, 400, "body_unreadable"),
+        (Kind::Invalid, 4000, 422, "invalid_field"),
+        (Kind::CallerNotAllowed, 4005, 401, "caller_not_allowed"),
+        (Kind::PayTypeNotPossible, 4004, 422, "pay_type_not_possible"),
+        (Kind::AlreadyPaid, 4101, 409, "already_paid"),
+        (Kind::Different, 4102, 422, "different_parameters"),
+        (Kind::Busy, 4103, 409, "busy"),
+        (Kind::SwitchRejected, 4104, 409, "switch_rejected"),
+        (Kind::Closed, 4105, 409, "closed"),
+        (Kind::ProviderRefused, 3001, 502, "provider_refused"),
+        (Kind::NotSent, 5001, 503, "not_sent"),
+        (Kind::OutcomeUnknown, 5002, 503, "outcome_unknown"),
+        (Kind::NotAvailable, 5001, 503, "not_available"),
+    ];
+    for (kind, code, status, name) in table {
+        let reply = ENGLISH.refusal(&Error::new(kind));
+        let body = parsed(reply.body());
+        assert_eq!(reply.status(), status, "{kind:?}");
+        assert_eq!((&body["code"], &body["error"]), (&json!(code), &json!(name)), "{kind:?}");
+        assert_eq!(schema::accepts("error", reply.body()), Some(true), "{kind:?}");
+        // Whoever is told to come again is told when.
+        let waits = status == 503 || code == 4103;
+        assert_eq!(reply.headers().contains_key(RETRY_AFTER), waits, "{kind:?}");
+        assert_eq!(reply.headers().contains_key(ALLOW), status == 405, "{kind:?}");
+        assert_eq!(reply.headers().contains_key(WWW_AUTHENTICATE), status == 401, "{kind:?}");
+        assert_eq!(reply.headers()[CONTENT_TYPE], "application/json; charset=utf-8");
+        assert_eq!(reply.headers()[REQUEST_ID], "r-1");
+        assert!(!reply.headers().contains_key(PAYGATE_MODE));
+    }
+}
+
+#[test]
+fn the_first_violation_gives_code_name_and_words() {
+    let violation = |code, path: &str, zh: &str, en: &str| Violation {
+        code,
+        path: path.to_owned(),
+        rule: "required",
+        message: Text::new(zh, en),
+    };
+    let error = Error::invalid(vec![
+        violation(Code::Openid, "/data/openid", "缺openid", "no openid"),
+        violation(Code::Pid, "/data/pid", "无pid", "no pid"),
+    ]);
+    let chinese = Reply { language: Language::Chinese, mock: true, ..ENGLISH };
+    let reply = chinese.refusal(&error);
+    assert_eq!(
+        parsed(reply.body()),
+        json!({"code": 1006, "msg": "缺openid", "error": "invalid_openid", "requestId": "r-1", "errors": [
+            {"path": "/data/openid", "rule": "required", "message": "缺openid"},
+            {"path": "/data/pid", "rule": "required", "message": "无pid"},
+        ]})
+    );
+    assert_eq!(reply.headers()[PAYGATE_MODE], "mock");
+    let different = Error::new(Kind::Different).violations_of(vec![violation(
+        Code::Different,
+        "/data/total_fee",
+        "不同",
+        "differs",
+    )]);
+    let body = parsed(ENGLISH.refusal(&different).body());
+    assert_eq!(
+        (&body["code"], &body["errors"][0]["path"]),
+        (&json!(4102), &json!("/data/total_fee"))
+    );
+}
+
+#[test]
+fn a_refusal_carries_what_is_known_and_its_own_words() {
+    let error = Error::new(Kind::ProviderRefused).provider_said("PARAM_ERROR", "参数\"错误\"\r\n");
+    let body = parsed(ENGLISH.refusal(&error).body());
+    assert_eq!(body["provider"], json!({"code": "PARAM_ERROR", "message": "参数\"错误\"\r\n"}));
+    let error = Error::new(Kind::AlreadyPaid).order_status(2);
+    assert_eq!(parsed(ENGLISH.refusal(&error).body())["status"], json!(2));
+    let error = Error::new(Kind::Busy).retry_after_s(17).text(Text::new("忙", "wait a bit"));
+    let reply = ENGLISH.refusal(&error);
+    assert_eq!(parsed(reply.body())["msg"], json!("wait a bit"));
+    assert_eq!(reply.headers()[RETRY_AFTER], "17");
+}
+
+#[test]
+fn a_request_id_that_is_no_header_is_told_in_the_body_only() {
+    let odd = Reply { request_id: "a\r\nset-cookie: x", ..ENGLISH };
+    let reply = odd.refusal(&Error::new(Kind::NotFound));
+    assert!(!reply.headers().contains_key(REQUEST_ID));
+    assert_eq!(parsed(reply.body())["requestId"], json!("a\r\nset-cookie: x"));
+}
+
+#[test]
+fn english_is_spoken_where_it_is_preferred() {
+    let cases = [
+        (None, Language::Chinese),
+        (Some(""), Language::Chinese),
+        (Some("en"), Language::English),
+        (Some("EN-us, zh;q=0.9"), Language::English),
+        (Some("en-US,en;q=0.9"), Language::English),
+        (Some("zh-CN,zh;q=0.9,en;q=0.8"), Language::Chinese),
+        (Some("zh;q=0.5, en;q=0.8"), Language::English),
+        (Some("zh, en"), Language::Chinese),
+        (Some("en, zh"), Language::English),
+        (Some("en;q=0"), Language::Chinese),
+        (Some("en;q=0.5, *;q=0.9"), Language::Chinese),
+        (Some("fr, de;q=0.5"), Language::Chinese),
+        (Some("fr, en;q=0.5"), Language::English),
+        (Some("en;q=1.0, zh;q=0.999"), Language::English),
+        (Some("en;q=abc, zh;q=0.001"), Language::Chinese),
+        (Some("en;q=0.8888888, zh;q=0.1"), Language::Chinese),
+        (Some(",;,=;q,-"), Language::Chinese),
+    ];
+    for (value, language) in cases {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = value {
+            headers.insert(ACCEPT_LANGUAGE, value.parse().unwrap());
+        }
+        assert_eq!(Language::preferred(&headers), language, "{value:?}");
+    }
+}
+
+#[test]
+fn what_a_client_pays_with_is_answered_to_the_letter() {
+    let order_info = serde_json::value::to_raw_value(&json!({"codeUrl": "weixin://x"})).unwrap();
+    let out_trade_no = OutTradeNo::parse("2107151010101541001").unwrap();
+    let created = Created {
+        order_info: &order_info,
+        out_trade_no: &out_trade_no,
+        provider: ProviderId::Wxpay,
+        pay_type: PayType::WxpayH5,
+        need_qrcode: true,
+        qrcode_image: Some("data:image/png;base64,AA=="),
+        total_fee: Fen::new(100).unwrap(),
+        platform: Platform::App,
+        replayed: false,
+    };
+    let reply = ENGLISH.created(&created);
+    assert_eq!(reply.status(), 200);
+    assert_eq!(
+        reply.body(),
+        r#"{"code":0,"msg":"ok","orderInfo":{"codeUrl":"weixin://x"},"out_trade_no":"2107151010101541001","provider":"wxpay","pay_type":"wxpay_h5","needQRcode":true,"qrcodeImage":"data:image/png;base64,AA==","total_fee":100,"platform":"app-plus","requestId":"r-1"}"#
+    );
+    assert_eq!(schema::accepts("create-payment-reply", reply.body()), Some(true));
+    assert!(!reply.headers().contains_key(IDEMPOTENT_REPLAYED));
+
+    let again = Reply { mock: true, ..ENGLISH }.created(&Created {
+        replayed: true,
+        qrcode_image: None,
+        ..created
+    });
+    assert_eq!(again.headers()[IDEMPOTENT_REPLAYED], "true");
+    assert_eq!(again.headers()[PAYGATE_MODE], "mock");
+    assert_eq!(parsed(again.body()).get("qrcodeImage"), None);
+}

@@ -1,0 +1,174 @@
+//! Which operation a path is.
+
+use paygate::domain::channel::{PayType, ProviderId};
+use paygate::domain::ids::Pid;
+use paygate::guard::{Mount, Operation, Route};
+
+fn check(mount: &str, expected: &Route, paths: &[&str]) {
+    let mount = Mount::parse(mount).expect("a mount");
+    for path in paths {
+        assert_eq!(mount.route(path), *expected, "{path}");
+    }
+}
+
+#[test]
+fn an_operation_is_spelt_exactly() {
+    let create = Route::Operation(Operation::CreatePayment);
+    check("/pay", &create, &["/pay/createPayment"]);
+    check("/pay/", &create, &["/pay/createPayment"]);
+    check("/", &create, &["/createPayment"]);
+    check("", &create, &["/createPayment"]);
+    check("/api/v1/pay", &create, &["/api/v1/pay/createPayment"]);
+    check("/pay", &Route::Operation(Operation::QueryPayment), &["/pay/queryPayment"]);
+}
+
+#[test]
+fn a_path_that_becomes_an_operation_is_neither_run_nor_passed_on() {
+    check(
+        "/pay",
+        &Route::Refuse,
+        &[
+            "/pay/./createPayment",
+            "/pay//createPayment",
+            "//pay/createPayment",
+            "/./pay/createPayment",
+            "/pay/createPayment/",
+            "/pay/createPayment//",
+            "/pay/createPayment/.",
+            "/PAY/createPayment",
+            "/pay/createpayment",
+            "/pay/CREATEPAYMENT",
+            "/pay/QueryPayment/",
+            "/%70ay/createPayment",
+            "/pay/%63reatePayment",
+            "/pay%2FcreatePayment",
+            "/pay%2fcreatePayment",
+            "%2Fpay/createPayment",
+            "/pay/%2e/createPayment",
+            "/pay/x/%2E%2e/createPayment",
+            "/x/../pay/createPayment",
+            "/pay/createPayment;x",
+            "/pay;v=1/createPayment",
+            "/pay/createPayment;jsessionid=1/",
+            "/pay/createPayment%3bx",
+            "/pay/..;/pay/createPayment",
+            "/pay\\createPayment",
+            "/pay%5CcreatePayment",
+            "/%2570ay/createPayment",
+            "/pay%252FcreatePayment",
+            "/pay/notify/../createPayment",
+            "/../pay/createPayment",
+            "/pay/queryPayment/x/..",
+            "/PAY/notify/wxpay/wxpay_h5/default",
+            "/pay//notify/wxpay/wxpay_h5/default",
+            "/pay/Notify/wxpay/wxpay_h5/default",
+            "/pay/notif%79/wxpay/wxpay_h5/default",
+        ],
+    );
+    check(
+        "/",
+        &Route::Refuse,
+        &["//createPayment", "/createpayment", "/x/../createPayment", "/Notify/a/b/c"],
+    );
+}
+
+#[test]
+fn any_other_path_goes_on() {
+    check(
+        "/pay",
+        &Route::Pass,
+        &[
+            "/",
+            "",
+            "*",
+            "/pay",
+            "/pay/",
+            "/pay/create",
+            "/pay/createPayments",
+            "/pay/createPaymen",
+            "/pay/createPayment/x",
+            "/pay/x/createPayment",
+            "/payx/createPayment",
+            "/pa/createPayment",
+            "/createPayment",
+            "/x/pay/createPayment",
+            "/pay/refund",
+            "/pay/closePayment",
+            "/pay/notify",
+            "/pay/createPayment/..",
+            "/pay/%63reate",
+            "/%",
+            "/%zz/%2",
+            "/a//b",
+            "/a/./b",
+            "/..",
+            "/;",
+            "/pay/%E6%94%AF",
+            "/支付/createPayment",
+            "/p",
+            "/pay/createPayment.json",
+            "/pay%20/createPayment",
+        ],
+    );
+    check("/", &Route::Pass, &["/", "/x", "/pay/createPayment", "/notify"]);
+    check(
+        "/pay",
+        &Route::Pass,
+        &[&"/x".repeat(10_000), &"/%2e%2e".repeat(10_000), &"/".repeat(10_000)],
+    );
+}
+
+#[test]
+fn a_notification_names_provider_pay_type_and_merchant() {
+    let notify = |pay_type: PayType, merchant: &str| {
+        let provider = pay_type.provider();
+        Route::Operation(Operation::Notify { provider, pay_type, merchant: Pid::new(merchant) })
+    };
+    let cases = [
+        ("/pay/notify/wxpay/wxpay_mp-weixin/default", PayType::WxpayMpWeixin, "default"),
+        ("/pay/notify/alipay/alipay_h5/001", PayType::AlipayH5, "001"),
+        ("/pay/notify/alipay/alipay_h5/a%2Fb%3B%25", PayType::AlipayH5, "a/b;%"),
+        ("/pay/notify/wxpay/wxpay_h5/%E5%BA%97", PayType::WxpayH5, "店"),
+    ];
+    for (path, pay_type, merchant) in cases {
+        check("/pay", &notify(pay_type, merchant), &[path]);
+    }
+    assert_eq!(PayType::AlipayH5.provider(), ProviderId::Alipay);
+}
+
+#[test]
+fn what_stands_below_notify_and_is_no_address_of_ours_is_not_acknowledged() {
+    check(
+        "/pay",
+        &Route::Refuse,
+        &[
+            "/pay/notify/",
+            "/pay/notify/wxpay",
+            "/pay/notify/wxpay/wxpay_h5",
+            "/pay/notify/wxpay/wxpay_h5/",
+            "/pay/notify/wxpay/alipay_h5/default",
+            "/pay/notify/paypal/wxpay_h5/default",
+            "/pay/notify/wxpay/wxpay_h5/a/b",
+            "/pay/notify/wxpay/wxpay_h5/..",
+            "/pay/notify/wxpay/wxpay_h5/%2e",
+            "/pay/notify/wxpay/wxpay_h5/a;b",
+            "/pay/notify/wxpay/wxpay_h5/%ff",
+            "/pay/notify/wxpay/wxpay_h5/%00",
+            "/pay/notify/WXPAY/wxpay_h5/default",
+            "/pay/notify/wxpay/wxpay_h5/default/",
+        ],
+    );
+    check("/pay", &Route::Refuse, &[&format!("/pay/notify/wxpay/wxpay_h5/{}", "x".repeat(129))]);
+}
+
+#[test]
+fn a_mount_is_a_plain_prefix() {
+    for good in ["", "/", "/pay", "/pay/", "/api/v1.0/pay", "/a/b/c/d/e/f/g/h"] {
+        assert!(Mount::parse(good).is_some(), "{good}");
+    }
+    for bad in
+        ["pay", "//", "/pay//", "/p%61y", "/pay?x", "/..", "/a/./b", "/支付", "/a/b/c/d/e/f/g/h/i"]
+    {
+        assert_eq!(Mount::parse(bad), None, "{bad}");
+    }
+}

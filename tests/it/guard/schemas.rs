@@ -1,0 +1,167 @@
+//! The schemas, and their examples.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use paygate::error::Kind;
+use paygate::guard::{read_create, schema};
+use serde_json::Value;
+
+use super::replies::ENGLISH;
+
+/// The examples in a folder: their names' parts (schema, code, what), and their bytes.
+fn examples(folder: &str) -> Vec<(Vec<String>, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples").join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            (name.splitn(3, '.').map(str::to_owned).collect(), fs::read(&path).unwrap())
+        })
+        .collect()
+}
+
+fn parsed(name: &str) -> Value {
+    serde_json::from_str(schema::text(name).expect("a schema")).expect("JSON")
+}
+
+#[test]
+fn every_schema_compiles_offline_and_says_what_it_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name());
+    let files: BTreeSet<_> = files
+        .filter_map(|it| it.to_str().and_then(|it| it.strip_suffix(".json")).map(str::to_owned))
+        .collect();
+    assert_eq!(files, schema::NAMES.iter().map(|it| (*it).to_owned()).collect());
+    for name in schema::NAMES {
+        let document = parsed(name);
+        assert_eq!(document["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        assert_eq!(document["$id"], format!("https://paygate.invalid/schemas/{name}.json"));
+        assert!(document["title"].is_string() && document["description"].is_string(), "{name}");
+        assert!(schema::accepts(name, b"{}").is_some(), "{name}");
+        check_references(name, &document);
+    }
+    assert_eq!(schema::text("../Cargo"), None);
+    assert_eq!(schema::accepts("nothing", b"{}"), None);
+}
+
+/// No reference leaves the folder, so none is ever fetched.
+fn check_references(name: &str, schema: &Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+                let file = target.split('#').next().unwrap().trim_end_matches(".json");
+                assert!(file.is_empty() || schema::NAMES.contains(&file), "{name}: {target}");
+            }
+            members.values().for_each(|it| check_references(name, it));
+        }
+        Value::Array(items) => items.iter().for_each(|it| check_references(name, it)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_property_has_a_description() {
+    for name in schema::NAMES {
+        check_described(name, &parsed(name));
+    }
+}
+
+fn check_described(at: &str, schema: &Value) {
+    let Value::Object(members) = schema else { return };
+    for (key, value) in members {
+        let here = format!("{at}/{key}");
+        match (key.as_str(), value) {
+            // Conditions repeat properties that are described where they stand.
+            ("if" | "then" | "else" | "allOf", _) => {}
+            ("properties", Value::Object(properties)) => {
+                for (name, property) in properties {
+                    assert!(property["description"].is_string(), "{here}/{name}");
+                    check_described(&format!("{here}/{name}"), property);
+                }
+            }
+            (_, Value::Array(items)) => items.iter().for_each(|it| check_described(&here, it)),
+            _ => check_described(&here, value),
+        }
+    }
+}
+
+#[test]
+fn every_valid_example_is_accepted() {
+    let mut seen = BTreeSet::new();
+    for (name, bytes) in examples("valid") {
+        assert_eq!(schema::accepts(&name[0], &bytes), Some(true), "{name:?}");
+        if name[0] == "create-payment" {
+            read_create(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
+        }
+        seen.insert(name[0].clone());
+    }
+    assert_eq!(seen, schema::NAMES.iter().map(|it| (*it).to_owned()).collect());
+}
+
+#[test]
+fn every_invalid_example_gives_its_code() {
+    for (name, bytes) in examples("invalid") {
+        if name[0] != "create-payment" {
+            assert_eq!(schema::accepts(&name[0], &bytes), Some(false), "{name:?}");
+            continue;
+        }
+        let (code, unreadable) =
+            name[1].strip_suffix("-400").map_or((name[1].as_str(), false), |it| (it, true));
+        let error = read_create(&bytes).expect_err(&name.join("."));
+        let reply = ENGLISH.refusal(&error);
+        let body: Value = serde_json::from_slice(reply.body()).unwrap();
+        assert_eq!(body["code"].to_string(), code, "{name:?}: {body}");
+        assert_eq!(error.kind() == Kind::BodyUnreadable, unreadable, "{name:?}");
+        assert_eq!(schema::accepts("error", reply.body()), Some(true), "{name:?}");
+    }
+}
+
+fn names(schema: &Value) -> BTreeSet<&str> {
+    schema.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_keys_taken_by_the_order_are_its_fields_and_those_of_an_event() {
+    let request = parsed("create-payment");
+    let event = parsed("event");
+    let taken = request["$defs"]["taken_by_the_order"]["enum"].as_array().unwrap();
+    let taken: BTreeSet<_> = taken.iter().filter_map(Value::as_str).collect();
+    let fields = names(&request["properties"]["data"]["properties"]);
+    let told = names(&event["properties"]["data"]["properties"]);
+    assert_eq!(taken, fields.union(&told).copied().collect());
+}
+
+#[test]
+fn before_pricing_a_client_may_send_the_same_fields_and_needs_fewer() {
+    let whole = parsed("create-payment");
+    let client = parsed("create-payment-client");
+    assert_eq!(names(&client["properties"]), names(&whole["properties"]));
+    let fields = |schema: &Value| schema["properties"]["data"].clone();
+    assert_eq!(names(&fields(&client)["properties"]), names(&fields(&whole)["properties"]));
+    for (name, bytes) in examples("valid") {
+        if name[0] == "create-payment" {
+            assert_eq!(schema::accepts("create-payment-client", &bytes), Some(true), "{name:?}");
+        }
+    }
+    let other = br#"{"provider":"wxpay","data":{"out_trade_no":"abc123","other":{"mchid":"1"}}}"#;
+    assert_eq!(schema::accepts("create-payment-client", other), Some(false));
+}
+
+#[test]
+fn the_parameter_table_tells_of_every_field_in_the_schemas_order() {
+    let table = schema::parameter_table();
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows[0], "| parameter | type | meaning |");
+    assert!(
+        rows[2].starts_with("| `provider` * | wxpay, alipay | Who is to be paid"),
+        "{}",
+        rows[2]
+    );
+    assert!(rows[5].starts_with("| `data.out_trade_no` * | string | "), "{}", rows[5]);
+    let fields = 17 + 6;
+    assert_eq!(rows.len(), 2 + fields, "{table}");
+}
