@@ -86,7 +86,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (
         &["StatusCode"],
         // These speak HTTP with others than our callers, each in its own right.
-        &["reply.rs", "sidecar/proxy.rs", "sidecar/admin.rs", "mock/", "provider/"],
+        &["reply.rs", "sidecar/", "mock/", "provider/"],
         "only reply.rs names a status",
     ),
     (&["reqwest"], &["provider/transport.rs"], "only the transport calls providers"),
