@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use paygate::caller::TrustedProxies;
 use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
@@ -18,7 +19,7 @@ use paygate::wire::StartError;
 use tower_layer::Layer;
 
 #[derive(Parser)]
-#[command(version, disable_help_subcommand = true, override_help = config::help())]
+#[command(version, disable_help_subcommand = true, override_help = config::help::text())]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,15 +56,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Err((Exit::Internal, error.to_string()))),
     };
-    end(runtime.block_on(async {
+    runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve().await,
-            Command::Check => check(),
-            Command::Mock => mock().await,
-            Command::Schema { name } => print_schema(name.as_deref()),
-            Command::Health => return ask_health().await,
+            Command::Serve => end(serve().await),
+            Command::Check => end(check()),
+            Command::Mock => end(mock().await),
+            Command::Schema { name } => end(print_schema(name.as_deref())),
+            Command::Health => ask_health().await,
         }
-    }))
+    })
 }
 
 fn end(outcome: Outcome) -> ExitCode {
@@ -79,17 +80,17 @@ fn end(outcome: Outcome) -> ExitCode {
 /// Runs the sidecar until it is told to end, and drains.
 async fn serve() -> Outcome {
     let config = Config::from_env().map_err(wrong)?;
-    telemetry::init(&config.log, config.log_format.into()).map_err(wrong)?;
+    telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let upstream = config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(wrong)?;
     let listeners =
         Listeners::bind(config.listen, config.admin_listen).await.map_err(unavailable)?;
     let told = told_to_end().map_err(internal)?;
     let (engine, payments) = config.start().await.map_err(not_started)?;
-    let payments = payments
-        .peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));
+    let payments = payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));
     let limits = Limits::default();
-    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits.stall);
+    let proxy =
+        Proxy::new(upstream, TrustedProxies::of(config.trusted_proxies.clone()), limits.stall);
     let (say_stop, stopping) = stop();
     let admin = admin(&config, &engine, stopping.clone());
     let payments = payments.layer(proxy);
@@ -125,7 +126,7 @@ fn check() -> Outcome {
 /// Runs the simulated providers alone.
 async fn mock() -> Outcome {
     let config = config::mock_alone(&config::environment()).map_err(wrong)?;
-    telemetry::init(&config.log, config.log_format.into()).map_err(wrong)?;
+    telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     let told = told_to_end().map_err(internal)?;
     let clock = Arc::new(SystemClock);
     let mock = Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock })
@@ -143,7 +144,11 @@ fn print_schema(name: Option<&str>) -> Outcome {
         None => schema::NAMES.iter().for_each(|name| println!("{name}")),
         Some(name) => match schema::text(name) {
             Some(text) => println!("{}", text.trim_end()),
-            None => return Err(wrong(format!("there is no schema {name}; `paygate schema` lists them"))),
+            None => {
+                return Err(wrong(format!(
+                    "there is no schema {name}; `paygate schema` lists them"
+                )));
+            }
         },
     }
     Ok(())

@@ -86,7 +86,7 @@ fn with_merchant(merchant: &Merchant, mut builder: Builder) -> Result<Builder, S
     #[cfg(feature = "alipay")]
     if let Some(alipay) = &merchant.alipay {
         let gateway = crate::provider::alipay::Gateway::new(alipay.clone());
-        builder = builder.provider_of(pid.clone(), gateway.map_err(|it| of(pid, &it))?);
+        builder = builder.provider_of(pid.clone(), gateway);
     }
     Ok(builder)
 }
