@@ -12,6 +12,11 @@ use paygate::secret::Secret;
 
 use super::*;
 
+/// `data.other` as it was written.
+fn raw(text: &str) -> RawJson {
+    serde_json::from_value(text.into()).unwrap()
+}
+
 /// An expected text without the breaks and indentation that fit it into these lines.
 fn unfolded(text: &str) -> String {
     text.lines().map(str::trim_start).collect()
@@ -93,9 +98,9 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
     scene.facts.body = Some("卖给你".to_owned());
     scene.facts.total_fee = Fen::MAX;
     scene.client_ip = Some("2001:db8::7".parse().unwrap());
-    let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "x":[ ]},
+    let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "y":[ ]},
         "goods_tag":"WXG", "scene_info": {"device_id": "013467007045764" } }"#;
-    scene.facts.other = Some(RawJson::from_scanned(other));
+    scene.facts.other = Some(raw(other));
     check_document(
         &scene,
         r#"{"appid":"wxqr","mchid":"1900000001","description":"卖给你",
@@ -103,11 +108,11 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
             "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
             "amount":{"total":10000000000,"currency":"CNY"},
             "scene_info":{"payer_client_ip":"2001:db8::7","device_id":"013467007045764"},
-            "attach":"\u0061/b","detail":{"cost_price": 1.0, "x": 1e400 , "x":[ ]},
+            "attach":"\u0061/b","detail":{"cost_price": 1.0, "x": 1e400 , "y":[ ]},
             "goods_tag":"WXG"}"#,
     );
     scene.client_ip = None;
-    scene.facts.other = Some(RawJson::from_scanned("{}"));
+    scene.facts.other = Some(raw("{}"));
     let document = scene.plan(&v3()).unwrap().document;
     assert!(document.ends_with(r#""currency":"CNY"}}"#), "no empty scene: {document}");
 }
@@ -138,13 +143,12 @@ fn what_the_shop_adds_never_replaces_what_is_computed() {
             r#"{"scene_info":"x"}"#,
             "[]",
             "1",
-            "{",
         ]
         .map(str::to_owned),
     );
     for other in others {
         let mut scene = Scene::of(PayType::WxpayH5);
-        scene.facts.other = Some(RawJson::from_scanned(&other));
+        scene.facts.other = Some(raw(&other));
         assert!(scene.plan(&v3()).is_err(), "{other}");
     }
 }
