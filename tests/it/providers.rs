@@ -1,4 +1,5 @@
 //! The wire, and WeChat Pay V3 from outside: requests as they leave, answers as they come.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod certificates;
 mod documents;
@@ -190,9 +191,11 @@ impl Clock for SetClock {
 
 type Answered = Result<Response<Bytes>, TransportFailure>;
 
+type Answer = dyn Fn(&Request<Bytes>) -> Answered + Send + Sync;
+
 /// A provider within the process: answers as the test says, and keeps what it was sent.
 struct Desk {
-    answer: Box<dyn Fn(&Request<Bytes>) -> Answered + Send + Sync>,
+    answer: Box<Answer>,
     seen: Mutex<Vec<Request<Bytes>>>,
     clock: SetClock,
 }

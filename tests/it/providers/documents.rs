@@ -12,11 +12,21 @@ use paygate::secret::Secret;
 
 use super::*;
 
+/// `data.other` as it was written.
+fn raw(text: &str) -> RawJson {
+    serde_json::from_value(text.into()).unwrap()
+}
+
+/// An expected text without the breaks and indentation that fit it into these lines.
+fn unfolded(text: &str) -> String {
+    text.lines().map(str::trim_start).collect()
+}
+
 /// The stored document of `scene` is this text, now and always.
 fn check_document(scene: &Scene, expected: &str) {
     let v3 = v3();
     let params = scene.plan(&v3).unwrap();
-    assert_eq!(params.document, expected);
+    assert_eq!(params.document, unfolded(expected));
     assert_eq!(params.notify_url, "https://shop.example.com/pay/notify/wxpay/x/default");
     assert_eq!(params, scene.plan(&v3).unwrap(), "the same plan is the same text");
 }
@@ -25,7 +35,10 @@ fn check_document(scene: &Scene, expected: &str) {
 fn each_pay_type_has_its_document() {
     let head = |app: &str| {
         format!(
-            r#"{{"appid":"{app}","mchid":"1900000001","description":"一\"件\"商品","out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00","notify_url":"https://shop.example.com/pay/notify/wxpay/x/default","amount":{{"total":1,"currency":"CNY"}},"#
+            r#"{{"appid":"{app}","mchid":"1900000001","description":"一\"件\"商品",
+                "out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00",
+                "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
+                "amount":{{"total":1,"currency":"CNY"}},"#
         )
     };
     let ip = r#""scene_info":{"payer_client_ip":"203.0.113.7""#;
@@ -38,7 +51,8 @@ fn each_pay_type_has_its_document() {
             PayType::WxpayMweb,
             "wxmweb",
             format!(
-                r#"{ip},"h5_info":{{"type":"Android","app_name":"小店","app_url":"https://shop.example.com"}}}}}}"#
+                r#"{ip},"h5_info":{{"type":"Android","app_name":"小店",
+                    "app_url":"https://shop.example.com"}}}}}}"#
             ),
         ),
     ];
@@ -55,13 +69,23 @@ fn a_partner_orders_for_its_merchant() {
     scene.facts.profit_sharing = Some(true);
     check_document(
         &scene,
-        r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_mchid":"1900000109","description":"一\"件\"商品","out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00","notify_url":"https://shop.example.com/pay/notify/wxpay/x/default","amount":{"total":1,"currency":"CNY"},"payer":{"sp_openid":"oUpF8"},"settle_info":{"profit_sharing":true}}"#,
+        r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_mchid":"1900000109",
+            "description":"一\"件\"商品","out_trade_no":"2107151010101541001",
+            "time_expire":"2023-11-15T06:43:20+08:00",
+            "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
+            "amount":{"total":1,"currency":"CNY"},"payer":{"sp_openid":"oUpF8"},
+            "settle_info":{"profit_sharing":true}}"#,
     );
     scene.facts.sub_appid = Some("wxsub".to_owned());
     scene.facts.profit_sharing = Some(false);
     check_document(
         &scene,
-        r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_appid":"wxsub","sub_mchid":"1900000109","description":"一\"件\"商品","out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00","notify_url":"https://shop.example.com/pay/notify/wxpay/x/default","amount":{"total":1,"currency":"CNY"},"payer":{"sub_openid":"oUpF8"},"settle_info":{"profit_sharing":false}}"#,
+        r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_appid":"wxsub",
+            "sub_mchid":"1900000109","description":"一\"件\"商品",
+            "out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00",
+            "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
+            "amount":{"total":1,"currency":"CNY"},"payer":{"sub_openid":"oUpF8"},
+            "settle_info":{"profit_sharing":false}}"#,
     );
     assert_eq!(v3().app_id(PayType::WxpayMpWeixin, &scene.facts).as_deref(), Some("wxsub"));
     scene.facts.sub_mchid = None;
@@ -74,15 +98,21 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
     scene.facts.body = Some("卖给你".to_owned());
     scene.facts.total_fee = Fen::MAX;
     scene.client_ip = Some("2001:db8::7".parse().unwrap());
-    let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "x":[ ]},
+    let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "y":[ ]},
         "goods_tag":"WXG", "scene_info": {"device_id": "013467007045764" } }"#;
-    scene.facts.other = Some(RawJson::from_scanned(other));
+    scene.facts.other = Some(raw(other));
     check_document(
         &scene,
-        r#"{"appid":"wxqr","mchid":"1900000001","description":"卖给你","out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00","notify_url":"https://shop.example.com/pay/notify/wxpay/x/default","amount":{"total":10000000000,"currency":"CNY"},"scene_info":{"payer_client_ip":"2001:db8::7","device_id":"013467007045764"},"attach":"\u0061/b","detail":{"cost_price": 1.0, "x": 1e400 , "x":[ ]},"goods_tag":"WXG"}"#,
+        r#"{"appid":"wxqr","mchid":"1900000001","description":"卖给你",
+            "out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00",
+            "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
+            "amount":{"total":10000000000,"currency":"CNY"},
+            "scene_info":{"payer_client_ip":"2001:db8::7","device_id":"013467007045764"},
+            "attach":"\u0061/b","detail":{"cost_price": 1.0, "x": 1e400 , "y":[ ]},
+            "goods_tag":"WXG"}"#,
     );
     scene.client_ip = None;
-    scene.facts.other = Some(RawJson::from_scanned("{}"));
+    scene.facts.other = Some(raw("{}"));
     let document = scene.plan(&v3()).unwrap().document;
     assert!(document.ends_with(r#""currency":"CNY"}}"#), "no empty scene: {document}");
 }
@@ -113,13 +143,12 @@ fn what_the_shop_adds_never_replaces_what_is_computed() {
             r#"{"scene_info":"x"}"#,
             "[]",
             "1",
-            "{",
         ]
         .map(str::to_owned),
     );
     for other in others {
         let mut scene = Scene::of(PayType::WxpayH5);
-        scene.facts.other = Some(RawJson::from_scanned(&other));
+        scene.facts.other = Some(raw(&other));
         assert!(scene.plan(&v3()).is_err(), "{other}");
     }
 }
@@ -266,7 +295,7 @@ fn check_presented(scene: &Scene, material: &Material, expected: &str, message: 
     let stamp = Stamp { material, now: NOW, nonce: "5K8264ILTKCH16CQ2502SI8ZNMTM67VS" };
     let text = v3.present(&scene.attempt(&v3), stamp).unwrap();
     let signature = MERCHANT_KEY.sign(message.as_bytes());
-    assert_eq!(text, expected.replace("SIGN", &signature));
+    assert_eq!(text, unfolded(expected).replace("SIGN", &signature));
 }
 
 #[test]
@@ -278,17 +307,19 @@ fn the_client_gets_vk_uni_pays_parameters_to_the_letter() {
         check_presented(
             &Scene::of(pay_type),
             &prepay,
-            &r#"{"appId":"APP","timeStamp":"1700000000","nonceStr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS","package":"prepay_id=wx2017","signType":"RSA","paySign":"SIGN","timestamp":"1700000000"}"#
+            &r#"{"appId":"APP","timeStamp":"1700000000",
+                "nonceStr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS","package":"prepay_id=wx2017",
+                "signType":"RSA","paySign":"SIGN","timestamp":"1700000000"}"#
                 .replace("APP", app),
-            &format!(
-                "{app}\n1700000000\n5K8264ILTKCH16CQ2502SI8ZNMTM67VS\nprepay_id=wx2017\n"
-            ),
+            &format!("{app}\n1700000000\n5K8264ILTKCH16CQ2502SI8ZNMTM67VS\nprepay_id=wx2017\n"),
         );
     }
     check_presented(
         &Scene::of(PayType::WxpayAppPlus),
         &prepay,
-        r#"{"appid":"wxapp","partnerid":"1900000001","prepayid":"wx2017","package":"Sign=WXPay","noncestr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS","timestamp":"1700000000","sign":"SIGN"}"#,
+        r#"{"appid":"wxapp","partnerid":"1900000001","prepayid":"wx2017",
+            "package":"Sign=WXPay","noncestr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS",
+            "timestamp":"1700000000","sign":"SIGN"}"#,
         "wxapp\n1700000000\n5K8264ILTKCH16CQ2502SI8ZNMTM67VS\nwx2017\n",
     );
     check_presented(
@@ -300,7 +331,8 @@ fn the_client_gets_vk_uni_pays_parameters_to_the_letter() {
     check_presented(
         &Scene::of(PayType::WxpayMweb),
         &Material::H5 { h5_url: "https://wx.tenpay.com/x?a=1&b=2".to_owned() },
-        r#"{"mwebUrl":"https://wx.tenpay.com/x?a=1&b=2","h5Url":"https://wx.tenpay.com/x?a=1&b=2"}"#,
+        r#"{"mwebUrl":"https://wx.tenpay.com/x?a=1&b=2",
+            "h5Url":"https://wx.tenpay.com/x?a=1&b=2"}"#,
         "",
     );
 }
@@ -310,7 +342,9 @@ fn a_partners_client_pays_in_the_app_and_to_the_merchant_it_collects_for() {
     let mut scene = Scene::of(PayType::WxpayAppPlus);
     scene.facts.sub_mchid = Some("1900000109".to_owned());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
-    let expected = r#"{"appid":"APP","partnerid":"1900000109","prepayid":"wx1","package":"Sign=WXPay","noncestr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS","timestamp":"1700000000","sign":"SIGN"}"#;
+    let expected = r#"{"appid":"APP","partnerid":"1900000109","prepayid":"wx1",
+        "package":"Sign=WXPay","noncestr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS",
+        "timestamp":"1700000000","sign":"SIGN"}"#;
     let rest = "\n1700000000\n5K8264ILTKCH16CQ2502SI8ZNMTM67VS\nwx1\n";
     check_presented(&scene, &prepay, &expected.replace("APP", "wxapp"), &format!("wxapp{rest}"));
     scene.facts.sub_appid = Some("wxsub".to_owned());
