@@ -59,7 +59,7 @@ run(async () => {
       assert.equal(reply.outTradeNo, content.outTradeNo);
       assert.match(reply.qrCode, /^https?:\/\//);
     });
-    await fact(`${mode}: a code that nobody scanned is no trade yet, by a signed reply`, async () => {
+    await fact(`${mode}: a code that nobody scanned is no trade yet, signed`, async () => {
       const content = order('FACE_TO_FACE_PAYMENT');
       await call(shop, 'alipay.trade.precreate', content);
       const { outTradeNo } = content;
