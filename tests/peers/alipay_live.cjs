@@ -109,7 +109,7 @@ async function judgeCalls(mode, sdk, gateway, paygate) {
     assert.equal(sent.method, 'alipay.trade.app.pay');
     await assertAsSdk(sdk, sent);
   });
-  await fact(`${mode}: an order on behalf of another merchant is signed with its token`, async () => {
+  await fact(`${mode}: an order for another merchant bears its signed token`, async () => {
     const reply = await paygate.create(order('h5', { app_auth_token: '201611BBtoken' }));
     assert.equal(reply.code, 0, JSON.stringify(reply));
     assert.equal(gateway.sent.app_auth_token, '201611BBtoken');

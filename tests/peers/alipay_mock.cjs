@@ -52,14 +52,14 @@ run(async () => {
     const shop = merchant('ALIPAY_APP_H5', keys);
     const miniProgram = merchant('ALIPAY_APP_MP_ALIPAY', keys);
 
-    await fact(`${mode}: the mock takes alipay-sdk's precreate, and its reply verifies`, async () => {
+    await fact(`${mode}: the mock takes alipay-sdk's precreate; its reply verifies`, async () => {
       const content = order('FACE_TO_FACE_PAYMENT');
       const reply = await call(shop, 'alipay.trade.precreate', content);
       assert.equal(reply.code, '10000', JSON.stringify(reply));
       assert.equal(reply.outTradeNo, content.outTradeNo);
       assert.match(reply.qrCode, /^https?:\/\//);
     });
-    await fact(`${mode}: a code that nobody scanned is no trade yet, and says so signed`, async () => {
+    await fact(`${mode}: a code that nobody scanned is no trade yet, signed`, async () => {
       const content = order('FACE_TO_FACE_PAYMENT');
       await call(shop, 'alipay.trade.precreate', content);
       const { outTradeNo } = content;
