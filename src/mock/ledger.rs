@@ -139,6 +139,9 @@ impl Order {
     }
 }
 
+/// How every line of the file begins.
+const LINE_HEAD: &[u8] = b"{\"provider\":";
+
 type Key = (ProviderId, String, String);
 
 /// All orders, and the file they are also in.
@@ -158,16 +161,21 @@ impl Ledger {
         file.try_lock().map_err(io::Error::from)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        // A line without its end was being written when the process died, and was not answered.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64)?;
-        file.seek(SeekFrom::End(0))?;
+        let (lines, torn) = text.split_at(whole);
         let mut orders = BTreeMap::new();
-        for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let order: Order = serde_json::from_slice(line)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             orders.insert(order.key(), order);
         }
+        // A line without its end was being written when the process died, and was not answered.
+        // Anything else at the end is not ours to cut off.
+        if !torn.starts_with(LINE_HEAD) && !LINE_HEAD.starts_with(torn) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a ledger of the mock"));
+        }
+        file.set_len(whole as u64)?;
+        file.seek(SeekFrom::End(0))?;
         Ok(Ledger { orders, journal: Some(file) })
     }
 

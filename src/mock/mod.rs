@@ -31,7 +31,9 @@ mod providers;
 
 mod wxpay;
 mod wxpay_auth;
+mod wxpay_route;
 mod wxpay_rules;
+mod wxpay_told;
 
 mod alipay;
 mod alipay_gateway;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -23,6 +24,13 @@ use super::providers::Outcome;
 /// The most bytes of a request's body.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long what is in flight may take to end: longer than a provider's reply, and a client that
+/// never finishes its request does not keep the mock from stopping.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long to wait when no connection can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Serves until `stop` changes, then ends what is in flight.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -37,14 +45,15 @@ pub(super) async fn serve(
                     connections.spawn(converse(stream, providers.clone(), stop.clone()));
                 }
                 // Such as too many open files: others may end meanwhile.
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
             _ = stop.changed() => break,
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
 async fn converse(stream: TcpStream, providers: InProcess, mut stop: watch::Receiver<bool>) {

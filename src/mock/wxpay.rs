@@ -2,105 +2,21 @@
 
 use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{Method, Request, StatusCode};
-use percent_encoding::percent_decode_str;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::faults::Operation;
 use super::ledger::{Merchant, Order, State, Terms};
-use super::providers::{NotWritten, Providers};
+use super::providers::Providers;
 use super::reply::Reply;
 use super::sign::{self, Signer};
+use super::wxpay_route::{Place, Route};
 use super::wxpay_rules::text;
+use super::wxpay_told::{Refusal, certificates, not_found, told};
 use super::{keys, numbers, wxpay_auth, wxpay_rules};
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
-use crate::secret::random_text;
-
-/// A direct merchant, or a partner for a sub-merchant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Direct,
-    Partner,
-}
-
-/// What a path names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Create(Product, Place),
-    ByNumber(String, Place),
-    ByTransaction(String, Place),
-    Close(String, Place),
-    Certificates,
-}
-
-impl Route {
-    /// Reads a path of V3 and says which method it takes.
-    pub(super) fn parse(path: &str) -> Option<(Method, Route)> {
-        if path == "/v3/certificates" {
-            return Some((Method::GET, Route::Certificates));
-        }
-        let rest = path.strip_prefix("/v3/pay/")?;
-        let (place, rest) = match rest.strip_prefix("partner/") {
-            Some(rest) => (Place::Partner, rest),
-            None => (Place::Direct, rest),
-        };
-        let segments: Vec<&str> = rest.strip_prefix("transactions/")?.split('/').collect();
-        match segments.as_slice() {
-            ["jsapi"] => Some((Method::POST, Route::Create(Product::Jsapi, place))),
-            ["app"] => Some((Method::POST, Route::Create(Product::App, place))),
-            ["h5"] => Some((Method::POST, Route::Create(Product::H5, place))),
-            ["native"] => Some((Method::POST, Route::Create(Product::Native, place))),
-            ["out-trade-no", no] => Some((Method::GET, Route::ByNumber(decoded(no)?, place))),
-            ["out-trade-no", no, "close"] => {
-                Some((Method::POST, Route::Close(decoded(no)?, place)))
-            }
-            ["id", id] => Some((Method::GET, Route::ByTransaction(decoded(id)?, place))),
-            _ => None,
-        }
-    }
-
-    /// What the call is for.
-    pub(super) fn operation(&self) -> Operation {
-        match self {
-            Route::Create(..) => Operation::Create,
-            Route::ByNumber(..) | Route::ByTransaction(..) => Operation::Query,
-            Route::Close(..) => Operation::Close,
-            Route::Certificates => Operation::Certificates,
-        }
-    }
-}
-
-/// A refusal: HTTP status, code, message, and which field it is about.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Refusal {
-    status: u16,
-    body: Value,
-}
-
-impl Refusal {
-    pub(super) fn new(status: u16, code: &str, message: &str) -> Refusal {
-        Refusal { status, body: json!({ "code": code, "message": message }) }
-    }
-
-    /// `PARAM_ERROR` about one field of the body.
-    pub(super) fn parameter(pointer: &str, value: &Value, issue: &str) -> Refusal {
-        let body = json!({
-            "code": "PARAM_ERROR",
-            "message": format!("参数错误: {pointer} {issue}"),
-            "detail": { "location": "body", "field": pointer, "value": value, "issue": issue },
-        });
-        Refusal { status: 400, body }
-    }
-}
-
-impl From<NotWritten> for Refusal {
-    fn from(_: NotWritten) -> Refusal {
-        Refusal::new(500, "SYSTEM_ERROR", "系统错误")
-    }
-}
 
 /// Answers a call as WeChat Pay does.
 pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, route: &Route) -> Reply {
@@ -273,61 +189,17 @@ fn close(
     Ok(None)
 }
 
-/// The order as a query tells it. What only a payment brings is absent before it.
-fn told(order: &Order, place: Place) -> Value {
-    let (trade_state, description) = match order.state {
-        State::Paid => ("SUCCESS", "支付成功"),
-        State::Closed => ("CLOSED", "订单已关闭"),
-        State::Offered | State::Unpaid => ("NOTPAY", "订单未支付"),
-    };
-    let mut told = json!({
-        "out_trade_no": order.out_trade_no,
-        "trade_state": trade_state,
-        "trade_state_desc": description,
-    });
-    let names: &[&str] = match place {
-        Place::Direct => &["appid", "mchid", "attach"],
-        Place::Partner => &["sp_appid", "sp_mchid", "sub_appid", "sub_mchid", "attach"],
-    };
-    for name in names {
-        if let Some(value) = order.terms.request.get(name) {
-            told[name] = value.clone();
+fn merchant_of_body(body: &Value, place: Place) -> String {
+    match place {
+        Place::Direct => keys::MCH_ID.to_owned(),
+        Place::Partner => {
+            format!("{}/{}", keys::MCH_ID, text(body, "/sub_mchid").unwrap_or_default())
         }
     }
-    if let Some(payment) = order.payments.first() {
-        told["transaction_id"] = json!(payment.transaction_id);
-        told["trade_type"] = json!(match order.terms.product {
-            Product::Native => "NATIVE",
-            Product::App => "APP",
-            Product::H5 => "MWEB",
-            _ => "JSAPI",
-        });
-        told["bank_type"] = json!("OTHERS");
-        told["success_time"] = json!(payment.paid_at.to_rfc3339_beijing());
-        let payer = if place == Place::Direct { "openid" } else { "sp_openid" };
-        told["payer"] = json!({ payer: payment.payer });
-        let fen = payment.amount;
-        told["amount"] =
-            json!({ "total": fen, "payer_total": fen, "currency": "CNY", "payer_currency": "CNY" });
-    }
-    told
 }
 
-fn certificates() -> Value {
-    let nonce = random_text();
-    let mut nonce_bytes = [0; 12];
-    nonce_bytes.copy_from_slice(&nonce.as_bytes()[..12]);
-    json!({ "data": [{
-        "serial_no": keys::WXPAY_PLATFORM_SERIAL_NO,
-        "effective_time": "2015-01-01T08:00:00+08:00",
-        "expire_time": "2115-01-01T08:00:00+08:00",
-        "encrypt_certificate": {
-            "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce[..12],
-            "associated_data": "certificate",
-            "ciphertext": sign::encrypt(nonce_bytes, "certificate", keys::WXPAY_PLATFORM_CERT_PEM),
-        },
-    }]})
+fn at(merchant: &str) -> Merchant<'_> {
+    Merchant { provider: ProviderId::Wxpay, id: merchant }
 }
 
 /// The merchant that a query names in its parameters.
@@ -351,26 +223,4 @@ fn merchant_of_query(request: &Request<Bytes>, place: Place) -> Result<String, R
             None => Err(Refusal::parameter(sub, &Value::Null, "is required")),
         },
     }
-}
-
-fn merchant_of_body(body: &Value, place: Place) -> String {
-    match place {
-        Place::Direct => keys::MCH_ID.to_owned(),
-        Place::Partner => {
-            format!("{}/{}", keys::MCH_ID, text(body, "/sub_mchid").unwrap_or_default())
-        }
-    }
-}
-
-fn at(merchant: &str) -> Merchant<'_> {
-    Merchant { provider: ProviderId::Wxpay, id: merchant }
-}
-
-fn not_found() -> Refusal {
-    Refusal::new(404, "ORDER_NOT_EXIST", "订单不存在")
-}
-
-fn decoded(segment: &str) -> Option<String> {
-    let text = percent_decode_str(segment).decode_utf8().ok()?;
-    (!text.is_empty()).then(|| text.into_owned())
 }

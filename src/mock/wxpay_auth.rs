@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 
 use super::keys;
 use super::sign::Signer;
-use super::wxpay::Refusal;
+use super::wxpay_told::Refusal;
 use crate::domain::time::Millis;
 
 /// How far a request's timestamp may be from the provider's clock, in seconds (V3, "building the

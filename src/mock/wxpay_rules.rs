@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::keys;
-use super::wxpay::{Place, Refusal};
+use super::wxpay_route::Place;
+use super::wxpay_told::Refusal;
 use crate::domain::channel::{PayType, Product};
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
