@@ -67,18 +67,8 @@ pub enum FaultKind {
         /// Milliseconds.
         ms: u64,
     },
-    /// The provider does not act and refuses. WeChat Pay: `code` with the HTTP `status` that
-    /// belongs to it. Alipay: an `ACQ.` code is a signed business failure, a five-digit one an
-    /// unsigned failure of the gateway.
-    Refuse {
-        /// The provider's code.
-        code: String,
-        /// The provider's message.
-        message: String,
-        /// The HTTP status, where it is not the usual one of the code.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        status: Option<u16>,
-    },
+    /// The provider does not act and refuses.
+    Refuse(Refuse),
     /// The provider acts, and answers with HTTP status 500.
     #[serde(rename = "status_500")]
     Status500,
@@ -90,6 +80,19 @@ pub enum FaultKind {
     Malformed,
     /// The provider never gets the request; the connection is reset.
     Reset,
+}
+
+/// A refusal on demand. WeChat Pay: `code` with the HTTP `status` that belongs to it. Alipay: an
+/// `ACQ.` code is a signed business failure, a five-digit one an unsigned failure of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// The provider's code.
+    pub code: String,
+    /// The provider's message.
+    pub message: String,
+    /// The HTTP status, where it is not the usual one of the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 impl FaultKind {

@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
@@ -73,8 +74,9 @@ pub struct Terms {
     pub expires: Millis,
     /// A SHA-256 of the parameters that must be the same on every call.
     pub digest: String,
-    /// `attach`, which WeChat Pay returns with the payment.
-    pub attach: Option<String>,
+    /// What the provider was sent: WeChat Pay's request body; Alipay's parameters with
+    /// `biz_content` read, without the signature and `app_auth_token`.
+    pub request: Value,
 }
 
 /// Something a buyer can pay with.

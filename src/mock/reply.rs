@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::faults::FaultKind;
+use super::faults::{FaultKind, Refuse};
 use super::keys;
 use super::sign::Signer;
 use crate::domain::time::Millis;
@@ -108,12 +108,7 @@ fn seal_wxpay(status: StatusCode, body: String, seal: WxpaySeal<'_>) -> Response
 
 /// The gateway's text: the signature is over the node's object exactly as it stands there
 /// (Alipay open platform, "verifying synchronous replies").
-fn seal_alipay(
-    node: &str,
-    content: String,
-    sealing: Sealing,
-    fault: Option<&FaultKind>,
-) -> String {
+fn seal_alipay(node: &str, content: String, sealing: Sealing, fault: Option<&FaultKind>) -> String {
     let content = if spoils(fault, &FaultKind::Malformed) { cut(content) } else { content };
     if sealing == Sealing::Unsigned || spoils(fault, &FaultKind::Unsigned) {
         return format!(r#"{{"{node}":{content}}}"#);
@@ -128,11 +123,21 @@ fn seal_alipay(
     format!(r#"{{"{node}":{content}{beside},"sign":"{sign}"}}"#)
 }
 
-/// A refusal by WeChat Pay.
-pub(super) fn wxpay_refusal(status: u16, code: &str, message: &str) -> Reply {
+/// A refusal by WeChat Pay, with the status its tables of errors give the code.
+pub(super) fn wxpay_refusal(refuse: &Refuse) -> Reply {
+    let usual = match refuse.code.as_str() {
+        "SYSTEM_ERROR" | "SYSTEMERROR" | "BANK_ERROR" | "OPENID_MISMATCH" => 500,
+        "SERVICE_UNAVAILABLE" => 503,
+        "FREQUENCY_LIMITED" | "RATELIMIT_EXCEEDED" => 429,
+        "OUT_TRADE_NO_USED" | "NO_AUTH" | "RULE_LIMIT" | "TRADE_ERROR" | "ACCOUNT_ERROR" => 403,
+        "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS" => 404,
+        "SIGN_ERROR" => 401,
+        _ => 400,
+    };
+    let status = StatusCode::from_u16(refuse.status.unwrap_or(usual));
     Reply::Wxpay {
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        body: json!({ "code": code, "message": message }).to_string(),
+        status: status.unwrap_or(StatusCode::BAD_REQUEST),
+        body: json!({ "code": refuse.code, "message": refuse.message }).to_string(),
         signer: Signer::WxpayPlatform,
     }
 }
