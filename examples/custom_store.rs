@@ -1,0 +1,273 @@
+//! A store of one's own: orders in an append-only file, one JSON document a line.
+//!
+//! ```sh
+//! cargo run --example custom_store
+//! ```
+//!
+//! It creates an order, opens the file anew as after a crash, and asks again, first for the same
+//! and then for another price. There is nothing to `curl`: the engine is called without HTTP.
+//! WeChat Pay is simulated inside, so no account is needed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use paygate::caller::{CallerContext, TrustedProxies, observe};
+use paygate::clock::SystemClock;
+use paygate::domain::attempt::AttemptState;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::order::Order;
+use paygate::domain::time::Millis;
+use paygate::mock::{InProcess, keys};
+use paygate::provider::wxpay;
+use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+use paygate::{Engine, guard};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("orders.jsonl");
+    let providers = InProcess::open(None, Arc::new(SystemClock))?;
+
+    let engine = start(&path, &providers).await?;
+    let created = engine.create(guard::read_create(&tea(1))?, caller()).await?;
+    println!("created:       {} (replayed: {})", created.order_info, created.replayed);
+    engine.shutdown().await;
+
+    let engine = start(&path, &providers).await?;
+    let again = engine.create(guard::read_create(&tea(1))?, caller()).await?;
+    println!("after opening: {} (replayed: {})", again.order_info, again.replayed);
+    let Err(refused) = engine.create(guard::read_create(&tea(2))?, caller()).await else {
+        return Err("one number was sold at two prices".into());
+    };
+    let fields: Vec<_> = refused.violations().iter().map(|it| it.path.as_str()).collect();
+    println!("other price:   refused, it differs at {}", fields.join(", "));
+    println!("calls to WeChat Pay: {}", providers.calls("wxpay.create"));
+    engine.shutdown().await;
+    Ok(())
+}
+
+async fn start(path: &Path, providers: &InProcess) -> Result<Engine, Box<dyn Error>> {
+    let merchant = keys::wxpay_merchant("http://127.0.0.1/".parse()?);
+    let engine = Engine::builder()
+        .store(Journal::open(path)?)
+        .provider(wxpay::V3::new(merchant)?)
+        // The simulated provider is called as a function: nothing goes over a wire.
+        .transport(providers.clone())
+        .public_url("https://shop.example.com".parse()?)
+        .simulated();
+    Ok(engine.start().await?)
+}
+
+/// What a browser on a PC would POST: it gets a QR code.
+fn tea(total_fee: u64) -> Vec<u8> {
+    let order = serde_json::json!({
+        "provider": "wxpay", "isPC": true,
+        "data": {
+            "out_trade_no": "2107151010101541001", "total_fee": total_fee,
+            "subject": "tea", "type": "goods",
+        },
+    });
+    order.to_string().into_bytes()
+}
+
+fn caller() -> CallerContext {
+    let mut caller = observe(&http::HeaderMap::new(), None, &TrustedProxies::default());
+    caller.is_pc = true;
+    caller
+}
+
+/// Orders in an append-only file.
+///
+/// A change of an order appends the whole order as a line and is on disk before it is answered.
+/// The last line with a number counts, so opening reads all of them, into memory. For a shop that
+/// sells some thousand things: nothing ever shrinks the file, and each change waits for the disk
+/// alone, on the thread that asks.
+pub(crate) struct Journal(Mutex<Held>);
+
+/// What the file says.
+#[derive(Default)]
+struct Held {
+    /// Absent once the store is closed, or a write failed: what the disk then holds is unknown
+    /// until the file is read again.
+    file: Option<File>,
+    orders: HashMap<OutTradeNo, Order>,
+    channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
+    refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    /// Orders with an attempt whose outcome is open, by the opening of the oldest.
+    unfinished: BTreeSet<(Millis, OutTradeNo)>,
+}
+
+impl Journal {
+    /// Opens the file at `path`, and makes it when there is none.
+    pub(crate) fn open(path: &Path) -> Result<Journal, StoreError> {
+        let io = |error| failed(StoreErrorKind::Unavailable, error);
+        let mut file =
+            File::options().read(true).append(true).create(true).open(path).map_err(io)?;
+        // Nobody else writes while the lock is held, and it is held until this file is closed:
+        // no worker of an earlier process can still commit. That is this store's fence.
+        file.try_lock().map_err(|error| failed(StoreErrorKind::Unavailable, error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        // What stands after the last line's end was being written when the process died. Nobody
+        // was told that it is durable.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        bytes.truncate(whole);
+        let mut held = Held::default();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let order = serde_json::from_slice(line)
+                .map_err(|_| failed(StoreErrorKind::Corrupt, "a line is no order"))?;
+            held.keep(order);
+        }
+        file.set_len(u64::try_from(whole).unwrap_or(u64::MAX)).map_err(io)?;
+        // A line may have been written and not yet be on disk. The file's name is the directory's.
+        file.sync_all().map_err(io)?;
+        #[cfg(unix)]
+        if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+            File::open(directory).and_then(|it| it.sync_all()).map_err(io)?;
+        }
+        held.file = Some(file);
+        Ok(Journal(Mutex::new(held)))
+    }
+
+    fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.file {
+            Some(_) => Ok(held),
+            None => Err(failed(StoreErrorKind::Unavailable, "the store is closed")),
+        }
+    }
+}
+
+impl Store for Journal {
+    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.orders.get(no).cloned()) })
+    }
+
+    fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
+        Box::pin(async move {
+            // Looking and writing happen under one lock: of two claims one is first.
+            let mut held = self.held()?;
+            if let Some(known) = held.orders.get(order.out_trade_no()) {
+                return Ok(Claim::Known(Box::new(known.clone())));
+            }
+            held.write(order)?;
+            Ok(Claim::Fresh)
+        })
+    }
+
+    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            match held.orders.get(order.out_trade_no()) {
+                Some(stored) if Some(stored.version) == order.version.checked_sub(1) => {}
+                _ => return Ok(Committed::Conflict),
+            }
+            held.write(order)?;
+            Ok(Committed::Done)
+        })
+    }
+
+    fn find_channel<'a>(
+        &'a self,
+        provider: ProviderId,
+        pid: &'a Pid,
+        channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        let key = (provider, pid.clone(), channel_no.clone());
+        Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
+    }
+
+    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+        Box::pin(async move {
+            let held = self.held()?;
+            Ok(held.unfinished.iter().take(limit).map(|(_, no)| no.clone()).collect())
+        })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.held().map(drop) })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Every write was on disk before it was answered; closing the file lets the lock go.
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).file = None;
+        })
+    }
+}
+
+impl Held {
+    /// Writes a line, waits until it is on disk, and only then knows the order.
+    fn write(&mut self, order: &Order) -> Result<(), StoreError> {
+        if self.has_anothers_number(order) {
+            let why = "a number at the provider, or of a refund, belongs to another order";
+            return Err(failed(StoreErrorKind::NumberTaken, why));
+        }
+        let mut line = serde_json::to_vec(order).map_err(|it| failed(StoreErrorKind::Io, it))?;
+        line.push(b'\n');
+        let Some(file) = &mut self.file else {
+            return Err(failed(StoreErrorKind::Unavailable, "the store is closed"));
+        };
+        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            self.file = None;
+            return Err(failed(StoreErrorKind::Io, error));
+        }
+        self.keep(order.clone());
+        Ok(())
+    }
+
+    fn has_anothers_number(&self, order: &Order) -> bool {
+        let anothers =
+            |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != order.out_trade_no());
+        channel_numbers(order).any(|it| anothers(self.channel_numbers.get(&it)))
+            || refund_numbers(order).any(|it| anothers(self.refund_numbers.get(&it)))
+    }
+
+    fn keep(&mut self, order: Order) {
+        let no = order.out_trade_no().clone();
+        if let Some(since) = self.orders.get(&no).and_then(open_since) {
+            self.unfinished.remove(&(since, no.clone()));
+        }
+        if let Some(since) = open_since(&order) {
+            self.unfinished.insert((since, no.clone()));
+        }
+        self.channel_numbers.extend(channel_numbers(&order).map(|it| (it, no.clone())));
+        self.refund_numbers.extend(refund_numbers(&order).map(|it| (it, no.clone())));
+        self.orders.insert(no, order);
+    }
+}
+
+fn channel_numbers(order: &Order) -> impl Iterator<Item = (ProviderId, Pid, ChannelNo)> {
+    let pid = &order.facts.pid;
+    order.attempts.iter().map(|it| (it.way.provider(), pid.clone(), it.channel_no.clone()))
+}
+
+fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
+    let refunds = order.payments.iter().flat_map(|it| &it.refunds);
+    refunds.map(|it| (order.facts.pid.clone(), it.out_refund_no.clone()))
+}
+
+/// When the oldest attempt with an open outcome was opened.
+fn open_since(order: &Order) -> Option<Millis> {
+    let is_open = |state: &AttemptState| {
+        matches!(state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
+    };
+    order.attempts.iter().filter(|it| is_open(&it.state)).map(|it| it.opened).min()
+}
+
+fn failed(kind: StoreErrorKind, why: impl fmt::Display) -> StoreError {
+    StoreError::new(kind, format!("the journal: {why}"))
+}
+
+/// Orders name buyers: none of them is printed.
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
