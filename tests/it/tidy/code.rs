@@ -172,14 +172,17 @@ fn unfold<'a>(prefix: &str, text: &'a str, leaves: &mut Vec<String>) -> &'a str 
     }
 }
 
-/// Lines that define a module, a type, a trait or a function: number, keyword, name.
+/// Lines that define a module, a type, a trait or a function: number, keyword, name. The
+/// associated types of a trait, which it names itself, are left out.
 pub(super) fn definitions(code: &str) -> Vec<(usize, &str, String)> {
     const KEYWORDS: [&str; 6] = ["mod", "struct", "enum", "trait", "type", "fn"];
     let mut found = Vec::new();
     for (n, line) in (1..).zip(code.lines()) {
         let words: Vec<_> = line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2).filter(|pair| KEYWORDS.contains(&pair[0])) {
-            found.push((n, pair[0], pair[1].to_owned()));
+            if pair[0] != "type" || !line.starts_with(' ') {
+                found.push((n, pair[0], pair[1].to_owned()));
+            }
         }
     }
     found
