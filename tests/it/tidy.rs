@@ -3,6 +3,8 @@
 
 mod code;
 
+#[cfg(feature = "mock")]
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -293,6 +295,24 @@ fn the_top_level_holds_what_belongs_there() {
         .filter(|name| !is_ignored(name))
         .collect();
     report("strays at the top level", &strays);
+}
+
+#[cfg(feature = "mock")]
+#[test]
+fn the_example_environment_is_valid_with_and_without_what_is_commented_out() {
+    let text = fs::read_to_string(Path::new(ROOT).join("examples/sidecar.env")).expect("the file");
+    for commented_out in ["", "#"] {
+        let lines = text.lines().map(|line| line.strip_prefix(commented_out).unwrap_or(line));
+        let pairs = lines.filter(|line| line.starts_with("PAYGATE_")).map(|line| {
+            let (name, value) = line.split_once('=').expect("NAME=value");
+            (name.to_owned(), value.to_owned())
+        });
+        let environment: BTreeMap<String, String> = pairs.collect();
+        assert!(environment.len() >= 8, "{environment:?}");
+        if let Err(problems) = paygate::config::Config::read(&environment) {
+            panic!("{problems}");
+        }
+    }
 }
 
 fn report(what: &str, broken: &[String]) {
