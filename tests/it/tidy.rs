@@ -25,7 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("error", &["domain"]),
     ("caller", &["domain", "error", "secret", "clock"]),
-    ("guard", &["domain", "error", "secret", "clock"]),
+    // The body and the `x-client-info` header carry the same claims: one reader.
+    ("guard", &["domain", "error", "secret", "clock", "caller::claims_from_json"]),
     ("pricing", &["domain", "error", "secret", "clock"]),
     ("reply", &["domain", "error", "secret", "clock"]),
     ("provider", &["domain", "error", "secret", "clock"]),
@@ -109,6 +110,7 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 const PARAMETERS_MAX: usize = 4;
 const LINE_COLUMNS_MAX: usize = 100;
+const WORD_COLUMNS_MAX: usize = 60;
 
 /// Names that say nothing, for a module or a type.
 const EMPTY_NAMES: [&str; 11] = [
@@ -229,7 +231,9 @@ fn files_functions_and_lines_are_small() {
         }
         for (n, line) in (1..).zip(file.text.lines()) {
             let columns = line.chars().count();
-            if columns > LINE_COLUMNS_MAX {
+            // A URL or a document in one piece cannot be broken without changing it.
+            let word = line.split_whitespace().map(|word| word.chars().count()).max();
+            if columns > LINE_COLUMNS_MAX && word.unwrap_or_default() <= WORD_COLUMNS_MAX {
                 broken.push(format!("{}:{n}: {columns} columns", file.path));
             }
         }
