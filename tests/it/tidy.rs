@@ -410,10 +410,14 @@ fn is_ignored(name: &str) -> bool {
     is_store || name == "target" || name.starts_with("target-") || name == "node_modules"
 }
 
-/// Where a text file of the project has one of `needles`; lock files are not ours to word.
+/// Where a text file of the project has one of `needles`; licences and lock files are not ours
+/// to word.
 fn mentions(needles: &[String]) -> Vec<String> {
     let mut found = Vec::new();
-    for file in all_files().iter().filter(|file| !file.path.contains("lock")) {
+    let is_given = |path: &str| {
+        path.starts_with("LICENSE") || path.ends_with(".lock") || path.ends_with("-lock.json")
+    };
+    for file in all_files().iter().filter(|file| !is_given(&file.path)) {
         for (n, line) in (1..).zip(file.text.lines()) {
             let hits = needles.iter().filter(|needle| !word_lines(line, needle).is_empty());
             found.extend(hits.map(|needle| format!("{}:{n}: {needle}", file.path)));
