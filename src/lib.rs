@@ -99,7 +99,7 @@ pub mod sidecar;
 pub mod mock;
 
 pub use caller::CallerContext;
-//pub use config::Config;
+pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
 pub use layer::PaymentLayer;

@@ -9,7 +9,10 @@
 //! assert_eq!(response.status(), 409);
 //! assert_eq!(
 //!     response.body(),
-//!     r#"{"code":4101,"msg":"the order is paid","error":"already_paid","requestId":"r-1","status":1}"#
+//!     concat!(
+//!         r#"{"code":4101,"msg":"the order is paid","error":"already_paid","#,
+//!         r#""requestId":"r-1","status":1}"#,
+//!     )
 //! );
 //! ```
 

@@ -1,1 +1,178 @@
-//! (in the making)
+//! From a configuration to a running engine and its layer: the only file that names every
+//! concrete type.
+
+use std::fmt;
+
+use crate::caller::TrustedProxies;
+use crate::config::{Config, Merchant, PricingChoice, StoreChoice};
+use crate::domain::ids::Pid;
+use crate::engine::{self, Builder, Engine};
+use crate::layer::PaymentLayer;
+use crate::pricing::Pricing;
+use crate::store::memory::Memory;
+use crate::store::{StoreError, StoreMode};
+
+impl Config {
+    /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
+    /// the layer. A layer of another app than the sidecar needs
+    /// [`peer_addr`](PaymentLayer::peer_addr) besides.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: what is unavailable, and what helps.
+    pub async fn start(&self) -> Result<(Engine, PaymentLayer), StartError> {
+        let pricing = match &self.pricing {
+            PricingChoice::CallerToken(token) => {
+                Pricing::caller_token(token.expose()).map_err(|it| refused(&it))?
+            }
+            PricingChoice::EverybodyOnLoopback => Pricing::loopback(),
+        };
+        let trusted = TrustedProxies::of(self.trusted_proxies.clone());
+        let builder = with_merchants(self, with_store(self, self.builder())?).await?;
+        let engine = builder.start().await.map_err(StartError::Engine)?;
+        let payments = PaymentLayer::new(engine.clone(), pricing)
+            .mount(&self.mount)
+            .body_bytes_max(self.body_bytes_max)
+            .trusted_proxies(trusted)
+            .cors_origins(self.cors_origins.iter().cloned());
+        Ok((engine, payments))
+    }
+
+    fn builder(&self) -> Builder {
+        let here = || format!("http://{}", self.listen).parse().ok();
+        let builder = Engine::builder()
+            .mount(&self.mount)
+            .order_ttl(self.order_ttl)
+            .call_limits(self.call_timeout, self.call_budget)
+            .replay(self.replay_ttl, self.replay_max);
+        match self.public_url.clone().or_else(here) {
+            Some(url) => builder.public_url(url),
+            None => builder,
+        }
+    }
+}
+
+fn with_store(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+    match &config.store {
+        StoreChoice::Memory => Ok(builder.store(Memory::new())),
+        #[cfg(feature = "sqlite")]
+        StoreChoice::Sqlite(path) => {
+            let store = crate::store::sqlite::Sqlite::open_as(path, config.mode);
+            Ok(builder.store(store.map_err(StartError::Store)?))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        StoreChoice::Sqlite(_) => Err(left_out("sqlite")),
+    }
+}
+
+async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+    if config.mode == StoreMode::Mock {
+        return with_mock(config, builder).await;
+    }
+    let mut builder = builder;
+    for merchant in &config.merchants {
+        builder = with_merchant(merchant, builder)?;
+    }
+    Ok(builder)
+}
+
+fn with_merchant(merchant: &Merchant, mut builder: Builder) -> Result<Builder, StartError> {
+    let pid: &Pid = &merchant.pid;
+    #[cfg(feature = "wxpay")]
+    if let Some(wxpay) = &merchant.wxpay {
+        let v3 = crate::provider::wxpay::V3::new(wxpay.clone()).map_err(|it| of(pid, &it))?;
+        builder = builder.provider_of(pid.clone(), v3);
+    }
+    #[cfg(feature = "alipay")]
+    if let Some(alipay) = &merchant.alipay {
+        let gateway = crate::provider::alipay::Gateway::new(alipay.clone());
+        builder = builder.provider_of(pid.clone(), gateway);
+    }
+    Ok(builder)
+}
+
+/// Every configured merchant pays at the simulated providers with their one set of keys.
+#[cfg(feature = "mock")]
+async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
+    use std::sync::Arc;
+
+    use crate::clock::SystemClock;
+    use crate::mock::{Mock, MockConfig, keys};
+
+    let ledger_path = match &config.store {
+        StoreChoice::Memory => None,
+        StoreChoice::Sqlite(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push("-ledger.json");
+            Some(name.into())
+        }
+    };
+    let listen = config.mock_listen;
+    let mock = Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock) })
+        .await
+        .map_err(|source| StartError::Mock { listen, source })?;
+    tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    for merchant in &config.merchants {
+        let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());
+        alipay.choice = merchant.choice;
+        let merchant = Merchant {
+            wxpay: Some(keys::wxpay_merchant(mock.wxpay_base_url())),
+            alipay: Some(alipay),
+            ..merchant.clone()
+        };
+        builder = with_merchant(&merchant, builder)?;
+    }
+    Ok(builder.simulated().at_shutdown(mock.shutdown()))
+}
+
+#[cfg(not(feature = "mock"))]
+async fn with_mock(_: &Config, _: Builder) -> Result<Builder, StartError> {
+    Err(left_out("mock"))
+}
+
+fn of(pid: &Pid, problem: &dyn fmt::Display) -> StartError {
+    StartError::Refused(format!("the merchant {pid}: {problem}"))
+}
+
+fn refused(problem: &dyn fmt::Display) -> StartError {
+    StartError::Refused(problem.to_string())
+}
+
+#[cfg(not(all(feature = "mock", feature = "sqlite")))]
+fn left_out(feature: &str) -> StartError {
+    StartError::Refused(format!("this build is without the feature `{feature}`"))
+}
+
+/// Why a configuration did not start.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is valid in form, and not usable.
+    Refused(String),
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The simulated providers cannot run.
+    Mock {
+        /// Where they were to listen.
+        listen: std::net::SocketAddr,
+        /// Why they cannot.
+        source: std::io::Error,
+    },
+    /// The engine did not start.
+    Engine(engine::StartError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Refused(why) => f.write_str(why),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Mock { listen, source } => {
+                write!(f, "PAYGATE_MOCK_LISTEN: the simulated providers at {listen}: {source}")
+            }
+            StartError::Engine(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

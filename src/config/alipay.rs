@@ -77,7 +77,7 @@ fn certificates(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<Ver
         require(pieces, piece, "is required with the other certificates");
     }
     let app_cert_sn = pieces::bytes(pieces, &APP_CERT, |bytes| {
-        let (_, key) = certs::public_cert(bytes).map_err(key_wrong)?;
+        let key = pieces::certificate_key(bytes).map_err(key_wrong)?;
         if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
             return Err("is not the private key's certificate".into());
         }

@@ -4,7 +4,16 @@
 ///
 /// They stand here, and not in the mock, because live mode refuses them in every build. The test
 /// below prints what belongs here when the keys change.
-const FINGERPRINTS: &[&str] = &[];
+const FINGERPRINTS: &[&str] = &[
+    "37c07ce747e1ea5ad7162bf7985ece836502d2925eedf50d1e2a7a6cce2cb886",
+    "3e5bc980cfb60e656e8ff967b0d8299c8050670138930066c9a90ec663ebc1e7",
+    "7508043d0492eb003137249bb9c9314d359af9c24ef703e3e288fc742ca608de",
+    "b03424c14089247ceb6cd6da19a82c03129f3d41d2f22b8cedf849a2f35b7572",
+    "c27427dfc73b0be8d5b94022137154a615c2c0d4fd4d2860258b01e57e93042c",
+];
+
+/// The mock's APIv3 key.
+pub(super) const MOCK_API_V3_KEY: &str = "paygate-mock-api-v3-key-of-32-by";
 
 /// Whether this is the fingerprint of one of the mock's keys.
 pub(super) fn is_mock_key(fingerprint: [u8; 32]) -> bool {
@@ -19,6 +28,11 @@ mod tests {
 
     use super::*;
     use crate::provider::keys::{SigningKey, VerifyingKey};
+
+    #[test]
+    fn the_mocks_api_v3_key_is_known() {
+        assert_eq!(MOCK_API_V3_KEY, crate::mock::keys::API_V3_KEY);
+    }
 
     #[test]
     fn every_key_of_the_mock_is_known_by_its_fingerprint() {

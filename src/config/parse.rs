@@ -142,9 +142,12 @@ pub(super) fn https_origin(text: &str) -> Result<Url, Wrong> {
     if only_origin(&url) { Ok(url) } else { Err("has a path".into()) }
 }
 
-/// An http or https URL without anything but scheme, host and port.
-pub(super) fn origin_url(text: &str) -> Result<Url, Wrong> {
+/// An http URL without anything but scheme, host and port.
+pub(super) fn upstream(text: &str) -> Result<Url, Wrong> {
     let url = web_url(text)?;
+    if url.scheme() != "http" {
+        return Err("is not plain http".into());
+    }
     if only_origin(&url) { Ok(url) } else { Err("has more than scheme, host and port".into()) }
 }
 
@@ -311,7 +314,11 @@ mod tests {
         check(https_url, &good, &bad);
         check(public_url, &good, &[&format!("https://a.b/{}", "x".repeat(200))]);
         check(https_origin, &["https://a.b", "https://a.b/"], &["https://a.b/x", "http://a.b"]);
-        check(origin_url, &["http://a.b:1"], &["http://a.b/x", "http://u@a.b", "unix:/x"]);
+        check(
+            upstream,
+            &["http://a.b:1"],
+            &["http://a.b/x", "http://u@a.b", "https://a.b", "unix:/x"],
+        );
     }
 
     #[test]

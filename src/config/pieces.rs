@@ -3,10 +3,12 @@
 //! The default merchant's stand in variables, the others' in fields of `vk-pay-config` documents;
 //! what is accepted is the same.
 
+use x509_parser::parse_x509_certificate;
+
 use super::mock_keys::is_mock_key;
 use super::problem::Wrong;
 use super::reader::Reader;
-use crate::provider::keys::{KeyError, SigningKey, VerifyingKey};
+use crate::provider::keys::{KeyError, SigningKey, VerifyingKey, to_der};
 
 /// One piece, by its name in either place.
 pub(super) struct Piece {
@@ -94,6 +96,14 @@ pub(super) fn verifying_key(
         }
         Ok(key)
     })
+}
+
+/// The key of the first certificate in `bytes`.
+pub(super) fn certificate_key(bytes: &[u8]) -> Result<VerifyingKey, KeyError> {
+    let der = to_der(bytes, "CERTIFICATE")?;
+    let (_, certificate) =
+        parse_x509_certificate(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))?;
+    VerifyingKey::from_der(certificate.public_key().raw)
 }
 
 /// What is wrong with a key or certificate.

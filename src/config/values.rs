@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         mock_listen: reader.value("PAYGATE_MOCK_LISTEN", parse::address),
         mock_expose: reader.value("PAYGATE_MOCK_EXPOSE", parse::boolean),
         mount: reader.value("PAYGATE_MOUNT", parse::mount),
-        upstream: reader.optional("PAYGATE_UPSTREAM", parse::origin_url),
+        upstream: reader.optional("PAYGATE_UPSTREAM", parse::upstream),
         public_url: reader.optional("PAYGATE_PUBLIC_URL", |text| {
             parse::public_url(text).map_err(|wrong| format!("{wrong} ({NO_NOTIFY_URL})").into())
         }),

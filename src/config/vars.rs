@@ -201,7 +201,7 @@ pub static VARS: &[Var] = &[
         .example("/pay"),
     Var::new("PAYGATE_UPSTREAM", Group::Edge)
         .doc("Where requests that are not ours are proxied to; without it they get 404.")
-        .form("an http or https URL without user name, path, query or fragment")
+        .form("an http URL without user name, path, query or fragment")
         .example("http://127.0.0.1:3000"),
     Var::new("PAYGATE_PUBLIC_URL", Group::Edge)
         .doc(

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::mock_keys::MOCK_API_V3_KEY;
 use super::parse;
 use super::pieces::{self, Piece, Pieces, key_wrong, require, signing_key, verifying_key};
 use super::problem::Wrong;
 use super::reader::Reader;
 use crate::domain::channel::PayType;
+use crate::provider::keys::SigningKey;
 use crate::provider::wxpay::{Account, App, Merchant, Site, Verification, certs};
 use crate::secret::Secret;
 
@@ -37,9 +39,10 @@ pub(super) fn account(pieces: &mut dyn Pieces, base_url: &Url) -> Option<Account
     require(pieces, &MCH_ID, "is required");
     let mch_id = pieces::text(pieces, &MCH_ID, parse::digits);
     let signing = signing_key(pieces, &PRIVATE_KEY);
-    let serial_no = serial_no(pieces);
+    let serial_no = serial_no(pieces, signing.as_ref());
     require(pieces, &API_V3_KEY, "is required");
     let api_v3_key = pieces::text(pieces, &API_V3_KEY, |text| match text.len() {
+        32 if text == MOCK_API_V3_KEY => Err("is the simulated providers' key".into()),
         32 => Ok(Secret::new(text)),
         length => Err(format!("has {length} bytes instead of 32").into()),
     });
@@ -90,7 +93,7 @@ fn site(reader: &mut Reader<'_>) -> Option<Site> {
     Some(Site { name: name?, url: url? })
 }
 
-fn serial_no(pieces: &mut dyn Pieces) -> Option<String> {
+fn serial_no(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<String> {
     if !pieces.given(&SERIAL_NO) {
         require(pieces, &CERT, "is required, or else the certificate's serial number");
     }

@@ -10,7 +10,8 @@
 //!
 //! let order = scan(br#"{"total_fee": 1.0, "custom": {"b": 1, "a": "\u0061"}}"#)?;
 //! assert_eq!(order.member("total_fee").and_then(|it| it.whole()), Some(Whole::Exact(1)));
-//! assert_eq!(order.member("custom").map(|it| it.canonical()), Some(br#"{"a":"a","b":1e0}"#.to_vec()));
+//! let custom = order.member("custom").map(|it| it.canonical());
+//! assert_eq!(custom.as_deref(), Some(&br#"{"a":"a","b":1e0}"#[..]));
 //! assert_eq!(RawJson::parse(r#"{"a": 1, "\u0061": 2}"#), Err(Unreadable::DuplicateKey));
 //! # Ok::<(), Unreadable>(())
 //! ```

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use url::Url;
@@ -15,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::Pid;
 use crate::provider::transport::Http;
-use crate::provider::{Provider, Transport};
+use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 /// Describes an [`Engine`].
@@ -33,6 +34,7 @@ pub struct Builder {
     replay_ttl: Duration,
     replay_max: usize,
     simulated: bool,
+    at_shutdown: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Default for Builder {
@@ -50,6 +52,7 @@ impl Default for Builder {
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
             simulated: false,
+            at_shutdown: Vec::new(),
         }
     }
 }
@@ -111,6 +114,12 @@ impl Builder {
         Builder { simulated: true, ..self }
     }
 
+    /// What [`Engine::shutdown`] does last: stop what was started for this engine.
+    pub fn at_shutdown(mut self, work: impl Future<Output = ()> + Send + 'static) -> Builder {
+        self.at_shutdown.push(Box::pin(work));
+        self
+    }
+
     /// Starts the engine.
     ///
     /// # Errors
@@ -144,6 +153,7 @@ impl Builder {
             recents: Recents::new(self.replay_ttl, self.replay_max),
             flights: Arc::new(Flights::default()),
             tasks: Tasks::default(),
+            at_shutdown: Mutex::new(self.at_shutdown),
         })))
     }
 }

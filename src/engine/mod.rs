@@ -14,18 +14,19 @@ mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 pub use build::{Builder, StartError};
 pub use create::Created;
 
 use crate::clock::Clock;
-use crate::domain::channel::ProviderId;
+use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
-use crate::provider::{Call, Provider, Transport};
+use crate::provider::{BoxFuture, Call, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 use flight::Flights;
@@ -45,6 +46,7 @@ struct Inner {
     recents: Recents,
     flights: Arc<Flights>,
     tasks: Tasks,
+    at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
 /// What an engine is told besides its store and providers.
@@ -92,6 +94,11 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.0.tasks.finish().await;
         self.0.store.close().await;
+        let last =
+            std::mem::take(&mut *self.0.at_shutdown.lock().unwrap_or_else(PoisonError::into_inner));
+        for work in last {
+            work.await;
+        }
     }
 }
 
@@ -109,8 +116,7 @@ impl Inner {
     }
 
     /// Where `provider` reports payments of `pay_type` to `pid`.
-    fn notify_url(&self, pay_type: crate::domain::channel::PayType, pid: &Pid) -> String {
-        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    fn notify_url(&self, pay_type: PayType, pid: &Pid) -> String {
         let merchant = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC);
         let base = &self.settings.notify_base;
         format!("{base}/notify/{}/{pay_type}/{merchant}", pay_type.provider())

@@ -6,10 +6,11 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::caller::claims_from_json;
 use crate::domain::caller::ClientClaims;
-use crate::domain::channel::{Platform, ProviderId};
+use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, Pid};
-use crate::domain::json::{Json, RawJson, Shape, Unreadable, Whole, scan};
+use crate::domain::json::{Json, RawJson, Unreadable, scan};
 use crate::domain::money::Fen;
 use crate::domain::request::{AppAuthToken, CreateRequest, Facts, NeedQrcode};
 use crate::domain::time::Millis;
@@ -113,11 +114,9 @@ fn decode(document: Json<'_>, instance: &Value) -> Option<CreateRequest> {
 }
 
 fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
-    let raw = |name| {
-        let value = written.member(name)?;
-        matches!(value.shape(), Shape::Object(_)).then(|| RawJson::from(value))
-    };
-    let Some(Whole::Exact(total_fee)) = written.member("total_fee")?.whole() else { return None };
+    let raw = |name| data.get(name)?.as_object().and(written.member(name)).map(RawJson::from);
+    // Exact: the instance holds a whole number as itself.
+    let total_fee = data.get("total_fee")?.as_i64()?;
     Some(Facts {
         out_trade_no: OutTradeNo::parse(data.get("out_trade_no")?.as_str()?)?,
         total_fee: Fen::new(u64::try_from(total_fee).ok()?)?,
@@ -135,28 +134,19 @@ fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
     })
 }
 
-/// `context` counts before `clientInfo`, and in each the upper case before the camel case.
+/// What `context` does not tell, `clientInfo` may.
 fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
-    let told: Vec<_> = ["context", "clientInfo"]
-        .into_iter()
-        .filter_map(|name| root.get(name).and_then(Value::as_object))
-        .collect();
-    let all = |names: &[&str]| -> Vec<String> {
-        told.iter().flat_map(|it| names.iter().filter_map(|name| text(it, name))).collect()
-    };
-    let first = |names: &[&str]| all(names).into_iter().next();
-    // getSystemInfo's `platform` is `ios` or `windows`: it must not hide the uni platform.
-    let platforms = all(&["PLATFORM", "uniPlatform", "platform"]);
-    let known = platforms.iter().find(|it| Platform::parse(it).is_some());
+    let claims = |name| root.get(name).map(claims_from_json).unwrap_or_default();
+    let (first, second) = (claims("context"), claims("clientInfo"));
     ClientClaims {
-        platform: known.or(platforms.first()).cloned(),
-        os: first(&["OS", "osName"]),
-        app_id: first(&["APPID", "appId"]),
-        device_id: first(&["DEVICEID", "deviceId"]),
-        locale: first(&["LOCALE", "locale"]),
-        device_type: first(&["deviceType"]),
-        client_ip: first(&["CLIENTIP", "clientIP"]),
-        user_agent: first(&["CLIENTUA", "userAgent", "ua"]),
+        platform: first.platform.or(second.platform),
+        os: first.os.or(second.os),
+        app_id: first.app_id.or(second.app_id),
+        device_id: first.device_id.or(second.device_id),
+        locale: first.locale.or(second.locale),
+        device_type: first.device_type.or(second.device_type),
+        client_ip: first.client_ip.or(second.client_ip),
+        user_agent: first.user_agent.or(second.user_agent),
     }
 }
 

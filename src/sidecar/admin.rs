@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -13,7 +14,7 @@ use tower_service::Service;
 
 use super::answer::{Asked, Refusal};
 use super::stop::Stopping;
-use crate::provider::BoxFuture;
+use crate::error::Kind;
 use crate::secret::Secret;
 
 /// Asks whether payments can be served.
@@ -75,7 +76,7 @@ impl AdminParts {
         let known = ["/livez", "/readyz", "/schemas"].contains(&path);
         let schema = path.strip_prefix("/schemas/").and_then(|name| self.schema(name));
         if !known && schema.is_none() {
-            return Err(Refusal::NotFound);
+            return Err(Refusal::Of(Kind::NotFound));
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return Err(Refusal::Method("GET, HEAD"));
@@ -109,8 +110,8 @@ impl AdminParts {
             return Refusal::AdminDisabled;
         };
         match bearer(headers).is_some_and(|given| token.matches(given)) {
-            true => Refusal::AdminNotAvailable,
-            false => Refusal::AdminToken,
+            true => Refusal::Of(Kind::NotAvailable),
+            false => Refusal::Of(Kind::CallerNotAllowed),
         }
     }
 

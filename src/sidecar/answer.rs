@@ -1,23 +1,21 @@
-//! The sidecar's own answers: paygate's envelope for what is no payment operation.
+//! The sidecar's own answers, in the envelope of all others.
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::secret::random_text;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::caller::request_id;
+use crate::error::{Error, Kind};
+use crate::reply::{Language, REQUEST_ID, Reply};
 
 /// Why the sidecar answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Not ours, and there is no upstream; or no such admin path.
-    NotFound,
-    /// `CONNECT`, or another method than this admin path knows.
+    /// As a payment operation would be refused.
+    Of(Kind),
+    /// Another method than these.
     Method(&'static str),
     /// The message is HTTP, and still means different things to different readers.
     Ambiguous,
@@ -31,10 +29,49 @@ pub(super) enum Refusal {
     UpstreamFailed,
     /// No admin token is configured.
     AdminDisabled,
-    /// No admin token came, or a wrong one.
-    AdminToken,
-    /// An admin operation that this version does not have.
-    AdminNotAvailable,
+}
+
+/// What an answer needs of its request, which is gone by then. Nothing is read before an answer
+/// needs it: most requests get the upstream's.
+#[derive(Clone, Debug)]
+pub(super) struct Asked(Vec<(HeaderName, HeaderValue)>);
+
+impl Asked {
+    pub(super) fn of(headers: &HeaderMap) -> Asked {
+        let told = [REQUEST_ID, ACCEPT_LANGUAGE];
+        let of = |name: &HeaderName| headers.get(name).cloned().map(|it| (name.clone(), it));
+        Asked(told.iter().filter_map(of).collect())
+    }
+
+    /// The answer to it.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+        let headers: HeaderMap = self.0.iter().cloned().collect();
+        let (request_id, language) = (request_id(&headers), Language::preferred(&headers));
+        let (status, error, zh, en) = match words(refusal) {
+            Ok(words) => words,
+            Err(kind) => {
+                let reply = Reply { request_id: &request_id, language, mock: false };
+                return reply.refusal(&Error::new(kind)).map(Full::new);
+            }
+        };
+        let msg = match language {
+            Language::Chinese => zh,
+            Language::English => en,
+        };
+        let envelope = Envelope { code: status.as_u16(), msg, error, request_id: &request_id };
+        let body = serde_json::to_vec(&envelope).expect("texts and a number are JSON");
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Refusal::Method(allowed) = refusal {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
 }
 
 #[derive(Serialize)]
@@ -46,159 +83,46 @@ struct Envelope<'a> {
     request_id: &'a str,
 }
 
-/// What an answer needs of its request.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    request_id: Option<HeaderValue>,
-    language: Option<HeaderValue>,
-}
+/// Status, which is also the code; stable name; Chinese; English.
+type Words = (StatusCode, &'static str, &'static str, &'static str);
 
-impl Asked {
-    pub(super) fn of(headers: &HeaderMap) -> Asked {
-        Asked {
-            request_id: headers.get(REQUEST_ID).cloned(),
-            language: headers.get(ACCEPT_LANGUAGE).cloned(),
+/// The words that payment operations have no need of, or else the kind of theirs.
+fn words(refusal: Refusal) -> Result<Words, Kind> {
+    use StatusCode as S;
+    Ok(match refusal {
+        Refusal::Of(kind) => return Err(kind),
+        Refusal::Method(_) => {
+            (S::METHOD_NOT_ALLOWED, "method_not_allowed", "请求方法不支持", "not with this method")
         }
-    }
-
-    /// The answer to it.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
-        let (status, code, error, zh, en) = words(refusal);
-        let request_id = self.request_id();
-        let envelope = Envelope {
-            code,
-            msg: if self.prefers_english() { en } else { zh },
-            error,
-            request_id: &request_id,
-        };
-        let body = serde_json::to_vec(&envelope).expect("texts and a number are JSON");
-        let mut response = Response::new(Full::from(body));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            REQUEST_ID,
-            HeaderValue::from_str(&request_id).expect("a well-formed id is a header value"),
-        );
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if let Refusal::Method(allowed) = refusal {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
-        }
-        response
-    }
-
-    fn request_id(&self) -> String {
-        let given = self.request_id.as_ref().and_then(|value| value.to_str().ok());
-        let well_formed = |id: &&str| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            (1..=128).contains(&id.len()) && id.bytes().all(plain)
-        };
-        given.filter(well_formed).map_or_else(random_text, str::to_owned)
-    }
-
-    /// Clients list what they like best first.
-    fn prefers_english(&self) -> bool {
-        let language = self.language.as_ref().map_or(&b""[..], |value| value.as_bytes());
-        language.trim_ascii_start().get(..2).is_some_and(|it| it.eq_ignore_ascii_case(b"en"))
-    }
-}
-
-type Words = (StatusCode, u16, &'static str, &'static str, &'static str);
-
-fn words(refusal: Refusal) -> Words {
-    match refusal {
-        Refusal::NotFound => {
-            (StatusCode::NOT_FOUND, 404, "not_found", "没有这个地址", "there is nothing here")
-        }
-        Refusal::Method(_) => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            405,
-            "method_not_allowed",
-            "请求方法不支持",
-            "not with this method",
-        ),
         Refusal::Ambiguous => (
-            StatusCode::BAD_REQUEST,
-            400,
-            "bad_request",
+            S::BAD_REQUEST,
+            "request_ambiguous",
             "请求有歧义",
             "the request can be read in more than one way",
         ),
-        Refusal::BodyBroken => (
-            StatusCode::BAD_REQUEST,
-            400,
-            "body_broken",
-            "请求体不完整",
-            "the body is incomplete or ill framed",
-        ),
+        Refusal::BodyBroken => {
+            (S::BAD_REQUEST, "body_broken", "请求体不完整", "the body is incomplete or ill framed")
+        }
         Refusal::BodySlow => (
-            StatusCode::REQUEST_TIMEOUT,
-            408,
+            S::REQUEST_TIMEOUT,
             "body_timeout",
             "请求体接收超时",
             "the body did not arrive in time",
         ),
         Refusal::UpstreamUnreachable => (
-            StatusCode::BAD_GATEWAY,
-            502,
+            S::BAD_GATEWAY,
             "upstream_unreachable",
             "后端服务无法连接",
             "the service behind paygate cannot be reached",
         ),
         Refusal::UpstreamFailed => (
-            StatusCode::BAD_GATEWAY,
-            502,
+            S::BAD_GATEWAY,
             "upstream_failed",
             "后端服务没有正常应答",
             "the service behind paygate gave no proper answer",
         ),
-        Refusal::AdminDisabled => (
-            StatusCode::FORBIDDEN,
-            403,
-            "admin_disabled",
-            "未配置管理令牌",
-            "no admin token is configured",
-        ),
-        Refusal::AdminToken => {
-            (StatusCode::UNAUTHORIZED, 4005, "caller_not_allowed", "无权调用", "not allowed")
+        Refusal::AdminDisabled => {
+            (S::FORBIDDEN, "admin_disabled", "未配置管理令牌", "no admin token is configured")
         }
-        Refusal::AdminNotAvailable => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            5001,
-            "not_available",
-            "此版本尚不支持",
-            "not available in this version",
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(lines: &[(&'static str, &'static str)], english: bool, id: Option<&str>) {
-        let headers: HeaderMap = lines
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
-        let asked = Asked::of(&headers);
-        assert_eq!(asked.prefers_english(), english);
-        match id {
-            Some(id) => assert_eq!(asked.request_id(), id),
-            None => assert_eq!(asked.request_id().len(), 32),
-        }
-    }
-
-    #[test]
-    fn an_answer_speaks_the_clients_language_and_names_its_request() {
-        check(&[], false, None);
-        check(&[("accept-language", "en-GB, zh;q=0.5")], true, None);
-        check(&[("accept-language", "zh-CN, en")], false, None);
-        check(&[("x-request-id", "a.b-1_2")], false, Some("a.b-1_2"));
-        check(&[("x-request-id", "a\"b")], false, None);
-        check(&[("x-request-id", "")], false, None);
-    }
+    })
 }

@@ -6,7 +6,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use ipnet::IpNet;
+
+use crate::caller::TrustedProxies;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -66,9 +67,13 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Tells the upstream who asked whom and how. What the peer says about that itself counts if it
 /// is a trusted proxy.
-pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) {
+pub(super) fn set_forwarded(
+    headers: &mut HeaderMap,
+    peer: Option<IpAddr>,
+    trusted: &TrustedProxies,
+) {
     let peer = peer.map(|address| address.to_canonical());
-    if !peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer))) {
+    if !peer.is_some_and(|peer| trusted.contains(peer)) {
         let claims: Vec<HeaderName> = headers
             .keys()
             .filter(|name| name.as_str().starts_with("x-forwarded-"))
@@ -185,7 +190,7 @@ mod tests {
     fn check_forwarded(peer: &str, lines: &[(&'static str, &'static str)], seen: [&str; 3]) {
         let mut request = headers(lines);
         request.insert(HOST, HeaderValue::from_static("shop"));
-        set_forwarded(&mut request, Some(peer.parse().unwrap()), &["10.0.0.0/8".parse().unwrap()]);
+        set_forwarded(&mut request, Some(peer.parse().unwrap()), &"10.0.0.0/8".parse().unwrap());
         let names = [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST];
         assert_eq!(names.map(|name| request[name].to_str().unwrap().to_owned()), seen);
         let others = request.keys().filter(|name| name.as_str().starts_with("x-forwarded-"));

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, Parts, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -19,7 +20,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use ipnet::IpNet;
 use tower_service::Service;
 use url::Url;
 
@@ -28,7 +28,8 @@ use super::body::{ClientFault, Paced, ProxyBody};
 use super::headers;
 use super::server::PeerAddr;
 use super::tunnel::TunnelSlot;
-use crate::provider::BoxFuture;
+use crate::caller::TrustedProxies;
+use crate::error::Kind;
 
 /// Where requests go that are not ours: an HTTP service on this machine or in this pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     client: Client<HttpConnector, Paced>,
     upstream: Option<Upstream>,
-    trusted: Vec<IpNet>,
+    trusted: TrustedProxies,
     stall: Duration,
 }
 
@@ -88,7 +89,7 @@ impl Proxy {
     /// Forwards to `upstream`; believes the forwarded headers of peers in `trusted`; gives up on
     /// a client whose body does not go on for `stall`.
     #[must_use]
-    pub fn new(upstream: Option<Upstream>, trusted: Vec<IpNet>, stall: Duration) -> Proxy {
+    pub fn new(upstream: Option<Upstream>, trusted: TrustedProxies, stall: Duration) -> Proxy {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -131,7 +132,7 @@ impl Shared {
         &self,
         mut request: Request<Incoming>,
     ) -> Result<Response<ProxyBody>, Refusal> {
-        let upstream = self.upstream.as_ref().ok_or(Refusal::NotFound)?;
+        let upstream = self.upstream.as_ref().ok_or(Refusal::Of(Kind::NotFound))?;
         unambiguous(&request)?;
         let upgrade = Upgrading::of(&mut request);
         let request = self.outgoing(request, upstream, upgrade.as_ref());

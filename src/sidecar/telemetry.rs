@@ -11,17 +11,7 @@ use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    #[default]
-    Auto,
-    /// For a person.
-    Text,
-    /// An object a line.
-    Json,
-}
+use crate::config::LogFormat;
 
 /// Sends the process's logs to standard error, those that `filter` lets pass (`info`,
 /// `paygate=debug,hyper=warn`).

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
-
-use crate::provider::BoxFuture;
 
 /// Where the task of a connection finds what remains to be done after its HTTP part. The tunnel
 /// runs in that task, so it holds the connection's permit and is drained with it.

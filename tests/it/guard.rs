@@ -9,6 +9,7 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::request::{CreateRequest, NeedQrcode};
 use paygate::error::{Code, Error, Kind};
 use paygate::guard::read_create;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// A small request with these members of `data` more, or other.
@@ -16,7 +17,8 @@ fn body(data: Value) -> Value {
     let mut body = json!({
         "provider": "wxpay",
         "data": {
-            "out_trade_no": "2107151010101541001", "total_fee": 1, "subject": "tea", "type": "goods",
+            "out_trade_no": "2107151010101541001", "total_fee": 1, "subject": "tea",
+            "type": "goods",
         },
     });
     let fields = data.as_object().expect("an object").clone();
@@ -104,11 +106,13 @@ fn optional_fields_that_are_null_or_empty_are_absent() {
 #[test]
 fn only_key_order_white_space_escapes_or_number_spelling_is_the_same_order() {
     let written = [
-        r#"{"provider":"wxpay","data":{"out_trade_no":"abc123","total_fee":1,"subject":"a/b","type":"g","custom":{"x":1,"y":[1.5]},"other":{"attach":"é"}}}"#,
+        r#"{"provider":"wxpay","data":{"out_trade_no":"abc123","total_fee":1,"subject":"a/b",
+"type":"g","custom":{"x":1,"y":[1.5]},"other":{"attach":"é"}}}"#,
         r#" { "data" : { "type" : "g" , "subject" : "\u0061\/b" , "total_fee" : 1.0 ,
             "out_trade_no" : "\u0061bc123" , "other" : { "attach" : "\u00e9" } ,
             "custom" : { "y" : [ 15e-1 ] , "x" : 1e0 } } , "provider" : "wxpay" } "#,
-        r#"{"data":{"custom":{"\u0078":10E-1,"y":[1.50]},"other":{"\u0061ttach":"é"},"out_trade_no":"abc123","subject":"a/b","total_fee":0.1e1,"type":"g"},"provider":"wxpay"}"#,
+        r#"{"data":{"custom":{"\u0078":10E-1,"y":[1.50]},"other":{"\u0061ttach":"é"},
+"out_trade_no":"abc123","subject":"a/b","total_fee":0.1e1,"type":"g"},"provider":"wxpay"}"#,
     ];
     let read = written.map(|it| read_create(it.as_bytes()).unwrap());
     for other in &read[1..] {
@@ -379,7 +383,8 @@ fn a_client_tells_of_itself_in_either_casing_and_upper_case_counts_first() {
     let camel = claims(
         json!(null),
         json!({"uniPlatform": "mp-weixin", "osName": "ios", "appId": "__UNI__1", "deviceId": "d",
-            "locale": "en", "deviceType": "phone", "clientIP": "1.2.3.4", "ua": "u", "scene": 1001}),
+            "locale": "en", "deviceType": "phone", "clientIP": "1.2.3.4", "ua": "u",
+            "scene": 1001}),
     );
     assert_eq!(camel.platform.as_deref(), Some("mp-weixin"));
     assert_eq!((camel.os.as_deref(), camel.app_id.as_deref()), (Some("ios"), Some("__UNI__1")));
@@ -395,4 +400,21 @@ fn a_client_tells_of_itself_in_either_casing_and_upper_case_counts_first() {
     assert_eq!(both.app_id.as_deref(), Some("a"));
     // `ios` is a system, not one of uni-app's platforms.
     assert_eq!(both.platform.as_deref(), Some("app"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_or_refused(cuts in prop::collection::vec((any::<u16>(), any::<u8>()), 0..4)) {
+        let mut bytes = priced(r#"1,"custom":{"a":[1.5,"\u00e9"]},"openid":null"#).into_bytes();
+        for (at, byte) in cuts {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = byte;
+        }
+        if let Err(error) = read_create(&bytes) {
+            let reply = replies::ENGLISH.refusal(&error);
+            prop_assert!(matches!(reply.status().as_u16(), 400 | 401 | 422));
+        }
+    }
 }

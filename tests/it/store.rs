@@ -1,1 +1,7 @@
-//! (in the making)
+//! What every store promises, and what the one on disk promises besides.
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod contract;
+mod orders;
+#[cfg(feature = "sqlite")]
+mod sqlite;

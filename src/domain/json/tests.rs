@@ -244,7 +244,9 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
-        any::<f64>().prop_map(Into::into),
+        (any::<i32>(), any::<u16>(), -99..99_i8).prop_map(|(whole, fraction, power)| {
+            serde_json::from_str(&format!("{whole}.{fraction}e{power}")).expect("a number")
+        }),
         ".{0,8}".prop_map(Into::into),
     ];
     leaf.prop_recursive(4, 32, 4, |inner| {

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
+pub use gateway::Gateway;
+
 use crate::domain::channel::{AlipayChoice, PayType};
 use crate::provider::keys::{SigningKey, VerifyingKey};
 

@@ -1,6 +1,7 @@
 //! WeChat Pay.
 
 pub mod certs;
+
 pub(crate) mod sealed;
 pub mod v3;
 
@@ -8,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use url::Url;
+
+pub use v3::V3;
 
 use crate::domain::channel::PayType;
 use crate::provider::keys::{SigningKey, VerifyingKey};

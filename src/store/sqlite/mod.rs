@@ -31,8 +31,8 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
 use files::Place;
-use reader::Readers;
-use rows::{Outcome, Row};
+use reader::{Lookups, Readers};
+use rows::{Outcome, Row, Rows};
 use writer::{Answer, Held, Work, Writer};
 
 mod failure;
@@ -134,6 +134,7 @@ impl Sqlite {
     fn stop(&self) -> impl FnOnce() + Send + 'static {
         let (readers, writer) = (self.readers.stop(), self.writer.stop());
         move || {
+            // The last connection to close empties the write-ahead log: the one that may write.
             readers();
             writer();
         }
@@ -236,7 +237,9 @@ fn own(place: &Place, mode: StoreMode) -> Result<(Connection, i64), StoreError> 
     connection.set_db_config(keep_log, true).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     schema::judge(&connection, path, mode)?;
-    rows::Rows::prepare(&connection).map_err(failed)?;
+    // Every table, column and index that is used, before anything is written.
+    Rows::prepare(&connection).map_err(failed)?;
+    Lookups::prepare(&connection).map_err(failed)?;
     let journal: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(failed)?;

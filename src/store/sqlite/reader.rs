@@ -38,7 +38,6 @@ impl Readers {
         for _ in 0..READERS {
             let opened = place.open_for_reading().and_then(|connection| {
                 connection.execute_batch("PRAGMA query_only = ON")?;
-                Lookups::prepare(&connection)?;
                 Ok(connection)
             });
             let connection = opened.map_err(|error| failure::opening(&path, &error))?;
@@ -77,7 +76,7 @@ impl Readers {
         }
     }
 
-    /// Takes no more questions; the returned call waits for those that were asked.
+    /// What takes no more questions, and waits until those that were asked are answered.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
         self.workers.stop()
     }
@@ -91,7 +90,8 @@ pub(super) struct Lookups<'c> {
 }
 
 impl<'c> Lookups<'c> {
-    fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
+    /// Prepares the statements; fails when a table, a column or an index is missing.
+    pub(super) fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
         Ok(Lookups {
             load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
             find_channel: connection.prepare(FIND_CHANNEL)?,

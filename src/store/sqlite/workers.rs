@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 /// The way to some threads that hold SQLite connections.
 pub(super) struct Workers<T> {
-    queue: Mutex<Option<Sender<T>>>,
+    queue: Arc<Mutex<Option<Sender<T>>>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -17,7 +17,8 @@ impl<T: Send + 'static> Workers<T> {
     /// A queue, and the end of it that [`Workers::start`]'s threads read.
     pub(super) fn new() -> (Workers<T>, Receiver<T>) {
         let (sender, receiver) = mpsc::channel();
-        let workers = Workers { queue: Mutex::new(Some(sender)), threads: Arc::default() };
+        let queue = Arc::new(Mutex::new(Some(sender)));
+        let workers = Workers { queue, threads: Arc::default() };
         (workers, receiver)
     }
 
@@ -39,11 +40,11 @@ impl<T: Send + 'static> Workers<T> {
         sender.send(work).map_err(|_| StoreError::closed())
     }
 
-    /// Takes no more work. What was handed over is done; the returned call waits for it.
+    /// What takes no more work, and waits until that which was handed over is done.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let threads = Arc::clone(&self.threads);
+        let (queue, threads) = (Arc::clone(&self.queue), Arc::clone(&self.threads));
         move || {
+            drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
             // Held while joining, so that a second caller waits as well.
             let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
             for thread in threads.drain(..) {

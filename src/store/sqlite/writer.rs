@@ -101,7 +101,7 @@ impl Writer {
         self.transactions.load(Ordering::Relaxed)
     }
 
-    /// Takes no more work; the returned call waits for what was handed over.
+    /// What takes no more work, and waits until that which was handed over is on disk.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
         self.workers.stop()
     }

@@ -72,10 +72,13 @@ fn the_first_violation_gives_code_name_and_words() {
     let reply = chinese.refusal(&error);
     assert_eq!(
         parsed(reply.body()),
-        json!({"code": 1006, "msg": "缺openid", "error": "invalid_openid", "requestId": "r-1", "errors": [
-            {"path": "/data/openid", "rule": "required", "message": "缺openid"},
-            {"path": "/data/pid", "rule": "required", "message": "无pid"},
-        ]})
+        json!({
+            "code": 1006, "msg": "缺openid", "error": "invalid_openid", "requestId": "r-1",
+            "errors": [
+                {"path": "/data/openid", "rule": "required", "message": "缺openid"},
+                {"path": "/data/pid", "rule": "required", "message": "无pid"},
+            ],
+        })
     );
     assert_eq!(reply.headers()[PAYGATE_MODE], "mock");
     let different = Error::new(Kind::Different).violations_of(vec![violation(
@@ -161,7 +164,12 @@ fn what_a_client_pays_with_is_answered_to_the_letter() {
     assert_eq!(reply.status(), 200);
     assert_eq!(
         reply.body(),
-        r#"{"code":0,"msg":"ok","orderInfo":{"codeUrl":"weixin://x"},"out_trade_no":"2107151010101541001","provider":"wxpay","pay_type":"wxpay_h5","needQRcode":true,"qrcodeImage":"data:image/png;base64,AA==","total_fee":100,"platform":"app-plus","requestId":"r-1"}"#
+        concat!(
+            r#"{"code":0,"msg":"ok","orderInfo":{"codeUrl":"weixin://x"},"#,
+            r#""out_trade_no":"2107151010101541001","provider":"wxpay","pay_type":"wxpay_h5","#,
+            r#""needQRcode":true,"qrcodeImage":"data:image/png;base64,AA==","total_fee":100,"#,
+            r#""platform":"app-plus","requestId":"r-1"}"#,
+        )
     );
     assert_eq!(schema::accepts("create-payment-reply", reply.body()), Some(true));
     assert!(!reply.headers().contains_key(IDEMPOTENT_REPLAYED));

@@ -70,7 +70,7 @@ async fn the_upstream_learns_who_asked_whom_and_how() {
     check_forwarded(&seen, ["127.0.0.1", "http", "shop"]);
     assert_eq!(header(&seen, "x-forwarded-prefix"), None);
 
-    let trusted = Wanted { trusted: vec!["127.0.0.0/8"], ..Wanted::default() };
+    let trusted = Wanted { trusted: "127.0.0.0/8", ..Wanted::default() };
     let trusted = Rig::start(trusted).await;
     let (seen, _) = trusted.exchange(request, OK).await;
     check_forwarded(&seen, ["1.2.3.4, 5.6.7.8, 127.0.0.1", "https", "bank"]);

@@ -20,7 +20,7 @@ pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// What a test may want otherwise.
 pub(super) struct Wanted {
     pub(super) upstream: bool,
-    pub(super) trusted: Vec<&'static str>,
+    pub(super) trusted: &'static str,
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     pub(super) ready: bool,
@@ -31,7 +31,7 @@ impl Default for Wanted {
     fn default() -> Wanted {
         Wanted {
             upstream: true,
-            trusted: Vec::new(),
+            trusted: "",
             limits: Limits::default(),
             grace: Duration::from_secs(60),
             ready: true,
@@ -53,7 +53,7 @@ impl Rig {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let upstream = TcpListener::bind(any).await.unwrap();
         let url = format!("http://{}", upstream.local_addr().unwrap()).parse().unwrap();
-        let trusted = wanted.trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let trusted = wanted.trusted.parse().unwrap();
         let to = wanted.upstream.then(|| Upstream::from_url(&url).unwrap());
         let listeners = Listeners::bind(any, Some(any)).await.unwrap();
         let (public, admin) =

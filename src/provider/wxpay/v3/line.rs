@@ -110,17 +110,16 @@ impl Line {
         if matches!(self.account.verification, Verification::PublicKey { .. }) {
             return Ok(());
         }
-        if self.keyring.due(Want::Any, wire.now()) {
-            let turn = match self.keyring.turn_now() {
-                // The ones that are known still do.
-                None if self.keyring.usable(wire.now()) => return Ok(()),
-                None => timeout_at(wire.ends, self.keyring.turn()).await.ok(),
-                turn => turn,
-            };
-            if turn.is_some() && self.keyring.due(Want::Any, wire.now()) {
-                self.download(wire).await;
-            }
+        let turn = if self.keyring.usable(wire.now()) {
+            // Who finds another one refreshing goes on with what is known.
+            self.keyring.turn_now()
+        } else {
+            timeout_at(wire.ends, self.keyring.turn()).await.ok()
+        };
+        if turn.is_some() && self.keyring.due(Want::Any, wire.now()) {
+            self.download(wire).await;
         }
+        drop(turn);
         if self.keyring.usable(wire.now()) {
             Ok(())
         } else {
@@ -130,11 +129,13 @@ impl Line {
 
     /// An answer is signed under `serial`, which is unknown: new certificates may have it.
     async fn learn(&self, serial: &str, wire: &Wire<'_>) {
-        if !plausible(serial) || !self.keyring.due(Want::UnknownSerial, wire.now()) {
+        if !plausible(serial) {
             return;
         }
+        // Another one's download may bring it meanwhile.
         let Ok(_turn) = timeout_at(wire.ends, self.keyring.turn()).await else { return };
-        if self.keyring.due(Want::UnknownSerial, wire.now()) {
+        let is_known = self.key(serial, wire.now()).is_some();
+        if !is_known && self.keyring.due(Want::UnknownSerial, wire.now()) {
             self.download(wire).await;
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn document(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
         amount: Amount { total: facts.total_fee, currency: "CNY" },
         payer: payer(plan)?,
         scene_info,
-        settle_info: facts.profit_sharing.map(|profit_sharing| SettleInfo { profit_sharing }),
+        settle_info: facts.profit_sharing.map(|profit_sharing| Settlement { profit_sharing }),
     };
     let rest = other.iter().filter(|it| it.0 != SCENE_INFO);
     Ok(spliced(&to_json(&body), rest))
@@ -148,7 +148,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     scene_info: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    settle_info: Option<SettleInfo>,
+    settle_info: Option<Settlement>,
 }
 
 #[derive(Serialize)]
@@ -158,7 +158,7 @@ struct Amount {
 }
 
 #[derive(Serialize)]
-struct SettleInfo {
+struct Settlement {
     profit_sharing: bool,
 }
 
@@ -184,15 +184,15 @@ fn payer<'a>(plan: &Plan<'a>) -> Result<Option<Payer<'a>>, Text> {
 }
 
 #[derive(Serialize)]
-struct SceneInfo<'a> {
+struct Scene<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payer_client_ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    h5_info: Option<H5Info<'a>>,
+    h5_info: Option<H5Scene<'a>>,
 }
 
 #[derive(Serialize)]
-struct H5Info<'a> {
+struct H5Scene<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,9 +214,9 @@ fn scene_info(
             "WeChat Pay H5 needs the buyer's address: see PAYGATE_TRUSTED_PROXIES",
         ));
     }
-    let own = SceneInfo {
+    let own = Scene {
         payer_client_ip: plan.client_ip,
-        h5_info: is_h5.then(|| H5Info {
+        h5_info: is_h5.then(|| H5Scene {
             kind: h5_type(plan.user_agent),
             app_name: site.map(|it| &*it.name),
             app_url: site.map(|it| &*it.url),

@@ -1,0 +1,178 @@
+//! Faults on demand: what goes wrong with the next calls.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::channel::ProviderId;
+
+/// Something that goes wrong with the next calls it fits.
+///
+/// As JSON: `{"provider":"wxpay","operation":"create","fault":"lose_reply","times":2}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Calls to this provider; to both when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
+    /// Calls of this kind; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+    /// With how many calls; 1 when absent.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// An order of any product.
+    Create,
+    /// A query.
+    Query,
+    /// A close.
+    Close,
+    /// WeChat Pay's platform certificates.
+    Certificates,
+    /// Alipay's wap and page products.
+    Page,
+}
+
+impl Operation {
+    /// The name in JSON.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Query => "query",
+            Operation::Close => "close",
+            Operation::Certificates => "certificates",
+            Operation::Page => "page",
+        }
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The provider never gets the request; the connection ends without an answer.
+    LoseRequest,
+    /// The provider acts; the connection ends without an answer.
+    LoseReply,
+    /// The provider acts, and answers so many milliseconds later.
+    Delay {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The provider does not act and refuses.
+    Refuse(Refuse),
+    /// The provider acts, and answers with HTTP status 500.
+    #[serde(rename = "status_500")]
+    Status500,
+    /// The provider acts; the reply's signature is over something else.
+    BadSignature,
+    /// The provider acts; the reply carries no signature.
+    Unsigned,
+    /// The provider acts; the reply, rightly signed, is cut off in the middle.
+    Malformed,
+    /// The provider never gets the request; the connection is reset.
+    Reset,
+}
+
+/// A refusal on demand. WeChat Pay: `code` with the HTTP `status` that belongs to it. Alipay: an
+/// `ACQ.` code is a signed business failure, a five-digit one an unsigned failure of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// The provider's code.
+    pub code: String,
+    /// The provider's message.
+    pub message: String,
+    /// The HTTP status, where it is not the usual one of the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+impl FaultKind {
+    /// How much later than usual the answer comes.
+    pub(super) fn delay(&self) -> Duration {
+        match self {
+            FaultKind::Delay { ms } => Duration::from_millis(*ms),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// The faults that are still to happen, in the order they were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.0.push(fault);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn pending(&self) -> Vec<Fault> {
+        self.0.clone()
+    }
+
+    /// Uses up the first fault that fits this call.
+    pub(super) fn take(&mut self, provider: ProviderId, operation: Operation) -> Option<FaultKind> {
+        self.0.retain(|fault| fault.times > 0);
+        let fault = self.0.iter_mut().find(|fault| {
+            fault.provider.is_none_or(|it| it == provider)
+                && fault.operation.is_none_or(|it| it == operation)
+        })?;
+        fault.times -= 1;
+        Some(fault.kind.clone())
+    }
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_happens_so_often_as_was_asked_and_only_to_the_calls_it_fits() {
+        let mut faults = Faults::default();
+        let json = r#"{"provider":"wxpay","operation":"create","fault":"delay","ms":5,"times":2}"#;
+        faults.add(serde_json::from_str(json).unwrap());
+        assert_eq!(faults.take(ProviderId::Alipay, Operation::Create), None);
+        assert_eq!(faults.take(ProviderId::Wxpay, Operation::Query), None);
+        for _ in 0..2 {
+            let fault = faults.take(ProviderId::Wxpay, Operation::Create);
+            assert_eq!(fault, Some(FaultKind::Delay { ms: 5 }));
+        }
+        assert_eq!(faults.take(ProviderId::Wxpay, Operation::Create), None);
+    }
+
+    #[test]
+    fn every_fault_has_its_name_in_json() {
+        let names = [
+            "lose_request",
+            "lose_reply",
+            "status_500",
+            "bad_signature",
+            "unsigned",
+            "malformed",
+            "reset",
+        ];
+        for name in names {
+            let fault: Fault = serde_json::from_str(&format!(r#"{{"fault":"{name}"}}"#)).unwrap();
+            assert_eq!((fault.times, fault.provider, fault.operation), (1, None, None));
+        }
+        let refuse = r#"{"fault":"refuse","code":"FREQUENCY_LIMITED","message":"later"}"#;
+        assert!(serde_json::from_str::<Fault>(refuse).is_ok());
+        assert!(serde_json::from_str::<Fault>(r#"{"fault":"explode"}"#).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! The simulated providers without a socket.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::buyer::{self, Act, Declined, Purchase};
+use super::faults::Fault;
+use super::ledger::Order;
+use super::providers::{Outcome, Providers};
+use crate::clock::Clock;
+use crate::provider::{BoxFuture, Transport, TransportFailure};
+
+/// Both simulated providers, called as functions: for tests on a paused clock, and a handle to a
+/// running [`Mock`](super::Mock). Clones are the same providers.
+#[derive(Clone, Debug)]
+pub struct InProcess {
+    providers: Arc<Providers>,
+}
+
+impl InProcess {
+    /// The providers with the ledger in the file at `ledger`, or in memory.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written, holds something else, or is another mock's.
+    pub fn open(ledger: Option<&Path>, clock: Arc<dyn Clock>) -> io::Result<InProcess> {
+        Ok(InProcess { providers: Arc::new(Providers::open(ledger, clock)?) })
+    }
+
+    /// Every order that the providers know.
+    #[must_use]
+    pub fn orders(&self) -> Vec<Order> {
+        self.providers.orders()
+    }
+
+    /// How many calls of a kind came in (`wxpay.create`, `alipay.query`), whatever became of them.
+    #[must_use]
+    pub fn calls(&self, kind: &str) -> u64 {
+        self.providers.calls().get(kind).copied().unwrap_or_default()
+    }
+
+    /// A buyer pays.
+    ///
+    /// # Errors
+    ///
+    /// When the provider would turn the buyer away.
+    pub fn pay(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        buyer::act(&self.providers, purchase, Act::Pay)
+    }
+
+    /// A buyer opens the cashier and does not pay.
+    ///
+    /// # Errors
+    ///
+    /// When the provider would turn the buyer away.
+    pub fn scan(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        buyer::act(&self.providers, purchase, Act::Scan)
+    }
+
+    /// Something is to go wrong.
+    pub fn add_fault(&self, fault: Fault) {
+        self.providers.faults().add(fault);
+    }
+
+    /// Nothing more is to go wrong.
+    pub fn clear_faults(&self) {
+        self.providers.faults().clear();
+    }
+
+    /// Lets orders age by `ms` milliseconds. The time that signatures carry stays the clock's.
+    pub fn advance_ms(&self, ms: i64) {
+        self.providers.advance(ms);
+    }
+
+    pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
+        self.providers.answer(request)
+    }
+}
+
+impl Transport for InProcess {
+    fn send<'a>(
+        &'a self,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Response<Bytes>, TransportFailure>> {
+        Box::pin(async move {
+            match self.answer(&request) {
+                Outcome::Response(response, delay) if delay < timeout => {
+                    if !delay.is_zero() {
+                        tokio::time::sleep(delay).await;
+                    }
+                    Ok(response)
+                }
+                Outcome::Response(..) => {
+                    tokio::time::sleep(timeout).await;
+                    Err(TransportFailure::Unknown("timed out".to_owned()))
+                }
+                Outcome::Hangup => Err(TransportFailure::Unknown("connection closed".to_owned())),
+                Outcome::Reset => Err(TransportFailure::Unknown("connection reset".to_owned())),
+            }
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! What the simulated providers know: every order, what was handed out for it, who paid.
+//!
+//! It is the truth that tests compare with. With a path it is on disk before anything is
+//! answered: a JSON line per change, the last one of an order counting, so that killing the
+//! process does not make a "provider" forget.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::channel::{Product, ProviderId};
+use crate::domain::money::Fen;
+use crate::domain::time::{DAY_MS, Millis};
+
+/// One merchant order number at one provider: at most one order, paid at most once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Where.
+    pub provider: ProviderId,
+    /// Who is paid: `mchid` (`sp_mchid/sub_mchid` for a partner), or Alipay's seller.
+    pub merchant: String,
+    /// The merchant's number.
+    pub out_trade_no: String,
+    /// What became of it.
+    pub state: State,
+    /// What it is for. Of an Alipay order that is only offered: what was offered last.
+    pub terms: Terms,
+    /// When the number was first used.
+    pub created: Millis,
+    /// When it was closed.
+    pub closed: Option<Millis>,
+    /// How many calls that create it were accepted.
+    pub create_calls: u32,
+    /// What buyers can still pay with, oldest first.
+    pub offers: Vec<Offer>,
+    /// The provider's number. WeChat Pay gives it with the payment, Alipay with the trade.
+    pub transaction_id: Option<String>,
+    /// The payments taken for it.
+    pub payments: Vec<Payment>,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Alipay gave out a QR code that nobody scanned: there is no trade yet.
+    Offered,
+    /// It can be paid.
+    Unpaid,
+    /// It was paid.
+    Paid,
+    /// It was closed unpaid.
+    Closed,
+}
+
+/// What is bought, as far as a provider compares it when the number comes again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The product it was ordered by.
+    pub product: Product,
+    /// `appid`, `app_id`.
+    pub app_id: String,
+    /// The amount, in fen.
+    pub amount: Fen,
+    /// What the buyer reads.
+    pub subject: String,
+    /// The only buyer who may pay it: `openid`, `buyer_id`, `buyer_open_id`.
+    pub buyer: Option<String>,
+    /// From when on it cannot be paid.
+    pub expires: Millis,
+    /// A SHA-256 of the parameters that must be the same on every call.
+    pub digest: String,
+    /// What the provider was sent: WeChat Pay's request body; Alipay's parameters with
+    /// `biz_content` read, without the signature and `app_auth_token`.
+    pub request: Value,
+}
+
+/// Something a buyer can pay with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The `prepay_id`, `code_url`, `h5_url` or `qr_code`.
+    pub code: String,
+    /// What paying with it buys.
+    pub terms: Terms,
+    /// When it was handed out.
+    pub issued: Millis,
+    /// From when on it does not work any more.
+    pub valid_until: Millis,
+}
+
+/// Money taken from a buyer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// The provider's number.
+    pub transaction_id: String,
+    /// The amount, in fen.
+    pub amount: Fen,
+    /// Who paid.
+    pub payer: String,
+    /// When.
+    pub paid_at: Millis,
+}
+
+impl Order {
+    /// This order at `now`: what time has closed is closed.
+    ///
+    /// Alipay closes a trade at its timeout (alipay.trade.create, `timeout_express`); WeChat Pay
+    /// leaves it NOTPAY after `time_expire` and closes it after 7 days (V3, "query order").
+    #[must_use]
+    pub fn at(&self, now: Millis) -> Order {
+        let ends = match self.provider {
+            ProviderId::Wxpay => self.created.plus(7 * DAY_MS),
+            ProviderId::Alipay => self.terms.expires,
+        };
+        if self.state == State::Unpaid && now >= ends {
+            return Order { state: State::Closed, closed: Some(ends), ..self.clone() };
+        }
+        self.clone()
+    }
+
+    /// Whether another call for it asks for the same.
+    pub(super) fn asks_the_same(&self, terms: &Terms) -> bool {
+        self.terms.digest == terms.digest
+    }
+
+    /// Hands out `code`; what has run out by then is forgotten.
+    pub(super) fn offer(&mut self, code: String, now: Millis, lifetime_ms: i64) {
+        self.offers.retain(|offer| offer.valid_until > now);
+        let valid_until = now.plus(lifetime_ms).min(self.terms.expires);
+        self.offers.push(Offer { code, terms: self.terms.clone(), issued: now, valid_until });
+    }
+
+    fn key(&self) -> Key {
+        (self.provider, self.merchant.clone(), self.out_trade_no.clone())
+    }
+}
+
+/// How every line of the file begins.
+const LINE_HEAD: &[u8] = b"{\"provider\":";
+
+type Key = (ProviderId, String, String);
+
+/// All orders, and the file they are also in.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    orders: BTreeMap<Key, Order>,
+    journal: Option<File>,
+}
+
+impl Ledger {
+    /// The ledger in the file at `path`, which is made when there is none; without a path, an
+    /// empty one in memory.
+    pub(super) fn open(path: Option<&Path>) -> io::Result<Ledger> {
+        let Some(path) = path else { return Ok(Ledger::default()) };
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.try_lock().map_err(io::Error::from)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let (lines, torn) = text.split_at(whole);
+        let mut orders = BTreeMap::new();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let order: Order = serde_json::from_slice(line)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            orders.insert(order.key(), order);
+        }
+        // A line without its end was being written when the process died, and was not answered.
+        // Anything else at the end is not ours to cut off.
+        if !torn.starts_with(LINE_HEAD) && !LINE_HEAD.starts_with(torn) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a ledger of the mock"));
+        }
+        file.set_len(whole as u64)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Ledger { orders, journal: Some(file) })
+    }
+
+    /// The order under this number at `now`.
+    pub(super) fn find(&self, merchant: &Merchant<'_>, no: &str, now: Millis) -> Option<Order> {
+        let key = (merchant.provider, merchant.id.to_owned(), no.to_owned());
+        self.orders.get(&key).map(|order| order.at(now))
+    }
+
+    /// Every order at `now`.
+    pub(super) fn orders(&self, now: Millis) -> impl Iterator<Item = Order> {
+        self.orders.values().map(move |order| order.at(now))
+    }
+
+    /// Records `order`: on disk first.
+    pub(super) fn write(&mut self, order: Order) -> io::Result<()> {
+        if let Some(journal) = &mut self.journal {
+            let mut line = serde_json::to_vec(&order)?;
+            line.push(b'\n');
+            let before = journal.stream_position()?;
+            if let Err(error) = journal.write_all(&line) {
+                // Half a line in the middle would make the file unreadable.
+                journal.set_len(before)?;
+                journal.seek(SeekFrom::Start(before))?;
+                return Err(error);
+            }
+        }
+        self.orders.insert(order.key(), order);
+        Ok(())
+    }
+}
+
+/// Who is paid, where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Merchant<'a> {
+    pub(super) provider: ProviderId,
+    pub(super) id: &'a str,
+}

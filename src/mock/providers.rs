@@ -1,0 +1,189 @@
+//! Both providers together: one ledger, one clock, one list of faults.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+
+use super::alipay_gateway::Gateway;
+use super::faults::{FaultKind, Faults, Operation, Refuse};
+use super::ledger::{Ledger, Merchant, Order};
+use super::reply::{self, Reply};
+use super::sign::Signer;
+use super::wxpay_route::Route;
+use super::{alipay, control, wxpay};
+use crate::clock::Clock;
+use crate::domain::channel::ProviderId;
+use crate::domain::time::Millis;
+
+/// What the simulated providers share.
+#[derive(Debug)]
+pub(super) struct Providers {
+    ledger: Mutex<Ledger>,
+    faults: Mutex<Faults>,
+    calls: Mutex<BTreeMap<String, u64>>,
+    clock: Arc<dyn Clock>,
+    advanced_ms: AtomicI64,
+}
+
+/// What the caller gets to see.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// A response, after a while.
+    Response(Response<Bytes>, Duration),
+    /// The connection ends without one.
+    Hangup,
+    /// The connection is reset.
+    Reset,
+}
+
+/// The ledger could not be written: nothing changed.
+#[derive(Debug)]
+pub(super) struct NotWritten;
+
+impl Providers {
+    pub(super) fn open(ledger: Option<&Path>, clock: Arc<dyn Clock>) -> io::Result<Providers> {
+        Ok(Providers {
+            ledger: Mutex::new(Ledger::open(ledger)?),
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            clock,
+            advanced_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Acts on `request`, unless a fault prevents it, and answers, unless a fault prevents that.
+    pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
+        let call = match Call::read(self, request) {
+            Ok(call) => call,
+            Err(reply) => return Outcome::Response(self.seal(reply, None), Duration::ZERO),
+        };
+        let (provider, operation) = call.kind();
+        *locked(&self.calls).entry(format!("{provider}.{}", operation.name())).or_default() += 1;
+        let fault = locked(&self.faults).take(provider, operation);
+        let reply = match &fault {
+            Some(FaultKind::LoseRequest) => return Outcome::Hangup,
+            Some(FaultKind::Reset) => return Outcome::Reset,
+            Some(FaultKind::Refuse(refuse)) => call.refused(refuse),
+            _ => call.act(self, request),
+        };
+        match &fault {
+            Some(FaultKind::LoseReply) => Outcome::Hangup,
+            Some(FaultKind::Status500) => Outcome::Response(reply::status_500(), Duration::ZERO),
+            Some(fault) => Outcome::Response(self.seal(reply, Some(fault)), fault.delay()),
+            None => Outcome::Response(self.seal(reply, None), Duration::ZERO),
+        }
+    }
+
+    /// The time by which orders age: the clock's, and what it was advanced by.
+    pub(super) fn now(&self) -> Millis {
+        self.wall().plus(self.advanced_ms.load(Ordering::Relaxed))
+    }
+
+    /// The clock's time, which signatures carry and are compared with.
+    pub(super) fn wall(&self) -> Millis {
+        self.clock.now()
+    }
+
+    pub(super) fn advance(&self, ms: i64) {
+        let add = |advanced: i64| Some(advanced.saturating_add(ms));
+        let _ = self.advanced_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        locked(&self.faults)
+    }
+
+    /// How many calls of each kind came in, lost ones and refused ones included.
+    pub(super) fn calls(&self) -> BTreeMap<String, u64> {
+        locked(&self.calls).clone()
+    }
+
+    pub(super) fn orders(&self) -> Vec<Order> {
+        locked(&self.ledger).orders(self.now()).collect()
+    }
+
+    pub(super) fn find(&self, merchant: &Merchant<'_>, no: &str) -> Option<Order> {
+        locked(&self.ledger).find(merchant, no, self.now())
+    }
+
+    /// Replaces the order under this number by what `decide` makes of it, or of there being none.
+    /// Nothing comes between.
+    pub(super) fn change<E: From<NotWritten>>(
+        &self,
+        merchant: &Merchant<'_>,
+        no: &str,
+        decide: impl FnOnce(Option<Order>) -> Result<Order, E>,
+    ) -> Result<Order, E> {
+        let mut ledger = locked(&self.ledger);
+        let order = decide(ledger.find(merchant, no, self.now()))?;
+        ledger.write(order.clone()).map_err(|error| {
+            tracing::error!(%error, "the mock's ledger cannot be written");
+            NotWritten
+        })?;
+        Ok(order)
+    }
+
+    fn seal(&self, reply: Reply, fault: Option<&FaultKind>) -> Response<Bytes> {
+        reply.seal(fault, self.wall())
+    }
+}
+
+/// A call of one of the providers.
+enum Call {
+    Wxpay(Route),
+    Alipay(Gateway),
+}
+
+impl Call {
+    /// What `request` calls; the reply where it calls neither provider.
+    fn read(providers: &Providers, request: &Request<Bytes>) -> Result<Call, Reply> {
+        let path = request.uri().path();
+        if let Some(rest) = path.strip_prefix("/_mock/") {
+            return Err(control::answer(providers, request, rest));
+        }
+        if path == "/gateway.do" {
+            return Ok(Call::Alipay(Gateway::read(request)));
+        }
+        match Route::parse(path) {
+            Some((method, route)) if method == request.method() => Ok(Call::Wxpay(route)),
+            // V3 answers both without a body.
+            Some(_) => Err(empty(StatusCode::METHOD_NOT_ALLOWED)),
+            None => Err(empty(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    fn kind(&self) -> (ProviderId, Operation) {
+        match self {
+            Call::Wxpay(route) => (ProviderId::Wxpay, route.operation()),
+            Call::Alipay(gateway) => (ProviderId::Alipay, gateway.operation()),
+        }
+    }
+
+    fn act(&self, providers: &Providers, request: &Request<Bytes>) -> Reply {
+        match self {
+            Call::Wxpay(route) => wxpay::answer(providers, request, route),
+            Call::Alipay(gateway) => alipay::answer(providers, gateway),
+        }
+    }
+
+    fn refused(&self, refuse: &Refuse) -> Reply {
+        match self {
+            Call::Wxpay(_) => reply::wxpay_refusal(refuse),
+            Call::Alipay(gateway) => gateway.refused(refuse),
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Reply {
+    Reply::Wxpay { status, body: String::new(), signer: Signer::WxpayPlatform }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

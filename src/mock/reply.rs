@@ -1,0 +1,168 @@
+//! Replies of the providers: signed at the last moment, so that faults can spoil them.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::faults::{FaultKind, Refuse};
+use super::keys;
+use super::sign::Signer;
+use crate::domain::time::Millis;
+use crate::secret::random_text;
+
+/// A reply before it is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// WeChat Pay V3. Only successes are signed.
+    Wxpay {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The JSON body, or nothing.
+        body: String,
+        /// Who signs a success.
+        signer: Signer,
+    },
+    /// The Alipay gateway.
+    Alipay {
+        /// `alipay_trade_query_response`.
+        node: String,
+        /// The JSON object in the node, as it is signed.
+        content: String,
+        /// Whether it is signed, and with what.
+        sealing: Sealing,
+    },
+    /// A page for the buyer.
+    Page(String),
+    /// A reply of the mock itself.
+    Control(StatusCode, Value),
+}
+
+/// How an Alipay reply is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealing {
+    /// Not at all: a failure of the gateway itself.
+    Unsigned,
+    /// Key mode.
+    Key,
+    /// Certificate mode: with `alipay_cert_sn` beside the signature.
+    Certificate,
+}
+
+impl Reply {
+    /// The HTTP response at `now`, spoiled by `fault`.
+    pub(super) fn seal(self, fault: Option<&FaultKind>, now: Millis) -> Response<Bytes> {
+        match self {
+            Reply::Wxpay { status, body, signer } => {
+                let body = if spoils(fault, &FaultKind::Malformed) { cut(body) } else { body };
+                seal_wxpay(status, body, WxpaySeal { signer, fault, now })
+            }
+            Reply::Alipay { node, content, sealing } => {
+                let text = seal_alipay(&node, content, sealing, fault);
+                response(StatusCode::OK, "text/html;charset=utf-8", text)
+            }
+            Reply::Page(html) => response(StatusCode::OK, "text/html;charset=utf-8", html),
+            Reply::Control(status, value) => {
+                response(status, "application/json", format!("{value:#}\n"))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct WxpaySeal<'a> {
+    signer: Signer,
+    fault: Option<&'a FaultKind>,
+    now: Millis,
+}
+
+/// Signs a success (WeChat Pay V3, "verifying signatures": timestamp, nonce and body, each ended
+/// by a line feed; an empty body leaves a bare line feed). Failures carry no signature.
+fn seal_wxpay(status: StatusCode, body: String, seal: WxpaySeal<'_>) -> Response<Bytes> {
+    let nonce = random_text();
+    let timestamp = seal.now.seconds().to_string();
+    let serial = match seal.signer {
+        Signer::WxpayPublicMode => keys::WXPAY_PUBLIC_KEY_ID,
+        _ => keys::WXPAY_PLATFORM_SERIAL_NO,
+    };
+    let signed_nonce = if spoils(seal.fault, &FaultKind::BadSignature) { "" } else { &nonce };
+    let message = format!("{timestamp}\n{signed_nonce}\n{body}\n");
+    let mut response = response(status, "application/json; charset=utf-8", body);
+    let headers = response.headers_mut();
+    if status != StatusCode::UNAUTHORIZED {
+        headers.insert("request-id", header(&random_text()));
+    }
+    if status.is_success() && !spoils(seal.fault, &FaultKind::Unsigned) {
+        let signature = seal.signer.sign(message.as_bytes());
+        headers.insert("wechatpay-timestamp", header(&timestamp));
+        headers.insert("wechatpay-nonce", header(&nonce));
+        headers.insert("wechatpay-signature", header(&signature));
+        headers.insert("wechatpay-serial", header(serial));
+        headers.insert("wechatpay-signature-type", header("WECHATPAY2-SHA256-RSA2048"));
+    }
+    if response.body().is_empty() {
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    response
+}
+
+/// The gateway's text: the signature is over the node's object exactly as it stands there
+/// (Alipay open platform, "verifying synchronous replies").
+fn seal_alipay(node: &str, content: String, sealing: Sealing, fault: Option<&FaultKind>) -> String {
+    let content = if spoils(fault, &FaultKind::Malformed) { cut(content) } else { content };
+    if sealing == Sealing::Unsigned || spoils(fault, &FaultKind::Unsigned) {
+        return format!(r#"{{"{node}":{content}}}"#);
+    }
+    let spoiled = spoils(fault, &FaultKind::BadSignature);
+    let signed = if spoiled { format!("{content} ") } else { content.clone() };
+    let sign = Signer::Alipay.sign(signed.as_bytes());
+    let beside = match sealing {
+        Sealing::Certificate => format!(r#","alipay_cert_sn":"{}""#, keys::ALIPAY_PUBLIC_CERT_SN),
+        _ => String::new(),
+    };
+    format!(r#"{{"{node}":{content}{beside},"sign":"{sign}"}}"#)
+}
+
+/// A refusal by WeChat Pay, with the status its tables of errors give the code.
+pub(super) fn wxpay_refusal(refuse: &Refuse) -> Reply {
+    let usual = match refuse.code.as_str() {
+        "SYSTEM_ERROR" | "SYSTEMERROR" | "BANK_ERROR" | "OPENID_MISMATCH" => 500,
+        "SERVICE_UNAVAILABLE" => 503,
+        "FREQUENCY_LIMITED" | "RATELIMIT_EXCEEDED" => 429,
+        "OUT_TRADE_NO_USED" | "NO_AUTH" | "RULE_LIMIT" | "TRADE_ERROR" | "ACCOUNT_ERROR" => 403,
+        "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS" => 404,
+        "SIGN_ERROR" => 401,
+        _ => 400,
+    };
+    let status = StatusCode::from_u16(refuse.status.unwrap_or(usual));
+    Reply::Wxpay {
+        status: status.unwrap_or(StatusCode::BAD_REQUEST),
+        body: json!({ "code": refuse.code, "message": refuse.message }).to_string(),
+        signer: Signer::WxpayPlatform,
+    }
+}
+
+/// An answer of a server that is out of order.
+pub(super) fn status_500() -> Response<Bytes> {
+    response(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "Internal Server Error".to_owned())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits, hex, base64 and dashes")
+}
+
+fn spoils(fault: Option<&FaultKind>, kind: &FaultKind) -> bool {
+    fault == Some(kind)
+}
+
+/// The first half.
+fn cut(text: String) -> String {
+    text.chars().take(text.chars().count() / 2).collect()
+}

@@ -1,0 +1,297 @@
+//! The promises of [`Store`], each checked against every store.
+
+use futures_util::future::join_all;
+use paygate::domain::attempt::AttemptState;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::ids::{ChannelNo, Pid};
+use paygate::domain::order::Order;
+use paygate::domain::request::Facts;
+use paygate::store::memory::Memory;
+use paygate::store::{Claim, Committed, Store, StoreErrorKind};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use super::orders::{any_order, attempt, later, live, number, order, payment};
+
+/// Runs every fact against one kind of store, each with a fresh one.
+macro_rules! facts {
+    ($check:path: $($fact:ident)*) => {
+        $(#[tokio::test]
+        async fn $fact() {
+            $check(async |store| super::$fact(store).await).await;
+        })*
+    };
+}
+
+macro_rules! every_store {
+    ($($fact:ident)*) => {
+        mod memory {
+            facts!(super::check_memory: $($fact)*);
+        }
+        #[cfg(feature = "sqlite")]
+        mod sqlite {
+            facts!(super::check_sqlite: $($fact)*);
+        }
+    };
+}
+
+every_store! {
+    a_number_is_claimed_once_by_200_at_once
+    a_known_number_answers_with_its_order_and_changes_nothing
+    numbers_differ_by_case
+    a_commit_replaces_the_version_before_it_and_no_other
+    one_of_200_commits_of_a_version_wins
+    a_channel_number_leads_to_its_order
+    a_channel_number_of_another_order_is_refused_and_nothing_is_written
+    attempts_of_one_order_may_share_a_channel_number
+    an_attempt_that_was_never_sent_is_replaced_under_its_number
+    a_refund_number_is_unique_per_merchant
+    only_open_outcomes_are_unfinished_and_the_oldest_come_first
+    any_order_comes_back_as_it_was
+    a_dropped_wait_takes_nothing_back
+    a_closed_store_answers_nothing_more
+}
+
+async fn check_memory(fact: impl AsyncFnOnce(&dyn Store)) {
+    fact(&Memory::new()).await;
+}
+
+#[cfg(feature = "sqlite")]
+async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store)) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("paygate.db");
+    let store = paygate::store::sqlite::Sqlite::open(&path).unwrap();
+    fact(&store).await;
+    store.close().await;
+    // Whatever the fact did, the columns say what the records say.
+    super::sqlite::check_columns(&path);
+}
+
+async fn claimed(store: &dyn Store, order: &Order) {
+    assert_eq!(store.claim(order).await.unwrap(), Claim::Fresh);
+}
+
+async fn committed(store: &dyn Store, order: &Order) {
+    assert_eq!(store.commit(order).await.unwrap(), Committed::Done);
+}
+
+async fn unfinished(store: &dyn Store, limit: usize) -> Vec<String> {
+    let numbers = store.unfinished(limit).await.unwrap();
+    numbers.iter().map(ToString::to_string).collect()
+}
+
+async fn a_number_is_claimed_once_by_200_at_once(store: &dyn Store) {
+    let orders: Vec<Order> = (0..200).map(|created| order("claimed-once", created)).collect();
+    let claims = join_all(orders.iter().map(|it| store.claim(it))).await;
+    let winners: Vec<&Order> = orders
+        .iter()
+        .zip(&claims)
+        .filter(|(_, claim)| **claim == Ok(Claim::Fresh))
+        .map(|(order, _)| order)
+        .collect();
+    assert_eq!(winners.len(), 1);
+    for claim in &claims {
+        match claim.as_ref().unwrap() {
+            Claim::Fresh => {}
+            Claim::Known(known) => assert_eq!(known.as_ref(), winners[0]),
+        }
+    }
+}
+
+async fn a_known_number_answers_with_its_order_and_changes_nothing(store: &dyn Store) {
+    let first = order("known-number", 1);
+    let second = later(&order("known-number", 2), live());
+    claimed(store, &first).await;
+    assert_eq!(store.claim(&second).await, Ok(Claim::Known(Box::new(first.clone()))));
+    assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(first)));
+    assert_eq!(store.load(&number("unknown-number")).await, Ok(None));
+}
+
+async fn numbers_differ_by_case(store: &dyn Store) {
+    claimed(store, &order("Case-matters", 1)).await;
+    claimed(store, &order("case-matters", 2)).await;
+    assert_eq!(store.load(&number("CASE-MATTERS")).await, Ok(None));
+}
+
+async fn a_commit_replaces_the_version_before_it_and_no_other(store: &dyn Store) {
+    let first = order("versioned", 1);
+    let second = later(&first, live());
+    let third = later(&second, AttemptState::Paid);
+    assert_eq!(store.commit(&first).await, Ok(Committed::Conflict), "not claimed");
+    claimed(store, &first).await;
+    for early in [&first, &third] {
+        assert_eq!(store.commit(early).await, Ok(Committed::Conflict));
+    }
+    committed(store, &second).await;
+    assert_eq!(store.commit(&second).await, Ok(Committed::Conflict), "a second time");
+    committed(store, &third).await;
+    assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(third)));
+}
+
+async fn one_of_200_commits_of_a_version_wins(store: &dyn Store) {
+    let first = order("contended", 1);
+    claimed(store, &first).await;
+    let nexts: Vec<Order> = (0..200)
+        .map(|n| later(&first, AttemptState::Ambiguous { reason: format!("{n}") }))
+        .collect();
+    let outcomes = join_all(nexts.iter().map(|it| store.commit(it))).await;
+    let winner = outcomes.iter().position(|it| *it == Ok(Committed::Done)).unwrap();
+    let losers = outcomes.iter().filter(|it| **it == Ok(Committed::Conflict)).count();
+    assert_eq!(losers, 199);
+    assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(nexts[winner].clone())));
+}
+
+async fn a_channel_number_leads_to_its_order(store: &dyn Store) {
+    let first = order("with-channel", 1);
+    let (pid, no) = (&first.facts.pid, first.out_trade_no());
+    let derived = ChannelNo::derived(pid, no, 2);
+    claimed(store, &first).await;
+    let mut second = later(&first, AttemptState::Closed);
+    second.attempts.push(attempt(2, derived.clone(), 2));
+    committed(store, &second).await;
+    for channel_no in [&ChannelNo::first(no), &derived] {
+        let found = store.find_channel(ProviderId::Wxpay, pid, channel_no).await;
+        assert_eq!(found, Ok(Some(no.clone())));
+        let found = store.find_channel(ProviderId::Alipay, pid, channel_no).await;
+        assert_eq!(found, Ok(None), "another provider");
+        let found = store.find_channel(ProviderId::Wxpay, &Pid::new("001"), channel_no).await;
+        assert_eq!(found, Ok(None), "another merchant");
+    }
+}
+
+async fn a_channel_number_of_another_order_is_refused_and_nothing_is_written(store: &dyn Store) {
+    let owner = order("owner-of-it", 1);
+    claimed(store, &owner).await;
+    let taken = ChannelNo::first(owner.out_trade_no());
+    let mut thief = order("another-one", 2);
+    thief.attempts[0].channel_no = taken.clone();
+    let neighbour = order("a-neighbour", 3);
+    let (refused, fresh) = tokio::join!(store.claim(&thief), store.claim(&neighbour));
+    assert_eq!(refused.unwrap_err().kind, StoreErrorKind::NumberTaken);
+    assert_eq!(fresh, Ok(Claim::Fresh), "a neighbour in the same transaction is left alone");
+    assert_eq!(store.load(thief.out_trade_no()).await, Ok(None));
+
+    let mut grown = later(&neighbour, AttemptState::Closed);
+    grown.attempts.push(attempt(2, taken, 4));
+    assert_eq!(store.commit(&grown).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
+    assert_eq!(store.load(neighbour.out_trade_no()).await, Ok(Some(neighbour)));
+    assert_eq!(unfinished(store, 9).await, ["owner-of-it", "a-neighbour"]);
+}
+
+async fn attempts_of_one_order_may_share_a_channel_number(store: &dyn Store) {
+    let first = order("shares-it", 1);
+    claimed(store, &first).await;
+    let mut second = later(&first, live());
+    second.attempts.push(attempt(2, ChannelNo::first(first.out_trade_no()), 2));
+    committed(store, &second).await;
+    assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(second)));
+}
+
+async fn an_attempt_that_was_never_sent_is_replaced_under_its_number(store: &dyn Store) {
+    let first = order("never-sent", 1);
+    claimed(store, &first).await;
+    let unsent = later(&first, AttemptState::Unsent);
+    committed(store, &unsent).await;
+    assert_eq!(unfinished(store, 9).await, [""; 0]);
+    let mut replaced = later(&unsent, AttemptState::Prepared);
+    let derived = ChannelNo::derived(&first.facts.pid, first.out_trade_no(), 2);
+    replaced.attempts[0] = attempt(1, derived, 7);
+    committed(store, &replaced).await;
+    assert_eq!(unfinished(store, 9).await, ["never-sent"]);
+}
+
+async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {
+    let (mut first, mut second) = (order("refunded-1", 1), order("refunded-2", 2));
+    first.payments.push(payment("4200001", "refund-1"));
+    second.payments.push(payment("4200002", "refund-1"));
+    let elsewhere =
+        Order { facts: Facts { pid: Pid::new("001"), ..second.facts.clone() }, ..second.clone() };
+    claimed(store, &first).await;
+    assert_eq!(store.claim(&second).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
+    claimed(store, &elsewhere).await;
+    committed(store, &later(&first, AttemptState::Paid)).await;
+}
+
+async fn only_open_outcomes_are_unfinished_and_the_oldest_come_first(store: &dyn Store) {
+    let ambiguous = AttemptState::Ambiguous { reason: "no answer".to_owned() };
+    let refused = AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() };
+    let cases = [
+        ("prepared-youngest", 9, None),
+        ("became-live", 1, Some(live())),
+        ("became-ambiguous", 5, Some(ambiguous.clone())),
+        ("was-refused", 2, Some(refused)),
+        ("is-absent", 3, Some(AttemptState::Absent)),
+        ("was-closed", 4, Some(AttemptState::Closed)),
+        ("was-paid", 6, Some(AttemptState::Paid)),
+        ("prepared-oldest", 0, None),
+    ];
+    for (no, created, state) in cases {
+        let first = order(no, created);
+        claimed(store, &first).await;
+        if let Some(state) = state {
+            committed(store, &later(&first, state)).await;
+        }
+    }
+    let expected = ["prepared-oldest", "became-ambiguous", "prepared-youngest"];
+    assert_eq!(unfinished(store, 9).await, expected);
+    assert_eq!(unfinished(store, 2).await, expected[..2]);
+    assert_eq!(unfinished(store, 0).await, [""; 0]);
+
+    // Two open attempts of one order count once, by the older one.
+    let mut twice = later(&order("prepared-oldest", 0), ambiguous);
+    twice.attempts.push(attempt(2, ChannelNo::first(twice.out_trade_no()), 7));
+    committed(store, &twice).await;
+    assert_eq!(unfinished(store, 9).await, expected);
+    twice = later(&twice, AttemptState::Closed);
+    committed(store, &twice).await;
+    let expected = ["became-ambiguous", "prepared-oldest", "prepared-youngest"];
+    assert_eq!(unfinished(store, 9).await, expected);
+}
+
+/// Cases are drawn by hand: a test of `proptest!` is not async. The runner prints its seed when
+/// it is made from one, and is deterministic here.
+async fn any_order_comes_back_as_it_was(store: &dyn Store) {
+    let mut runner = TestRunner::deterministic();
+    let orders = any_order("any-");
+    for case in 0..64 {
+        let order = orders.new_tree(&mut runner).unwrap().current();
+        claimed(store, &order).await;
+        let stored = store.load(order.out_trade_no()).await.unwrap();
+        assert_eq!(stored.as_ref(), Some(&order), "case {case}");
+        let other = orders.new_tree(&mut runner).unwrap().current();
+        let facts = order.facts.clone();
+        let next = Order { status: other.status, origin: other.origin, ..order.clone() };
+        let next = Order { facts, version: order.version + 1, ..next };
+        committed(store, &next).await;
+        assert_eq!(store.load(order.out_trade_no()).await, Ok(Some(next)), "case {case}");
+    }
+}
+
+async fn a_dropped_wait_takes_nothing_back(store: &dyn Store) {
+    let (dropped, after) = (order("dropped-wait", 1), order("after-it", 2));
+    let mut claim = store.claim(&dropped);
+    let once = std::future::poll_fn(|context| {
+        drop(claim.as_mut().poll(context));
+        std::task::Poll::Ready(())
+    });
+    once.await;
+    drop(claim);
+    claimed(store, &after).await;
+    assert_eq!(store.load(dropped.out_trade_no()).await, Ok(Some(dropped)));
+}
+
+async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
+    let kept = order("kept-order", 1);
+    claimed(store, &kept).await;
+    assert_eq!(store.ready().await, Ok(()));
+    store.close().await;
+    store.close().await;
+    let kinds = [
+        store.ready().await.unwrap_err().kind,
+        store.load(kept.out_trade_no()).await.unwrap_err().kind,
+        store.claim(&kept).await.unwrap_err().kind,
+        store.commit(&kept).await.unwrap_err().kind,
+        store.unfinished(1).await.unwrap_err().kind,
+    ];
+    assert_eq!(kinds, [StoreErrorKind::Unavailable; 5]);
+}

@@ -1,0 +1,376 @@
+//! The store on disk: who may open it, what survives, what a failure does.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use futures_util::future::join_all;
+use paygate::domain::attempt::AttemptState;
+use paygate::domain::order::Order;
+use paygate::store::sqlite::Sqlite;
+use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind, StoreMode};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::orders::{later, live, order};
+
+/// A directory with the path of a store in it.
+struct Place {
+    directory: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("paygate.db");
+        Place { directory, path }
+    }
+
+    fn open(&self) -> Sqlite {
+        Sqlite::open(&self.path).unwrap()
+    }
+
+    fn refusal(&self) -> StoreError {
+        Sqlite::open(&self.path).unwrap_err()
+    }
+
+    /// What any other program can do to the file.
+    fn tamper(&self, sql: &str) {
+        Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
+/// The columns that are looked up by must say what the records say.
+pub(crate) fn check_columns(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    let mut orders = connection
+        .prepare("SELECT id, out_trade_no, version, status, total_fee, pid, record FROM orders")
+        .unwrap();
+    let mut rows = orders.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let record: Order = serde_json::from_str(&row.get::<_, String>(6).unwrap()).unwrap();
+        let id: i64 = row.get(0).unwrap();
+        assert_eq!(row.get::<_, String>(1).unwrap(), record.out_trade_no().as_str());
+        assert_eq!(row.get::<_, i64>(2).unwrap(), i64::try_from(record.version).unwrap());
+        assert_eq!(row.get::<_, i8>(3).unwrap(), record.status.number());
+        assert_eq!(row.get::<_, i64>(4).unwrap().to_string(), record.facts.total_fee.to_string());
+        assert_eq!(row.get::<_, String>(5).unwrap(), record.facts.pid.as_str());
+        let attempts: Vec<(u32, String, String)> = connection
+            .prepare("SELECT n, channel_no, state FROM attempts WHERE order_id = ?1 ORDER BY n")
+            .unwrap()
+            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let expected: Vec<(u32, String, String)> = record
+            .attempts
+            .iter()
+            .map(|it| (it.n, it.channel_no.to_string(), it.state.name().to_owned()))
+            .collect();
+        assert_eq!(attempts, expected);
+        let count = |table: &str| -> Option<usize> {
+            let sql = format!("SELECT count(*) FROM {table} WHERE order_id = ?1");
+            let count: i64 = connection.query_row(&sql, [id], |row| row.get(0)).unwrap();
+            usize::try_from(count).ok()
+        };
+        let refunds = record.payments.iter().flat_map(|it| &it.refunds);
+        assert_eq!(count("payments"), Some(record.payments.len()));
+        assert_eq!(count("refunds"), Some(refunds.count()));
+    }
+}
+
+fn claim_blocking(path: &Path, order: &Order) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = Sqlite::open(path).unwrap();
+    assert_eq!(runtime.block_on(store.claim(order)), Ok(Claim::Fresh));
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_reopening() {
+    let place = Place::new();
+    let (kept, changed) = (order("kept-order", 1), order("changed-one", 2));
+    let store = place.open();
+    assert_eq!(store.claim(&kept).await, Ok(Claim::Fresh));
+    assert_eq!(store.claim(&changed).await, Ok(Claim::Fresh));
+    let changed = later(&changed, live());
+    assert_eq!(store.commit(&changed).await, Ok(Committed::Done));
+    store.close().await;
+    drop(store);
+    assert!(!place.beside("-wal").exists(), "one file is the whole store");
+    let store = place.open();
+    assert_eq!(store.load(kept.out_trade_no()).await, Ok(Some(kept.clone())));
+    assert_eq!(store.load(changed.out_trade_no()).await, Ok(Some(changed.clone())));
+    assert_eq!(store.unfinished(9).await, Ok(vec![kept.out_trade_no().clone()]));
+    assert_eq!(store.claim(&changed).await, Ok(Claim::Known(Box::new(changed.clone()))));
+}
+
+/// A process that is killed leaves its files as they are: here they are copied while it runs.
+#[tokio::test]
+async fn a_copy_of_the_files_of_a_running_store_has_every_answered_write() {
+    let (place, copy) = (Place::new(), Place::new());
+    let orders: Vec<Order> = (0..50).map(|n| order(&format!("killed-{n}"), n)).collect();
+    let store = place.open();
+    for claim in join_all(orders.iter().map(|it| store.claim(it))).await {
+        assert_eq!(claim, Ok(Claim::Fresh));
+    }
+    for suffix in ["", "-wal"] {
+        fs::copy(place.beside(suffix), copy.beside(suffix)).unwrap();
+    }
+    let reopened = copy.open();
+    for order in &orders {
+        assert_eq!(reopened.load(order.out_trade_no()).await, Ok(Some(order.clone())));
+    }
+}
+
+#[test]
+fn a_store_is_held_by_one_process() {
+    let place = Place::new();
+    let store = place.open();
+    let error = place.refusal();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    let holder = format!("held by process {}", std::process::id());
+    assert!(error.message.contains(&holder), "{error}");
+    // By whatever name it is called.
+    let link = place.directory.path().join("link.db");
+    std::os::unix::fs::symlink(&place.path, &link).unwrap();
+    assert_eq!(Sqlite::open(&link).unwrap_err().kind, StoreErrorKind::Unavailable);
+    drop(store);
+    drop(place.open());
+    // A lock belongs to who holds the open file, in this process or in any other.
+    let lock = File::open(place.beside("-lock")).unwrap();
+    lock.try_lock().unwrap();
+    assert_eq!(place.refusal().kind, StoreErrorKind::Unavailable);
+    drop(lock);
+    drop(place.open());
+}
+
+#[tokio::test]
+async fn an_earlier_owner_can_no_longer_commit() {
+    let place = Place::new();
+    let claimed = order("two-owners", 1);
+    let earlier = place.open();
+    assert_eq!(earlier.claim(&claimed).await, Ok(Claim::Fresh));
+    // Somebody removes the lock file by hand: only the fence is left.
+    fs::remove_file(place.beside("-lock")).unwrap();
+    let owner = place.open();
+    assert_eq!(earlier.commit(&later(&claimed, live())).await, Ok(Committed::Conflict));
+    let refused = earlier.claim(&order("too-late", 2)).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Unavailable);
+    assert_eq!(earlier.ready().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+    assert_eq!(owner.load(claimed.out_trade_no()).await, Ok(Some(claimed.clone())));
+    assert_eq!(owner.commit(&later(&claimed, live())).await, Ok(Committed::Done));
+}
+
+#[test]
+fn only_the_owner_reads_the_files() {
+    let place = Place::new();
+    let modes = |place: &Place| -> Vec<u32> {
+        let files = fs::read_dir(place.directory.path()).unwrap();
+        files.map(|it| it.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
+    };
+    let store = place.open();
+    assert_eq!(modes(&place), [0o600; 4], "the database, -wal, -shm, -lock");
+    drop(store);
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = place.open();
+    assert_eq!(modes(&place), [0o600; 4], "after a copy was put back with other rights");
+}
+
+/// What is refused, the kind, and a word of the remedy.
+#[test]
+fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
+    type Spoil = fn(&Place);
+    let cases: [(&str, Spoil, StoreErrorKind, &str); 10] = [
+        ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
+        (
+            "newer",
+            |it| spoil(it, "PRAGMA user_version = 2"),
+            StoreErrorKind::Newer,
+            "newer paygate (tables 2, this one knows 1)",
+        ),
+        ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
+        ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
+        (
+            "no index",
+            |it| spoil(it, "DROP INDEX attempts_unfinished"),
+            StoreErrorKind::Corrupt,
+            "Restore",
+        ),
+        (
+            "another program's",
+            |it| it.tamper("CREATE TABLE a (b)"),
+            StoreErrorKind::Corrupt,
+            "another program",
+        ),
+        (
+            "no database",
+            |it| fs::write(&it.path, "shopping list").unwrap(),
+            StoreErrorKind::Corrupt,
+            "no SQLite file",
+        ),
+        ("empty", |it| fs::write(&it.path, "").unwrap(), StoreErrorKind::Corrupt, "it is empty"),
+        ("truncated", truncate, StoreErrorKind::Corrupt, "Restore"),
+        ("read-only", read_only, StoreErrorKind::Unavailable, "read-only"),
+    ];
+    for (name, spoil, kind, remedy) in cases {
+        let place = Place::new();
+        spoil(&place);
+        let before = fs::read(&place.path).unwrap();
+        let error = place.refusal();
+        assert_eq!(error.kind, kind, "{name}: {error}");
+        assert!(error.message.contains(remedy), "{name}: {error}");
+        assert!(fs::read(&place.path).unwrap() == before, "{name}: the file has changed");
+        assert_eq!(place.refusal(), error, "{name}: a second time");
+    }
+}
+
+fn mock(place: &Place) {
+    drop(Sqlite::open_as(&place.path, StoreMode::Mock).unwrap());
+}
+
+fn spoil(place: &Place, sql: &str) {
+    claim_blocking(&place.path, &order("before-spoiling", 1));
+    place.tamper(sql);
+}
+
+fn truncate(place: &Place) {
+    claim_blocking(&place.path, &order("before-spoiling", 1));
+    let length = fs::metadata(&place.path).unwrap().len();
+    File::options().write(true).open(&place.path).unwrap().set_len(length / 2).unwrap();
+}
+
+fn read_only(place: &Place) {
+    drop(place.open());
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o400)).unwrap();
+}
+
+/// Refused by its mode, with writes that only the write-ahead log has (its owner was killed).
+#[tokio::test]
+async fn a_refused_store_keeps_its_write_ahead_log() {
+    let (place, copy) = (Place::new(), Place::new());
+    let logged = order("only-in-the-log", 1);
+    let store = place.open();
+    assert_eq!(store.claim(&logged).await, Ok(Claim::Fresh));
+    let files = || ["", "-wal"].map(|it| fs::read(copy.beside(it)).unwrap());
+    for suffix in ["", "-wal"] {
+        fs::copy(place.beside(suffix), copy.beside(suffix)).unwrap();
+    }
+    let before = files();
+    let refused = Sqlite::open_as(&copy.path, StoreMode::Mock).unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::OtherMode);
+    assert!(files() == before, "the files have changed");
+    assert_eq!(copy.open().load(logged.out_trade_no()).await, Ok(Some(logged)));
+}
+
+/// A store is never started empty where one was.
+#[test]
+fn a_place_without_a_store_is_refused_where_one_must_be_missing() {
+    let place = Place::new();
+    let cases: [(PathBuf, StoreErrorKind, &str); 4] = [
+        (place.directory.path().join("no/paygate.db"), StoreErrorKind::Unavailable, "directory"),
+        (place.directory.path().to_owned(), StoreErrorKind::Unavailable, "is a directory"),
+        (place.directory.path().join("dangling.db"), StoreErrorKind::Unavailable, "a link"),
+        (PathBuf::from("/"), StoreErrorKind::Unavailable, "names no file"),
+    ];
+    std::os::unix::fs::symlink("/nowhere/paygate.db", &cases[2].0).unwrap();
+    for (path, kind, remedy) in cases {
+        let error = Sqlite::open(&path).unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(remedy), "{error}");
+    }
+    fs::write(place.beside("-wal"), "left over").unwrap();
+    assert_eq!(place.refusal().kind, StoreErrorKind::Corrupt);
+    assert!(!place.path.exists());
+}
+
+#[test]
+fn a_crash_while_a_store_is_made_leaves_none() {
+    let place = Place::new();
+    fs::write(place.beside("-new"), "half of it").unwrap();
+    drop(place.open());
+    assert!(!place.beside("-new").exists());
+    drop(place.open());
+}
+
+/// While another program holds the file, everything else queues up; then it is written at once.
+#[tokio::test]
+async fn a_thousand_claims_at_once_share_a_few_transactions() {
+    let place = Place::new();
+    let store = place.open();
+    let orders: Vec<Order> = (0..1000).map(|n| order(&format!("many-{n}"), n)).collect();
+    let blocker = Connection::open(&place.path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let claims = join_all(orders.iter().map(|it| store.claim(it)));
+    // Unconstrained, all of them are polled, and so queued, before the file is let go of.
+    let claims = tokio::task::unconstrained(async move {
+        let release = async { blocker.execute_batch("COMMIT").unwrap() };
+        tokio::join!(biased; claims, release).0
+    });
+    assert!(claims.await.iter().all(|it| *it == Ok(Claim::Fresh)));
+    assert!(store.transactions() <= 3, "{} transactions", store.transactions());
+    assert_eq!(store.unfinished(2000).await.map(|it| it.len()), Ok(1000));
+}
+
+#[tokio::test]
+async fn looking_up_does_not_wait_for_who_writes() {
+    let place = Place::new();
+    let store = place.open();
+    let known = order("read-meanwhile", 1);
+    assert_eq!(store.claim(&known).await, Ok(Claim::Fresh));
+    let blocker = Connection::open(&place.path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let changed = later(&known, live());
+    let commit = store.commit(&changed);
+    let look_up = async {
+        let found = store.load(known.out_trade_no()).await;
+        blocker.execute_batch("COMMIT").unwrap();
+        found
+    };
+    let (committed, found) = tokio::join!(commit, look_up);
+    assert_eq!(found, Ok(Some(known.clone())));
+    assert_eq!(committed, Ok(Committed::Done));
+}
+
+/// A trigger stands for the disk: SQLite fails in the middle of the write.
+#[tokio::test]
+async fn after_a_failed_write_nothing_more_is_accepted_until_the_store_is_opened_again() {
+    let place = Place::new();
+    let (before, failing) = (order("before-it", 1), order("failing-one", 2));
+    let store = place.open();
+    assert_eq!(store.claim(&before).await, Ok(Claim::Fresh));
+    place.tamper(
+        "CREATE TRIGGER full BEFORE INSERT ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END",
+    );
+    let error = store.claim(&failing).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Io);
+    assert!(error.message.contains("restart paygate"), "{error}");
+    place.tamper("DROP TRIGGER full");
+    assert_eq!(store.ready().await, Err(error.clone()));
+    assert_eq!(store.load(before.out_trade_no()).await, Err(error.clone()));
+    assert_eq!(store.commit(&later(&before, AttemptState::Paid)).await, Err(error));
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.load(before.out_trade_no()).await, Ok(Some(before)));
+    assert_eq!(store.load(failing.out_trade_no()).await, Ok(None));
+    assert_eq!(store.claim(&failing).await, Ok(Claim::Fresh));
+}
+
+#[tokio::test]
+async fn an_ill_record_is_told_without_what_it_says() {
+    let place = Place::new();
+    let store = place.open();
+    let known = order("ill-record", 1);
+    assert_eq!(store.claim(&known).await, Ok(Claim::Fresh));
+    place.tamper("UPDATE orders SET record = '{\"facts\": \"canary\"}'");
+    let error = store.load(known.out_trade_no()).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    assert!(!error.message.contains("canary"), "{error}");
+    assert_eq!(store.claim(&known).await.unwrap_err().kind, StoreErrorKind::Corrupt);
+}

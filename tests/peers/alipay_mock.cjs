@@ -1,0 +1,95 @@
+// Alipay's own SDK as a client of the simulated Alipay.
+'use strict';
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { AlipaySdk } = require('alipay-sdk');
+const { fact, freePort, number, read, run, start } = require('./harness.cjs');
+
+const KEYS = process.env.PEERS_MOCK_KEYS;
+const mockKey = (name) => fs.readFileSync(path.join(KEYS, 'keys', name), 'utf8').trim();
+const constants = fs.readFileSync(path.join(KEYS, 'keys.rs'), 'utf8');
+const constant = (name) => constants.match(new RegExp(`${name}: &str = "([^"]+)"`))[1];
+
+const MODES = {
+  keys: { alipayPublicKey: mockKey('alipay_public_key.pem') },
+  certificates: {
+    appCertContent: mockKey('alipay_app_cert.pem'),
+    alipayPublicCertContent: mockKey('alipay_public_cert.pem'),
+    alipayRootCertContent: mockKey('alipay_root_cert.pem'),
+  },
+};
+
+const minutesAhead = (minutes) => {
+  const beijing = new Date(Date.now() + (8 * 60 + minutes) * 60_000).toISOString();
+  return beijing.slice(0, 19).replace('T', ' ');
+};
+
+function order(productCode, more = {}) {
+  return {
+    outTradeNo: number(),
+    totalAmount: '0.01',
+    subject: '测试 a+b',
+    productCode,
+    timeExpire: minutesAhead(30),
+    ...more,
+  };
+}
+
+run(async () => {
+  const port = await freePort();
+  const gateway = `http://127.0.0.1:${port}/gateway.do`;
+  const { stop } = await start(['mock'], { PAYGATE_MOCK_LISTEN: `127.0.0.1:${port}` }, gateway);
+  const merchant = (app, keys) => new AlipaySdk({
+    appId: constant(app), privateKey: mockKey('alipay_app_key.pem'), keyType: 'PKCS8', gateway,
+    ...keys,
+  });
+  const notifyUrl = 'https://shop.example.com/pay/notify/alipay/alipay_h5/default';
+  for (const [mode, keys] of Object.entries(MODES)) {
+    // `validateSign` makes the SDK refuse a reply without a signature that verifies.
+    const call = (sdk, method, bizContent) =>
+      sdk.exec(method, { notifyUrl, bizContent }, { validateSign: true });
+    const shop = merchant('ALIPAY_APP_H5', keys);
+    const miniProgram = merchant('ALIPAY_APP_MP_ALIPAY', keys);
+
+    await fact(`${mode}: the mock takes alipay-sdk's precreate; its reply verifies`, async () => {
+      const content = order('FACE_TO_FACE_PAYMENT');
+      const reply = await call(shop, 'alipay.trade.precreate', content);
+      assert.equal(reply.code, '10000', JSON.stringify(reply));
+      assert.equal(reply.outTradeNo, content.outTradeNo);
+      assert.match(reply.qrCode, /^https?:\/\//);
+    });
+    await fact(`${mode}: a code that nobody scanned is no trade yet, signed`, async () => {
+      const content = order('FACE_TO_FACE_PAYMENT');
+      await call(shop, 'alipay.trade.precreate', content);
+      const { outTradeNo } = content;
+      const reply = await call(shop, 'alipay.trade.query', { outTradeNo });
+      assert.equal(reply.code, '40004', JSON.stringify(reply));
+      assert.equal(reply.subCode, 'ACQ.TRADE_NOT_EXIST');
+    });
+    await fact(`${mode}: a trade is created, waits for its buyer, and closes`, async () => {
+      const content = order('JSAPI_PAY', {
+        buyerId: '2088102146225135', opAppId: miniProgram.config.appId,
+      });
+      const { outTradeNo } = content;
+      const created = await call(miniProgram, 'alipay.trade.create', content);
+      assert.equal(created.code, '10000', JSON.stringify(created));
+      const asked = await call(miniProgram, 'alipay.trade.query', { outTradeNo });
+      assert.equal(asked.tradeNo, created.tradeNo);
+      assert.equal(asked.tradeStatus, 'WAIT_BUYER_PAY');
+      assert.equal(asked.totalAmount, '0.01');
+      const closed = await call(miniProgram, 'alipay.trade.close', { outTradeNo });
+      assert.equal(closed.code, '10000', JSON.stringify(closed));
+      const after = await call(miniProgram, 'alipay.trade.query', { outTradeNo });
+      assert.equal(after.tradeStatus, 'TRADE_CLOSED');
+    });
+    await fact(`${mode}: the mock refuses another app's key, unsigned as Alipay does`, async () => {
+      const stranger = merchant('ALIPAY_APP_H5', { ...keys, privateKey: read('alipay_app.key') });
+      const content = { notifyUrl, bizContent: order('FACE_TO_FACE_PAYMENT') };
+      const reply = await stranger.exec('alipay.trade.precreate', content);
+      assert.equal(reply.code, '40002', JSON.stringify(reply));
+      assert.equal(reply.subCode, 'isv.invalid-signature');
+    });
+  }
+  await stop();
+});

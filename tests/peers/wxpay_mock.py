@@ -1,0 +1,82 @@
+"""wechatpayv3 as a client of the simulated WeChat Pay."""
+import json
+import os
+import re
+import sys
+
+from wechatpayv3 import WeChatPayType
+
+import harness
+from harness import fact, free_port, number, read, started
+from wxpay_sdk import merchant, point_at
+
+KEYS = os.environ["PEERS_MOCK_KEYS"]
+
+
+def mock_key(name):
+    with open(os.path.join(KEYS, "keys", name), encoding="utf-8") as file:
+        return file.read().strip()
+
+
+with open(os.path.join(KEYS, "keys.rs"), encoding="utf-8") as source:
+    CONSTANTS = dict(re.findall(r'const (\w+): &str = "([^"]+)"', source.read()))
+
+MODES = {
+    "public key": {
+        "public_key": mock_key("wxpay_public_key.pem"),
+        "public_key_id": CONSTANTS["WXPAY_PUBLIC_KEY_ID"],
+    },
+    # The SDK downloads them from the mock and decrypts them.
+    "certificates": {},
+}
+NOTIFY_URL = "https://shop.example.com/pay/notify/wxpay/wxpay_h5/default"
+
+
+def shop(app, keys, **given):
+    given = {"private_key": mock_key("wxpay_merchant_key.pem"), **keys, **given}
+    return merchant(
+        mchid=CONSTANTS["MCH_ID"], appid=CONSTANTS[app], notify_url=NOTIFY_URL,
+        cert_serial_no=CONSTANTS["MERCHANT_SERIAL_NO"], apiv3_key=CONSTANTS["API_V3_KEY"],
+        **given)
+
+
+ORDERS = [
+    ("native", "WXPAY_APP_H5", WeChatPayType.NATIVE, "code_url", {}),
+    ("jsapi", "WXPAY_APP_MP_WEIXIN", WeChatPayType.JSAPI, "prepay_id",
+     {"payer": {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}),
+    ("app", "WXPAY_APP_APP_PLUS", WeChatPayType.APP, "prepay_id", {}),
+    ("h5", "WXPAY_APP_MWEB", WeChatPayType.H5, "h5_url",
+     {"scene_info": {"payer_client_ip": "1.2.4.8", "h5_info": {"type": "Wap"}}}),
+]
+
+
+def judge(mode, keys):
+    for name, app, pay_type, given, more in ORDERS:
+        with fact(f"{mode}: the mock takes wechatpayv3's {name} order, asks and closes, and its "
+                  "replies verify"):
+            sdk, no = shop(app, keys), number()
+            code, told = sdk.pay(
+                description="测试", out_trade_no=no, amount={"total": 1}, pay_type=pay_type, **more)
+            assert code == 200, (code, told)
+            assert json.loads(told)[given], told
+            code, told = sdk.query(out_trade_no=no)
+            assert code == 200, (code, told)
+            trade = json.loads(told)
+            assert (trade["out_trade_no"], trade["trade_state"]) == (no, "NOTPAY"), trade
+            code, told = sdk.close(out_trade_no=no)
+            assert code == 204, (code, told)
+            _, told = sdk.query(out_trade_no=no)
+            assert json.loads(told)["trade_state"] == "CLOSED", told
+    with fact(f"{mode}: the mock refuses another key"):
+        sdk = shop("WXPAY_APP_H5", MODES["public key"], private_key=read("wxpay_merchant.key"))
+        code, told = sdk.query(out_trade_no=number())
+        assert code == 401, (code, told)
+        assert json.loads(told)["code"] == "SIGN_ERROR", told
+
+
+LISTEN = f"127.0.0.1:{free_port()}"
+with started(["mock"], {"PAYGATE_MOCK_LISTEN": LISTEN}, f"http://{LISTEN}/"):
+    point_at(f"http://{LISTEN}")
+    for each, with_keys in MODES.items():
+        judge(each, with_keys)
+sys.exit(1 if harness.failed else 0)
