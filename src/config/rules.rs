@@ -1,6 +1,7 @@
 //! Rules between variables.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -27,6 +28,11 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
 fn times(reader: &mut Reader<'_>, config: &Config) {
     if config.call_budget < config.call_timeout {
         reader.wrong("PAYGATE_CALL_BUDGET", "is shorter than PAYGATE_CALL_TIMEOUT");
+    }
+    // One process alone owns the other stores: they have no leases.
+    let leases = reader.starts_with("PAYGATE_STORE", "postgres");
+    if leases && config.lease < config.call_budget.saturating_add(Duration::from_secs(10)) {
+        reader.wrong("PAYGATE_LEASE", "is shorter than PAYGATE_CALL_BUDGET and 10s");
     }
 }
 
