@@ -44,9 +44,17 @@ fn listeners(reader: &mut Reader<'_>, config: &Config) {
     if taken(&config.admin_listen, &[Some(config.listen)]) {
         reader.wrong("PAYGATE_ADMIN_LISTEN", "is the same address as PAYGATE_LISTEN");
     }
+    if config.upstream.as_ref().is_some_and(|url| is_own(url, config.listen)) {
+        reader.wrong("PAYGATE_UPSTREAM", "is PAYGATE_LISTEN: requests would go in a circle");
+    }
     if taken(&mock, &[Some(config.listen), config.admin_listen]) {
         reader.wrong("PAYGATE_MOCK_LISTEN", "is the address of another listener");
     }
+}
+
+fn is_own(url: &Url, listen: SocketAddr) -> bool {
+    let local = listen.ip().is_loopback() || listen.ip().is_unspecified();
+    local && parse::is_loopback(url) && url.port_or_known_default() == Some(listen.port())
 }
 
 fn mock(reader: &mut Reader<'_>, config: &Config) {

@@ -43,6 +43,8 @@ fn listeners_do_not_share_an_address() {
     refused(&vars, "PAYGATE_ADMIN_LISTEN", "is the same address");
     let vars = mock(&[("PAYGATE_MOCK_LISTEN", "127.0.0.1:8788")]);
     refused(&vars, "PAYGATE_MOCK_LISTEN", "another listener");
+    let vars = mock(&[("PAYGATE_UPSTREAM", "http://localhost:8787")]);
+    refused(&vars, "PAYGATE_UPSTREAM", "in a circle");
     let any = "127.0.0.1:0";
     Config::read(&mock(&[("PAYGATE_LISTEN", any), ("PAYGATE_ADMIN_LISTEN", any)])).unwrap();
 }
