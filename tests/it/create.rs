@@ -192,14 +192,26 @@ async fn every_row_of_the_pay_type_table_gives_its_order_info() {
     let app = "appid,noncestr,package,partnerid,prepayid,sign,timestamp";
     let rows = [
         ("wxpay", json!({"PLATFORM": "h5"}), true, PayType::WxpayH5, "codeUrl"),
-        ("alipay", json!({"PLATFORM": "h5"}), true, PayType::AlipayH5, "code,codeUrl,msg,outTradeNo"),
+        (
+            "alipay",
+            json!({"PLATFORM": "h5"}),
+            true,
+            PayType::AlipayH5,
+            "code,codeUrl,msg,outTradeNo",
+        ),
         ("wxpay", json!({"PLATFORM": "mp-weixin"}), false, PayType::WxpayMpWeixin, jsapi),
         ("alipay", json!({"PLATFORM": "mp-alipay"}), false, PayType::AlipayMpAlipay, "text"),
         ("wxpay", json!({"PLATFORM": "app-plus"}), false, PayType::WxpayAppPlus, app),
         ("wxpay", json!({"PLATFORM": "app"}), false, PayType::WxpayAppPlus, app),
         ("alipay", json!({"PLATFORM": "app"}), false, PayType::AlipayAppPlus, "text"),
         ("wxpay", json!({"PLATFORM": "web"}), false, PayType::WxpayMweb, "h5Url,mwebUrl"),
-        ("alipay", json!({"PLATFORM": "h5"}), false, PayType::AlipayH5, "code,codeUrl,msg,outTradeNo"),
+        (
+            "alipay",
+            json!({"PLATFORM": "h5"}),
+            false,
+            PayType::AlipayH5,
+            "code,codeUrl,msg,outTradeNo",
+        ),
     ];
     let shop = Shop::open().await;
     for (n, (provider, context, is_pc, pay_type, shape)) in rows.into_iter().enumerate() {
@@ -278,11 +290,8 @@ impl paygate::provider::Transport for Unplugged {
 #[tokio::test]
 async fn a_refusal_names_the_providers_own_words() {
     let shop = Shop::open().await;
-    let refuse = Refuse {
-        code: "PARAM_ERROR".to_owned(),
-        message: "wrong openid".to_owned(),
-        status: None,
-    };
+    let refuse =
+        Refuse { code: "PARAM_ERROR".to_owned(), message: "wrong openid".to_owned(), status: None };
     shop.fault(FaultKind::Refuse(refuse));
     let error = shop.create(&wxpay()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::ProviderRefused);

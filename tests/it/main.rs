@@ -1,4 +1,6 @@
 //! One integration binary: each module drives the library or the program from outside.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod alipay;
 mod caller;
 mod config;
@@ -8,7 +10,5 @@ mod mock;
 mod providers;
 mod sidecar;
 mod store;
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
-
 mod support;
 mod tidy;
