@@ -71,7 +71,8 @@ impl FromStr for TrustedProxies {
         let items = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|it| !it.is_empty());
         let (mut networks, mut refused) = (Vec::new(), Vec::new());
         for item in items {
-            match parse_network(item) {
+            let parsed = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
+            match parsed.ok().and_then(trustworthy) {
                 Some(network) => networks.push(network),
                 None => refused.push(item.chars().take(64).collect()),
             }
@@ -79,6 +80,20 @@ impl FromStr for TrustedProxies {
         if !refused.is_empty() {
             return Err(TrustedProxiesError { refused });
         }
+        Ok(TrustedProxies { networks, ..TrustedProxies::default() })
+    }
+}
+
+impl TryFrom<Vec<IpNet>> for TrustedProxies {
+    type Error = TrustedProxiesError;
+
+    fn try_from(given: Vec<IpNet>) -> Result<TrustedProxies, TrustedProxiesError> {
+        let refused = given.iter().filter(|network| trustworthy(**network).is_none());
+        let refused: Vec<String> = refused.map(ToString::to_string).collect();
+        if !refused.is_empty() {
+            return Err(TrustedProxiesError { refused });
+        }
+        let networks = given.into_iter().filter_map(trustworthy).collect();
         Ok(TrustedProxies { networks, ..TrustedProxies::default() })
     }
 }
@@ -155,10 +170,9 @@ fn parse_item(item: &[u8]) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
-/// A network or an address; IPv4-mapped networks as IPv4. All addresses at once (`/0`) are none:
+/// A network that can be trusted; IPv4-mapped ones as IPv4. All addresses at once (`/0`) cannot:
 /// then the left-most item, which the client wrote, would be believed.
-fn parse_network(item: &str) -> Option<IpNet> {
-    let network = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)).ok()?;
+fn trustworthy(network: IpNet) -> Option<IpNet> {
     let network = match (network, network.addr().to_canonical()) {
         (IpNet::V6(mapped), IpAddr::V4(address)) => {
             IpNet::V4(Ipv4Net::new(address, mapped.prefix_len().checked_sub(96)?).ok()?)

@@ -47,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mode: Mode, gateways: &Gateways) -> 
         if merchants.iter().any(|it| it.pid == pid) {
             reader.wrong(VARIABLE, format!("{place}: the _id {pid} stands there twice"));
         }
-        let mut reading = Reading { reader, mode, gateways, accounts: &mut merchants };
+        let mut reading = Reading { reader, mode, gateways, others: &merchants };
         let merchant = reading.merchant(pid, document);
         merchants.push(merchant);
     }
@@ -109,7 +109,7 @@ struct Reading<'a, 'b> {
     reader: &'a mut Reader<'b>,
     mode: Mode,
     gateways: &'a Gateways,
-    accounts: &'a mut Vec<Merchant>,
+    others: &'a [Merchant],
 }
 
 impl Reading<'_, '_> {
@@ -161,7 +161,8 @@ impl Reading<'_, '_> {
             }
             return;
         };
-        let mut node = Node { reader: self.reader, place, fields };
+        let gateways = self.gateways;
+        let mut node = Node { reader: self.reader, place, fields, gateways };
         if !node.has_keys(provider) {
             if node.has("appId") {
                 node.warn("has an appId and no keys, and is not used");
@@ -169,7 +170,7 @@ impl Reading<'_, '_> {
         } else if self.mode == Mode::Mock {
             node.complain("holds live keys: in mock mode a document has nothing but its _id");
         } else {
-            node.open(pay_type, self.gateways, merchant, self.accounts);
+            node.open(pay_type, merchant, self.others);
         }
     }
 

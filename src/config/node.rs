@@ -25,6 +25,7 @@ pub(super) struct Node<'a, 'b> {
     pub(super) reader: &'a mut Reader<'b>,
     pub(super) place: String,
     pub(super) fields: &'a Map<String, Value>,
+    pub(super) gateways: &'a Gateways,
 }
 
 impl Pieces for Node<'_, '_> {
@@ -74,23 +75,17 @@ impl Node<'_, '_> {
     }
 
     /// Adds what the node describes to its merchant.
-    pub(super) fn open(
-        &mut self,
-        pay_type: PayType,
-        gateways: &Gateways,
-        merchant: &mut Merchant,
-        others: &[Merchant],
-    ) {
+    pub(super) fn open(&mut self, pay_type: PayType, merchant: &mut Merchant, others: &[Merchant]) {
         match pay_type.provider() {
             #[cfg(feature = "wxpay")]
             ProviderId::Wxpay => {
-                if let Some(app) = self.wxpay(pay_type, gateways, merchant, others) {
+                if let Some(app) = self.wxpay(pay_type, merchant, others) {
                     merchant.wxpay.get_or_insert_default().apps.insert(pay_type, app);
                 }
             }
             #[cfg(feature = "alipay")]
             ProviderId::Alipay => {
-                if let Some(app) = self.alipay(gateways) {
+                if let Some(app) = self.alipay() {
                     let choice = merchant.choice;
                     let alipay = merchant.alipay.get_or_insert_default();
                     alipay.choice = choice;
@@ -106,7 +101,6 @@ impl Node<'_, '_> {
     fn wxpay(
         &mut self,
         pay_type: PayType,
-        gateways: &Gateways,
         merchant: &Merchant,
         others: &[Merchant],
     ) -> Option<App> {
@@ -119,7 +113,8 @@ impl Node<'_, '_> {
         }
         pieces::require(self, &APP_ID, "is required");
         let app_id = pieces::text(self, &APP_ID, parse::identifier);
-        let account = wxpay::account(self, &gateways.wxpay);
+        let base_url = &self.gateways.wxpay;
+        let account = wxpay::account(self, base_url);
         let site = if pay_type == PayType::WxpayMweb { self.site() } else { None };
         let account = Arc::new(account?);
         let known = others.iter().chain([merchant]).filter_map(|it| it.wxpay.as_ref());
@@ -146,7 +141,7 @@ impl Node<'_, '_> {
     fn site(&mut self) -> Option<Site> {
         let fields = self.fields.get("sceneInfo")?.get("h5_info")?.as_object()?;
         let place = format!("{}.sceneInfo.h5_info", self.place);
-        let mut node = Node { reader: self.reader, place, fields };
+        let mut node = Node { reader: self.reader, place, fields, gateways: self.gateways };
         let name = if node.has("wap_name") { WAP_NAME } else { APP_NAME };
         let url = if node.has("wap_url") { WAP_URL } else { APP_URL };
         match (node.has(name.field), node.has(url.field)) {
@@ -161,12 +156,13 @@ impl Node<'_, '_> {
     }
 
     #[cfg(feature = "alipay")]
-    fn alipay(&mut self, gateways: &Gateways) -> Option<crate::provider::alipay::App> {
+    fn alipay(&mut self) -> Option<crate::provider::alipay::App> {
         pieces::require(self, &APP_ID, "is required");
         let app_id = pieces::text(self, &APP_ID, parse::identifier);
         let keys = alipay::keys(self);
         let sandbox = self.fields.get("sandbox").is_some_and(is_true);
-        let gateway = if sandbox { &gateways.alipay_sandbox } else { &gateways.alipay };
+        let Gateways { alipay, alipay_sandbox, .. } = self.gateways;
+        let gateway = if sandbox { alipay_sandbox } else { alipay };
         Some(keys?.app(app_id?, gateway.clone()))
     }
 }

@@ -45,6 +45,9 @@ impl Problems {
         Problems { problems, advice }
     }
 
+    /// The exit code of a program whose configuration is wrong (`EX_USAGE` of sysexits.h).
+    pub const EXIT_CODE: u8 = 64;
+
     /// The problems, in the order of the table of variables.
     #[must_use]
     pub fn list(&self) -> &[Problem] {

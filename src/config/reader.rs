@@ -50,6 +50,12 @@ impl<'a> Reader<'a> {
         VARS.iter().any(|var| which(var) && self.given(var.name))
     }
 
+    /// Whether a variable that was read starts so.
+    pub(super) fn starts_with(&self, name: &str, start: &str) -> bool {
+        let read = self.sources.iter().find(|(var, _)| var.name == name);
+        read.is_some_and(|(_, source)| source.bytes().trim_ascii().starts_with(start.as_bytes()))
+    }
+
     /// Whether something is wrong with one of these variables.
     pub(super) fn complained_of(&self, which: impl Fn(&str) -> bool) -> bool {
         self.problems.iter().any(|it| which(&it.variable))

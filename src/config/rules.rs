@@ -1,6 +1,7 @@
 //! Rules between variables.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -28,6 +29,11 @@ fn times(reader: &mut Reader<'_>, config: &Config) {
     if config.call_budget < config.call_timeout {
         reader.wrong("PAYGATE_CALL_BUDGET", "is shorter than PAYGATE_CALL_TIMEOUT");
     }
+    // One process alone owns the other stores: they have no leases.
+    let leases = reader.starts_with("PAYGATE_STORE", "postgres");
+    if leases && config.lease < config.call_budget.saturating_add(Duration::from_secs(10)) {
+        reader.wrong("PAYGATE_LEASE", "is shorter than PAYGATE_CALL_BUDGET and 10s");
+    }
 }
 
 fn listeners(reader: &mut Reader<'_>, config: &Config) {
@@ -38,9 +44,17 @@ fn listeners(reader: &mut Reader<'_>, config: &Config) {
     if taken(&config.admin_listen, &[Some(config.listen)]) {
         reader.wrong("PAYGATE_ADMIN_LISTEN", "is the same address as PAYGATE_LISTEN");
     }
+    if config.upstream.as_ref().is_some_and(|url| is_own(url, config.listen)) {
+        reader.wrong("PAYGATE_UPSTREAM", "is PAYGATE_LISTEN: requests would go in a circle");
+    }
     if taken(&mock, &[Some(config.listen), config.admin_listen]) {
         reader.wrong("PAYGATE_MOCK_LISTEN", "is the address of another listener");
     }
+}
+
+fn is_own(url: &Url, listen: SocketAddr) -> bool {
+    let local = listen.ip().is_loopback() || listen.ip().is_unspecified();
+    local && parse::is_loopback(url) && url.port_or_known_default() == Some(listen.port())
 }
 
 fn mock(reader: &mut Reader<'_>, config: &Config) {

@@ -22,11 +22,8 @@ impl Strings for BTreeMap<String, String> {
     }
 }
 
-/// The process's `PAYGATE_*` variables.
-///
-/// # Examples
-///
-/// The only place that reads the environment; everything after it takes [`Strings`].
+/// The process's `PAYGATE_*` variables: the only place that reads the environment. Everything
+/// after it takes [`Strings`].
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn environment() -> BTreeMap<String, String> {

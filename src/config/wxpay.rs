@@ -97,7 +97,14 @@ fn serial_no(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<String
     if !pieces.given(&SERIAL_NO) {
         require(pieces, &CERT, "is required, or else the certificate's serial number");
     }
-    let read_off = pieces::bytes(pieces, &CERT, |bytes| certs::serial_no(bytes).map_err(key_wrong));
+    let read_off = pieces::bytes(pieces, &CERT, |bytes| {
+        let serial_no = certs::serial_no(bytes).map_err(key_wrong)?;
+        let key = pieces::certificate_key(bytes).map_err(key_wrong)?;
+        if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
+            return Err("is not the private key's certificate".into());
+        }
+        Ok(serial_no)
+    });
     let given = pieces::text(pieces, &SERIAL_NO, |text| {
         let fits = (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
         fits.then(|| text.to_ascii_uppercase()).ok_or_else(|| "is not hexadecimal".into())

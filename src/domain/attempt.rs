@@ -45,8 +45,8 @@ pub struct Params {
 
 /// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].
 ///
-/// Stored with an outer tag: an inner one (`tag = "…"`) makes serde buffer the fields, and the
-/// buffered numbers are not read back where the host turns on serde_json's `arbitrary_precision`.
+/// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
+/// before it knows what they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {

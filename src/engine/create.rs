@@ -69,7 +69,7 @@ impl Engine {
                 Part::Lead(lead) => return self.0.lead(lead, incoming).await,
                 Part::Crowded => return Err(busy()),
                 Part::Follow(follow) => {
-                    if let Some(answer) = self.0.follow(follow, &incoming).await {
+                    if let Some(answer) = self.0.follow(*follow, &incoming).await {
                         return answer;
                     }
                 }

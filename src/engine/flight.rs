@@ -43,7 +43,7 @@ pub(super) enum Part {
     /// It does the work and tells the others.
     Lead(Lead),
     /// It watches the same work, or another's.
-    Follow(Follow),
+    Follow(Box<Follow>),
     /// Too many watch already.
     Crowded,
 }
@@ -88,11 +88,11 @@ impl Flight {
         if self.phase.receiver_count() >= FOLLOWERS_MAX {
             return Part::Crowded;
         }
-        Part::Follow(Follow {
+        Part::Follow(Box::new(Follow {
             way: self.way.clone(),
             fingerprint: self.fingerprint.clone(),
             phase: self.phase.subscribe(),
-        })
+        }))
     }
 }
 

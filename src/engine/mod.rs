@@ -66,7 +66,6 @@ struct Settings {
 
 impl Engine {
     /// Starts an engine's description.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

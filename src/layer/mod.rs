@@ -3,6 +3,7 @@
 //! A request that is not a payment operation goes to the inner service in place: unboxed, unread,
 //! without a clone of the inner service.
 
+#[expect(clippy::module_inception, reason = "the five files of a middleware")]
 mod layer;
 mod service;
 mod future;

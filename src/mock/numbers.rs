@@ -17,7 +17,8 @@ pub(super) fn code_url() -> String {
 pub(super) fn h5_url(prepay_id: &str) -> String {
     let package = digits(10);
     format!(
-        "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}&package={package}"
+        "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}\
+         &package={package}"
     )
 }
 

@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn the_header_has_exactly_five_quoted_fields() {
-        let good = r#"WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n",timestamp="1",serial_no="s",signature="c2ln""#;
+        let good = concat!(
+            r#"WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="n","#,
+            r#"timestamp="1",serial_no="s",signature="c2ln""#
+        );
         assert!(Claim::parse(good).is_some());
         let bad = [
             good.replace("2048 ", "2048  "),

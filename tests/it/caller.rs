@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
 use paygate::caller::{
     Browser, CallerContext, CallerRules, ClientClaims, Said, TrustedProxies, claims_from_header,
     claims_from_json, client_info_malformed, client_ip, observe, resolve,
@@ -162,6 +163,13 @@ fn proxies_are_networks_or_addresses_and_never_everybody() {
     }
     let both = "proxy,10.0.0.1,0.0.0.0/0".parse::<TrustedProxies>().unwrap_err();
     assert_eq!(both.refused, ["proxy", "0.0.0.0/0"], "every problem is told at once");
+    let networks = |list: &[&str]| -> Vec<IpNet> {
+        list.iter().map(|item| item.parse().expect("a network")).collect()
+    };
+    let trusted = TrustedProxies::try_from(networks(&["10.0.0.0/8", "::ffff:127.0.0.0/104"]));
+    assert!(trusted.unwrap().contains(ip("127.0.0.1")));
+    let everybody = TrustedProxies::try_from(networks(&["10.0.0.0/8", "0.0.0.0/0"]));
+    assert_eq!(everybody.unwrap_err().refused, ["0.0.0.0/0"]);
 }
 
 #[test]

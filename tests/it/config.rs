@@ -1,1 +1,120 @@
-//! (in the making)
+//! Configuration: what is accepted, what is refused, and what is never told.
+
+mod files;
+mod kit;
+mod live;
+mod merchants;
+mod mock;
+mod table;
+
+use kit::{live, mock, problems, refused, with};
+use paygate::config::{Config, Mode, PricingChoice, StoreChoice, health_address, mock_alone};
+
+#[test]
+fn without_any_variable_both_ways_to_go_on_are_shown() {
+    let text = problems(&with(&[])).to_string();
+    for expected in
+        ["PAYGATE_MODE=mock paygate", "PAYGATE_STORE", "PAYGATE_PUBLIC_URL", "PAYGATE_MERCHANTS"]
+    {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+    let text = problems(&with(&[("PAYGATE_LOG", "info")])).to_string();
+    assert!(!text.contains("two ways"), "{text}");
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_the_accepted_form_and_an_example() {
+    let text = problems(&with(&[
+        ("PAYGATE_MODE", "mock"),
+        ("PAYGATE_CALL_TIMEOUT", "8"),
+        ("PAYGATE_BODY_MAX", "huge"),
+        ("PAYGATE_LISTN", "127.0.0.1:1"),
+    ]))
+    .to_string();
+    for expected in [
+        "3 problems",
+        "PAYGATE_CALL_TIMEOUT: has no unit",
+        "accepted: a whole number with a unit: ms, s, m, h or d",
+        "example:  PAYGATE_CALL_TIMEOUT=8s",
+        "PAYGATE_BODY_MAX",
+        "PAYGATE_LISTN: is no variable of ours; did you mean PAYGATE_LISTEN?",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn mock_mode_needs_nothing_else() {
+    let config = Config::read(&mock(&[])).unwrap();
+    assert_eq!(config.mode, Mode::Mock);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8787");
+    assert_eq!(config.store, StoreChoice::Sqlite("paygate-mock.db".into()));
+    assert_eq!(config.pricing, PricingChoice::EverybodyOnLoopback);
+    assert_eq!(config.body_bytes_max, 65_536);
+    assert_eq!(config.order_ttl.as_secs(), 1_800);
+    assert_eq!(config.merchants.len(), 1);
+    assert_eq!(config.merchants[0].pid.as_str(), "default");
+}
+
+#[test]
+fn an_empty_text_counts_as_not_set_and_is_mentioned() {
+    let config = Config::read(&mock(&[("PAYGATE_UPSTREAM", " "), ("PAYGATE_CALLER_TOKEN", "")]));
+    let config = config.unwrap();
+    assert_eq!(config.upstream, None);
+    assert!(config.warnings.iter().any(|it| it.contains("PAYGATE_UPSTREAM is empty")));
+}
+
+#[test]
+fn what_kubernetes_injects_is_ignored_and_other_names_are_not() {
+    Config::read(&mock(&[
+        ("PAYGATE_SERVICE_HOST", "10.0.0.1"),
+        ("PAYGATE_PORT_8787_TCP_ADDR", "10.0.0.1"),
+        ("PAYGATE_PORT", "tcp://10.0.0.1:8787"),
+    ]))
+    .unwrap();
+    for name in ["PAYGATE_", "PAYGATE_MODUS", "PAYGATE_MODE_FILE", "PAYGATE_listen"] {
+        refused(&mock(&[(name, "x")]), name, "did you mean");
+    }
+}
+
+#[test]
+fn every_effective_value_is_described_with_its_source() {
+    let config = Config::read(&live(&[("PAYGATE_UPSTREAM", "http://127.0.0.1:3000")])).unwrap();
+    let text = config.describe();
+    let line = |name: &str| {
+        let start = format!("{name}=");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("PAYGATE_MODE"), "PAYGATE_MODE=live (default)");
+    assert_eq!(line("PAYGATE_UPSTREAM"), "PAYGATE_UPSTREAM=http://127.0.0.1:3000 (environment)");
+    assert_eq!(line("PAYGATE_CALLER_TOKEN"), "PAYGATE_CALLER_TOKEN=*** (environment)");
+    assert_eq!(line("PAYGATE_ADMIN_TOKEN"), "PAYGATE_ADMIN_TOKEN= (not set)");
+    assert!(text.contains("merchant default: wxpay_mp-weixin, "), "{text}");
+}
+
+#[test]
+fn the_simulated_providers_alone_need_an_address_only() {
+    let alone = mock_alone(&with(&[])).unwrap();
+    assert_eq!(alone.listen.to_string(), "127.0.0.1:8789");
+    let exposed = [("PAYGATE_MOCK_LISTEN", "0.0.0.0:8789")];
+    assert!(mock_alone(&with(&exposed)).is_err());
+    let exposed = [exposed[0], ("PAYGATE_MOCK_EXPOSE", "true")];
+    assert!(mock_alone(&with(&exposed)).is_ok());
+    assert!(mock_alone(&with(&[("PAYGATE_LOGS", "info")])).is_err());
+}
+
+#[test]
+fn health_asks_the_admin_address_and_cannot_when_it_is_off() {
+    for (set, asked) in [
+        ("127.0.0.1:8788", "127.0.0.1:8788"),
+        ("0.0.0.0:9000", "127.0.0.1:9000"),
+        ("[::]:9000", "[::1]:9000"),
+        ("10.0.0.7:9000", "10.0.0.7:9000"),
+    ] {
+        let address = health_address(&with(&[("PAYGATE_ADMIN_LISTEN", set)])).unwrap();
+        assert_eq!(address.to_string(), asked);
+    }
+    let off = health_address(&with(&[("PAYGATE_ADMIN_LISTEN", "off")])).unwrap_err();
+    assert!(off.to_string().contains("PAYGATE_ADMIN_LISTEN: is off"));
+}

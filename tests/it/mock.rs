@@ -1,4 +1,5 @@
 //! The simulated providers, asked by hand-made requests.
+#![cfg(feature = "mock")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

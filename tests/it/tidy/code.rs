@@ -101,8 +101,7 @@ fn is_word(c: char) -> bool {
 
 /// Code up to its own tests, which the house style puts last.
 pub(super) fn without_tests(code: &str) -> String {
-    let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\nmod tests;"];
-    let end = tests.iter().filter_map(|start| code.find(start)).min();
+    let end = ["\nmod tests {", "\nmod tests;"].iter().filter_map(|start| code.find(start)).min();
     code[..end.unwrap_or(code.len())].to_owned()
 }
 
@@ -172,14 +171,17 @@ fn unfold<'a>(prefix: &str, text: &'a str, leaves: &mut Vec<String>) -> &'a str 
     }
 }
 
-/// Lines that define a module, a type, a trait or a function: number, keyword, name.
+/// Lines that define a module, a type, a trait or a function: number, keyword, name. The
+/// associated types of a trait, which it names itself, are left out.
 pub(super) fn definitions(code: &str) -> Vec<(usize, &str, String)> {
     const KEYWORDS: [&str; 6] = ["mod", "struct", "enum", "trait", "type", "fn"];
     let mut found = Vec::new();
     for (n, line) in (1..).zip(code.lines()) {
         let words: Vec<_> = line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2).filter(|pair| KEYWORDS.contains(&pair[0])) {
-            found.push((n, pair[0], pair[1].to_owned()));
+            if pair[0] != "type" || !line.starts_with(' ') {
+                found.push((n, pair[0], pair[1].to_owned()));
+            }
         }
     }
     found

@@ -1,0 +1,188 @@
+//! Live mode: what must be there, and what does not fit together.
+
+use paygate::config::Config;
+use paygate::domain::channel::PayType;
+use paygate::provider::{alipay, wxpay};
+
+use super::kit::{PROVIDER, SHOP, live, live_alipay, problems, refused, with};
+
+#[test]
+fn live_mode_needs_a_store_a_public_url_a_price_and_a_merchant() {
+    let problems = problems(&with(&[("PAYGATE_MODE", "live")]));
+    let named: Vec<_> = problems.list().iter().map(|it| it.variable.as_str()).collect();
+    let required =
+        ["PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING", "PAYGATE_WXPAY_MCH_ID"];
+    assert_eq!(named, required);
+    assert!(problems.to_string().contains("error 101: no usable notify URL"));
+}
+
+#[test]
+fn a_provider_is_complete_or_absent() {
+    for (name, words) in [
+        ("PAYGATE_WXPAY_MCH_ID", "is required"),
+        ("PAYGATE_WXPAY_APP_ID", "is required"),
+        ("PAYGATE_WXPAY_PRIVATE_KEY", "is required"),
+        ("PAYGATE_WXPAY_API_V3_KEY", "is required"),
+    ] {
+        refused(&live(&[(name, "")]), name, words);
+    }
+    refused(&live(&[("PAYGATE_WXPAY_SERIAL_NO", "")]), "PAYGATE_WXPAY_CERT", "is required");
+    for name in ["PAYGATE_ALIPAY_APP_ID", "PAYGATE_ALIPAY_PRIVATE_KEY", "PAYGATE_ALIPAY_PUBLIC_KEY"]
+    {
+        refused(&live_alipay(&[(name, "")]), name, "is required");
+    }
+    let vars = live(&[("PAYGATE_ALIPAY_APP_ID_H5", "2014072300007148")]);
+    let told = problems(&vars).to_string();
+    assert!(told.contains("PAYGATE_ALIPAY_PRIVATE_KEY: is required"), "{told}");
+}
+
+#[test]
+fn an_app_id_serves_every_pay_type_that_has_none_of_its_own() {
+    let config = Config::read(&live(&[("PAYGATE_WXPAY_APP_ID_MWEB", "wxmweb")])).unwrap();
+    let apps = &config.merchants[0].wxpay.as_ref().unwrap().apps;
+    assert_eq!(apps.len(), 5);
+    assert_eq!(apps[&PayType::WxpayMweb].app_id, "wxmweb");
+    assert_eq!(apps[&PayType::WxpayH5].app_id, "wxd678efh567hg6787");
+    let only = [("PAYGATE_WXPAY_APP_ID", ""), ("PAYGATE_WXPAY_APP_ID_H5", "wxqr")];
+    let config = Config::read(&live(&only)).unwrap();
+    assert_eq!(config.merchants[0].pay_types(), [PayType::WxpayH5]);
+    let account = &config.merchants[0].wxpay.as_ref().unwrap().apps[&PayType::WxpayH5].account;
+    assert_eq!(account.serial_no, "5157F09EFDC096DE15EBE81A47057A7232F1B8E1");
+    assert!(matches!(account.verification, wxpay::Verification::Certificates));
+}
+
+#[test]
+fn wechats_public_key_and_its_id_go_together() {
+    let key = ("PAYGATE_WXPAY_PUBLIC_KEY", PROVIDER.public_pem.as_str());
+    let id = ("PAYGATE_WXPAY_PUBLIC_KEY_ID", "PUB_KEY_ID_0114232134912410000000000000");
+    refused(&live(&[key]), "PAYGATE_WXPAY_PUBLIC_KEY_ID", "is required with the public key");
+    refused(&live(&[id]), "PAYGATE_WXPAY_PUBLIC_KEY", "is required with the public key's id");
+    refused(
+        &live(&[("PAYGATE_WXPAY_PUBLIC_KEY", &SHOP.public_pem), id]),
+        "PAYGATE_WXPAY_PUBLIC_KEY",
+        "the other half of the private key",
+    );
+    let config = Config::read(&live(&[key, id])).unwrap();
+    let apps = &config.merchants[0].wxpay.as_ref().unwrap().apps;
+    let verification = &apps[&PayType::WxpayH5].account.verification;
+    assert!(matches!(verification, wxpay::Verification::PublicKey { .. }));
+}
+
+#[test]
+fn the_sites_name_and_url_go_together() {
+    let name = ("PAYGATE_WXPAY_H5_NAME", "Example shop");
+    let url = ("PAYGATE_WXPAY_H5_URL", "https://shop.example.com");
+    refused(&live(&[name]), "PAYGATE_WXPAY_H5_URL", "is required with");
+    refused(&live(&[url]), "PAYGATE_WXPAY_H5_NAME", "is required with");
+    let config = Config::read(&live(&[name, url])).unwrap();
+    let apps = &config.merchants[0].wxpay.as_ref().unwrap().apps;
+    assert_eq!(apps[&PayType::WxpayMweb].site.as_ref().unwrap().name, "Example shop");
+}
+
+#[test]
+fn alipay_is_configured_by_key_or_by_certificates() {
+    let config = Config::read(&live_alipay(&[])).unwrap();
+    let merchant = config.merchants[0].alipay.as_ref().unwrap();
+    let app = &merchant.apps[&PayType::AlipayH5];
+    assert!(matches!(app.verification, alipay::Verification::PublicKey(_)));
+    let certificates = [
+        ("PAYGATE_ALIPAY_APP_CERT", SHOP.cert_pem.as_str()),
+        ("PAYGATE_ALIPAY_PUBLIC_CERT", &PROVIDER.cert_pem),
+        ("PAYGATE_ALIPAY_ROOT_CERT", &PROVIDER.cert_pem),
+    ];
+    refused(&live_alipay(&certificates), "PAYGATE_ALIPAY_PUBLIC_KEY", "is for key mode");
+    let without_key = [&certificates[..], &[("PAYGATE_ALIPAY_PUBLIC_KEY", "")]].concat();
+    let config = Config::read(&live_alipay(&without_key)).unwrap();
+    let app = &config.merchants[0].alipay.as_ref().unwrap().apps[&PayType::AlipayH5];
+    assert!(matches!(app.verification, alipay::Verification::Certificates { .. }));
+    let mut incomplete = without_key.clone();
+    incomplete[2].1 = "";
+    refused(&live_alipay(&incomplete), "PAYGATE_ALIPAY_ROOT_CERT", "is required with the other");
+    let own = [("PAYGATE_ALIPAY_PUBLIC_KEY", SHOP.public_pem.as_str())];
+    refused(&live_alipay(&own), "PAYGATE_ALIPAY_PUBLIC_KEY", "the other half");
+}
+
+#[test]
+fn this_version_takes_no_real_money() {
+    let words = "this version does not take real money yet";
+    for url in ["", "https://api.mch.weixin.qq.com", "https://proxy.example.com"] {
+        refused(&live(&[("PAYGATE_WXPAY_BASE_URL", url)]), "PAYGATE_WXPAY_BASE_URL", words);
+    }
+    for url in ["", "sandbox", "https://openapi.alipay.com/gateway.do"] {
+        let vars = live_alipay(&[("PAYGATE_ALIPAY_GATEWAY_URL", url)]);
+        refused(&vars, "PAYGATE_ALIPAY_GATEWAY_URL", words);
+    }
+}
+
+#[test]
+fn what_later_versions_bring_is_refused_in_plain_words() {
+    let words = "this version does not have yet";
+    let quote = "0123456789abcdef0123456789abcdef";
+    refused(&live(&[("PAYGATE_WXPAY_VERSION", "2")]), "PAYGATE_WXPAY_VERSION", words);
+    refused(&live(&[("PAYGATE_STORE", "postgres://u:p@db/pay")]), "PAYGATE_STORE", words);
+    let vars = live(&[("PAYGATE_PRICING", "quote"), ("PAYGATE_QUOTE_SECRET", quote)]);
+    refused(&vars, "PAYGATE_PRICING", words);
+    let url = ("PAYGATE_PRICING_URL", "http://127.0.0.1:3000/price");
+    refused(&live(&[("PAYGATE_PRICING", "callback"), url]), "PAYGATE_PRICING", words);
+}
+
+#[test]
+fn each_kind_of_pricing_needs_its_own_variable() {
+    for (pricing, name) in [
+        ("trusted", "PAYGATE_CALLER_TOKEN"),
+        ("quote", "PAYGATE_QUOTE_SECRET"),
+        ("callback", "PAYGATE_PRICING_URL"),
+    ] {
+        let vars = live(&[("PAYGATE_PRICING", pricing), ("PAYGATE_CALLER_TOKEN", "")]);
+        let told = problems(&vars).to_string();
+        let expected = format!("{name}: is required with PAYGATE_PRICING={pricing}");
+        assert!(told.contains(&expected), "{told}");
+    }
+}
+
+#[test]
+fn no_page_holds_the_callers_token() {
+    let vars = live(&[("PAYGATE_CORS_ORIGINS", "https://shop.example.com")]);
+    refused(&vars, "PAYGATE_CORS_ORIGINS", "cannot be used with PAYGATE_PRICING=trusted");
+}
+
+#[test]
+fn a_webhook_needs_a_secret() {
+    let url = ("PAYGATE_WEBHOOK_URL", "https://shop.example.com/events/{type}");
+    refused(&live(&[url]), "PAYGATE_WEBHOOK_SECRET", "is required with PAYGATE_WEBHOOK_URL");
+    for (secret, key) in [("whsec_c2VjcmV0", "secret"), ("any text", "any text")] {
+        let config = Config::read(&live(&[url, ("PAYGATE_WEBHOOK_SECRET", secret)])).unwrap();
+        assert_eq!(config.webhook.unwrap().key, key.as_bytes());
+    }
+    let config = Config::read(&live(&[])).unwrap();
+    assert!(config.warnings.iter().any(|it| it.contains("PAYGATE_WEBHOOK_URL is not set")));
+}
+
+#[test]
+fn all_calls_of_a_request_last_at_least_as_long_as_one() {
+    let vars = live(&[("PAYGATE_CALL_TIMEOUT", "21s")]);
+    refused(&vars, "PAYGATE_CALL_BUDGET", "is shorter than PAYGATE_CALL_TIMEOUT");
+    Config::read(&live(&[("PAYGATE_CALL_TIMEOUT", "20s")])).unwrap();
+}
+
+#[test]
+fn a_lease_is_longer_than_the_budget_where_there_are_leases() {
+    Config::read(&live(&[("PAYGATE_LEASE", "1s")])).unwrap();
+    let vars = live(&[("PAYGATE_STORE", "postgres://db/pay"), ("PAYGATE_LEASE", "29s")]);
+    let told = problems(&vars).to_string();
+    assert!(told.contains("PAYGATE_LEASE: is shorter than PAYGATE_CALL_BUDGET and 10s"), "{told}");
+}
+
+#[test]
+fn live_orders_are_not_kept_in_memory() {
+    refused(&live(&[("PAYGATE_STORE", "memory:")]), "PAYGATE_STORE", "forgets orders");
+}
+
+#[test]
+fn a_notify_url_fits_the_providers() {
+    let long = format!("https://pay.example.com/{}", "x".repeat(170));
+    let mount = format!("/{}", "y".repeat(60));
+    Config::read(&live(&[("PAYGATE_PUBLIC_URL", &long)])).unwrap();
+    let vars = live(&[("PAYGATE_PUBLIC_URL", &long), ("PAYGATE_MOUNT", &mount)]);
+    refused(&vars, "PAYGATE_PUBLIC_URL", "error 101");
+}

@@ -1,0 +1,280 @@
+//! `PAYGATE_MERCHANTS`: vk-pay-config documents as vk-uni-pay's users have them.
+
+use std::fs;
+
+use paygate::config::Config;
+use paygate::domain::channel::PayType;
+use paygate::provider::{alipay, wxpay};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::kit::{API_V3_KEY, PROVIDER, SHOP, Vars, live, mock, problems, refused};
+
+/// What vk-uni-pay's template has where nothing was filled in.
+fn template() -> Value {
+    let wxpay = json!({
+        "appId": "", "secret": "", "mchId": "", "key": "", "pfx": "", "v3Key": "",
+        "appCertContent": "", "appPrivateKeyContent": "", "wxpayPublicKeyContent": "",
+        "wxpayPublicKeyId": "", "version": 3
+    });
+    let alipay = json!({
+        "appId": "", "mchId": "", "privateKey": "", "alipayPublicCertContent": "",
+        "alipayRootCertContent": "", "appCertContent": "", "sandbox": false
+    });
+    json!({
+        "_id": "template",
+        "wxpay": {
+            "mp-weixin": wxpay, "app-plus": wxpay, "h5": wxpay, "h5-weixin": wxpay, "mweb": wxpay,
+            "transfer": { "appId": "", "mchId": "", "v3Key": "" }
+        },
+        "alipay": { "mp-alipay": alipay, "app-plus": alipay, "h5": alipay },
+        "alipayAppPayToH5Pay": false
+    })
+}
+
+fn wxpay_node() -> Value {
+    json!({
+        "appId": "wxd678efh567hg6787", "secret": "canary-secret", "mchId": "1900000001",
+        "key": "canary-v2-key", "v3Key": API_V3_KEY, "version": 3,
+        "appCertContent": SHOP.cert_pem, "appPrivateKeyContent": SHOP.private_pem
+    })
+}
+
+fn alipay_node() -> Value {
+    json!({
+        "appId": "2014072300007148", "mchId": "2088102146225135",
+        "privateKey": SHOP.private_pem, "alipayPublicKey": PROVIDER.public_pem
+    })
+}
+
+/// The template, with these nodes filled in.
+fn document(pid: &str, nodes: &[(&str, &str, Value)]) -> Value {
+    let mut document = template();
+    document["_id"] = pid.into();
+    for (provider, name, node) in nodes {
+        for (field, value) in node.as_object().expect("a temporary file") {
+            document[provider][name][field] = value.clone();
+        }
+    }
+    document
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), text).expect("a temporary file");
+    file
+}
+
+/// Live mode with merchants from `file` only.
+fn only(file: &NamedTempFile) -> Vars {
+    let gateway = ("PAYGATE_ALIPAY_GATEWAY_URL", "http://127.0.0.1:9/gateway.do");
+    let mut vars =
+        live(&[("PAYGATE_MERCHANTS", file.path().to_str().expect("a temporary file")), gateway]);
+    vars.retain(|name, _| !name.starts_with("PAYGATE_WXPAY") || name.ends_with("BASE_URL"));
+    vars
+}
+
+#[track_caller]
+fn told(document: Value, words: &str) {
+    let file = file(&document.to_string());
+    let problems = problems(&only(&file));
+    for problem in problems.list() {
+        assert_eq!(problem.variable, "PAYGATE_MERCHANTS", "{problems}");
+    }
+    let text = problems.to_string();
+    assert!(text.contains(words), "{words:?} is missing in:\n{text}");
+    assert!(!text.contains("canary") && !text.contains("MII"), "{text}");
+}
+
+#[test]
+fn a_document_is_a_merchant_and_its_nodes_are_pay_types() {
+    let site = json!({ "sceneInfo": { "h5_info": {
+        "type": "Wap", "wap_url": "https://www.example.com", "wap_name": "网站名称"
+    }}});
+    let mut mweb = wxpay_node();
+    mweb["sceneInfo"] = site["sceneInfo"].clone();
+    let mut by_certificates = alipay_node();
+    by_certificates["alipayPublicKey"] = "".into();
+    by_certificates["appCertContent"] = SHOP.cert_pem.clone().into();
+    by_certificates["alipayPublicCertContent"] = PROVIDER.cert_pem.replace('\n', "\\n").into();
+    by_certificates["alipayRootCertContent"] = PROVIDER.cert_pem.clone().into();
+    let mut first = document(
+        "001",
+        &[
+            ("wxpay", "mp-weixin", wxpay_node()),
+            ("wxpay", "mweb", mweb),
+            ("alipay", "h5", alipay_node()),
+            ("alipay", "mp-alipay", by_certificates),
+        ],
+    );
+    first["alipayAppPayToH5Pay"] = true.into();
+    let second = document("002", &[("wxpay", "h5", wxpay_node())]);
+    let file = file(&json!([first, second]).to_string());
+    let config = Config::read(&only(&file)).unwrap_or_else(|it| panic!("{it}"));
+
+    let pids: Vec<_> = config.merchants.iter().map(|it| it.pid.as_str()).collect();
+    assert_eq!(pids, ["001", "002"]);
+    let expected =
+        [PayType::WxpayMpWeixin, PayType::WxpayMweb, PayType::AlipayMpAlipay, PayType::AlipayH5];
+    assert_eq!(config.merchants[0].pay_types(), expected);
+    let apps = &config.merchants[0].wxpay.as_ref().unwrap().apps;
+    assert_eq!(apps[&PayType::WxpayMweb].site.as_ref().unwrap().name, "网站名称");
+    let account = &apps[&PayType::WxpayMweb].account;
+    assert!(std::sync::Arc::ptr_eq(account, &apps[&PayType::WxpayMpWeixin].account));
+    assert!(matches!(account.verification, wxpay::Verification::Certificates));
+    assert_eq!(account.base_url.as_str(), "http://127.0.0.1:9/");
+    let alipay = config.merchants[0].alipay.as_ref().unwrap();
+    assert!(alipay.choice.app_to_h5 && !alipay.choice.web_pages);
+    let app = &alipay.apps[&PayType::AlipayMpAlipay];
+    assert_eq!(app.seller_id.as_deref(), Some("2088102146225135"));
+    assert!(matches!(app.verification, alipay::Verification::Certificates { .. }));
+}
+
+#[test]
+fn every_way_of_exporting_documents_is_read() {
+    let one = document("001", &[("wxpay", "h5", wxpay_node())]);
+    let mut other = document("002", &[("alipay", "h5", alipay_node())]);
+    other["_id"] = json!({ "$oid": "60f0c0ffee60f0c0ffee60f0" });
+    for text in [
+        json!([one, other]).to_string(),
+        format!("{one}\n{other}\n"),
+        format!("\u{feff}{one:#}\r\n{other:#}"),
+        json!({ "vk-pay-config": { "data": [one, other] } }).to_string(),
+    ] {
+        let file = file(&text);
+        let config = Config::read(&only(&file)).unwrap_or_else(|it| panic!("{it}"));
+        let pids: Vec<_> = config.merchants.iter().map(|it| it.pid.as_str()).collect();
+        assert_eq!(pids, ["001", "60f0c0ffee60f0c0ffee60f0"]);
+    }
+}
+
+#[test]
+fn a_document_stands_beside_the_default_merchant() {
+    let file = file(&document("001", &[("alipay", "h5", alipay_node())]).to_string());
+    let gateway = ("PAYGATE_ALIPAY_GATEWAY_URL", "http://127.0.0.1:9/gateway.do");
+    let vars = live(&[("PAYGATE_MERCHANTS", file.path().to_str().unwrap()), gateway]);
+    let pids: Vec<_> =
+        Config::read(&vars).unwrap().merchants.iter().map(|it| it.pid.to_string()).collect();
+    assert_eq!(pids, ["default", "001"]);
+}
+
+#[test]
+fn a_node_without_version_3_is_version_2_and_refused_by_name() {
+    for version in [json!(2), json!("2"), Value::Null] {
+        let mut node = wxpay_node();
+        node["version"] = version;
+        let document = document("001", &[("wxpay", "h5", node)]);
+        told(document, "pid 001, wxpay.h5 is for version 2 of WeChat Pay's API");
+    }
+    for version in [json!(3), json!("3"), json!(3.0), json!({ "$numberInt": "3" })] {
+        let mut node = wxpay_node();
+        node["version"] = version;
+        let file = file(&document("001", &[("wxpay", "h5", node)]).to_string());
+        Config::read(&only(&file)).unwrap();
+    }
+}
+
+#[test]
+fn an_ill_field_is_named_by_document_node_and_field() {
+    for (provider, field, value, words) in [
+        ("wxpay", "v3Key", "canary", "wxpay.h5.v3Key: has 6 bytes instead of 32"),
+        ("wxpay", "mchId", "canary", "wxpay.h5.mchId: is not 1 to 32 digits"),
+        ("wxpay", "appId", "", "wxpay.h5.appId: is required"),
+        ("wxpay", "appCertContent", "", "wxpay.h5.appCertContent: is required"),
+        ("wxpay", "appCertContent", &PROVIDER.cert_pem, "is not the private key's certificate"),
+        ("wxpay", "wxpayPublicKeyContent", &PROVIDER.public_pem, "wxpayPublicKeyId: is required"),
+        ("wxpay", "appPrivateKeyContent", "canary", "wxpay.h5.appPrivateKeyContent: is not"),
+        ("alipay", "privateKey", "canary", "alipay.h5.privateKey: is not"),
+        ("alipay", "alipayPublicKey", &SHOP.public_pem, "is the other half of the private key"),
+        ("alipay", "mchId", "1900000001", "alipay.h5.mchId: is not 16 digits"),
+    ] {
+        let mut node = if provider == "wxpay" { wxpay_node() } else { alipay_node() };
+        node[field] = value.into();
+        told(document("001", &[(provider, "h5", node)]), words);
+    }
+}
+
+#[test]
+fn an_ill_document_is_named_by_its_place() {
+    let good = document("001", &[("wxpay", "h5", wxpay_node())]);
+    for (id, words) in [
+        (Value::Null, "document 2 has no text called _id"),
+        (json!(1), "document 2 has no text called _id"),
+        (json!("default"), "document 2 has the _id default, which is reserved"),
+        (json!(".."), "cannot stand in a URL"),
+        (json!("a\u{7}"), "a control character"),
+        (json!("001"), "document 2: the _id 001 stands there twice"),
+    ] {
+        let mut other = document("x", &[("alipay", "h5", alipay_node())]);
+        other["_id"] = id;
+        told(json!([good, other]), words);
+    }
+    told(json!([good, "canary"]), "document 2 is not an object");
+    told(json!([]), "holds no document");
+}
+
+#[test]
+fn what_is_no_json_is_told_by_its_place_only() {
+    let file = file("[{\"_id\": \"001\",\n \"canary\": canary}]");
+    refused(&only(&file), "PAYGATE_MERCHANTS", "is not JSON at line 2");
+    assert!(!problems(&only(&file)).to_string().contains("canary"));
+}
+
+#[test]
+fn what_paygate_does_not_use_is_warned_of_and_an_empty_template_is_not() {
+    let mut document = document("001", &[("wxpay", "h5", wxpay_node())]);
+    document["wxpay"]["transfer"]["mchId"] = "1900000001".into();
+    document["appleiap"] = json!({ "password": "canary" });
+    document["wxpay"]["h5-weixin"]["appId"] = "wx1".into();
+    document["comment"] = "canary".into();
+    let file = file(&document.to_string());
+    let config = Config::read(&only(&file)).unwrap();
+    let told: Vec<_> =
+        config.warnings.iter().filter(|it| it.starts_with("PAYGATE_MERCHANTS")).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for place in ["wxpay.transfer", "wxpay.h5-weixin", "appleiap"] {
+        assert!(told.iter().any(|it| it.contains(place)), "{place}: {told:?}");
+    }
+    assert!(!format!("{config:?}").contains("canary"));
+}
+
+#[test]
+fn alipays_test_gateway_is_not_on_loopback_and_a_stand_in_is() {
+    let mut node = alipay_node();
+    node["sandbox"] = true.into();
+    let file = file(&document("001", &[("alipay", "h5", node)]).to_string());
+    let config = Config::read(&only(&file)).unwrap();
+    let app = &config.merchants[0].alipay.as_ref().unwrap().apps[&PayType::AlipayH5];
+    assert_eq!(app.gateway_url.as_str(), "http://127.0.0.1:9/gateway.do");
+    let mut vars = only(&file);
+    vars.remove("PAYGATE_ALIPAY_GATEWAY_URL");
+    refused(&vars, "PAYGATE_ALIPAY_GATEWAY_URL", "does not take real money yet");
+}
+
+#[test]
+fn documents_without_keys_name_merchants_in_mock_mode() {
+    let pid_only = json!([{ "_id": "001", "alipayAppPayToH5Pay": true }, template()]);
+    let good = file(&pid_only.to_string());
+    let path = good.path().to_str().unwrap();
+    let config = Config::read(&mock(&[("PAYGATE_MERCHANTS", path)])).unwrap();
+    let pids: Vec<_> = config.merchants.iter().map(|it| it.pid.as_str()).collect();
+    assert_eq!(pids, ["default", "001", "template"]);
+    assert!(config.merchants[1].choice.app_to_h5);
+
+    let with_keys = file(&document("001", &[("wxpay", "h5", wxpay_node())]).to_string());
+    let vars = mock(&[("PAYGATE_MERCHANTS", with_keys.path().to_str().unwrap())]);
+    refused(&vars, "PAYGATE_MERCHANTS", "pid 001, wxpay.h5 holds live keys");
+}
+
+#[test]
+fn live_mode_with_documents_that_cannot_be_paid_is_refused() {
+    let file = file(&template().to_string());
+    let told = problems(&only(&file)).to_string();
+    assert!(told.contains("without a merchant nobody can be paid"), "{told}");
+}
+
+#[test]
+fn the_file_is_bounded() {
+    let file = file(&format!("[{}]", " ".repeat(4 << 20)));
+    refused(&only(&file), "PAYGATE_MERCHANTS", "is larger than 4096 KiB");
+}

@@ -1,0 +1,145 @@
+//! A shop for tests: the real engine over the simulated providers, without a socket.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use paygate::caller::{CallerRules, Said, resolve};
+use paygate::clock::Clock;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::ids::Pid;
+use paygate::domain::time::Millis;
+use paygate::engine::{Builder, Created, Engine};
+use paygate::error::{Error, Kind};
+use paygate::guard::read_create;
+use paygate::mock::{Fault, FaultKind, InProcess, Operation, Order, keys};
+use paygate::provider::{alipay, wxpay};
+use paygate::store::Store;
+use paygate::store::memory::Memory;
+use serde_json::{Value, json};
+
+/// A clock that stands still until it is told to move.
+#[derive(Clone, Debug)]
+pub(crate) struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    pub(crate) fn new() -> Hands {
+        Hands(Arc::new(AtomicI64::new(1_763_900_000_000)))
+    }
+
+    pub(crate) fn advance_ms(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Millis {
+        Millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// The engine, its providers and its clock.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    pub(crate) engine: Engine,
+    pub(crate) providers: InProcess,
+    pub(crate) clock: Hands,
+}
+
+impl Shop {
+    /// With orders in memory.
+    pub(crate) async fn open() -> Shop {
+        Shop::with(Memory::new(), InProcess::open(None, Arc::new(Hands::new())).unwrap()).await
+    }
+
+    /// With this store, and providers that may know orders already.
+    pub(crate) async fn with(store: impl Store + 'static, providers: InProcess) -> Shop {
+        Shop::built(store, providers, |it| it).await
+    }
+
+    /// The same, with a word on the engine.
+    pub(crate) async fn built(
+        store: impl Store + 'static,
+        providers: InProcess,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Shop {
+        let clock = Hands::new();
+        let builder = Engine::builder()
+            .store(store)
+            .clock(clock.clone())
+            .transport(providers.clone())
+            .public_url("https://shop.example.com".parse().unwrap())
+            .simulated();
+        let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
+            let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
+            let gateway = "http://127.0.0.1:1/gateway.do".parse().unwrap();
+            it.provider_of(pid.clone(), wxpay::V3::new(wxpay).unwrap())
+                .provider_of(pid, alipay::Gateway::new(keys::alipay_merchant(gateway)))
+        });
+        let engine = more(builder).start().await.unwrap();
+        Shop { engine, providers, clock }
+    }
+
+    /// Asks as a client would, from `PLATFORM` and `isPC` in the body.
+    pub(crate) async fn create(&self, body: &Value) -> Result<Created, Error> {
+        self.create_from(body, "114.114.114.114").await
+    }
+
+    /// Asks as a client at `address` would.
+    pub(crate) async fn create_from(&self, body: &Value, address: &str) -> Result<Created, Error> {
+        let request = read_create(body.to_string().as_bytes())?;
+        let said = Said { claims: &request.claims, is_pc: request.is_pc };
+        let peer: Option<IpAddr> = address.parse().ok();
+        let headers = http::HeaderMap::new();
+        let caller = resolve(&headers, peer, said, &CallerRules::default())?;
+        self.engine.create(request, caller).await
+    }
+
+    /// What the providers know under `no`.
+    pub(crate) fn ledger(&self, no: &str) -> Vec<Order> {
+        self.providers.orders().into_iter().filter(|it| it.out_trade_no == no).collect()
+    }
+
+    /// How many calls that create an order came in.
+    pub(crate) fn creates(&self) -> u64 {
+        self.providers.calls("wxpay.create") + self.providers.calls("alipay.create")
+    }
+
+    /// Something is to go wrong with the next call that creates an order.
+    pub(crate) fn fault(&self, kind: FaultKind) {
+        self.fault_of(Operation::Create, kind);
+    }
+
+    /// Something is to go wrong with the next call of this kind.
+    pub(crate) fn fault_of(&self, operation: Operation, kind: FaultKind) {
+        let fault = Fault { provider: None, operation: Some(operation), kind, times: 1 };
+        self.providers.add_fault(fault);
+    }
+}
+
+/// A body whose buyer sits at a PC: a QR code.
+pub(crate) fn body(provider: ProviderId, no: &str, total_fee: u64) -> Value {
+    json!({
+        "provider": provider.name(),
+        "isPC": true,
+        "context": {"PLATFORM": "h5"},
+        "data": {"out_trade_no": no, "total_fee": total_fee, "subject": "tea", "type": "goods"},
+    })
+}
+
+/// `body` with other fields: `at` is a JSON pointer.
+pub(crate) fn with(mut body: Value, at: &str, value: Value) -> Value {
+    let (parent, key) = at.rsplit_once('/').unwrap();
+    body.pointer_mut(parent).unwrap()[key] = value;
+    body
+}
+
+/// `orderInfo` as JSON.
+pub(crate) fn order_info(created: &Created) -> Value {
+    serde_json::from_str(created.order_info.get()).unwrap()
+}
+
+/// The kind of a refusal.
+pub(crate) fn kind<T>(answer: Result<T, Error>) -> Option<Kind> {
+    answer.err().map(|error| error.kind())
+}

@@ -1,0 +1,304 @@
+//! The program itself, started as a user starts it: variables in, exit code and output out.
+//!
+//! Every program runs in an empty directory with no variables but the given ones, on ports that
+//! the operating system picks; it tells them in its log.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+/// A program that takes longer than this for anything hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+const TOKEN: &str = "canary-admin-token-of-more-than-32-characters";
+const CALLER: &str = "canary-caller-token-of-more-than-32-characters";
+
+#[tokio::test]
+async fn without_variables_it_shows_both_ways_to_go_on() {
+    let home = TempDir::new().unwrap();
+    let output = run(home.path(), &[], &[]).await;
+    assert_eq!(output.status.code(), Some(64));
+    let told = text(&output.stderr);
+    for way in ["PAYGATE_MODE=mock", "PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING"] {
+        assert!(told.contains(way), "{told}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing was created");
+}
+
+#[tokio::test]
+async fn help_names_every_variable_and_an_unknown_command_is_64() {
+    let home = TempDir::new().unwrap();
+    let help = run(home.path(), &["--help"], &[]).await;
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("PAYGATE_SHUTDOWN_GRACE"));
+    let unknown = run(home.path(), &["sreve"], &[]).await;
+    assert_eq!(unknown.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn it_serves_says_so_and_ends_when_told() {
+    let mut program = Program::start(TempDir::new().unwrap(), &[]).await;
+    assert_eq!(program.ready().await, 200);
+    assert_eq!(program.health().await.code(), Some(0));
+    let answer = program.create("no-2107151010101541001").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"code\":0"), "{answer}");
+    program.signal("TERM").await;
+    let (ended, _) = program.ended().await;
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_in_flight_outlives_the_signal() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let mut program = Program::start(TempDir::new().unwrap(), &[("PAYGATE_UPSTREAM", &url)]).await;
+    let mut client = TcpStream::connect(program.public()).await.unwrap();
+    client.write_all(b"GET /slow HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+    let mut served = BufReader::new(upstream.accept().await.unwrap().0);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        served.read_line(&mut line).await.unwrap();
+    }
+    program.signal("TERM").await;
+    program.until("stopping").await;
+    assert_eq!(program.ready().await, 503);
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+    served.get_mut().write_all(response).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("done"), "{answer}");
+    assert_eq!(program.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_is_taken_is_told_with_its_variable_and_exits_69() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for variable in ["PAYGATE_LISTEN", "PAYGATE_ADMIN_LISTEN", "PAYGATE_MOCK_LISTEN"] {
+        let home = TempDir::new().unwrap();
+        let mut variables = mock_mode();
+        variables.insert(variable, &addr);
+        let output = run(home.path(), &[], &variables.into_iter().collect::<Vec<_>>()).await;
+        assert_eq!(output.status.code(), Some(69), "{variable}");
+        let told = text(&output.stderr);
+        assert!(told.contains(variable) && told.contains(&addr), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_has_one_process_and_outlives_kill_9() {
+    let mut first = Program::start(TempDir::new().unwrap(), &[]).await;
+    let created = first.create("no-2107151010101541002").await;
+    let variables: Vec<_> = mock_mode().into_iter().collect();
+    let second = run(first.home.path(), &[], &variables).await;
+    assert_eq!(second.status.code(), Some(69), "{}", text(&second.stderr));
+
+    first.signal("KILL").await;
+    let home = first.killed().await;
+    let mut again = Program::start(home, &[]).await;
+    let replayed = again.create("no-2107151010101541002").await;
+    assert!(replayed.to_lowercase().contains("idempotent-replayed: true"), "{replayed}");
+    let material = |answer: &str| {
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str::<serde_json::Value>(body).unwrap()["orderInfo"]["codeUrl"].clone()
+    };
+    assert!(material(&created).is_string(), "{created}");
+    assert_eq!(material(&created), material(&replayed));
+    again.signal("TERM").await;
+    assert_eq!(again.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn health_is_1_where_nobody_answers_and_64_where_nobody_can() {
+    let home = TempDir::new().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let asked = run(home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", &nobody)]).await;
+    assert_eq!(asked.status.code(), Some(1));
+    let off = run(home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", "off")]).await;
+    assert_eq!(off.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_output() {
+    let secrets = [
+        ("PAYGATE_ADMIN_TOKEN", TOKEN),
+        ("PAYGATE_PRICING", "trusted"),
+        ("PAYGATE_CALLER_TOKEN", CALLER),
+        ("PAYGATE_LOG", "trace"),
+    ];
+    let mut program = Program::start(TempDir::new().unwrap(), &secrets).await;
+    let answer = program.create("no-2107151010101541003").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    program.signal("TERM").await;
+    let (_, said) = program.ended().await;
+
+    let home = TempDir::new().unwrap();
+    let mut variables = mock_mode();
+    variables.extend(secrets);
+    let variables: Vec<_> = variables.into_iter().collect();
+    let checked = run(home.path(), &["check"], &variables).await;
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    for output in [said, text(&checked.stdout), text(&checked.stderr)] {
+        assert!(!output.contains("canary"), "{output}");
+    }
+}
+
+// ---- the program ----
+
+fn mock_mode() -> HashMap<&'static str, &'static str> {
+    HashMap::from([
+        ("PAYGATE_MODE", "mock"),
+        ("PAYGATE_LISTEN", "127.0.0.1:0"),
+        ("PAYGATE_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("PAYGATE_MOCK_LISTEN", "127.0.0.1:0"),
+        ("PAYGATE_LOG_FORMAT", "json"),
+    ])
+}
+
+fn command(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paygate"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the program to its end.
+async fn run(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let output = command(home, arguments, variables).output();
+    timeout(HANGS, output).await.expect("it ends by itself").unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running sidecar in mock mode.
+struct Program {
+    home: TempDir,
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    said: String,
+    /// By the message that tells them.
+    addresses: HashMap<String, SocketAddr>,
+}
+
+impl Program {
+    /// Starts it and waits until it serves.
+    async fn start(home: TempDir, variables: &[(&str, &str)]) -> Program {
+        let mut all: HashMap<&str, &str> = mock_mode();
+        all.extend(variables.iter().copied());
+        let all: Vec<_> = all.into_iter().collect();
+        let mut child = command(home.path(), &[], &all)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let addresses = HashMap::new();
+        let mut program = Program { home, child, log, said: String::new(), addresses };
+        program.until(ADMIN).await;
+        program
+    }
+
+    /// Reads the log up to a message, and the addresses on the way.
+    async fn until(&mut self, message: &str) {
+        loop {
+            let line = timeout(HANGS, self.log.next_line()).await.expect("it goes on").unwrap();
+            let line =
+                line.unwrap_or_else(|| panic!("it ended before {message:?}:\n{}", self.said));
+            self.said += &format!("{line}\n");
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+            let told = event["message"].as_str().unwrap_or_default();
+            if let Some(addr) = event["addr"].as_str().and_then(|addr| addr.parse().ok()) {
+                self.addresses.insert(told.to_owned(), addr);
+            }
+            if told == message {
+                return;
+            }
+        }
+    }
+
+    fn public(&self) -> SocketAddr {
+        self.addresses["serving payments"]
+    }
+
+    /// The status of `/readyz`.
+    async fn ready(&self) -> u16 {
+        let answer = ask(self.addresses[ADMIN], "GET /readyz HTTP/1.1\r\n", "").await;
+        answer["HTTP/1.1 ".len()..][..3].parse().unwrap()
+    }
+
+    /// What `paygate health` says of it.
+    async fn health(&self) -> ExitStatus {
+        let admin = self.addresses[ADMIN].to_string();
+        run(self.home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", &admin)]).await.status
+    }
+
+    /// The answer to a payment by QR code.
+    async fn create(&mut self, out_trade_no: &str) -> String {
+        let body = serde_json::json!({
+            "provider": "wxpay",
+            "needQRcode": true,
+            "data": {
+                "out_trade_no": out_trade_no, "total_fee": 1, "subject": "tea", "type": "goods"
+            },
+        });
+        let head = format!(
+            "POST /pay/createPayment HTTP/1.1\r\nauthorization: Bearer {CALLER}\r\n\
+             content-type: application/json\r\n"
+        );
+        ask(self.public(), &head, &body.to_string()).await
+    }
+
+    /// Sends it a signal.
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs");
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {id}")).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Its end, and everything it said.
+    async fn ended(mut self) -> (ExitStatus, String) {
+        while let Some(line) = timeout(HANGS, self.log.next_line()).await.expect("it ends").unwrap()
+        {
+            self.said += &format!("{line}\n");
+        }
+        (self.child.wait().await.unwrap(), self.said)
+    }
+
+    /// Waits for its end, and gives its directory to another one.
+    async fn killed(mut self) -> TempDir {
+        timeout(HANGS, self.child.wait()).await.expect("it is killed").unwrap();
+        self.home
+    }
+}
+
+/// Told last when the program starts.
+const ADMIN: &str = "serving health and admin";
+
+/// One request on a connection of its own: the whole answer.
+async fn ask(addr: SocketAddr, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let length = body.len();
+    let request =
+        format!("{head}host: shop\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
