@@ -137,7 +137,10 @@ fn push_row(table: &mut String, prefix: &str, of: Option<Json<'_>>, row: (&str, 
     };
     let required = strings(of.and_then(|it| it.member("required"))).iter().any(|it| it == name);
     let star = if required { " *" } else { "" };
-    let values = strings(property.member("enum")).join(", ");
+    // What stands for absence is not a value to choose.
+    let chosen = |it: &String| !matches!(it.as_str(), "" | "null");
+    let values: Vec<_> = strings(property.member("enum")).into_iter().filter(chosen).collect();
+    let values = values.join(", ");
     let kind = strings(property.member("type")).into_iter().next();
     let kind = kind.unwrap_or(if values.is_empty() { "object".to_owned() } else { values });
     let meaning = strings(property.member("description")).concat();
