@@ -52,7 +52,12 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(parse(filter)?).with_writer(writer);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(parse(filter)?)
+        .with_writer(writer)
+        // A line that cannot be written is lost. Told on standard error, which is what cannot be
+        // written, it would be a panic in whatever was being done.
+        .log_internal_errors(false);
     fn dispatch(subscriber: impl Subscriber + Send + Sync) -> Dispatch {
         Dispatch::new(subscriber)
     }
