@@ -1,1 +1,358 @@
+//! The examples, run as their headers say and asked over HTTP.
+//!
+//! `cargo test` builds them; `cargo test --test examples` alone takes them as they were built
+//! last.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::{Body, Client, Response, Url};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// A program that takes longer than this for anything hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// What `axum_shop`'s header shows.
+const CALLER_TOKEN: &str = "the-checkout-of-this-demo-shop-knows-it";
+
+#[tokio::test]
+async fn the_axum_shop_takes_payments_beside_its_own_pages() {
+    let home = TempDir::new().unwrap();
+    let shop = || example("axum_shop", home.path(), &["127.0.0.1:0", "shop.db"]);
+    let first = Program::listening(shop()).await;
+    assert_eq!(first.page("/").await, "tea, 1 fen\n");
+    let whoami = first.page("/whoami").await;
+    assert!(whoami.starts_with("h5 at 127.0.0.1, no PC, request "), "{whoami}");
+
+    let unasked = first.create(&order(1), None).await;
+    assert_eq!(unasked.status(), 401);
+    let created = first.create(&order(1), Some(CALLER_TOKEN)).await;
+    assert_eq!(created.headers()["x-paygate-mode"], "mock");
+    let created = code_url(created).await;
+    first.interrupted().await;
+
+    let second = Program::listening(shop()).await;
+    let again = second.create(&order(1), Some(CALLER_TOKEN)).await;
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    assert_eq!(code_url(again).await, created);
+    assert_eq!(second.create(&order(2), Some(CALLER_TOKEN)).await.status(), 422);
+    second.interrupted().await;
+}
+
+#[tokio::test]
+async fn the_hyper_shop_is_configured_by_its_environment() {
+    let home = TempDir::new().unwrap();
+    let mut shop = example("hyper_shop", home.path(), &[]);
+    shop.envs([
+        ("PAYGATE_MODE", "mock"),
+        ("PAYGATE_LISTEN", "127.0.0.1:0"),
+        ("PAYGATE_MOCK_LISTEN", "127.0.0.1:0"),
+    ]);
+    let shop = Program::listening(shop).await;
+    assert_eq!(shop.page("/cup?size=2").await, "tea, 1 fen (you asked for /cup)\n");
+    let mut alipay = order(1);
+    alipay["provider"] = json!("alipay");
+    let created = shop.create(&alipay, None).await;
+    assert!(code_url(created).await.starts_with("https://qr.alipay.com/"));
+    let disguised = Client::new().post(shop.at("/pay//createPayment")).send().await.unwrap();
+    assert_eq!(disguised.status(), 404);
+    shop.interrupted().await;
+}
+
+#[tokio::test]
+async fn the_hyper_shop_says_what_is_wrong_with_its_environment() {
+    let home = TempDir::new().unwrap();
+    let mut shop = example("hyper_shop", home.path(), &[]);
+    let Output { status, stderr, .. } = ended(shop.env("PAYGATE_MODE", "moc")).await;
+    assert_eq!(status.code(), Some(1));
+    let told = String::from_utf8(stderr).unwrap();
+    assert!(told.contains("PAYGATE_MODE: ") && told.contains("live or mock"), "{told}");
+}
+
+#[tokio::test]
+async fn a_store_of_ones_own_keeps_an_order_and_its_price() {
+    let home = TempDir::new().unwrap();
+    let Output { status, stdout, .. } = ended(&mut example("custom_store", home.path(), &[])).await;
+    let said = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let lines: Vec<&str> =
+        said.lines().map(|line| line.split_once(": ").unwrap().1.trim()).collect();
+    let [created, again, other, calls] = lines[..] else { panic!("{said}") };
+    let material = created.strip_suffix(" (replayed: false)").unwrap();
+    assert!(material.contains("weixin://"), "{said}");
+    assert_eq!(again.strip_suffix(" (replayed: true)"), Some(material));
+    assert_eq!(other, "refused, it differs at /data/total_fee");
+    assert_eq!(calls, "1");
+}
+
+#[tokio::test]
+async fn the_example_environment_runs_the_sidecar_though_nobody_reads_its_log() {
+    let home = TempDir::new().unwrap();
+    let nobody = "http://127.0.0.1:1".parse().unwrap();
+    let sidecar = Program::sidecar(home.path(), &nobody).await;
+    assert!(code_url(sidecar.create(&order(1), None).await).await.starts_with("weixin://"));
+    assert!(home.path().join("paygate-mock.db").exists());
+    // It says that it stops, into a pipe that is closed.
+    sidecar.interrupted().await;
+}
+
+#[tokio::test]
+async fn the_node_shop_behind_the_sidecar_notices_nothing() {
+    let Ok(_) = Command::new("node").arg("--version").output().await else {
+        println!("skipped: node is not on the PATH (apt-get install nodejs)");
+        return;
+    };
+    let home = TempDir::new().unwrap();
+    let mut shop = Command::new("node");
+    shop.arg(root().join("examples/node-shop/server.mjs")).env("PORT", "0");
+    let shop = Program::started(shop, "shop on ").await;
+    let sidecar = Program::sidecar(home.path(), &shop.base).await;
+
+    let page = sidecar.page("/").await;
+    assert!(page.contains("<html") && page.contains("/pay/createPayment"), "{page}");
+    check_headers(&sidecar).await;
+    check_order(&sidecar).await;
+    check_echo(&sidecar).await;
+    check_upgrade(sidecar.addr()).await;
+}
+
+/// The shop sees what the client sent, and who it was.
+async fn check_headers(sidecar: &Program) {
+    let request = Client::new()
+        .get(sidecar.at("/headers"))
+        .header("x-cup", "small")
+        .header("x-forwarded-for", "1.2.3.4")
+        .header("connection", "x-hop")
+        .header("x-hop", "1");
+    let seen: Value = read(request.send().await.unwrap()).await;
+    let authority = sidecar.addr().to_string();
+    for (name, value) in [
+        ("x-cup", "small"),
+        ("host", &authority),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", &authority),
+    ] {
+        assert_eq!(seen[name], value, "{name}");
+    }
+    assert_eq!(seen["x-hop"], Value::Null);
+}
+
+/// The shop opens an order, paygate answers how to pay for it.
+async fn check_order(sidecar: &Program) {
+    let tea = Client::new().post(sidecar.at("/api/orders")).body(r#"{"product":"tea"}"#);
+    let opened: Value = read(tea.send().await.unwrap()).await;
+    let data = json!({
+        "out_trade_no": opened["out_trade_no"], "total_fee": opened["total_fee"],
+        "subject": opened["subject"], "type": opened["type"],
+    });
+    let body = json!({"provider": "wxpay", "isPC": true, "data": data});
+    assert!(code_url(sidecar.create(&body, None).await).await.starts_with("weixin://"));
+    let no = opened["out_trade_no"].as_str().unwrap();
+    let kept: Value =
+        serde_json::from_str(&sidecar.page(&format!("/api/orders/{no}")).await).unwrap();
+    assert_eq!(kept["paid"], false);
+}
+
+/// A sized body, and one of which each piece comes back before the next is sent.
+async fn check_echo(sidecar: &Program) {
+    let large: Bytes = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let request = Client::new().post(sidecar.at("/echo")).body(large.clone());
+    assert!(request.send().await.unwrap().bytes().await.unwrap() == large, "the body came back");
+
+    let (say, said) = mpsc::channel::<&str>(1);
+    let pieces = stream::unfold(said, async |mut said| {
+        said.recv().await.map(|piece| (Ok::<_, Infallible>(piece), said))
+    });
+    say.send("first").await.unwrap();
+    let request = Client::new().post(sidecar.at("/echo")).body(Body::wrap_stream(pieces));
+    let mut response = timeout(HANGS, request.send()).await.expect("it streams").unwrap();
+    for (piece, next) in [("first", Some("second")), ("second", Some("third")), ("third", None)] {
+        let echoed = timeout(HANGS, response.chunk()).await.expect("it streams").unwrap();
+        assert_eq!(echoed.unwrap(), piece);
+        match next {
+            Some(next) => say.send(next).await.unwrap(),
+            None => break,
+        }
+    }
+    drop(say);
+    assert_eq!(response.chunk().await.unwrap(), None);
+}
+
+/// A WebSocket frame goes to the shop and back (RFC 6455, sections 1.3 and 5.2).
+async fn check_upgrade(addr: SocketAddr) {
+    let mut stream = BufReader::new(TcpStream::connect(addr).await.unwrap());
+    let request = format!(
+        "GET /chat HTTP/1.1\r\nhost: {addr}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.get_mut().write_all(request.as_bytes()).await.unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let line = timeout(HANGS, stream.read_line(&mut head)).await.expect("it answers").unwrap();
+        assert_ne!(line, 0, "{head}");
+    }
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    let masked = b"\x81\x85\x00\x00\x00\x00hello";
+    stream.get_mut().write_all(masked).await.unwrap();
+    let mut echoed = [0; 7];
+    timeout(HANGS, stream.read_exact(&mut echoed)).await.expect("it echoes").unwrap();
+    assert_eq!(&echoed, b"\x81\x05hello");
+}
+
+// ---- the programs ----
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An example, to be run in `home` with no variables.
+fn example(name: &str, home: &Path, arguments: &[&str]) -> Command {
+    let programs = Path::new(env!("CARGO_BIN_EXE_paygate")).parent().unwrap();
+    let path: PathBuf = programs.join("examples").join(name);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is missing: `cargo build --examples` makes it", path.display());
+    let mut command = Command::new(path);
+    command.args(arguments).env_clear().current_dir(home);
+    command
+}
+
+/// Runs a program to its end.
+async fn ended(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    timeout(HANGS, output).await.expect("it ends by itself").unwrap()
+}
+
+/// A program that serves.
+struct Program {
+    child: Child,
+    base: Url,
+}
+
+impl Program {
+    /// Starts an example and waits until it says where it listens.
+    async fn listening(command: Command) -> Program {
+        Program::started(command, "listening on ").await
+    }
+
+    /// Starts a program and waits for the line that tells its address after `words`.
+    async fn started(mut command: Command, words: &str) -> Program {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let base = said(&mut lines, |line| line.strip_prefix(words)?.parse().ok()).await;
+        Program { child, base }
+    }
+
+    /// The sidecar as `examples/sidecar.env` configures it, before `upstream` and on ports that
+    /// the operating system picks. Its log is read until it says where it listens, no further.
+    async fn sidecar(home: &Path, upstream: &Url) -> Program {
+        let file = std::fs::read_to_string(root().join("examples/sidecar.env")).unwrap();
+        let lines = file.lines().filter(|line| !line.starts_with('#'));
+        let mut variables: BTreeMap<_, _> = lines.filter_map(|line| line.split_once('=')).collect();
+        for name in ["PAYGATE_LISTEN", "PAYGATE_ADMIN_LISTEN", "PAYGATE_MOCK_LISTEN"] {
+            variables.insert(name, "127.0.0.1:0");
+        }
+        variables.insert("PAYGATE_UPSTREAM", upstream.as_str());
+        variables.insert("PAYGATE_LOG_FORMAT", "json");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paygate"));
+        command.env_clear().envs(variables).current_dir(home).kill_on_drop(true);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let base = said(&mut lines, |line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            let addr = event["addr"].as_str()?;
+            (event["message"] == "serving payments").then(|| format!("http://{addr}"))?.parse().ok()
+        });
+        let base = base.await;
+        Program { child, base }
+    }
+
+    fn at(&self, path: &str) -> Url {
+        self.base.join(path).unwrap()
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.base.socket_addrs(|| None).unwrap()[0]
+    }
+
+    /// One of the shop's own pages.
+    async fn page(&self, path: &str) -> String {
+        let response = Client::new().get(self.at(path)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.text().await.unwrap()
+    }
+
+    async fn create(&self, body: &Value, token: Option<&str>) -> Response {
+        let request = Client::new()
+            .post(self.at("/pay/createPayment"))
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.unwrap()
+    }
+
+    /// Sends it Ctrl-C and waits for its clean end.
+    async fn interrupted(mut self) {
+        let id = self.child.id().expect("it runs");
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {id}")).status().await;
+        assert!(kill.unwrap().success());
+        let status = timeout(HANGS, self.child.wait()).await.expect("it ends").unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// What `read` finds in the first line in which it finds something.
+async fn said<T>(
+    lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
+    read: impl Fn(&str) -> Option<T>,
+) -> T {
+    let mut all = String::new();
+    loop {
+        let line = timeout(HANGS, lines.next_line()).await.expect("it goes on").unwrap();
+        let line = line.unwrap_or_else(|| panic!("it ended and had said:\n{all}"));
+        if let Some(found) = read(&line) {
+            return found;
+        }
+        all += &format!("{line}\n");
+    }
+}
+
+fn order(total_fee: u64) -> Value {
+    json!({
+        "provider": "wxpay", "isPC": true,
+        "data": {
+            "out_trade_no": "2107151010101541001", "total_fee": total_fee, "subject": "tea",
+            "type": "goods",
+        },
+    })
+}
+
+/// A successful answer's JSON.
+async fn read(response: Response) -> Value {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn code_url(response: Response) -> String {
+    read(response).await["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
+}
