@@ -11,6 +11,12 @@ use paygate::store::{Claim, Committed, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
+/// The store that the examples show keeps the same promises.
+#[cfg(feature = "mock")]
+#[path = "../../../examples/custom_store.rs"]
+#[allow(dead_code, reason = "the example's own program does not run here")]
+mod custom_store;
+
 use super::orders::{any_order, attempt, later, live, number, order, payment};
 
 /// Runs every fact against one kind of store, each with a fresh one.
@@ -31,6 +37,10 @@ macro_rules! every_store {
         #[cfg(feature = "sqlite")]
         mod sqlite {
             facts!(super::check_sqlite: $($fact)*);
+        }
+        #[cfg(feature = "mock")]
+        mod journal {
+            facts!(super::check_journal: $($fact)*);
         }
     };
 }
@@ -65,6 +75,20 @@ async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store)) {
     store.close().await;
     // Whatever the fact did, the columns say what the records say.
     super::sqlite::check_columns(&path);
+}
+
+#[cfg(feature = "mock")]
+async fn check_journal(fact: impl AsyncFnOnce(&dyn Store)) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("orders.jsonl");
+    fact(&custom_store::Journal::open(&path).unwrap()).await;
+    // Whatever the fact did, the file can be read again, and what a crash left half written goes.
+    let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"{\"facts\":{\"out_tra\xe8").unwrap();
+    for no in ["after-the-crash-1", "after-the-crash-2"] {
+        let journal = custom_store::Journal::open(&path).unwrap();
+        claimed(&journal, &order(no, 1)).await;
+    }
 }
 
 async fn claimed(store: &dyn Store, order: &Order) {
