@@ -4,6 +4,7 @@ mod files;
 mod kit;
 mod live;
 mod merchants;
+#[cfg(feature = "mock")]
 mod mock;
 mod table;
 

@@ -1,4 +1,5 @@
 //! `createPayment` over the real engine and the simulated providers: one number, one order.
+#![cfg(feature = "mock")]
 
 use std::sync::Arc;
 

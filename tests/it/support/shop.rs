@@ -1,4 +1,5 @@
 //! A shop for tests: the real engine over the simulated providers, without a socket.
+#![cfg(feature = "mock")]
 
 use std::net::IpAddr;
 use std::sync::Arc;
