@@ -406,7 +406,8 @@ fn entries(directory: &Path) -> Vec<String> {
 
 /// What `.gitignore` keeps out.
 fn is_ignored(name: &str) -> bool {
-    let is_store = [".db", ".db-wal", ".db-shm"].iter().any(|ending| name.ends_with(ending));
+    let endings = [".db", ".db-wal", ".db-shm", ".db-lock", ".db-ledger.json"];
+    let is_store = endings.iter().any(|ending| name.ends_with(ending));
     is_store || name == "target" || name.starts_with("target-") || name == "node_modules"
 }
 
