@@ -77,7 +77,7 @@ async fn start(store: &Path) -> Result<Engine, Box<dyn Error>> {
     let mock = Mock::start(MockConfig {
         listen: "127.0.0.1:0".parse()?,
         // Providers never forget an order either.
-        ledger_path: Some(store.with_extension("ledger.json")),
+        ledger_path: Some(store.with_extension("db-ledger.json")),
         clock: Arc::new(SystemClock),
     })
     .await?;
