@@ -8,7 +8,10 @@ use super::rig::{OK, Rig, Wanted, header};
 async fn check_refused(rig: &Rig, what: &str, request: &str) {
     let mut client = rig.client().await;
     client.send(request).await;
-    let got = client.rest().await;
+    let got = tokio::select! {
+        got = client.rest() => got,
+        mut upstream = rig.upstream() => panic!("{what}: {}", upstream.head().await),
+    };
     assert!(got.is_empty() || got.starts_with("HTTP/1.1 400 "), "{what}: {got}");
     let marked = format!("GET /after?{} HTTP/1.1\r\nhost: shop\r\n\r\n", what.replace(' ', "+"));
     let (seen, _) = rig.exchange(&marked, OK).await;
