@@ -406,7 +406,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_are_read_or_refused(cuts in prop::collection::vec((any::<u16>(), any::<u8>()), 0..4)) {
+    fn any_bytes_are_read_or_refused(
+        cuts in prop::collection::vec((any::<u16>(), any::<u8>()), 0..4)
+    ) {
         let mut bytes = priced(r#"1,"custom":{"a":[1.5,"\u00e9"]},"openid":null"#).into_bytes();
         for (at, byte) in cuts {
             let at = usize::from(at) % bytes.len();
