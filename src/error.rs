@@ -15,7 +15,7 @@ pub enum Code {
     Type = 1002,
     /// `data.total_fee`.
     TotalFee = 1003,
-    /// `data.subject`, `data.body`.
+    /// `data.subject`.
     Subject = 1004,
     /// `provider`.
     Provider = 1005,

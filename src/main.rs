@@ -1,11 +1,11 @@
 //! The program: read the configuration or exit 64, run a command, drain, say how it ended.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use paygate::caller::TrustedProxies;
 use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
@@ -71,7 +71,8 @@ fn end(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
-            eprintln!("paygate: {message}");
+            // Whoever read standard error may be gone: the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "paygate: {message}");
             ExitCode::from(exit as u8)
         }
     }
@@ -89,8 +90,7 @@ async fn serve() -> Outcome {
     let (engine, payments) = config.start().await.map_err(not_started)?;
     let payments = payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));
     let limits = Limits::default();
-    let proxy =
-        Proxy::new(upstream, TrustedProxies::of(config.trusted_proxies.clone()), limits.stall);
+    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits.stall);
     let (say_stop, stopping) = stop();
     let admin = admin(&config, &engine, stopping.clone());
     let payments = payments.layer(proxy);

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use crate::caller::TrustedProxies;
 use crate::config::{Config, Merchant, PricingChoice, StoreChoice};
 use crate::domain::ids::Pid;
 use crate::engine::{self, Builder, Engine};
@@ -27,13 +26,12 @@ impl Config {
             }
             PricingChoice::EverybodyOnLoopback => Pricing::loopback(),
         };
-        let trusted = TrustedProxies::of(self.trusted_proxies.clone());
         let builder = with_merchants(self, with_store(self, self.builder())?).await?;
         let engine = builder.start().await.map_err(StartError::Engine)?;
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .mount(&self.mount)
             .body_bytes_max(self.body_bytes_max)
-            .trusted_proxies(trusted)
+            .trusted_proxies(self.trusted_proxies.clone())
             .cors_origins(self.cors_origins.iter().cloned());
         Ok((engine, payments))
     }

@@ -30,12 +30,6 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// These networks.
-    #[must_use]
-    pub fn of(networks: Vec<IpNet>) -> TrustedProxies {
-        TrustedProxies { networks, ..TrustedProxies::default() }
-    }
-
     /// Whether `address` is one of the trusted proxies.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

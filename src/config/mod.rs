@@ -52,9 +52,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use url::Url;
 
+use crate::caller::TrustedProxies;
 use crate::domain::channel::{AlipayChoice, PayType, ProviderId};
 use crate::domain::ids::Pid;
 use crate::secret::Secret;
@@ -86,7 +86,7 @@ pub struct Config {
     /// Where providers reach us; `None` in mock mode only, and then it is [`Config::listen`].
     pub public_url: Option<Url>,
     /// The proxies whose forwarded headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// The most bytes of a payment request's body.
     pub body_bytes_max: usize,
     /// The origins that may call from a browser, as browsers send them.

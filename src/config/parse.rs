@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::problem::Wrong;
+use crate::caller::TrustedProxies;
 use crate::secret::Secret;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
@@ -83,9 +84,12 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Wrong> {
 }
 
 /// Networks with commas between them; a bare address is a network of one.
-pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Wrong> {
-    items(text, |item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)).ok())
-        .map_err(|n| format!("item {n} is neither an address nor a network").into())
+pub(super) fn networks(text: &str) -> Result<TrustedProxies, Wrong> {
+    let networks: Vec<IpNet> =
+        items(text, |item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)).ok())
+            .map_err(|n| format!("item {n} is neither an address nor a network"))?;
+    TrustedProxies::try_from(networks)
+        .map_err(|_| "trusts every address, so that any client could name its own".into())
 }
 
 /// Origins with commas between them, in the form in which browsers send them.
@@ -284,7 +288,7 @@ mod tests {
         let bad = ["8787", "localhost:8787", "127.0.0.1", ":8787", "127.0.0.1:99999"];
         check(address, &["127.0.0.1:8787", "[::1]:0"], &bad);
         assert_eq!(address_or_off("off"), Ok(None));
-        check(networks, &["10.0.0.0/8", "::1, 10.1.2.3"], &["", "10.0.0.0/33", "a.b", "1.2.3.4,"]);
+        check(networks, &["10.0.0.0/8", "::1, 10.1.2.3"], &["", "10.0.0.0/33", "a.b", "0.0.0.0/0"]);
         let bad = ["*", "https://a.b,*", "null", "https://a.b/x", "ftp://a.b", "https://u@a.b"];
         check(origins, &["https://a.b", "http://localhost:3000,https://c.d/"], &bad);
         assert_eq!(origins("HTTPS://A.b:443/"), Ok(vec!["https://a.b".to_owned()]));
