@@ -119,6 +119,22 @@ async fn a_store_has_one_process_and_outlives_kill_9() {
 }
 
 #[tokio::test]
+async fn two_hundred_first_requests_at_once_are_one_order_at_the_provider() {
+    let program = Program::start(TempDir::new().unwrap(), &[]).await;
+    let answers = (0..200).map(|_| program.create("no-2107151010101541003"));
+    for answer in futures_util::future::join_all(answers).await {
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let providers = program.addresses["simulating WeChat Pay and Alipay"];
+    let ledger = ask(providers, "GET /_mock/ledger HTTP/1.1\r\n", "").await;
+    let ledger = ledger.split_once("\r\n\r\n").unwrap().1;
+    let ledger: serde_json::Value = serde_json::from_str(ledger).unwrap();
+    let orders = ledger["orders"].as_array().unwrap();
+    let counts: Vec<_> = orders.iter().map(|it| it["create_calls"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1], "{ledger}");
+}
+
+#[tokio::test]
 async fn health_is_1_where_nobody_answers_and_64_where_nobody_can() {
     let home = TempDir::new().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
@@ -250,7 +266,7 @@ impl Program {
     }
 
     /// The answer to a payment by QR code.
-    async fn create(&mut self, out_trade_no: &str) -> String {
+    async fn create(&self, out_trade_no: &str) -> String {
         let body = serde_json::json!({
             "provider": "wxpay",
             "needQRcode": true,
