@@ -169,7 +169,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The four hexadecimal digits of `\uXXXX`.
+    /// The four hexadecimal digits of `\uHHHH`.
     fn unit(&mut self) -> Result<u16, Unreadable> {
         let end = self.at.saturating_add(4);
         let digits = self.text.as_bytes().get(self.at..end).ok_or(Unreadable::Syntax)?;
