@@ -90,3 +90,179 @@ fn judge_live(latest: &Attempt, way: &Way, now: Millis) -> Admission {
 fn material_valid(attempt: &Attempt, now: Millis) -> bool {
     matches!(attempt.state, AttemptState::Live { valid_until, .. } if now < valid_until)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::attempt::{Material, Params};
+    use crate::domain::channel::{PayType, Product};
+    use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+    use crate::domain::money::Fen;
+    use crate::domain::order::{Event, Flags, Origin};
+    use crate::domain::request::Facts;
+
+    const EXPIRES: i64 = 1_800_000;
+    const VALID_UNTIL: i64 = 300_000;
+
+    fn facts(total_fee: u64) -> Facts {
+        Facts {
+            out_trade_no: OutTradeNo::parse("order-1").unwrap(),
+            total_fee: Fen::new(total_fee).unwrap(),
+            subject: "tea".to_owned(),
+            body: None,
+            kind: "goods".to_owned(),
+            pid: Pid::default(),
+            user_id: None,
+            custom: None,
+            other: None,
+            sub_appid: None,
+            sub_mchid: None,
+            app_auth_token: None,
+            profit_sharing: None,
+        }
+    }
+
+    fn way(product: Product) -> Way {
+        let app_id = "wx1".to_owned();
+        Way { pay_type: PayType::WxpayH5, product, app_id, openid: None, address: None }
+    }
+
+    fn attempt(n: u32, state: AttemptState) -> Attempt {
+        Attempt {
+            n,
+            way: way(Product::Native),
+            channel_no: ChannelNo::first(&facts(1).out_trade_no),
+            params: Params {
+                document: "{}".to_owned(),
+                notify_url: String::new(),
+                return_url: None,
+                app_auth_token: None,
+            },
+            expires: Millis(EXPIRES),
+            opened: Millis(0),
+            state,
+            asked: None,
+            superseded: false,
+        }
+    }
+
+    fn order(state: AttemptState) -> Order {
+        let facts = facts(1);
+        Order {
+            fingerprint: facts.fingerprint(),
+            facts,
+            deadline: None,
+            status: OrderStatus::Open,
+            flags: Flags::default(),
+            attempts: vec![attempt(1, state)],
+            payments: Vec::new(),
+            origin: Origin::default(),
+            created: Millis(0),
+            version: 1,
+        }
+    }
+
+    fn live() -> AttemptState {
+        let material = Material::QrCode { code_url: "weixin://".to_owned(), msg: None };
+        AttemptState::Live { material, valid_until: Millis(VALID_UNTIL) }
+    }
+
+    fn lost() -> AttemptState {
+        AttemptState::Ambiguous { reason: "timeout".to_owned() }
+    }
+
+    fn refused() -> AttemptState {
+        AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() }
+    }
+
+    #[test]
+    fn the_latest_attempt_and_the_time_decide_about_an_open_order() {
+        use Admission::{Ask, Done, Expired, Open, Reenter, Refused, Replay, Switch, Wait};
+        let (same, other) = (Product::Native, Product::Jsapi);
+        let table = [
+            (AttemptState::Prepared, same, 0, Ask(1)),
+            (AttemptState::Prepared, other, 0, Ask(1)),
+            (AttemptState::Unsent, same, 0, Open(1)),
+            (AttemptState::Unsent, other, 0, Open(1)),
+            (lost(), same, 0, Ask(1)),
+            (lost(), other, 0, Ask(1)),
+            (refused(), same, 0, Refused(1)),
+            (AttemptState::Absent, same, 0, Ask(1)),
+            (live(), same, 0, Replay(1)),
+            (live(), same, VALID_UNTIL - 1, Replay(1)),
+            (live(), same, VALID_UNTIL, Reenter(1)),
+            (live(), other, 0, Switch),
+            (live(), same, EXPIRES - 60_001, Reenter(1)),
+            (live(), same, EXPIRES - 60_000, Wait(1)),
+            (live(), same, EXPIRES + 60_000, Wait(1)),
+            (live(), same, EXPIRES + 60_001, Expired(1)),
+            (live(), other, EXPIRES + 60_001, Expired(1)),
+            (AttemptState::Closed, same, 0, Switch),
+            (AttemptState::Paid, same, 0, Done(1)),
+        ];
+        for (state, product, now, expected) in table {
+            let order = order(state);
+            let fingerprint = order.fingerprint.clone();
+            let found = judge(&order, &fingerprint, &way(product), Millis(now));
+            assert_eq!(found, expected, "{:?} {product:?} at {now}", order.latest().state);
+        }
+    }
+
+    #[test]
+    fn differences_come_before_the_status_and_the_status_before_a_replay() {
+        let (mine, other) = (facts(1).fingerprint(), facts(2).fingerprint());
+        let judged = |status, flags, fingerprint: &Fingerprint| {
+            let order = Order { status, flags, ..order(live()) };
+            judge(&order, fingerprint, &way(Product::Native), Millis(0))
+        };
+        let (none, mismatch) = (Flags::default(), Flags { mismatch: true, ..Flags::default() });
+        let statuses = [
+            (OrderStatus::Open, none, Admission::Replay(1)),
+            (OrderStatus::Open, mismatch, Admission::Done(0)),
+            (OrderStatus::Closed, none, Admission::Closed),
+            (OrderStatus::Paid, none, Admission::Done(1)),
+            (OrderStatus::PartRefunded, none, Admission::Done(2)),
+            (OrderStatus::Refunded, none, Admission::Done(3)),
+        ];
+        for (status, flags, expected) in statuses {
+            assert_eq!(judged(status, flags, &mine), expected, "{status:?} {flags:?}");
+            let conflict = Admission::Conflict(vec!["total_fee"]);
+            assert_eq!(judged(status, flags, &other), conflict, "{status:?} {flags:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_an_attempt_only_grows() {
+        let states = [
+            AttemptState::Prepared,
+            lost(),
+            refused(),
+            live(),
+            AttemptState::Closed,
+            AttemptState::Paid,
+        ];
+        for state in states {
+            let order = order(state.clone());
+            let lost = order.apply(Event::Lost { n: 1, reason: String::new() });
+            assert_eq!(lost.is_some(), state == AttemptState::Prepared, "{state:?}");
+            let answered =
+                Event::Answered { n: 1, material: Material::Signed, valid_until: Millis(1) };
+            let answered = order.apply(answered);
+            assert_eq!(answered.is_some(), state.rank() < live().rank(), "{state:?}");
+            assert!(answered.is_none_or(|it| it.version == order.version + 1));
+        }
+        assert_eq!(order(live()).apply(Event::Unsent { n: 2 }), None, "no such attempt");
+    }
+
+    #[test]
+    fn an_attempt_that_never_left_is_replaced_and_any_other_is_followed() {
+        let open = |order: &Order, n| {
+            order.apply(Event::Opened(Box::new(attempt(n, AttemptState::Prepared))))
+        };
+        let replaced = open(&order(AttemptState::Unsent), 1).expect("attempt 1 never left");
+        assert_eq!(replaced.attempts.len(), 1);
+        assert_eq!(open(&order(live()), 1), None);
+        let followed = open(&order(live()), 2).expect("attempt 2 follows");
+        assert_eq!(followed.attempts.len(), 2);
+    }
+}
