@@ -4,7 +4,6 @@
 use std::fmt;
 
 use crate::config::{Config, Merchant, PricingChoice, StoreChoice};
-use crate::domain::ids::Pid;
 use crate::engine::{self, Builder, Engine};
 use crate::layer::PaymentLayer;
 use crate::pricing::Pricing;
@@ -74,19 +73,38 @@ async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, St
     Ok(builder)
 }
 
-fn with_merchant(merchant: &Merchant, mut builder: Builder) -> Result<Builder, StartError> {
-    let pid: &Pid = &merchant.pid;
-    #[cfg(feature = "wxpay")]
-    if let Some(wxpay) = &merchant.wxpay {
-        let v3 = crate::provider::wxpay::V3::new(wxpay.clone()).map_err(|it| of(pid, &it))?;
-        builder = builder.provider_of(pid.clone(), v3);
-    }
-    #[cfg(feature = "alipay")]
-    if let Some(alipay) = &merchant.alipay {
-        let gateway = crate::provider::alipay::Gateway::new(alipay.clone());
-        builder = builder.provider_of(pid.clone(), gateway);
-    }
+fn with_merchant(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    with_wxpay(merchant, builder).map(|builder| with_alipay(merchant, builder))
+}
+
+#[cfg(feature = "wxpay")]
+fn with_wxpay(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    use crate::provider::wxpay::V3;
+
+    let Some(wxpay) = &merchant.wxpay else { return Ok(builder) };
+    let v3 = V3::new(wxpay.clone())
+        .map_err(|it| StartError::Refused(format!("the merchant {}: {it}", merchant.pid)))?;
+    Ok(builder.provider_of(merchant.pid.clone(), v3))
+}
+
+#[cfg(not(feature = "wxpay"))]
+fn with_wxpay(_: &Merchant, builder: Builder) -> Result<Builder, StartError> {
     Ok(builder)
+}
+
+#[cfg(feature = "alipay")]
+fn with_alipay(merchant: &Merchant, builder: Builder) -> Builder {
+    use crate::provider::alipay::Gateway;
+
+    match &merchant.alipay {
+        Some(alipay) => builder.provider_of(merchant.pid.clone(), Gateway::new(alipay.clone())),
+        None => builder,
+    }
+}
+
+#[cfg(not(feature = "alipay"))]
+fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
+    builder
 }
 
 /// Every configured merchant pays at the simulated providers with their one set of keys.
@@ -126,10 +144,6 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Sta
 #[cfg(not(feature = "mock"))]
 async fn with_mock(_: &Config, _: Builder) -> Result<Builder, StartError> {
     Err(left_out("mock"))
-}
-
-fn of(pid: &Pid, problem: &dyn fmt::Display) -> StartError {
-    StartError::Refused(format!("the merchant {pid}: {problem}"))
 }
 
 fn refused(problem: &dyn fmt::Display) -> StartError {

@@ -46,7 +46,7 @@ async fn help_names_every_variable_and_an_unknown_command_is_64() {
 
 #[tokio::test]
 async fn it_serves_says_so_and_ends_when_told() {
-    let mut program = Program::start(TempDir::new().unwrap(), &[]).await;
+    let program = Program::start(TempDir::new().unwrap(), &[]).await;
     assert_eq!(program.ready().await, 200);
     assert_eq!(program.health().await.code(), Some(0));
     let answer = program.create("no-2107151010101541001").await;
@@ -97,7 +97,7 @@ async fn what_is_taken_is_told_with_its_variable_and_exits_69() {
 
 #[tokio::test]
 async fn a_store_has_one_process_and_outlives_kill_9() {
-    let mut first = Program::start(TempDir::new().unwrap(), &[]).await;
+    let first = Program::start(TempDir::new().unwrap(), &[]).await;
     let created = first.create("no-2107151010101541002").await;
     let variables: Vec<_> = mock_mode().into_iter().collect();
     let second = run(first.home.path(), &[], &variables).await;
@@ -105,7 +105,7 @@ async fn a_store_has_one_process_and_outlives_kill_9() {
 
     first.signal("KILL").await;
     let home = first.killed().await;
-    let mut again = Program::start(home, &[]).await;
+    let again = Program::start(home, &[]).await;
     let replayed = again.create("no-2107151010101541002").await;
     assert!(replayed.to_lowercase().contains("idempotent-replayed: true"), "{replayed}");
     let material = |answer: &str| {
@@ -152,7 +152,7 @@ async fn no_secret_is_in_any_output() {
         ("PAYGATE_CALLER_TOKEN", CALLER),
         ("PAYGATE_LOG", "trace"),
     ];
-    let mut program = Program::start(TempDir::new().unwrap(), &secrets).await;
+    let program = Program::start(TempDir::new().unwrap(), &secrets).await;
     let answer = program.create("no-2107151010101541003").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     program.signal("TERM").await;

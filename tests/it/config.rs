@@ -1,4 +1,8 @@
 //! Configuration: what is accepted, what is refused, and what is never told.
+#![cfg_attr(
+    not(feature = "mock"),
+    allow(unused_imports, dead_code, reason = "mock mode needs the feature")
+)]
 
 mod files;
 mod kit;
@@ -23,6 +27,7 @@ fn without_any_variable_both_ways_to_go_on_are_shown() {
     assert!(!text.contains("two ways"), "{text}");
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn every_problem_is_told_at_once_with_the_accepted_form_and_an_example() {
     let text = problems(&with(&[
@@ -44,6 +49,7 @@ fn every_problem_is_told_at_once_with_the_accepted_form_and_an_example() {
     }
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn mock_mode_needs_nothing_else() {
     let config = Config::read(&mock(&[])).unwrap();
@@ -57,6 +63,7 @@ fn mock_mode_needs_nothing_else() {
     assert_eq!(config.merchants[0].pid.as_str(), "default");
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn an_empty_text_counts_as_not_set_and_is_mentioned() {
     let config = Config::read(&mock(&[("PAYGATE_UPSTREAM", " "), ("PAYGATE_CALLER_TOKEN", "")]));
@@ -65,6 +72,7 @@ fn an_empty_text_counts_as_not_set_and_is_mentioned() {
     assert!(config.warnings.iter().any(|it| it.contains("PAYGATE_UPSTREAM is empty")));
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn what_kubernetes_injects_is_ignored_and_other_names_are_not() {
     Config::read(&mock(&[

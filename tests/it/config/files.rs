@@ -106,6 +106,7 @@ fn a_variable_and_its_file_together_are_refused() {
     refused(&vars, "PAYGATE_CALLER_TOKEN", "is set twice");
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn the_store_also_reads_a_file() {
     let folder = tempfile::tempdir().unwrap();

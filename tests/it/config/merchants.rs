@@ -251,6 +251,7 @@ fn alipays_test_gateway_is_not_on_loopback_and_a_stand_in_is() {
     refused(&vars, "PAYGATE_ALIPAY_GATEWAY_URL", "does not take real money yet");
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn documents_without_keys_name_merchants_in_mock_mode() {
     let pid_only = json!([{ "_id": "001", "alipayAppPayToH5Pay": true }, template()]);

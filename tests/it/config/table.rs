@@ -101,6 +101,7 @@ fn no_variable_takes_what_is_not_utf_8() {
     }
 }
 
+#[cfg(feature = "mock")]
 #[test]
 fn every_default_and_every_example_is_accepted() {
     for var in VARS {
