@@ -36,7 +36,8 @@ impl Config {
     }
 
     fn builder(&self) -> Builder {
-        let here = || format!("http://{}", self.listen).parse().ok();
+        // In mock mode only: the simulated providers are on this machine, wherever we listen.
+        let here = || format!("http://127.0.0.1:{}", self.listen.port()).parse().ok();
         let builder = Engine::builder()
             .mount(&self.mount)
             .order_ttl(self.order_ttl)

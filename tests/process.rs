@@ -135,6 +135,17 @@ async fn two_hundred_first_requests_at_once_are_one_order_at_the_provider() {
 }
 
 #[tokio::test]
+async fn in_a_container_mock_mode_listens_everywhere_and_payments_work() {
+    let everywhere = [("PAYGATE_LISTEN", "0.0.0.0:0"), ("PAYGATE_MOCK_EXPOSE", "true")];
+    let mut program = Program::start(TempDir::new().unwrap(), &everywhere).await;
+    let port = program.public().port();
+    let local = SocketAddr::from(([127, 0, 0, 1], port));
+    program.addresses.insert("serving payments".to_owned(), local);
+    let answer = program.create("no-2107151010101541004").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn health_is_1_where_nobody_answers_and_64_where_nobody_can() {
     let home = TempDir::new().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();

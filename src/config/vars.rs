@@ -212,7 +212,7 @@ pub static VARS: &[Var] = &[
             "an https URL (http only for loopback) without user name, query or fragment, at most \
              200 bytes",
         )
-        .depends("none, required", "the address listened at")
+        .depends("none, required", "http://127.0.0.1 and the port listened at")
         .example("https://pay.example.com"),
     Var::new("PAYGATE_TRUSTED_PROXIES", Group::Edge)
         .doc(
@@ -494,5 +494,5 @@ pub static VARS: &[Var] = &[
              without user name, query or fragment",
         )
         .default("https://openapi.alipay.com/gateway.do")
-        .example("sandbox"),
+        .example("http://127.0.0.1:8789/gateway.do"),
 ];

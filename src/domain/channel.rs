@@ -62,7 +62,7 @@ impl Platform {
             }
             "mp-weixin" => Some(Platform::MpWeixin),
             "mp-alipay" => Some(Platform::MpAlipay),
-            other if other.starts_with("mp-") || other.starts_with("quickapp-") => {
+            other if other.starts_with("mp-") || other.starts_with("quickapp") => {
                 Some(Platform::Other)
             }
             _ => None,

@@ -333,6 +333,7 @@ fn old_and_new_names_of_a_platform_mean_the_same() {
         ("mp-alipay", Platform::MpAlipay),
         ("mp-baidu", Platform::Other),
         ("quickapp-webview", Platform::Other),
+        ("quickapp", Platform::Other),
     ];
     for (name, platform) in names {
         for key in ["PLATFORM", "uniPlatform", "platform"] {
