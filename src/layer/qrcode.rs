@@ -35,3 +35,37 @@ pub(super) fn data_uri(text: &str) -> Option<String> {
 const QUIET_MODULES: usize = 4;
 /// Eight one-bit pixels are one byte.
 const PIXELS_PER_MODULE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// What a phone reads off the picture.
+    fn scanned(data_uri: &str) -> String {
+        let base64 = data_uri.strip_prefix("data:image/png;base64,").unwrap();
+        let png = STANDARD.decode(base64).unwrap();
+        let mut decoder = png::Decoder::new(Cursor::new(png));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let side = reader.next_frame(&mut pixels).unwrap().width as usize;
+        let mut image =
+            rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| pixels[y * side + x]);
+        image.detect_grids()[0].decode().unwrap().1
+    }
+
+    #[test]
+    fn the_picture_says_what_the_code_says() {
+        let long = format!("https://qr.alipay.com/{}", "x".repeat(480));
+        for text in ["weixin://wxpay/bizpayurl?pr=e16f9231b315", "https://qr.alipay.com/a", &long] {
+            assert_eq!(scanned(&data_uri(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_text_that_fits_in_no_code_has_no_picture() {
+        assert_eq!(data_uri(&"x".repeat(5_000)), None);
+    }
+}
