@@ -17,20 +17,17 @@ pub enum Admission {
     Closed,
     /// The material of attempt `n` again.
     Replay(u32),
-    /// What became of attempt `n` is unknown: its provider must be asked before anything else.
-    Ask(u32),
-    /// The provider refused attempt `n`: it must be asked before another one opens.
-    Refused(u32),
-    /// The last attempt was never sent: open attempt `n` in its place.
-    Open(u32),
-    /// Attempt `n` is the same way, its material is stale, its trade is not.
-    Reenter(u32),
-    /// Within a minute of attempt `n`'s expiry, on either side.
-    Wait(u32),
-    /// Attempt `n` expired.
-    Expired(u32),
-    /// Another way to pay.
-    Switch,
+    /// Within a minute of the expiry of the attempt, on either side.
+    Wait,
+    /// Attempt `n` is the same way, its material is stale, its trade is not: the provider gets
+    /// its parameters again.
+    Renew(u32),
+    /// Attempt `n` is the same way, and what became of it is unknown: the provider is asked, and
+    /// gets its parameters again.
+    Resume(u32),
+    /// Another way to pay, or an attempt that came to its end: everything that may be paid is
+    /// asked about and ended, then another attempt opens.
+    Next,
 }
 
 /// Judges a request with `fingerprint`, paying by `way`, for the known `order` at `now`.
@@ -44,51 +41,40 @@ pub fn judge(order: &Order, fingerprint: &Fingerprint, way: &Way, now: Millis) -
     }
     match order.status {
         OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
-            return Admission::Done(order.status.number());
+            Admission::Done(order.status.number())
         }
         OrderStatus::Open | OrderStatus::Closed if order.flags.mismatch => {
-            return Admission::Done(order.status.number());
+            Admission::Done(order.status.number())
         }
-        OrderStatus::Closed => return Admission::Closed,
-        OrderStatus::Open => {}
+        OrderStatus::Closed => Admission::Closed,
+        OrderStatus::Open => judge_attempts(order, way, now),
     }
-    judge_attempts(order, way, now)
 }
 
 fn judge_attempts(order: &Order, way: &Way, now: Millis) -> Admission {
-    let replayable =
-        order.attempts.iter().rev().find(|it| it.way == *way && material_valid(it, now));
-    if let Some(attempt) = replayable {
-        return Admission::Replay(attempt.n);
+    let offered = |it: &&Attempt| it.way == *way && it.is_live() && it.handed_out;
+    if let Some(attempt) = order.attempts.iter().rev().find(offered) {
+        return judge_live(attempt, now);
     }
     let latest = order.latest();
-    match latest.state {
-        AttemptState::Unsent => Admission::Open(latest.n),
-        AttemptState::Prepared | AttemptState::Ambiguous { .. } | AttemptState::Absent => {
-            Admission::Ask(latest.n)
-        }
-        AttemptState::Refused { .. } => Admission::Refused(latest.n),
-        AttemptState::Paid => Admission::Done(OrderStatus::Paid.number()),
-        AttemptState::Closed => Admission::Switch,
-        AttemptState::Live { .. } => judge_live(latest, way, now),
+    let is_undecided = latest.is_unknown() || latest.state == AttemptState::Absent;
+    if is_undecided && latest.way == *way && latest.expires.since(now) > MINUTE_MS {
+        return Admission::Resume(latest.n);
     }
+    Admission::Next
 }
 
-fn judge_live(latest: &Attempt, way: &Way, now: Millis) -> Admission {
-    let left_ms = latest.expires.since(now);
-    if left_ms < MINUTE_MS.saturating_neg() {
-        Admission::Expired(latest.n)
-    } else if latest.way != *way {
-        Admission::Switch
-    } else if left_ms <= MINUTE_MS {
-        Admission::Wait(latest.n)
+fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
+    let left_ms = attempt.expires.since(now);
+    if matches!(attempt.state, AttemptState::Live { valid_until, .. } if now < valid_until) {
+        Admission::Replay(attempt.n)
+    } else if left_ms > MINUTE_MS {
+        Admission::Renew(attempt.n)
+    } else if now < attempt.lapses() {
+        Admission::Wait
     } else {
-        Admission::Reenter(latest.n)
+        Admission::Next
     }
-}
-
-fn material_valid(attempt: &Attempt, now: Millis) -> bool {
-    matches!(attempt.state, AttemptState::Live { valid_until, .. } if now < valid_until)
 }
 
 #[cfg(test)]
@@ -140,9 +126,10 @@ mod tests {
             },
             expires: Millis(EXPIRES),
             opened: Millis(0),
-            state,
             asked: None,
             superseded: false,
+            handed_out: matches!(state, AttemptState::Live { .. }),
+            state,
         }
     }
 
@@ -177,28 +164,33 @@ mod tests {
 
     #[test]
     fn the_latest_attempt_and_the_time_decide_about_an_open_order() {
-        use Admission::{Ask, Done, Expired, Open, Reenter, Refused, Replay, Switch, Wait};
+        use Admission::{Next, Renew, Replay, Resume, Wait};
         let (same, other) = (Product::Native, Product::Jsapi);
+        let taken = || AttemptState::Taken { code: "OUT_TRADE_NO_USED".to_owned() };
         let table = [
-            (AttemptState::Prepared, same, 0, Ask(1)),
-            (AttemptState::Prepared, other, 0, Ask(1)),
-            (AttemptState::Unsent, same, 0, Open(1)),
-            (AttemptState::Unsent, other, 0, Open(1)),
-            (lost(), same, 0, Ask(1)),
-            (lost(), other, 0, Ask(1)),
-            (refused(), same, 0, Refused(1)),
-            (AttemptState::Absent, same, 0, Ask(1)),
+            (AttemptState::Prepared, same, 0, Resume(1)),
+            (AttemptState::Prepared, other, 0, Next),
+            (AttemptState::Prepared, same, EXPIRES - 60_000, Next),
+            (AttemptState::Unsent, same, 0, Next),
+            (AttemptState::Unsent, other, 0, Next),
+            (lost(), same, 0, Resume(1)),
+            (lost(), other, 0, Next),
+            (lost(), same, EXPIRES - 60_001, Resume(1)),
+            (lost(), same, EXPIRES - 60_000, Next),
+            (refused(), same, 0, Next),
+            (taken(), same, 0, Next),
+            (AttemptState::Absent, same, 0, Resume(1)),
+            (AttemptState::Absent, other, 0, Next),
             (live(), same, 0, Replay(1)),
             (live(), same, VALID_UNTIL - 1, Replay(1)),
-            (live(), same, VALID_UNTIL, Reenter(1)),
-            (live(), other, 0, Switch),
-            (live(), same, EXPIRES - 60_001, Reenter(1)),
-            (live(), same, EXPIRES - 60_000, Wait(1)),
-            (live(), same, EXPIRES + 60_000, Wait(1)),
-            (live(), same, EXPIRES + 60_001, Expired(1)),
-            (live(), other, EXPIRES + 60_001, Expired(1)),
-            (AttemptState::Closed, same, 0, Switch),
-            (AttemptState::Paid, same, 0, Done(1)),
+            (live(), same, VALID_UNTIL, Renew(1)),
+            (live(), other, 0, Next),
+            (live(), same, EXPIRES - 60_001, Renew(1)),
+            (live(), same, EXPIRES - 60_000, Wait),
+            (live(), same, EXPIRES + 60_999, Wait),
+            (live(), same, EXPIRES + 61_000, Next),
+            (live(), other, EXPIRES + 60_001, Next),
+            (AttemptState::Closed, same, 0, Next),
         ];
         for (state, product, now, expected) in table {
             let order = order(state);

@@ -28,7 +28,64 @@ pub struct Attempt {
     pub asked: Option<Millis>,
     /// Replaced by a later attempt while its provider would still take money for it.
     pub superseded: bool,
+    /// Whether a buyer ever got material for it.
+    pub handed_out: bool,
 }
+
+impl Attempt {
+    /// Whether a buyer may still pay it: material was handed out, or somebody else's may have
+    /// been, and its provider has not ended it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, AttemptState::Live { .. } | AttemptState::Taken { .. })
+    }
+
+    /// Whether it was begun and nothing is known of its outcome.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
+    }
+
+    /// Whether it never came to anything: the order's next attempt takes its place.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        match self.state {
+            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => {
+                !self.handed_out
+            }
+            AttemptState::Prepared
+            | AttemptState::Ambiguous { .. }
+            | AttemptState::Taken { .. }
+            | AttemptState::Live { .. }
+            | AttemptState::Closed
+            | AttemptState::Paid => false,
+        }
+    }
+
+    /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
+    #[must_use]
+    pub fn shares_trade(&self, other: &Attempt) -> bool {
+        self.way.provider() == other.way.provider() && self.channel_no == other.channel_no
+    }
+
+    /// When its provider has stopped taking money for it, whatever the two clocks say.
+    #[must_use]
+    pub fn lapses(&self) -> Millis {
+        self.expires.plus(MINUTE_MS).plus(SECOND_MS)
+    }
+
+    /// When to ask about it next, if nothing speaks against it: the older it is, the later.
+    pub(super) fn next_look(&self) -> Millis {
+        let since = self.asked.unwrap_or(self.opened);
+        let age_ms = since.since(self.opened);
+        since.plus(age_ms.wrapping_div(8).clamp(LOOK_MIN_MS, LOOK_MAX_MS))
+    }
+}
+
+/// How soon after its opening, and how often at least, an attempt is looked at that may be paid
+/// although nobody waits for it.
+const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
+const LOOK_MAX_MS: i64 = MINUTE_MS;
 
 /// The stored parameters of one attempt: what re-entry must repeat to the letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +124,13 @@ pub enum AttemptState {
         /// The provider's message.
         message: String,
     },
-    /// The provider does not know it.
+    /// The provider did not know it when it was asked: it is asked again before it is sent again.
     Absent,
+    /// The provider has a trade under its number that is not, or no longer, this one.
+    Taken {
+        /// The provider's code.
+        code: String,
+    },
     /// The buyer can pay with `material`.
     Live {
         /// What the client needs to pay.
@@ -76,7 +138,7 @@ pub enum AttemptState {
         /// Until when the material is handed out again.
         valid_until: Millis,
     },
-    /// The provider closed it: it can no longer be paid.
+    /// It can no longer be paid: the provider closed it, or has no trade a minute after its expiry.
     Closed,
     /// It was paid.
     Paid,
@@ -90,7 +152,7 @@ impl AttemptState {
             AttemptState::Prepared => 0,
             AttemptState::Ambiguous { .. } => 1,
             AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => 2,
-            AttemptState::Live { .. } => 3,
+            AttemptState::Taken { .. } | AttemptState::Live { .. } => 3,
             AttemptState::Closed => 4,
             AttemptState::Paid => 5,
         }
@@ -105,6 +167,7 @@ impl AttemptState {
             AttemptState::Ambiguous { .. } => "ambiguous",
             AttemptState::Refused { .. } => "refused",
             AttemptState::Absent => "absent",
+            AttemptState::Taken { .. } => "taken",
             AttemptState::Live { .. } => "live",
             AttemptState::Closed => "closed",
             AttemptState::Paid => "paid",

@@ -20,4 +20,5 @@ pub mod money;
 pub mod order;
 pub mod refund;
 pub mod request;
+pub mod succession;
 pub mod time;

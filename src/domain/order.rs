@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempt, AttemptState, Material};
-use super::ids::OutTradeNo;
-use super::refund::Payment;
+use super::ids::{OutTradeNo, TransactionId};
+use super::money::Fen;
+use super::refund::{Payment, PaymentRole};
 use super::request::{Facts, Fingerprint};
 use super::time::Millis;
 
@@ -94,8 +95,15 @@ pub struct Origin {
 /// Something that happened to one attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// It is about to be sent. It takes the place of the last attempt if that was never sent.
+    /// It is about to be sent. It takes the place of the last attempt if that never came to
+    /// anything, and every attempt that may still be paid is superseded by it.
     Opened(Box<Attempt>),
+    /// The buyer goes back to it while its provider still takes money for it: every other attempt
+    /// that may be paid is superseded instead.
+    Offered {
+        /// Which attempt.
+        n: u32,
+    },
     /// Nothing of it left this machine.
     Unsent {
         /// Which attempt.
@@ -110,7 +118,7 @@ pub enum Event {
         /// Until when it is handed out again.
         valid_until: Millis,
     },
-    /// The provider refused it, with its signature.
+    /// The provider refused it.
     Refused {
         /// Which attempt.
         n: u32,
@@ -119,6 +127,13 @@ pub enum Event {
         /// The provider's message.
         message: String,
     },
+    /// The provider refused it because it has another trade under its number.
+    Taken {
+        /// Which attempt.
+        n: u32,
+        /// The provider's code.
+        code: String,
+    },
     /// What became of the call is unknown.
     Lost {
         /// Which attempt.
@@ -126,6 +141,42 @@ pub enum Event {
         /// What happened, for the operator.
         reason: String,
     },
+    /// Its provider was asked about it, or told to close it.
+    Asked {
+        /// Which attempt: what is said holds for every attempt with the same trade.
+        n: u32,
+        /// When.
+        at: Millis,
+        /// What the provider said.
+        said: Said,
+    },
+}
+
+/// What a provider said of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// Nothing that can be believed.
+    Nothing,
+    /// It has no such trade. While the buyer may hold material that is no end of it: Alipay makes
+    /// the trade when the buyer acts.
+    Absent,
+    /// The trade waits for its buyer.
+    Unpaid,
+    /// The trade is closed and was never paid.
+    Closed,
+    /// The trade is paid.
+    Paid(Receipt),
+}
+
+/// A payment as its provider tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// The provider's number.
+    pub transaction_id: TransactionId,
+    /// The order's amount at the provider, in fen.
+    pub total_fee: Fen,
+    /// When it was paid.
+    pub paid_at: Millis,
 }
 
 impl Order {
@@ -151,6 +202,32 @@ impl Order {
         self.attempts.iter().find(|it| it.n == n)
     }
 
+    /// Whether a buyer is meant to pay `attempt`, or another one with the same trade.
+    #[must_use]
+    pub fn is_offered(&self, attempt: &Attempt) -> bool {
+        let is_open = self.status == OrderStatus::Open && !self.flags.mismatch;
+        let offered = |it: &Attempt| it.is_live() && !it.superseded && it.handed_out;
+        is_open && self.attempts.iter().any(|it| it.shares_trade(attempt) && offered(it))
+    }
+
+    /// When a provider is to be asked about this order without anybody's request, if ever.
+    #[must_use]
+    pub fn due(&self) -> Option<Millis> {
+        self.attempts.iter().filter_map(|it| self.due_of(it)).min()
+    }
+
+    /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
+    /// its outcome is unknown, or when it may still be paid and should not; when it lapsed, if it
+    /// is offered to the buyer.
+    #[must_use]
+    pub fn due_of(&self, attempt: &Attempt) -> Option<Millis> {
+        if !attempt.is_live() && !attempt.is_unknown() {
+            return None;
+        }
+        let again = attempt.next_look();
+        Some(if self.is_offered(attempt) { again.max(attempt.lapses()) } else { again })
+    }
+
     /// The order after `event`, one version on; `None` when the event tells nothing new, because
     /// more is known of the attempt already.
     #[must_use]
@@ -158,29 +235,99 @@ impl Order {
         let mut next = self.clone();
         match event {
             Event::Opened(attempt) => next.open(*attempt)?,
+            Event::Offered { n } => next.offer(n)?,
             Event::Unsent { n } => next.learn(n, AttemptState::Unsent)?,
             Event::Answered { n, material, valid_until } => {
-                next.learn(n, AttemptState::Live { material, valid_until })?;
+                next.answered(n, AttemptState::Live { material, valid_until })?;
             }
             Event::Refused { n, code, message } => {
                 next.learn(n, AttemptState::Refused { code, message })?;
             }
+            Event::Taken { n, code } => next.learn(n, AttemptState::Taken { code })?,
             Event::Lost { n, reason } => next.learn(n, AttemptState::Ambiguous { reason })?,
+            Event::Asked { n, at, said } => next.asked(n, at, said)?,
         }
         next.version = next.version.saturating_add(1);
         Some(next)
     }
 
     fn open(&mut self, attempt: Attempt) -> Option<()> {
-        if self.latest().state == AttemptState::Unsent {
+        while self.attempts.last().is_some_and(Attempt::is_void) {
             self.attempts.pop();
         }
-        let expected = self.attempts.last().map_or(1, |it| it.n.saturating_add(1));
-        (attempt.n == expected).then(|| self.attempts.push(attempt))
+        let n = self.attempts.last().map_or(1, |it| it.n.saturating_add(1));
+        self.supersede();
+        (attempt.n == n).then(|| self.attempts.push(attempt))
+    }
+
+    fn offer(&mut self, n: u32) -> Option<()> {
+        self.supersede();
+        self.attempts.iter_mut().find(|it| it.n == n).map(|it| it.superseded = false)
+    }
+
+    fn supersede(&mut self) {
+        for it in self.attempts.iter_mut().filter(|it| it.is_live()) {
+            it.superseded = true;
+        }
     }
 
     fn learn(&mut self, n: u32, state: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
         (state.rank() > attempt.state.rank()).then(|| attempt.state = state)
+    }
+
+    /// Material for an attempt, or newer material for one that has some.
+    fn answered(&mut self, n: u32, live: AttemptState) -> Option<()> {
+        let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
+        attempt.handed_out = true;
+        (live.rank() >= attempt.state.rank()).then(|| attempt.state = live)
+    }
+
+    fn asked(&mut self, n: u32, at: Millis, said: Said) -> Option<()> {
+        let asked = self.attempt(n)?.clone();
+        for it in self.attempts.iter_mut().filter(|it| it.shares_trade(&asked)) {
+            it.asked = Some(at);
+            let state = match &said {
+                Said::Nothing | Said::Unpaid => continue,
+                Said::Absent if it.is_unknown() => AttemptState::Absent,
+                Said::Absent if at < it.lapses() => continue,
+                Said::Absent | Said::Closed => AttemptState::Closed,
+                Said::Paid(_) if it.n == n => AttemptState::Paid,
+                // The trade is paid, so that nobody pays it by another way.
+                Said::Paid(_) => AttemptState::Closed,
+            };
+            if state.rank() > it.state.rank() {
+                it.state = state;
+            }
+        }
+        if let Said::Paid(receipt) = said {
+            self.paid(n, receipt);
+        }
+        Some(())
+    }
+
+    /// Takes a payment into account, once.
+    fn paid(&mut self, n: u32, receipt: Receipt) {
+        if self.payments.iter().any(|it| it.transaction_id == receipt.transaction_id) {
+            return;
+        }
+        let role = match self.status {
+            _ if receipt.total_fee != self.facts.total_fee => PaymentRole::Mismatch,
+            OrderStatus::Open => PaymentRole::Winning,
+            OrderStatus::Closed => PaymentRole::Late,
+            OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
+                PaymentRole::Duplicate
+            }
+        };
+        match role {
+            PaymentRole::Winning => self.status = OrderStatus::Paid,
+            PaymentRole::Duplicate => self.flags.duplicate_paid = true,
+            PaymentRole::Late => self.flags.late_paid = true,
+            PaymentRole::Mismatch => self.flags.mismatch = true,
+        }
+        let Receipt { transaction_id, total_fee, paid_at } = receipt;
+        let refunds = Vec::new();
+        let payment = Payment { attempt: n, transaction_id, total_fee, paid_at, role, refunds };
+        self.payments.push(payment);
     }
 }

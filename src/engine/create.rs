@@ -164,11 +164,9 @@ impl Inner {
             Admission::Done(status) => Err(Error::new(Kind::AlreadyPaid).order_status(status)),
             Admission::Closed => Err(Error::new(Kind::Closed)),
             Admission::Replay(n) => self.replay(incoming, order, n),
-            Admission::Open(n) => self.reopen(incoming, order, n).await,
-            Admission::Refused(n) => Err(refused_before(order, n)),
-            Admission::Ask(_) => Err(Error::new(Kind::OutcomeUnknown)),
-            Admission::Reenter(_) | Admission::Wait(_) | Admission::Expired(_) => Err(busy()),
-            Admission::Switch => Err(Error::new(Kind::SwitchRejected)),
+            Admission::Resume(_) => Err(Error::new(Kind::OutcomeUnknown)),
+            Admission::Renew(_) | Admission::Wait => Err(busy()),
+            Admission::Next => self.next(incoming, order).await,
         }
     }
 

@@ -34,13 +34,12 @@ impl Inner {
         }
     }
 
-    /// Opens attempt `n` in the place of one that was never sent.
-    pub(super) async fn reopen(
-        &self,
-        incoming: &Incoming,
-        order: &Order,
-        n: u32,
-    ) -> Result<Created, Error> {
+    /// Opens another attempt.
+    pub(super) async fn next(&self, incoming: &Incoming, order: &Order) -> Result<Created, Error> {
+        if order.latest().state != AttemptState::Unsent {
+            return Err(Error::new(Kind::SwitchRejected));
+        }
+        let n = order.latest().n;
         let attempt = self.attempt(incoming, n, order.deadline)?;
         let order = order
             .apply(Event::Opened(Box::new(attempt)))
@@ -66,6 +65,7 @@ impl Inner {
             Err(Failure::Refused { code, message }) => {
                 Event::Refused { n, code: code.clone(), message: message.clone() }
             }
+            Err(Failure::Taken { code, .. }) => Event::Taken { n, code: code.clone() },
             Err(Failure::NotSent(_)) => Event::Unsent { n },
             Err(Failure::Unknown { reason, .. }) => Event::Lost { n, reason: reason.clone() },
         };
@@ -156,6 +156,7 @@ impl Inner {
             state: AttemptState::Prepared,
             asked: None,
             superseded: false,
+            handed_out: false,
         })
     }
 }
@@ -206,6 +207,10 @@ fn told(failure: &Failure) -> Error {
         Failure::Refused { code, message } => {
             tracing::warn!(code, message, "the provider refused an order");
             Error::new(Kind::ProviderRefused).provider_said(code, message)
+        }
+        Failure::Taken { code, message } => {
+            tracing::warn!(code, message, "the provider has another trade under the number");
+            Error::new(Kind::OutcomeUnknown).provider_said(code, message)
         }
         Failure::NotSent(reason) => {
             tracing::warn!(reason, "nothing was sent to the provider");

@@ -167,6 +167,14 @@ pub enum Failure {
         /// The provider's message.
         message: String,
     },
+    /// The provider did not take an order because it has a trade under its number: paid, closed,
+    /// or with other parameters. Ask.
+    Taken {
+        /// The provider's code.
+        code: String,
+        /// The provider's message.
+        message: String,
+    },
     /// Nothing was sent; safe to repeat.
     NotSent(String),
     /// The provider may have acted: ask first. Holds the provider's unsigned code and message,

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{BoxFuture, Claim, Committed, Store, StoreError};
-use crate::domain::attempt::AttemptState;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
@@ -67,10 +66,10 @@ impl Store for Memory {
             if Some(stored.order.version) != order.version.checked_sub(1) {
                 return Ok(Committed::Conflict);
             }
-            let (serial, was_open_since) = (stored.serial, open_since(&stored.order));
+            let (serial, was_due) = (stored.serial, stored.order.due());
             held.take_numbers(order)?;
-            if let Some(since) = was_open_since {
-                held.unfinished.remove(&(since, serial));
+            if let Some(due) = was_due {
+                held.due.remove(&(due, serial));
             }
             held.put(serial, order);
             Ok(Committed::Done)
@@ -87,8 +86,12 @@ impl Store for Memory {
         Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
     }
 
-    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.unfinished.values().take(limit).cloned().collect()) })
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+        Box::pin(async move {
+            let held = self.held()?;
+            let due = held.due.range(..=(now, usize::MAX));
+            Ok(due.take(limit).map(|(_, no)| no.clone()).collect())
+        })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -107,7 +110,7 @@ struct Held {
     orders: HashMap<OutTradeNo, Entry>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
-    unfinished: BTreeMap<(Millis, usize), OutTradeNo>,
+    due: BTreeMap<(Millis, usize), OutTradeNo>,
     closed: bool,
 }
 
@@ -139,17 +142,9 @@ impl Held {
 
     fn put(&mut self, serial: usize, order: &Order) {
         let no = order.out_trade_no();
-        if let Some(since) = open_since(order) {
-            self.unfinished.insert((since, serial), no.clone());
+        if let Some(due) = order.due() {
+            self.due.insert((due, serial), no.clone());
         }
         self.orders.insert(no.clone(), Entry { serial, order: order.clone() });
     }
-}
-
-/// When the oldest attempt with an open outcome was opened.
-fn open_since(order: &Order) -> Option<Millis> {
-    let is_open = |state: &AttemptState| {
-        matches!(state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
-    };
-    order.attempts.iter().filter(|it| is_open(&it.state)).map(|it| it.opened).min()
 }

@@ -13,6 +13,7 @@ use std::fmt::{self, Debug};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::time::Millis;
 pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
@@ -47,9 +48,9 @@ pub trait Store: Send + Sync + Debug {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
 
-    /// At most `limit` orders with an attempt whose outcome is open (`Prepared`, `Ambiguous`),
-    /// by the opening of their oldest such attempt. Never reads the others.
-    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
+    /// At most `limit` orders whose [`Order::due`] is at or before `now`, the earliest first.
+    /// Never reads the others.
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
     /// Whether the store can be written to: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;

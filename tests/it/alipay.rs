@@ -133,6 +133,7 @@ fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
         state: AttemptState::Prepared,
         asked: None,
         superseded: false,
+        handed_out: false,
     }
 }
 

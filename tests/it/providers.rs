@@ -156,6 +156,7 @@ impl Scene {
             state: AttemptState::Prepared,
             asked: None,
             superseded: false,
+            handed_out: false,
         }
     }
 }

@@ -30,6 +30,7 @@ use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::time::Millis;
 use files::Place;
 use reader::{Lookups, Readers};
 use rows::{Outcome, Row, Rows};
@@ -194,10 +195,10 @@ impl Store for Sqlite {
         })
     }
 
-    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
-            let numbers = self.readers.ask(move |lookups| lookups.unfinished(limit)).await?;
+            let numbers = self.readers.ask(move |lookups| lookups.due(now, limit)).await?;
             numbers.iter().map(|no| self.number(no)).collect()
         })
     }

@@ -11,6 +11,7 @@ use super::workers::Workers;
 use super::{Broken, failure};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Look-ups at once. Each takes tens of microseconds; the second and third are for the one that
@@ -86,7 +87,7 @@ impl Readers {
 pub(super) struct Lookups<'c> {
     load: Statement<'c>,
     find_channel: Statement<'c>,
-    unfinished: Statement<'c>,
+    due: Statement<'c>,
 }
 
 impl<'c> Lookups<'c> {
@@ -95,7 +96,7 @@ impl<'c> Lookups<'c> {
         Ok(Lookups {
             load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
             find_channel: connection.prepare(FIND_CHANNEL)?,
-            unfinished: connection.prepare(UNFINISHED)?,
+            due: connection.prepare(DUE)?,
         })
     }
 
@@ -115,20 +116,10 @@ impl<'c> Lookups<'c> {
         self.find_channel.query_row(key, |row| row.get(0)).optional()
     }
 
-    /// The numbers of at most `limit` orders with an open outcome.
-    pub(super) fn unfinished(&mut self, limit: usize) -> Result<Vec<String>> {
-        let mut numbers: Vec<String> = Vec::new();
-        let mut rows = self.unfinished.query([])?;
-        while numbers.len() < limit
-            && let Some(row) = rows.next()?
-        {
-            let number = row.get(0)?;
-            // An order may have several such attempts: its oldest one counts.
-            if !numbers.contains(&number) {
-                numbers.push(number);
-            }
-        }
-        Ok(numbers)
+    /// The numbers of at most `limit` orders that are due, the earliest first.
+    pub(super) fn due(&mut self, now: Millis, limit: usize) -> Result<Vec<String>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.due.query_map(params![now.0, limit], |row| row.get(0))?.collect()
     }
 }
 
@@ -137,9 +128,8 @@ SELECT orders.out_trade_no
 FROM channel_numbers JOIN orders ON orders.id = channel_numbers.order_id
 WHERE provider = ?1 AND channel_numbers.pid = ?2 AND channel_no = ?3";
 
-/// `INDEXED BY` makes SQLite refuse any plan that reads the finished ones.
-const UNFINISHED: &str = "
-SELECT orders.out_trade_no
-FROM attempts INDEXED BY attempts_unfinished CROSS JOIN orders ON orders.id = attempts.order_id
-WHERE attempts.state IN ('prepared', 'ambiguous')
-ORDER BY attempts.opened_ms, attempts.order_id";
+/// `INDEXED BY` makes SQLite refuse any plan that reads the others.
+const DUE: &str = "
+SELECT out_trade_no FROM orders INDEXED BY orders_due
+WHERE due_ms IS NOT NULL AND due_ms <= ?1
+ORDER BY due_ms LIMIT ?2";

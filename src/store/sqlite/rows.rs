@@ -71,6 +71,7 @@ impl<'c> Rows<'c> {
             facts.user_id,
             integer(facts.total_fee.fen()),
             order.created.0,
+            order.due().map(|it| it.0),
             record,
         ])?;
         if inserted == 0 {
@@ -88,6 +89,7 @@ impl<'c> Rows<'c> {
                 order.facts.out_trade_no.as_str(),
                 integer(order.version),
                 order.status.number(),
+                order.due().map(|it| it.0),
                 record,
             ],
             |row| row.get(0),
@@ -188,16 +190,16 @@ impl<'c> Rows<'c> {
 
 const CLAIM: &str = "
 INSERT INTO orders
-    (out_trade_no, version, status, pid, type, user_id, total_fee, created_ms, record)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    (out_trade_no, version, status, pid, type, user_id, total_fee, created_ms, due_ms, record)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (out_trade_no) DO NOTHING";
 
 const REPLACE: &str = "
-UPDATE orders SET version = ?2, status = ?3, record = ?4
+UPDATE orders SET version = ?2, status = ?3, due_ms = ?4, record = ?5
 WHERE out_trade_no = ?1 AND version = ?2 - 1
 RETURNING id";
 
-/// An attempt that was never sent is replaced under its number, so every column may change.
+/// An attempt that never came to anything is replaced under its number, so every column may change.
 const ATTEMPT: &str = "
 INSERT INTO attempts
     (order_id, n, provider, pid, pay_type, channel_no, state,

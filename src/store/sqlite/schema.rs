@@ -33,8 +33,10 @@ CREATE TABLE orders (
     user_id      TEXT,
     total_fee    INTEGER NOT NULL, -- fen
     created_ms   INTEGER NOT NULL, -- milliseconds since 1970, as every _ms
+    due_ms       INTEGER,          -- when a provider is to be asked about it unasked, if ever
     record       TEXT NOT NULL     -- JSON
 ) STRICT;
+CREATE INDEX orders_due ON orders (due_ms) WHERE due_ms IS NOT NULL;
 
 CREATE TABLE attempts (
     order_id   INTEGER NOT NULL REFERENCES orders (id),
@@ -50,9 +52,6 @@ CREATE TABLE attempts (
     superseded INTEGER NOT NULL,
     PRIMARY KEY (order_id, n)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX attempts_unfinished ON attempts (opened_ms)
-    WHERE state IN ('prepared', 'ambiguous');
-CREATE INDEX attempts_live ON attempts (expires_ms) WHERE state = 'live';
 
 CREATE TABLE channel_numbers (
     provider   TEXT NOT NULL,

@@ -69,6 +69,7 @@ pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened: i64) -> Attempt {
         state: AttemptState::Prepared,
         asked: None,
         superseded: false,
+        handed_out: false,
     }
 }
 
