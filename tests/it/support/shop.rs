@@ -70,6 +70,7 @@ impl Shop {
             .clock(clock.clone())
             .transport(providers.clone())
             .public_url("https://shop.example.com".parse().unwrap())
+            .reconcile_every(None)
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
             let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
