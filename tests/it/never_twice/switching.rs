@@ -65,12 +65,12 @@ async fn an_unscanned_alipay_code_is_superseded_and_watched_until_it_ends() {
     let shop = Shop::open().await;
     let old = shop.create(&qr(Alipay)).await.unwrap();
     let new = shop.create(&qr(Wxpay)).await.unwrap();
-    assert_eq!(shop.states(), [(Alipay, State::Offered), (Wxpay, State::Unpaid)]);
+    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Offered)]);
     // The buyer scans the old code after all: its trade is closed as soon as it is seen.
     shop.scan(&old).unwrap();
     shop.clock.advance_ms(60_000);
     assert!(shop.engine.reconcile().await > 0);
-    assert_eq!(shop.states(), [(Alipay, State::Closed), (Wxpay, State::Unpaid)]);
+    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Closed)]);
     assert!(shop.pay(&old).is_err());
     assert!(shop.pay(&new).is_ok());
 }
@@ -81,7 +81,7 @@ async fn a_scanned_alipay_code_is_closed_before_wechat_opens() {
     let old = shop.create(&qr(Alipay)).await.unwrap();
     shop.scan(&old).unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
-    assert_eq!(shop.states(), [(Alipay, State::Closed), (Wxpay, State::Unpaid)]);
+    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Closed)]);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn going_back_to_a_superseded_code_shows_it_again_and_ends_the_other() {
     shop.scan(&again).unwrap();
     shop.clock.advance_ms(60_000);
     shop.engine.reconcile().await;
-    assert_eq!(shop.states(), [(Alipay, State::Unpaid), (Wxpay, State::Closed)]);
+    assert_eq!(shop.states(), [(Wxpay, State::Closed), (Alipay, State::Unpaid)]);
     assert!(shop.pay(&native).is_err());
     assert!(shop.pay(&again).is_ok());
 }

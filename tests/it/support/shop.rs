@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use paygate::caller::{CallerRules, Said, resolve};
 use paygate::clock::Clock;
 use paygate::domain::channel::{Product, ProviderId};
-use paygate::domain::ids::Pid;
+use paygate::domain::ids::{OutTradeNo, Pid};
 use paygate::domain::time::Millis;
 use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
@@ -47,6 +47,7 @@ pub(crate) struct Shop {
     pub(crate) engine: Engine,
     pub(crate) providers: InProcess,
     pub(crate) clock: Hands,
+    store: Arc<dyn Store>,
 }
 
 impl Shop {
@@ -83,8 +84,9 @@ impl Shop {
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Shop {
+        let store: Arc<dyn Store> = Arc::new(store);
         let builder = Engine::builder()
-            .store(store)
+            .store(store.clone())
             .clock(clock.clone())
             .transport(providers.clone())
             .public_url("https://shop.example.com".parse().unwrap())
@@ -97,7 +99,7 @@ impl Shop {
                 .provider_of(pid, alipay::Gateway::new(keys::alipay_merchant(gateway)))
         });
         let engine = more(builder).start().await.unwrap();
-        Shop { engine, providers, clock }
+        Shop { engine, providers, clock, store }
     }
 
     /// Asks as a client would, from `PLATFORM` and `isPC` in the body.
@@ -113,6 +115,12 @@ impl Shop {
         let headers = http::HeaderMap::new();
         let caller = resolve(&headers, peer, said, &CallerRules::default())?;
         self.engine.create(request, caller).await
+    }
+
+    /// What is stored under `no`.
+    pub(crate) async fn order(&self, no: &str) -> paygate::domain::order::Order {
+        let no = OutTradeNo::parse(no).unwrap();
+        self.store.load(&no).await.unwrap().unwrap()
     }
 
     /// What the providers know under `no`.
