@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use paygate::caller::{CallerRules, Said, resolve};
 use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
+use paygate::domain::channel::{Product, ProviderId};
 use paygate::domain::ids::Pid;
 use paygate::domain::time::Millis;
 use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
-use paygate::mock::{Fault, FaultKind, InProcess, Operation, Order, keys};
+use paygate::mock::{
+    Declined, Fault, FaultKind, InProcess, Operation, Order, PayWith, Purchase, State, keys,
+};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store;
 use paygate::store::memory::Memory;
@@ -50,7 +52,14 @@ pub(crate) struct Shop {
 impl Shop {
     /// With orders in memory.
     pub(crate) async fn open() -> Shop {
-        Shop::with(Memory::new(), InProcess::open(None, Arc::new(Hands::new())).unwrap()).await
+        Shop::open_as(|it| it).await
+    }
+
+    /// With orders in memory, and a word on the engine.
+    pub(crate) async fn open_as(more: impl FnOnce(Builder) -> Builder) -> Shop {
+        let clock = Hands::new();
+        let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+        Shop::at(clock, Memory::new(), providers, more).await
     }
 
     /// With this store, and providers that may know orders already.
@@ -64,12 +73,22 @@ impl Shop {
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Shop {
-        let clock = Hands::new();
+        Shop::at(Hands::new(), store, providers, more).await
+    }
+
+    /// The same, with the clock that the providers have.
+    pub(crate) async fn at(
+        clock: Hands,
+        store: impl Store + 'static,
+        providers: InProcess,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Shop {
         let builder = Engine::builder()
             .store(store)
             .clock(clock.clone())
             .transport(providers.clone())
             .public_url("https://shop.example.com".parse().unwrap())
+            .reconcile_every(None)
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
             let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
@@ -101,6 +120,21 @@ impl Shop {
         self.providers.orders().into_iter().filter(|it| it.out_trade_no == no).collect()
     }
 
+    /// A buyer pays with what is in `created`.
+    pub(crate) fn pay(&self, created: &Created) -> Result<Order, Declined> {
+        self.providers.pay(&held(created))
+    }
+
+    /// A buyer opens the cashier with what is in `created`, and does not pay.
+    pub(crate) fn scan(&self, created: &Created) -> Result<Order, Declined> {
+        self.providers.scan(&held(created))
+    }
+
+    /// The states of every order that the providers know, by their numbers there.
+    pub(crate) fn states(&self) -> Vec<(ProviderId, State)> {
+        self.providers.orders().into_iter().map(|it| (it.provider, it.state)).collect()
+    }
+
     /// How many calls that create an order came in.
     pub(crate) fn creates(&self) -> u64 {
         self.providers.calls("wxpay.create") + self.providers.calls("alipay.create")
@@ -116,6 +150,22 @@ impl Shop {
         let fault = Fault { provider: None, operation: Some(operation), kind, times: 1 };
         self.providers.add_fault(fault);
     }
+}
+
+/// What a buyer does with `created`.
+fn held(created: &Created) -> Purchase {
+    let info = order_info(created);
+    let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
+    let with = match created.product {
+        Product::Native | Product::Precreate => PayWith::CodeUrl(text("codeUrl")),
+        Product::Jsapi => PayWith::PrepayId(text("package").replace("prepay_id=", "")),
+        Product::App => PayWith::PrepayId(text("prepayid")),
+        Product::H5 => PayWith::H5Url(text("h5Url")),
+        Product::Create => PayWith::TradeNo(info.as_str().unwrap_or_default().to_owned()),
+        Product::AppPay => PayWith::OrderString(info.as_str().unwrap_or_default().to_owned()),
+        Product::WapPay | Product::PagePay => PayWith::PayUrl(text("payUrl")),
+    };
+    Purchase { provider: created.pay_type.provider(), with, payer: None }
 }
 
 /// A body whose buyer sits at a PC: a QR code.
