@@ -114,6 +114,8 @@ impl Inner {
                 transaction_id: paid.transaction_id.clone(),
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
+                openid: paid.openid.clone(),
+                message: paid.message.clone(),
             }),
         }
     }
