@@ -196,7 +196,7 @@ impl fmt::Display for EventId {
 }
 
 /// An event on its way to the shop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// Its number.
     pub id: EventId,
@@ -219,7 +219,8 @@ pub struct Outgoing {
 }
 
 /// Where an event stands on its way to the shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// It is sent, and sent again.
     Pending,

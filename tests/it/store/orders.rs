@@ -80,6 +80,7 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         transaction_id: TransactionId(transaction_id.into()),
         total_fee: Fen::new(1).unwrap(),
         paid_at: Millis(5),
+        openid: None,
         role: PaymentRole::Winning,
         refunds: vec![Refund {
             out_refund_no: out_refund_no.to_owned(),
@@ -264,6 +265,7 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         transaction_id: TransactionId(named.1.into()),
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
+        openid: None,
         role,
         refunds,
     })

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::order::Order;
+use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
@@ -158,8 +159,12 @@ impl<S: Store> Store for Crashing<S> {
         Box::pin(self.write(self.0.store.claim(order)))
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Answer<Committed>> {
-        Box::pin(self.write(self.0.store.commit(order)))
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Answer<Committed>> {
+        Box::pin(self.write(self.0.store.commit(order, outbox)))
     }
 
     fn find_channel<'a>(
@@ -173,6 +178,26 @@ impl<S: Store> Store for Crashing<S> {
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Answer<Vec<OutTradeNo>>> {
         Box::pin(self.look_up(self.0.store.due(now, limit)))
+    }
+
+    fn outbox_due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Answer<Vec<Outgoing>>> {
+        Box::pin(self.look_up(self.0.store.outbox_due(now, limit)))
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Answer<Vec<Outgoing>>> {
+        Box::pin(self.look_up(self.0.store.outbox_list(state, limit)))
+    }
+
+    fn outbox_find<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Answer<Option<Outgoing>>> {
+        Box::pin(self.look_up(self.0.store.outbox_find(id)))
+    }
+
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Answer<Committed>> {
+        Box::pin(self.write(self.0.store.outbox_set(event)))
     }
 
     fn ready(&self) -> BoxFuture<'_, Answer<()>> {
