@@ -240,11 +240,11 @@ impl Store for Journal {
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
-            let Some(stored) = held.outbox.get(&event.id) else {
+            let Some(stored) = held.outbox.get(&event.id).cloned() else {
                 return Ok(Committed::Conflict);
             };
             let (state, tries, next) = (event.state, event.tries, event.next);
-            held.write(Line::Event(Outgoing { state, tries, next, ..stored.clone() }))?;
+            held.write(Line::Event(Outgoing { state, tries, next, ..stored }))?;
             Ok(Committed::Done)
         })
     }
