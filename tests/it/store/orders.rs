@@ -259,13 +259,13 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         PaymentRole::Late,
         PaymentRole::Mismatch,
     ]);
-    let named = (1..4_u32, any_text(), 1..=10_000_000_000_u64, any::<i64>());
+    let named = (1..4_u32, any_text(), 1..=10_000_000_000_u64, any::<i64>(), any_text_option());
     (named, roles, vec(any_refund(), 0..3)).prop_map(|(named, role, refunds)| Payment {
         attempt: named.0,
         transaction_id: TransactionId(named.1.into()),
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
-        openid: None,
+        openid: named.4,
         role,
         refunds,
     })
