@@ -6,7 +6,8 @@
 //! use paygate::guard::read_client;
 //!
 //! let client = read_client(
-//!     br#"{"provider": "wxpay", "data": {"out_trade_no": "2107151010101541001", "total_fee": 1}}"#,
+//!     br#"{"provider": "wxpay",
+//!         "data": {"out_trade_no": "2107151010101541001", "total_fee": 1}}"#,
 //! )?;
 //! let price = |total_fee| {
 //!     let fields = r#""out_trade_no":"2107151010101541001","subject":"tea","type":"goods""#;

@@ -8,6 +8,7 @@ mod create;
 mod guard;
 mod layer;
 mod mock;
+mod pricing;
 mod providers;
 mod readme;
 mod sidecar;
