@@ -3,7 +3,6 @@
 
 mod answers;
 mod quotes;
-#[cfg(feature = "sqlite")]
 mod service;
 
 use http::request::Builder;
