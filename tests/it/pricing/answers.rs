@@ -152,6 +152,16 @@ async fn a_client_cannot_contradict_the_app() {
 }
 
 #[tokio::test]
+async fn a_quote_is_nothing_where_the_app_is_asked() {
+    let (layer, shop) =
+        till(Pricing::callback(async |_| Err(NoPrice::unavailable("closed")))).await;
+    let mut body = client(NO, json!({"total_fee": 1, "subject": "tea", "type": "goods"}));
+    body["quote"] = json!("a.b.c");
+    assert_eq!(send(&layer, &body).await.code(), (503, &json!(5001)));
+    assert_eq!(shop.creates(), 0);
+}
+
+#[tokio::test]
 async fn another_price_for_a_known_number_is_another_order() {
     let fee = Arc::new(AtomicUsize::new(100));
     let told = fee.clone();

@@ -65,8 +65,8 @@ async fn read(stream: &mut TcpStream) -> String {
         bytes.push(stream.read_u8().await.unwrap());
     }
     let head = String::from_utf8(bytes).unwrap();
-    let length = head.lines().find_map(|it| it.strip_prefix("content-length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
+    let length = head.lines().find_map(|it| it.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |it| it.parse().unwrap())];
     stream.read_exact(&mut body).await.unwrap();
     head + &String::from_utf8(body).unwrap()
 }
