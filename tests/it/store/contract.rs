@@ -8,6 +8,8 @@ use paygate::domain::order::Order;
 use paygate::domain::request::Facts;
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
+#[cfg(feature = "sqlite")]
+use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -18,30 +20,36 @@ use proptest::test_runner::TestRunner;
 #[allow(dead_code, reason = "the example's own program does not run here")]
 mod custom_store;
 
+use super::fence::Reopen;
 use super::orders::{any_order, attempt, later, live, number, order, payment};
 
-/// Runs every fact against one kind of store, each with a fresh one.
+/// Runs every fact against one kind of store, each with a fresh one: with one opening of it, or
+/// with a way to open it again.
 macro_rules! facts {
-    ($check:path: $($fact:ident)*) => {
+    ($check:path: $($once:ident)*; $($again:ident)*) => {
         $(#[tokio::test]
-        async fn $fact() {
-            $check(async |store| super::$fact(store).await).await;
+        async fn $once() {
+            $check(async |store, _| super::$once(store).await).await;
+        })*
+        $(#[tokio::test]
+        async fn $again() {
+            $check(async |store, reopen| super::super::fence::$again(store, reopen).await).await;
         })*
     };
 }
 
 macro_rules! every_store {
-    ($($fact:ident)*) => {
+    ($($once:ident)*; opened again: $($again:ident)*) => {
         mod memory {
-            facts!(super::check_memory: $($fact)*);
+            facts!(super::check_memory: $($once)*; $($again)*);
         }
         #[cfg(feature = "sqlite")]
         mod sqlite {
-            facts!(super::check_sqlite: $($fact)*);
+            facts!(super::check_sqlite: $($once)*; $($again)*);
         }
         #[cfg(feature = "mock")]
         mod journal {
-            facts!(super::check_journal: $($fact)*);
+            facts!(super::check_journal: $($once)*; $($again)*);
         }
     };
 }
@@ -61,29 +69,44 @@ every_store! {
     an_order_is_due_by_its_latest_version_and_once
     any_order_comes_back_as_it_was
     a_dropped_wait_takes_nothing_back
-    a_closed_store_answers_nothing_more
+    attempts_that_an_order_lost_leave_nothing_behind
+    a_closed_store_answers_nothing_more;
+
+    opened again:
+    a_stalled_worker_that_wakes_up_after_another_took_over_writes_nothing
+    only_the_last_of_many_openings_writes
+    what_an_earlier_opening_wrote_is_the_next_ones
+    closing_an_earlier_opening_leaves_the_owner_alone
 }
 
-async fn check_memory(fact: impl AsyncFnOnce(&dyn Store)) {
-    fact(&Memory::new()).await;
+async fn check_memory(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
+    let store = Memory::new();
+    fact(&store, &|| Ok(Box::new(store.reopen()))).await;
 }
 
 #[cfg(feature = "sqlite")]
-async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store)) {
+async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("paygate.db");
-    let store = paygate::store::sqlite::Sqlite::open(&path).unwrap();
-    fact(&store).await;
+    let store = Sqlite::open(&path).unwrap();
+    let reopen = || -> Result<Box<dyn Store>, _> {
+        // Somebody removes the lock file by hand: only the fence is left.
+        drop(std::fs::remove_file(directory.path().join("paygate.db-lock")));
+        Ok(Box::new(Sqlite::open(&path)?))
+    };
+    fact(&store, &reopen).await;
     store.close().await;
     // Whatever the fact did, the columns say what the records say.
     super::sqlite::check_columns(&path);
 }
 
 #[cfg(feature = "mock")]
-async fn check_journal(fact: impl AsyncFnOnce(&dyn Store)) {
+async fn check_journal(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("orders.jsonl");
-    fact(&custom_store::Journal::open(&path).unwrap()).await;
+    let store = custom_store::Journal::open(&path).unwrap();
+    fact(&store, &|| Ok(Box::new(custom_store::Journal::open(&path)?))).await;
+    drop(store);
     // Whatever the fact did, the file can be read again, and what a crash left half written goes.
     let mut file = std::fs::File::options().append(true).open(&path).unwrap();
     std::io::Write::write_all(&mut file, b"{\"facts\":{\"out_tra\xe8").unwrap();
@@ -224,6 +247,25 @@ async fn an_attempt_that_was_never_sent_is_replaced_under_its_number(store: &dyn
     replaced.attempts[0] = attempt(1, derived, 7);
     committed(store, &replaced).await;
     assert_eq!(due(store, i64::MAX, 9).await, ["never-sent"]);
+}
+
+async fn attempts_that_an_order_lost_leave_nothing_behind(store: &dyn Store) {
+    let first = order("lost-attempts", 1);
+    let (pid, no) = (&first.facts.pid, first.out_trade_no());
+    claimed(store, &first).await;
+    let lost = AttemptState::Ambiguous { reason: "no answer".to_owned() };
+    let mut switched = later(&first, lost);
+    let derived = ChannelNo::derived(pid, no, 2);
+    switched.attempts.push(attempt(2, derived.clone(), 2));
+    committed(store, &switched).await;
+    // Both came to nothing, and the next attempt takes the place of both.
+    let mut replaced = later(&switched, AttemptState::Prepared);
+    replaced.attempts.pop();
+    committed(store, &replaced).await;
+    assert_eq!(store.load(no).await, Ok(Some(replaced)));
+    // What a provider was told once stays the order's.
+    let found = store.find_channel(ProviderId::Wxpay, pid, &derived).await;
+    assert_eq!(found, Ok(Some(no.clone())));
 }
 
 async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {

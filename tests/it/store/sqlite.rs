@@ -152,23 +152,6 @@ fn a_store_is_held_by_one_process() {
     drop(place.open());
 }
 
-#[tokio::test]
-async fn an_earlier_owner_can_no_longer_commit() {
-    let place = Place::new();
-    let claimed = order("two-owners", 1);
-    let earlier = place.open();
-    assert_eq!(earlier.claim(&claimed).await, Ok(Claim::Fresh));
-    // Somebody removes the lock file by hand: only the fence is left.
-    fs::remove_file(place.beside("-lock")).unwrap();
-    let owner = place.open();
-    assert_eq!(earlier.commit(&later(&claimed, live())).await, Ok(Committed::Conflict));
-    let refused = earlier.claim(&order("too-late", 2)).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Unavailable);
-    assert_eq!(earlier.ready().await.unwrap_err().kind, StoreErrorKind::Unavailable);
-    assert_eq!(owner.load(claimed.out_trade_no()).await, Ok(Some(claimed.clone())));
-    assert_eq!(owner.commit(&later(&claimed, live())).await, Ok(Committed::Done));
-}
-
 #[test]
 fn only_the_owner_reads_the_files() {
     let place = Place::new();
