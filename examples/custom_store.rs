@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use paygate::caller::{CallerContext, TrustedProxies, observe};
 use paygate::clock::SystemClock;
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::order::Order;
@@ -99,8 +98,8 @@ struct Held {
     orders: HashMap<OutTradeNo, Order>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
-    /// Orders with an attempt whose outcome is open, by the opening of the oldest.
-    unfinished: BTreeSet<(Millis, OutTradeNo)>,
+    /// Orders about which a provider is to be asked, by when.
+    due: BTreeSet<(Millis, OutTradeNo)>,
 }
 
 impl Journal {
@@ -183,10 +182,11 @@ impl Store for Journal {
         Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
     }
 
-    fn unfinished(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
-            Ok(held.unfinished.iter().take(limit).map(|(_, no)| no.clone()).collect())
+            let due = held.due.iter().take_while(|(due, _)| *due <= now);
+            Ok(due.take(limit).map(|(_, no)| no.clone()).collect())
         })
     }
 
@@ -231,11 +231,11 @@ impl Held {
 
     fn keep(&mut self, order: Order) {
         let no = order.out_trade_no().clone();
-        if let Some(since) = self.orders.get(&no).and_then(open_since) {
-            self.unfinished.remove(&(since, no.clone()));
+        if let Some(due) = self.orders.get(&no).and_then(Order::due) {
+            self.due.remove(&(due, no.clone()));
         }
-        if let Some(since) = open_since(&order) {
-            self.unfinished.insert((since, no.clone()));
+        if let Some(due) = order.due() {
+            self.due.insert((due, no.clone()));
         }
         self.channel_numbers.extend(channel_numbers(&order).map(|it| (it, no.clone())));
         self.refund_numbers.extend(refund_numbers(&order).map(|it| (it, no.clone())));
@@ -251,14 +251,6 @@ fn channel_numbers(order: &Order) -> impl Iterator<Item = (ProviderId, Pid, Chan
 fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
     let refunds = order.payments.iter().flat_map(|it| &it.refunds);
     refunds.map(|it| (order.facts.pid.clone(), it.out_refund_no.clone()))
-}
-
-/// When the oldest attempt with an open outcome was opened.
-fn open_since(order: &Order) -> Option<Millis> {
-    let is_open = |state: &AttemptState| {
-        matches!(state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
-    };
-    order.attempts.iter().filter(|it| is_open(&it.state)).map(|it| it.opened).min()
 }
 
 fn failed(kind: StoreErrorKind, why: impl fmt::Display) -> StoreError {

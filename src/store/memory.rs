@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, Claim, Committed, Store, StoreError};
+use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
@@ -13,9 +14,13 @@ use crate::domain::time::Millis;
 /// Orders in this process's memory.
 ///
 /// "Durable" means as long as the process lives, which is why live mode takes no such store.
-#[derive(Default)]
+/// Each value is one opening: [`Memory::reopen`] stands for the next process, and makes this one
+/// an earlier owner.
 pub struct Memory {
-    held: Mutex<Held>,
+    held: Arc<Mutex<Held>>,
+    /// The fence that this opening raised.
+    fence: u64,
+    closed: AtomicBool,
 }
 
 impl Memory {
@@ -25,9 +30,27 @@ impl Memory {
         Memory::default()
     }
 
+    /// Opens the same orders as another process would after this one died, or stalled: when this
+    /// one wakes up it can look up, and can no longer write.
+    #[must_use]
+    pub fn reopen(&self) -> Memory {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.fence = held.fence.saturating_add(1);
+        let (fence, held) = (held.fence, Arc::clone(&self.held));
+        Memory { held, fence, closed: AtomicBool::new(false) }
+    }
+
     fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.closed { Err(StoreError::closed()) } else { Ok(held) }
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err(StoreError::closed()),
+            false => Ok(self.held.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { held: Arc::default(), fence: 0, closed: AtomicBool::new(false) }
     }
 }
 
@@ -47,6 +70,9 @@ impl Store for Memory {
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
+            if held.fence != self.fence {
+                return Err(other_owner());
+            }
             if let Some(known) = held.orders.get(order.out_trade_no()) {
                 return Ok(Claim::Known(Box::new(known.order.clone())));
             }
@@ -60,6 +86,9 @@ impl Store for Memory {
     fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
+            if held.fence != self.fence {
+                return Ok(Committed::Conflict);
+            }
             let Some(stored) = held.orders.get(order.out_trade_no()) else {
                 return Ok(Committed::Conflict);
             };
@@ -95,14 +124,22 @@ impl Store for Memory {
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.held().map(drop) })
+        Box::pin(async move {
+            match self.held()?.fence == self.fence {
+                true => Ok(()),
+                false => Err(other_owner()),
+            }
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        })
+        Box::pin(async move { self.closed.store(true, Ordering::Relaxed) })
     }
+}
+
+fn other_owner() -> StoreError {
+    let message = "the store was opened again since, and has another owner";
+    StoreError::new(StoreErrorKind::Unavailable, message)
 }
 
 #[derive(Default)]
@@ -111,7 +148,8 @@ struct Held {
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     due: BTreeMap<(Millis, usize), OutTradeNo>,
-    closed: bool,
+    /// Raised by every opening but the first.
+    fence: u64,
 }
 
 struct Entry {

@@ -2,7 +2,8 @@
 //!
 //! Every commit is durable before it returns, is a compare-and-set on the order's version, and
 //! carries the store's fence: opening a store that one process owns raises it, so that a worker
-//! of an earlier process can no longer commit.
+//! of an earlier opening that stalled and wakes up writes nothing. A store that cannot be opened
+//! while an earlier opening lasts needs no other fence.
 
 pub mod memory;
 #[cfg(feature = "sqlite")]
@@ -27,13 +28,15 @@ pub trait Store: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::NumberTaken`] when an attempt's or a refund's number is another order's;
+    /// [`StoreErrorKind::NumberTaken`] when an attempt's or a refund's number is another order's,
+    /// [`StoreErrorKind::Unavailable`] when the store has been opened again since this opening;
     /// nothing was written.
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>>;
 
     /// Replaces the order whose stored version is one less, with its attempts and their channel
-    /// numbers; durable when this returns [`Committed::Done`]. Dropping the future takes nothing
-    /// back that was handed over.
+    /// numbers; durable when this returns [`Committed::Done`]. [`Committed::Conflict`] when
+    /// another version is stored, or the store has been opened again since this opening.
+    /// Dropping the future takes nothing back that was handed over.
     ///
     /// # Errors
     ///
@@ -52,10 +55,11 @@ pub trait Store: Send + Sync + Debug {
     /// Never reads the others.
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
-    /// Whether the store can be written to: `/readyz` asks.
+    /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Waits until what was committed is on disk and lets go of the store.
+    /// Waits until what was committed is on disk and lets go of the store: this opening answers
+    /// nothing more.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -89,7 +93,7 @@ pub struct StoreError {
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// It could not be opened, or is held by another process.
+    /// It could not be opened, was closed, or is held by another process.
     Unavailable,
     /// It belongs to the other mode (`live`, `mock`).
     OtherMode,

@@ -35,6 +35,7 @@ pub(super) struct Rows<'c> {
     known: Statement<'c>,
     replace: Statement<'c>,
     attempt: Statement<'c>,
+    lost_attempts: Statement<'c>,
     channel_owner: Statement<'c>,
     channel_number: Statement<'c>,
     payment: Statement<'c>,
@@ -50,6 +51,8 @@ impl<'c> Rows<'c> {
             known: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
             replace: connection.prepare(REPLACE)?,
             attempt: connection.prepare(ATTEMPT)?,
+            lost_attempts: connection
+                .prepare("DELETE FROM attempts WHERE order_id = ?1 AND n > ?2")?,
             channel_owner: connection.prepare(CHANNEL_OWNER)?,
             channel_number: connection
                 .prepare("INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)")?,
@@ -94,10 +97,10 @@ impl<'c> Rows<'c> {
             ],
             |row| row.get(0),
         );
-        match id.optional()? {
-            Some(id) => self.parts(id, order),
-            None => Ok(Outcome::OtherVersion),
-        }
+        let Some(id) = id.optional()? else { return Ok(Outcome::OtherVersion) };
+        // An attempt may take the place of several that never came to anything.
+        self.lost_attempts.execute(params![id, order.latest().n])?;
+        self.parts(id, order)
     }
 
     fn parts(&mut self, order_id: i64, order: &Order) -> Result<Outcome> {

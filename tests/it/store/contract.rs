@@ -6,7 +6,10 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, Pid};
 use paygate::domain::order::Order;
 use paygate::domain::request::Facts;
+use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
+#[cfg(feature = "sqlite")]
+use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -17,30 +20,36 @@ use proptest::test_runner::TestRunner;
 #[allow(dead_code, reason = "the example's own program does not run here")]
 mod custom_store;
 
+use super::fence::Reopen;
 use super::orders::{any_order, attempt, later, live, number, order, payment};
 
-/// Runs every fact against one kind of store, each with a fresh one.
+/// Runs every fact against one kind of store, each with a fresh one: with one opening of it, or
+/// with a way to open it again.
 macro_rules! facts {
-    ($check:path: $($fact:ident)*) => {
+    ($check:path: $($once:ident)*; $($again:ident)*) => {
         $(#[tokio::test]
-        async fn $fact() {
-            $check(async |store| super::$fact(store).await).await;
+        async fn $once() {
+            $check(async |store, _| super::$once(store).await).await;
+        })*
+        $(#[tokio::test]
+        async fn $again() {
+            $check(async |store, reopen| super::super::fence::$again(store, reopen).await).await;
         })*
     };
 }
 
 macro_rules! every_store {
-    ($($fact:ident)*) => {
+    ($($once:ident)*; opened again: $($again:ident)*) => {
         mod memory {
-            facts!(super::check_memory: $($fact)*);
+            facts!(super::check_memory: $($once)*; $($again)*);
         }
         #[cfg(feature = "sqlite")]
         mod sqlite {
-            facts!(super::check_sqlite: $($fact)*);
+            facts!(super::check_sqlite: $($once)*; $($again)*);
         }
         #[cfg(feature = "mock")]
         mod journal {
-            facts!(super::check_journal: $($fact)*);
+            facts!(super::check_journal: $($once)*; $($again)*);
         }
     };
 }
@@ -56,32 +65,48 @@ every_store! {
     attempts_of_one_order_may_share_a_channel_number
     an_attempt_that_was_never_sent_is_replaced_under_its_number
     a_refund_number_is_unique_per_merchant
-    only_open_outcomes_are_unfinished_and_the_oldest_come_first
+    only_what_is_due_is_told_and_the_earliest_comes_first
+    an_order_is_due_by_its_latest_version_and_once
     any_order_comes_back_as_it_was
     a_dropped_wait_takes_nothing_back
-    a_closed_store_answers_nothing_more
+    attempts_that_an_order_lost_leave_nothing_behind
+    a_closed_store_answers_nothing_more;
+
+    opened again:
+    a_stalled_worker_that_wakes_up_after_another_took_over_writes_nothing
+    only_the_last_of_many_openings_writes
+    what_an_earlier_opening_wrote_is_the_next_ones
+    closing_an_earlier_opening_leaves_the_owner_alone
 }
 
-async fn check_memory(fact: impl AsyncFnOnce(&dyn Store)) {
-    fact(&Memory::new()).await;
+async fn check_memory(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
+    let store = Memory::new();
+    fact(&store, &|| Ok(Box::new(store.reopen()))).await;
 }
 
 #[cfg(feature = "sqlite")]
-async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store)) {
+async fn check_sqlite(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("paygate.db");
-    let store = paygate::store::sqlite::Sqlite::open(&path).unwrap();
-    fact(&store).await;
+    let store = Sqlite::open(&path).unwrap();
+    let reopen = || -> Result<Box<dyn Store>, _> {
+        // Somebody removes the lock file by hand: only the fence is left.
+        drop(std::fs::remove_file(directory.path().join("paygate.db-lock")));
+        Ok(Box::new(Sqlite::open(&path)?))
+    };
+    fact(&store, &reopen).await;
     store.close().await;
     // Whatever the fact did, the columns say what the records say.
     super::sqlite::check_columns(&path);
 }
 
 #[cfg(feature = "mock")]
-async fn check_journal(fact: impl AsyncFnOnce(&dyn Store)) {
+async fn check_journal(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("orders.jsonl");
-    fact(&custom_store::Journal::open(&path).unwrap()).await;
+    let store = custom_store::Journal::open(&path).unwrap();
+    fact(&store, &|| Ok(Box::new(custom_store::Journal::open(&path)?))).await;
+    drop(store);
     // Whatever the fact did, the file can be read again, and what a crash left half written goes.
     let mut file = std::fs::File::options().append(true).open(&path).unwrap();
     std::io::Write::write_all(&mut file, b"{\"facts\":{\"out_tra\xe8").unwrap();
@@ -99,8 +124,8 @@ async fn committed(store: &dyn Store, order: &Order) {
     assert_eq!(store.commit(order).await.unwrap(), Committed::Done);
 }
 
-async fn unfinished(store: &dyn Store, limit: usize) -> Vec<String> {
-    let numbers = store.unfinished(limit).await.unwrap();
+async fn due(store: &dyn Store, now: i64, limit: usize) -> Vec<String> {
+    let numbers = store.due(Millis(now), limit).await.unwrap();
     numbers.iter().map(ToString::to_string).collect()
 }
 
@@ -199,7 +224,7 @@ async fn a_channel_number_of_another_order_is_refused_and_nothing_is_written(sto
     grown.attempts.push(attempt(2, taken, 4));
     assert_eq!(store.commit(&grown).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
     assert_eq!(store.load(neighbour.out_trade_no()).await, Ok(Some(neighbour)));
-    assert_eq!(unfinished(store, 9).await, ["owner-of-it", "a-neighbour"]);
+    assert_eq!(due(store, i64::MAX, 9).await, ["owner-of-it", "a-neighbour"]);
 }
 
 async fn attempts_of_one_order_may_share_a_channel_number(store: &dyn Store) {
@@ -216,12 +241,31 @@ async fn an_attempt_that_was_never_sent_is_replaced_under_its_number(store: &dyn
     claimed(store, &first).await;
     let unsent = later(&first, AttemptState::Unsent);
     committed(store, &unsent).await;
-    assert_eq!(unfinished(store, 9).await, [""; 0]);
+    assert_eq!(due(store, i64::MAX, 9).await, [""; 0]);
     let mut replaced = later(&unsent, AttemptState::Prepared);
     let derived = ChannelNo::derived(&first.facts.pid, first.out_trade_no(), 2);
     replaced.attempts[0] = attempt(1, derived, 7);
     committed(store, &replaced).await;
-    assert_eq!(unfinished(store, 9).await, ["never-sent"]);
+    assert_eq!(due(store, i64::MAX, 9).await, ["never-sent"]);
+}
+
+async fn attempts_that_an_order_lost_leave_nothing_behind(store: &dyn Store) {
+    let first = order("lost-attempts", 1);
+    let (pid, no) = (&first.facts.pid, first.out_trade_no());
+    claimed(store, &first).await;
+    let lost = AttemptState::Ambiguous { reason: "no answer".to_owned() };
+    let mut switched = later(&first, lost);
+    let derived = ChannelNo::derived(pid, no, 2);
+    switched.attempts.push(attempt(2, derived.clone(), 2));
+    committed(store, &switched).await;
+    // Both came to nothing, and the next attempt takes the place of both.
+    let mut replaced = later(&switched, AttemptState::Prepared);
+    replaced.attempts.pop();
+    committed(store, &replaced).await;
+    assert_eq!(store.load(no).await, Ok(Some(replaced)));
+    // What a provider was told once stays the order's.
+    let found = store.find_channel(ProviderId::Wxpay, pid, &derived).await;
+    assert_eq!(found, Ok(Some(no.clone())));
 }
 
 async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {
@@ -236,40 +280,57 @@ async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {
     committed(store, &later(&first, AttemptState::Paid)).await;
 }
 
-async fn only_open_outcomes_are_unfinished_and_the_oldest_come_first(store: &dyn Store) {
+async fn only_what_is_due_is_told_and_the_earliest_comes_first(store: &dyn Store) {
     let ambiguous = AttemptState::Ambiguous { reason: "no answer".to_owned() };
     let refused = AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() };
     let cases = [
-        ("prepared-youngest", 9, None),
-        ("became-live", 1, Some(live())),
-        ("became-ambiguous", 5, Some(ambiguous.clone())),
+        ("prepared-last", 9, None),
+        ("became-ambiguous", 5, Some(ambiguous)),
         ("was-refused", 2, Some(refused)),
         ("is-absent", 3, Some(AttemptState::Absent)),
         ("was-closed", 4, Some(AttemptState::Closed)),
         ("was-paid", 6, Some(AttemptState::Paid)),
-        ("prepared-oldest", 0, None),
+        ("is-offered", 1, Some(live())),
+        ("prepared-first", 0, None),
     ];
+    let mut dues = Vec::new();
     for (no, created, state) in cases {
-        let first = order(no, created);
-        claimed(store, &first).await;
+        let mut stored = order(no, created);
+        claimed(store, &stored).await;
         if let Some(state) = state {
-            committed(store, &later(&first, state)).await;
+            stored = later(&stored, state);
+            stored.attempts[0].handed_out = true;
+            committed(store, &stored).await;
         }
+        dues.extend(stored.due().map(|due| (due.0, no)));
     }
-    let expected = ["prepared-oldest", "became-ambiguous", "prepared-youngest"];
-    assert_eq!(unfinished(store, 9).await, expected);
-    assert_eq!(unfinished(store, 2).await, expected[..2]);
-    assert_eq!(unfinished(store, 0).await, [""; 0]);
+    dues.sort_unstable();
+    let expected = ["prepared-first", "became-ambiguous", "prepared-last", "is-offered"];
+    assert_eq!(dues.iter().map(|it| it.1).collect::<Vec<_>>(), expected);
+    for (before, (at, _)) in dues.iter().enumerate() {
+        assert_eq!(due(store, at - 1, 9).await, expected[..before]);
+        assert_eq!(due(store, *at, 9).await, expected[..=before]);
+    }
+    assert_eq!(due(store, i64::MAX, 2).await, expected[..2]);
+    assert_eq!(due(store, i64::MAX, 0).await, [""; 0]);
+}
 
-    // Two open attempts of one order count once, by the older one.
-    let mut twice = later(&order("prepared-oldest", 0), ambiguous);
-    twice.attempts.push(attempt(2, ChannelNo::first(twice.out_trade_no()), 7));
+async fn an_order_is_due_by_its_latest_version_and_once(store: &dyn Store) {
+    let first = order("asked-about", 0);
+    claimed(store, &first).await;
+    claimed(store, &order("the-other-one", 1)).await;
+    // Two attempts may be paid: the order counts once, by the earlier of them.
+    let mut twice = later(&first, AttemptState::Ambiguous { reason: String::new() });
+    twice.attempts.push(attempt(2, ChannelNo::first(first.out_trade_no()), 7));
     committed(store, &twice).await;
-    assert_eq!(unfinished(store, 9).await, expected);
-    twice = later(&twice, AttemptState::Closed);
-    committed(store, &twice).await;
-    let expected = ["became-ambiguous", "prepared-oldest", "prepared-youngest"];
-    assert_eq!(unfinished(store, 9).await, expected);
+    assert_eq!(due(store, i64::MAX, 9).await, ["asked-about", "the-other-one"]);
+    let asked = later(&twice, AttemptState::Closed);
+    committed(store, &asked).await;
+    assert_eq!(due(store, i64::MAX, 9).await, ["the-other-one", "asked-about"]);
+    let mut ended = later(&asked, AttemptState::Closed);
+    ended.attempts[1].state = AttemptState::Closed;
+    committed(store, &ended).await;
+    assert_eq!(due(store, i64::MAX, 9).await, ["the-other-one"]);
 }
 
 /// Cases are drawn by hand: a test of `proptest!` is not async. The runner prints its seed when
@@ -315,7 +376,7 @@ async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
         store.load(kept.out_trade_no()).await.unwrap_err().kind,
         store.claim(&kept).await.unwrap_err().kind,
         store.commit(&kept).await.unwrap_err().kind,
-        store.unfinished(1).await.unwrap_err().kind,
+        store.due(Millis(0), 1).await.unwrap_err().kind,
     ];
     assert_eq!(kinds, [StoreErrorKind::Unavailable; 5]);
 }

@@ -196,8 +196,8 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
     let way = (select(PayType::ALL.to_vec()), any_text(), any_text_option(), address);
     let params = (any_text(), any_text(), any_text_option(), any_text_option());
     let times = (any::<i64>(), any::<i64>(), of(any::<i64>()));
-    (way, params, times, any_state(), any::<bool>()).prop_map(
-        |(way, params, (opened, expires, asked), state, superseded)| Attempt {
+    (way, params, times, any_state(), any::<[bool; 2]>()).prop_map(
+        |(way, params, (opened, expires, asked), state, [superseded, handed_out])| Attempt {
             n: 1,
             way: Way {
                 pay_type: way.0,
@@ -218,6 +218,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
             state,
             asked: asked.map(Millis),
             superseded,
+            handed_out,
         },
     )
 }
@@ -232,6 +233,7 @@ fn any_state() -> impl Strategy<Value = AttemptState> {
         Just(AttemptState::Closed),
         Just(AttemptState::Paid),
         any_text().prop_map(|reason| AttemptState::Ambiguous { reason }),
+        any_text().prop_map(|code| AttemptState::Taken { code }),
         (any_text(), any_text())
             .prop_map(|(code, message)| AttemptState::Refused { code, message }),
         live,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 use paygate::domain::attempt::AttemptState;
 use paygate::domain::order::Order;
+use paygate::domain::time::Millis;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind, StoreMode};
 use rusqlite::Connection;
@@ -107,7 +108,7 @@ async fn what_was_committed_is_there_after_reopening() {
     let store = place.open();
     assert_eq!(store.load(kept.out_trade_no()).await, Ok(Some(kept.clone())));
     assert_eq!(store.load(changed.out_trade_no()).await, Ok(Some(changed.clone())));
-    assert_eq!(store.unfinished(9).await, Ok(vec![kept.out_trade_no().clone()]));
+    assert_eq!(store.due(Millis(i64::MAX), 1).await, Ok(vec![kept.out_trade_no().clone()]));
     assert_eq!(store.claim(&changed).await, Ok(Claim::Known(Box::new(changed.clone()))));
 }
 
@@ -151,23 +152,6 @@ fn a_store_is_held_by_one_process() {
     drop(place.open());
 }
 
-#[tokio::test]
-async fn an_earlier_owner_can_no_longer_commit() {
-    let place = Place::new();
-    let claimed = order("two-owners", 1);
-    let earlier = place.open();
-    assert_eq!(earlier.claim(&claimed).await, Ok(Claim::Fresh));
-    // Somebody removes the lock file by hand: only the fence is left.
-    fs::remove_file(place.beside("-lock")).unwrap();
-    let owner = place.open();
-    assert_eq!(earlier.commit(&later(&claimed, live())).await, Ok(Committed::Conflict));
-    let refused = earlier.claim(&order("too-late", 2)).await.unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::Unavailable);
-    assert_eq!(earlier.ready().await.unwrap_err().kind, StoreErrorKind::Unavailable);
-    assert_eq!(owner.load(claimed.out_trade_no()).await, Ok(Some(claimed.clone())));
-    assert_eq!(owner.commit(&later(&claimed, live())).await, Ok(Committed::Done));
-}
-
 #[test]
 fn only_the_owner_reads_the_files() {
     let place = Place::new();
@@ -197,12 +181,7 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ),
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
-        (
-            "no index",
-            |it| spoil(it, "DROP INDEX attempts_unfinished"),
-            StoreErrorKind::Corrupt,
-            "Restore",
-        ),
+        ("no index", |it| spoil(it, "DROP INDEX orders_due"), StoreErrorKind::Corrupt, "Restore"),
         (
             "another program's",
             |it| it.tamper("CREATE TABLE a (b)"),
@@ -315,7 +294,7 @@ async fn a_thousand_claims_at_once_share_a_few_transactions() {
     });
     assert!(claims.await.iter().all(|it| *it == Ok(Claim::Fresh)));
     assert!(store.transactions() <= 3, "{} transactions", store.transactions());
-    assert_eq!(store.unfinished(2000).await.map(|it| it.len()), Ok(1000));
+    assert_eq!(store.due(Millis(i64::MAX), 2000).await.map(|it| it.len()), Ok(1000));
 }
 
 #[tokio::test]
