@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::config::{Config, Merchant, PricingChoice, StoreChoice};
-use crate::engine::{self, Builder, Engine};
+use crate::config::{Config, Merchant, PricingChoice, StoreChoice, Switch};
+use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::pricing::Pricing;
 use crate::store::memory::Memory;
@@ -42,7 +42,11 @@ impl Config {
             .mount(&self.mount)
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
-            .replay(self.replay_ttl, self.replay_max);
+            .replay(self.replay_ttl, self.replay_max)
+            .switching(match self.switch {
+                Switch::Close => Switching::Close,
+                Switch::Reject => Switching::Reject,
+            });
         match self.public_url.clone().or_else(here) {
             Some(url) => builder.public_url(url),
             None => builder,

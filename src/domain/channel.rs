@@ -197,6 +197,12 @@ impl Product {
     pub fn needs_openid(self) -> bool {
         matches!(self, Product::Jsapi | Product::Create)
     }
+
+    /// Whether opening an attempt is a signature of ours, and no call.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        matches!(self, Product::AppPay | Product::WapPay | Product::PagePay)
+    }
 }
 
 /// One way to pay, as far as it tells two attempts of an order apart.

@@ -6,12 +6,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use url::Url;
 
 use super::flight::Flights;
 use super::recent::Recents;
 use super::tasks::Tasks;
-use super::{Engine, Inner, Settings, notify_base};
+use super::{Engine, Inner, Settings, Switching, notify_base};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::Pid;
@@ -33,6 +34,8 @@ pub struct Builder {
     call_budget: Duration,
     replay_ttl: Duration,
     replay_max: usize,
+    switching: Switching,
+    reconcile_every: Option<Duration>,
     simulated: bool,
     at_shutdown: Vec<BoxFuture<'static, ()>>,
 }
@@ -51,6 +54,8 @@ impl Default for Builder {
             call_budget: Duration::from_secs(20),
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
+            switching: Switching::default(),
+            reconcile_every: Some(Duration::from_secs(1)),
             simulated: false,
             at_shutdown: Vec::new(),
         }
@@ -99,6 +104,18 @@ impl Builder {
         Builder { replay_ttl: ttl, replay_max: max, ..self }
     }
 
+    /// What becomes of an unpaid order that is to be paid in another way: what may be paid is
+    /// closed first, unless told.
+    pub fn switching(self, switching: Switching) -> Builder {
+        Builder { switching, ..self }
+    }
+
+    /// How often the orders that are due are looked after in the background; every second unless
+    /// told. `None`: only when [`Engine::reconcile`] is called.
+    pub fn reconcile_every(self, every: Option<Duration>) -> Builder {
+        Builder { reconcile_every: every, ..self }
+    }
+
     /// Another clock than the operating system's.
     pub fn clock(self, clock: impl Clock + 'static) -> Builder {
         Builder { clock: Arc::new(clock), ..self }
@@ -138,7 +155,7 @@ impl Builder {
         store.ready().await.map_err(StartError::Store)?;
         let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
             .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
-        Ok(Engine(Arc::new(Inner {
+        let engine = Arc::new(Inner {
             store,
             merchants: self.merchants,
             transport,
@@ -148,13 +165,19 @@ impl Builder {
                 order_ttl_ms,
                 call_timeout: self.call_timeout,
                 call_budget: self.call_budget,
+                switching: self.switching,
                 simulated: self.simulated,
             },
             recents: Recents::new(self.replay_ttl, self.replay_max),
             flights: Arc::new(Flights::default()),
             tasks: Tasks::default(),
+            stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),
-        })))
+        });
+        if let Some(every) = self.reconcile_every {
+            engine.watch(every);
+        }
+        Ok(Engine(engine))
     }
 }
 

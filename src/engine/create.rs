@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::flight::{Follow, Lead, Part, Phase};
 use super::recent::Recent;
 use super::resolve::Incoming;
+use super::story::{Prior, Step, Story};
 use super::{Engine, Inner};
-use crate::domain::admission::{Admission, judge};
 use crate::domain::attempt::{Attempt, AttemptState, Material};
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{PayType, Product, Way};
@@ -111,7 +111,12 @@ impl Inner {
         mut follow: Follow,
         incoming: &Incoming,
     ) -> Option<Result<Created, Error>> {
-        let same = follow.fingerprint == incoming.fingerprint;
+        let (same_order, same_way) = match &follow.asked {
+            Some((way, fingerprint)) => {
+                (*fingerprint == incoming.fingerprint, *way == incoming.way)
+            }
+            None => (false, false),
+        };
         let limit = self.settings.call_budget;
         let claimed = follow.phase.wait_for(|phase| !matches!(phase, Phase::Claiming));
         match tokio::time::timeout(limit, claimed).await {
@@ -123,13 +128,13 @@ impl Inner {
                     if !differences.is_empty() {
                         return Some(Err(different(&differences)));
                     }
-                    if same && follow.way != incoming.way {
+                    if same_order && !same_way {
                         return Some(Err(busy()));
                     }
                 }
             }
         }
-        if same && follow.way == incoming.way {
+        if same_order && same_way {
             let done = tokio::time::timeout(limit, outcome(follow.phase)).await;
             return Some(done.unwrap_or_else(|_| Err(busy())));
         }
@@ -144,36 +149,20 @@ impl Inner {
     /// The work on one number, one request at a time.
     async fn work(&self, lead: &Lead, incoming: &Incoming) -> Result<Created, Error> {
         let no = &incoming.request.facts.out_trade_no;
+        let story = Story { engine: self, incoming, budget: self.budget() };
         let known = self.store.load(no).await.map_err(|error| unreachable_store(&error))?;
-        let order = match known {
-            Some(order) => order,
+        let known = match known {
+            Some(known) => known,
             None => match self.claim(lead, incoming).await? {
-                Ok(fresh) => return self.send(incoming, fresh).await,
+                Ok(fresh) => {
+                    let sent = story.send(fresh, 1, Prior::Fresh).await?;
+                    return story.run(sent).await;
+                }
                 Err(known) => known,
             },
         };
-        lead.claimed(&order.fingerprint);
-        self.admit(incoming, &order).await
-    }
-
-    /// What a known order means for this request.
-    async fn admit(&self, incoming: &Incoming, order: &Order) -> Result<Created, Error> {
-        let now = self.clock.now();
-        match judge(order, &incoming.fingerprint, &incoming.way, now) {
-            Admission::Conflict(fields) => Err(different(&fields)),
-            Admission::Done(status) => Err(Error::new(Kind::AlreadyPaid).order_status(status)),
-            Admission::Closed => Err(Error::new(Kind::Closed)),
-            Admission::Replay(n) => self.replay(incoming, order, n),
-            Admission::Resume(_) => Err(Error::new(Kind::OutcomeUnknown)),
-            Admission::Renew(_) | Admission::Wait => Err(busy()),
-            Admission::Next => self.next(incoming, order).await,
-        }
-    }
-
-    /// The material of attempt `n` again.
-    fn replay(&self, incoming: &Incoming, order: &Order, n: u32) -> Result<Created, Error> {
-        let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        self.present(incoming, order, attempt).map(|it| Created { replayed: true, ..it })
+        lead.claimed(&known.fingerprint);
+        story.run(Step::Again(known)).await
     }
 
     /// Signs `attempt`'s material for the client, and remembers the result.
@@ -245,12 +234,12 @@ fn broke_off() -> Error {
     Error::new(Kind::OutcomeUnknown)
 }
 
-fn busy() -> Error {
+pub(super) fn busy() -> Error {
     Error::new(Kind::Busy)
 }
 
 /// 4102: names the fields, not their values.
-fn different(fields: &[&'static str]) -> Error {
+pub(super) fn different(fields: &[&'static str]) -> Error {
     let violations = fields.iter().map(|field| Violation {
         code: Code::Different,
         path: format!("/data/{field}"),
@@ -264,15 +253,6 @@ fn different(fields: &[&'static str]) -> Error {
             format!("the same out_trade_no with other parameters: {list}"),
         ))
         .violations_of(violations.collect())
-}
-
-fn refused_before(order: &Order, n: u32) -> Error {
-    match order.attempt(n).map(|it| &it.state) {
-        Some(AttemptState::Refused { code, message }) => {
-            Error::new(Kind::ProviderRefused).provider_said(code, message)
-        }
-        _ => Error::new(Kind::OutcomeUnknown),
-    }
 }
 
 /// 5001: nothing was sent. Logged here, where it is handled.

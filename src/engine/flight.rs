@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
+use dashmap::mapref::entry::{Entry, VacantEntry};
 use tokio::sync::watch;
 
 use super::create::Created;
@@ -22,8 +22,8 @@ pub(super) struct Flights(DashMap<OutTradeNo, Flight>);
 /// One number that is being worked on.
 #[derive(Debug)]
 struct Flight {
-    way: Way,
-    fingerprint: Fingerprint,
+    /// The request that leads; none when the reconciler does.
+    asked: Option<(Way, Fingerprint)>,
     phase: watch::Sender<Phase>,
 }
 
@@ -57,10 +57,8 @@ pub(super) struct Lead {
 
 /// A view of somebody's work on a number.
 pub(super) struct Follow {
-    /// How the leader pays.
-    pub(super) way: Way,
-    /// What the leader buys.
-    pub(super) fingerprint: Fingerprint,
+    /// How the leader pays and what it buys; none when the reconciler leads.
+    pub(super) asked: Option<(Way, Fingerprint)>,
     /// How far it is; closed without [`Phase::Done`] when the work broke off.
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -70,16 +68,27 @@ impl Flights {
     pub(super) fn enter(self: &Arc<Self>, no: &OutTradeNo, way: &Way, fp: &Fingerprint) -> Part {
         match self.0.entry(no.clone()) {
             Entry::Occupied(flight) => flight.get().follow(),
-            Entry::Vacant(free) => {
-                let phase = watch::Sender::new(Phase::Claiming);
-                free.insert(Flight {
-                    way: way.clone(),
-                    fingerprint: fp.clone(),
-                    phase: phase.clone(),
-                });
-                Part::Lead(Lead { flights: self.clone(), no: no.clone(), phase })
-            }
+            Entry::Vacant(free) => Part::Lead(self.lead(no, free, Some((way.clone(), fp.clone())))),
         }
+    }
+
+    /// Leads the work on `no` without a request, unless somebody leads it.
+    pub(super) fn seize(self: &Arc<Self>, no: &OutTradeNo) -> Option<Lead> {
+        match self.0.entry(no.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(free) => Some(self.lead(no, free, None)),
+        }
+    }
+
+    fn lead(
+        self: &Arc<Self>,
+        no: &OutTradeNo,
+        free: VacantEntry<'_, OutTradeNo, Flight>,
+        asked: Option<(Way, Fingerprint)>,
+    ) -> Lead {
+        let phase = watch::Sender::new(Phase::Claiming);
+        free.insert(Flight { asked, phase: phase.clone() });
+        Lead { flights: self.clone(), no: no.clone(), phase }
     }
 }
 
@@ -88,11 +97,7 @@ impl Flight {
         if self.phase.receiver_count() >= FOLLOWERS_MAX {
             return Part::Crowded;
         }
-        Part::Follow(Box::new(Follow {
-            way: self.way.clone(),
-            fingerprint: self.fingerprint.clone(),
-            phase: self.phase.subscribe(),
-        }))
+        Part::Follow(Box::new(Follow { asked: self.asked.clone(), phase: self.phase.subscribe() }))
     }
 }
 

@@ -4,12 +4,17 @@
 //! outcome is durable before the caller is answered. What was sent is finished and recorded even
 //! when its client leaves, and [`Engine::shutdown`] awaits it.
 
+mod ask;
+mod budget;
 mod build;
 mod create;
 mod flight;
 mod open;
 mod recent;
+mod reconcile;
 mod resolve;
+mod story;
+mod switch;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -18,15 +23,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::watch;
 use url::Url;
 
 pub use build::{Builder, StartError};
 pub use create::Created;
+pub use switch::Switching;
 
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
-use crate::provider::{BoxFuture, Call, Provider, Transport};
+use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 use flight::Flights;
@@ -46,6 +53,8 @@ struct Inner {
     recents: Recents,
     flights: Arc<Flights>,
     tasks: Tasks,
+    /// Whether the engine is being shut down.
+    stopping: watch::Sender<bool>,
     at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
@@ -60,6 +69,8 @@ struct Settings {
     call_timeout: Duration,
     /// All provider calls of one request.
     call_budget: Duration,
+    /// What becomes of an unpaid order that is to be paid in another way.
+    switching: Switching,
     /// Whether the providers are simulated: then a buyer's private address will do.
     simulated: bool,
 }
@@ -91,6 +102,7 @@ impl Engine {
     ///
     /// A dropped future leaves the calls running; call it again.
     pub async fn shutdown(&self) {
+        self.0.stopping.send_replace(true);
         self.0.tasks.finish().await;
         self.0.store.close().await;
         let last =
@@ -104,14 +116,6 @@ impl Engine {
 impl Inner {
     fn provider(&self, pid: &Pid, id: ProviderId) -> Option<&Arc<dyn Provider>> {
         self.merchants.get(pid)?.get(&id)
-    }
-
-    fn call(&self) -> Call<'_> {
-        Call {
-            transport: self.transport.as_ref(),
-            clock: self.clock.as_ref(),
-            timeout: self.settings.call_timeout,
-        }
     }
 
     /// Where `provider` reports payments of `pay_type` to `pid`.

@@ -1,17 +1,18 @@
-//! Opening an attempt: lay it down, make it durable, send it, make the outcome durable.
+//! Laying an attempt down, and claiming the number of a new order with its first one.
 
 use super::Inner;
-use super::create::{Created, unreachable_store};
+use super::create::unreachable_store;
 use super::flight::Lead;
 use super::resolve::Incoming;
-use crate::domain::attempt::{Attempt, AttemptState, valid_until};
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
-use crate::domain::order::{Event, Flags, Order, OrderStatus, Origin};
+use crate::domain::order::{Flags, Order, OrderStatus, Origin};
+use crate::domain::succession::NextTrade;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::provider::{Failure, Plan};
-use crate::store::{Claim, Committed};
+use crate::provider::Plan;
+use crate::store::Claim;
 
 impl Inner {
     /// Claims the number for this request. `Ok(Err(order))` when another order has it.
@@ -34,67 +35,15 @@ impl Inner {
         }
     }
 
-    /// Opens another attempt.
-    pub(super) async fn next(&self, incoming: &Incoming, order: &Order) -> Result<Created, Error> {
-        if order.latest().state != AttemptState::Unsent {
-            return Err(Error::new(Kind::SwitchRejected));
-        }
-        let n = order.latest().n;
-        let attempt = self.attempt(incoming, n, order.deadline)?;
-        let order = order
-            .apply(Event::Opened(Box::new(attempt)))
-            .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        match self.store.commit(&order).await.map_err(|error| unreachable_store(&error))? {
-            Committed::Done => self.send(incoming, order).await,
-            Committed::Conflict => Err(Error::new(Kind::Busy)),
-        }
-    }
-
-    /// Sends the latest attempt of `order`, which is durable, and records what became of it.
-    pub(super) async fn send(&self, incoming: &Incoming, order: Order) -> Result<Created, Error> {
-        let attempt = order.latest();
-        let (n, product) = (attempt.n, attempt.way.product);
-        let expires = attempt.expires;
-        let answer = incoming.provider.open(attempt, self.call()).await;
-        let event = match &answer {
-            Ok(material) => Event::Answered {
-                n,
-                material: material.clone(),
-                valid_until: valid_until(product, self.clock.now(), expires),
-            },
-            Err(Failure::Refused { code, message }) => {
-                Event::Refused { n, code: code.clone(), message: message.clone() }
-            }
-            Err(Failure::Taken { code, .. }) => Event::Taken { n, code: code.clone() },
-            Err(Failure::NotSent(_)) => Event::Unsent { n },
-            Err(Failure::Unknown { reason, .. }) => Event::Lost { n, reason: reason.clone() },
-        };
-        let order = self.record(order, event).await?;
-        match answer {
-            Ok(_) => self.present(incoming, &order, order.latest()),
-            Err(failure) => Err(told(&failure)),
-        }
-    }
-
-    /// Makes an outcome durable. What cannot be recorded is unknown, whatever the provider said.
-    async fn record(&self, order: Order, event: Event) -> Result<Order, Error> {
-        let Some(next) = order.apply(event) else {
-            return Err(Error::new(Kind::OutcomeUnknown));
-        };
-        match self.store.commit(&next).await {
-            Ok(Committed::Done) => Ok(next),
-            Ok(Committed::Conflict) => Err(Error::new(Kind::OutcomeUnknown)),
-            Err(error) => {
-                tracing::error!(%error, "an outcome could not be recorded");
-                Err(Error::new(Kind::OutcomeUnknown))
-            }
-        }
-    }
-
     /// The order of a first request, with its first attempt.
     fn first(&self, incoming: &Incoming) -> Result<Order, Error> {
         let request = &incoming.request;
-        let attempt = self.attempt(incoming, 1, request.time_expire)?;
+        let trade = NextTrade {
+            n: 1,
+            channel_no: ChannelNo::first(&request.facts.out_trade_no),
+            expires_max: None,
+        };
+        let attempt = self.attempt(incoming, &trade, request.time_expire)?;
         let caller = &incoming.caller;
         Ok(Order {
             fingerprint: incoming.fingerprint.clone(),
@@ -116,25 +65,29 @@ impl Inner {
         })
     }
 
-    /// Lays down attempt `n`.
-    fn attempt(
+    /// Lays down the attempt that makes `trade`.
+    ///
+    /// # Errors
+    ///
+    /// 4000 when `deadline` does not allow it, 4004 when the order cannot be paid this way.
+    pub(super) fn attempt(
         &self,
         incoming: &Incoming,
-        n: u32,
+        trade: &NextTrade,
         deadline: Option<Millis>,
     ) -> Result<Attempt, Error> {
         let now = self.clock.now();
         let way = &incoming.way;
         let expires = expiry(deadline, now, self.settings.order_ttl_ms, way.product)?;
+        let expires = trade.expires_max.map_or(expires, |max| expires.min(max));
         let request = &incoming.request;
         let facts = &request.facts;
-        let channel_no = ChannelNo::first(&facts.out_trade_no);
         let notify_url = self.notify_url(way.pay_type, &facts.pid);
         let plan = Plan {
             facts,
             pay_type: way.pay_type,
             product: way.product,
-            channel_no: &channel_no,
+            channel_no: &trade.channel_no,
             openid: way.openid.as_deref(),
             client_ip: incoming.caller.client_ip,
             user_agent: &incoming.caller.user_agent,
@@ -147,9 +100,9 @@ impl Inner {
             .plan(&plan)
             .map_err(|text| Error::new(Kind::PayTypeNotPossible).text(text))?;
         Ok(Attempt {
-            n,
+            n: trade.n,
             way: way.clone(),
-            channel_no,
+            channel_no: trade.channel_no.clone(),
             params,
             expires,
             opened: now,
@@ -199,30 +152,4 @@ fn deadline_refused() -> Error {
             "must be 1 minute to 7 days ahead, in epoch milliseconds",
         ),
     }])
-}
-
-/// What the caller is told of a failed call. Logged here, where it is handled.
-fn told(failure: &Failure) -> Error {
-    match failure {
-        Failure::Refused { code, message } => {
-            tracing::warn!(code, message, "the provider refused an order");
-            Error::new(Kind::ProviderRefused).provider_said(code, message)
-        }
-        Failure::Taken { code, message } => {
-            tracing::warn!(code, message, "the provider has another trade under the number");
-            Error::new(Kind::OutcomeUnknown).provider_said(code, message)
-        }
-        Failure::NotSent(reason) => {
-            tracing::warn!(reason, "nothing was sent to the provider");
-            Error::new(Kind::NotSent)
-        }
-        Failure::Unknown { reason, said } => {
-            tracing::warn!(reason, "the outcome of a provider call is unknown");
-            let error = Error::new(Kind::OutcomeUnknown);
-            match said {
-                Some((code, message)) => error.provider_said(code, message),
-                None => error,
-            }
-        }
-    }
 }

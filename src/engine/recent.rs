@@ -78,6 +78,11 @@ impl Recents {
             }
         }
     }
+
+    /// Hands nothing out for `no` until it is remembered anew.
+    pub(super) fn forget(&self, no: &OutTradeNo) {
+        self.entries.remove(no);
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 #[cfg(feature = "alipay")]
 pub mod alipay;
 pub mod keys;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) mod skew;
 pub mod transport;
 #[cfg(feature = "wxpay")]
 pub mod wxpay;
@@ -241,3 +243,17 @@ pub enum Closing {
     /// Too early, or the buyer is paying.
     TooEarly,
 }
+
+/// A text of the wire's that is fit for a log and a client.
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) fn tidied(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|it| !it.is_control()).take(chars_max).collect()
+}
+
+/// The most characters of a provider's code that are repeated.
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) const CODE_CHARS_MAX: usize = 64;
+
+/// The most characters of a provider's message that are repeated.
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) const MESSAGE_CHARS_MAX: usize = 256;

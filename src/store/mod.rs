@@ -6,6 +6,7 @@
 //! while an earlier opening lasts needs no other fence.
 
 pub mod memory;
+mod shared;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -141,12 +141,14 @@ fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
 #[derive(Debug)]
 struct Wire {
     answer: Result<(u16, Vec<u8>), TransportFailure>,
+    /// The answer's `Date`.
+    date: Option<&'static str>,
     sent: Mutex<Vec<http::Request<Bytes>>>,
 }
 
 impl Wire {
     fn new(body: impl Into<Vec<u8>>) -> Wire {
-        Wire { answer: Ok((200, body.into())), sent: Mutex::default() }
+        Wire { answer: Ok((200, body.into())), date: None, sent: Mutex::default() }
     }
 
     fn call(&self) -> Call<'_> {
@@ -166,7 +168,10 @@ impl Transport for Wire {
     ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportFailure>> {
         self.sent.lock().unwrap().push(request);
         let answer = self.answer.clone().map(|(status, body)| {
-            http::Response::builder().status(status).body(Bytes::from(body)).unwrap()
+            let answer = http::Response::builder().status(status);
+            let date = self.date.into_iter().map(|it| (http::header::DATE, it));
+            let answer = date.fold(answer, |answer, (name, it)| answer.header(name, it));
+            answer.body(Bytes::from(body)).unwrap()
         });
         Box::pin(std::future::ready(answer))
     }

@@ -300,58 +300,6 @@ async fn a_refusal_names_the_providers_own_words() {
 }
 
 #[tokio::test]
-async fn a_refused_order_answers_the_same_again_without_a_call() {
-    let shop = Shop::open().await;
-    let message = "wrong openid".to_owned();
-    let refuse = Refuse { code: "PARAM_ERROR".to_owned(), message, status: None };
-    shop.fault(FaultKind::Refuse(refuse));
-    for _ in 0..2 {
-        let error = shop.create(&wxpay()).await.unwrap_err();
-        assert_eq!(error.provider(), Some(("PARAM_ERROR", "wrong openid")));
-    }
-    assert_eq!(shop.creates(), 1);
-}
-
-#[tokio::test]
-async fn after_an_unknown_outcome_nothing_is_sent_again() {
-    let faults = [
-        FaultKind::LoseRequest,
-        FaultKind::LoseReply,
-        FaultKind::Reset,
-        FaultKind::Status500,
-        FaultKind::BadSignature,
-        FaultKind::Unsigned,
-        FaultKind::Malformed,
-    ];
-    for provider in [ProviderId::Wxpay, ProviderId::Alipay] {
-        for fault in faults.clone() {
-            let shop = Shop::open().await;
-            shop.fault(fault.clone());
-            let asked = body(provider, NO, 100);
-            for _ in 0..2 {
-                let answer = shop.create(&asked).await;
-                assert_eq!(kind(answer), Some(Kind::OutcomeUnknown), "{provider} {fault:?}");
-            }
-            let other = with(asked, "/data/total_fee", json!(1));
-            assert_eq!(kind(shop.create(&other).await), Some(Kind::Different));
-            assert_eq!(shop.creates(), 1, "{provider} {fault:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn another_way_to_pay_is_refused_and_the_first_one_stays() {
-    let shop = Shop::open().await;
-    let first = order_info(&shop.create(&wxpay()).await.unwrap());
-    let app = with(wxpay(), "/context/PLATFORM", json!("app"));
-    for other in [body(ProviderId::Alipay, NO, 100), app] {
-        assert_eq!(kind(shop.create(&other).await), Some(Kind::SwitchRejected));
-    }
-    assert_eq!(order_info(&shop.create(&wxpay()).await.unwrap()), first);
-    assert_eq!(shop.creates(), 1);
-}
-
-#[tokio::test]
 async fn another_way_to_pay_is_busy_while_the_first_one_opens() {
     let shop = Shop::open().await;
     shop.fault(FaultKind::Delay { ms: 20 });
@@ -359,21 +307,6 @@ async fn another_way_to_pay_is_busy_while_the_first_one_opens() {
     let (first, second) = tokio::join!(shop.create(&asked), shop.create(&other));
     assert!(first.is_ok());
     assert_eq!(kind(second), Some(Kind::Busy));
-    assert_eq!(shop.creates(), 1);
-}
-
-#[tokio::test]
-async fn stale_material_and_an_expired_attempt_open_no_second_one() {
-    let shop = Shop::open().await;
-    let phone = with(wxpay(), "/isPC", json!(false));
-    assert!(!shop.create(&phone).await.unwrap().replayed);
-    // WeChat Pay's h5_url lives for 5 minutes, the order for 30.
-    for minutes in [4, 1, 25, 2] {
-        shop.clock.advance_ms(minutes * 60_000);
-        let answer = shop.create(&phone).await;
-        let expected = if minutes == 4 { None } else { Some(Kind::Busy) };
-        assert_eq!(kind(answer), expected, "{minutes} min later");
-    }
     assert_eq!(shop.creates(), 1);
 }
 

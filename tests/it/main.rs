@@ -8,6 +8,7 @@ mod create;
 mod guard;
 mod layer;
 mod mock;
+mod never_twice;
 mod providers;
 mod readme;
 mod sidecar;

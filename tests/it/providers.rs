@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod certificates;
+mod clocks;
 mod documents;
+mod tls;
 mod transport;
 mod verdicts;
 

@@ -12,6 +12,7 @@ use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;
+use crate::provider::skew::Skew;
 use crate::provider::{BoxFuture, Call, Closing, Failure, Plan, Provider, Stamp, Trade};
 
 /// One merchant at Alipay.
@@ -47,7 +48,8 @@ impl Gateway {
         if response.status() != http::StatusCode::OK {
             return Err(response::unknown(&format!("the gateway answered {}", response.status())));
         }
-        response::read(response.body(), ask.method, &app.verification)
+        let skew = Skew::read(response.headers(), call.clock.now());
+        response::read(response.body(), ask.method, &app.verification)?.in_time(skew)
     }
 }
 

@@ -15,6 +15,10 @@ use crate::provider::{Closing, Failure, PaidTrade, Trade};
 /// What became of opening `attempt`.
 pub(crate) fn opened(reply: Reply, attempt: &Attempt) -> Result<Material, Failure> {
     let node = signed(reply)?;
+    if node.code() == REFUSED && TAKEN.contains(&node.sub_code()) {
+        let (code, message) = node.said();
+        return Err(Failure::Taken { code, message });
+    }
     if node.code() != DONE {
         return Err(refusal(&node));
     }
@@ -82,11 +86,13 @@ fn signed(reply: Reply) -> Result<Node, Failure> {
 }
 
 /// A signed answer other than success: final, except where it says that the outcome is unknown
-/// or that the number was used.
+/// or tells of a trade, as it can of no query or close.
 fn refusal(node: &Node) -> Failure {
     let (code, message) = node.said();
     let is_final = match node.code() {
-        REFUSED => !node.sub_code().is_empty() && !NOT_FINAL.contains(&node.sub_code()),
+        REFUSED => {
+            !["", "SYSTEM_ERROR"].contains(&node.sub_code()) && !TAKEN.contains(&node.sub_code())
+        }
         other => NOT_EXECUTED.contains(&other),
     };
     if is_final {
@@ -130,9 +136,9 @@ const REFUSED: &str = "40004";
 /// invalid (40002) parameters, keys missing (40003), throttled (40005), no permission (40006).
 const NOT_EXECUTED: [&str; 6] = ["20001", "40001", "40002", "40003", "40005", "40006"];
 
-/// `sub_code`s that say that the outcome is unknown, or that the number was used before: ask.
-const NOT_FINAL: [&str; 7] = [
-    "SYSTEM_ERROR",
+/// `sub_code`s that say that there is a trade under this number: paid, closed, another buyer's or
+/// with other parameters (alipay.trade.create and alipay.trade.precreate, error codes).
+const TAKEN: [&str; 6] = [
     "TRADE_HAS_SUCCESS",
     "TRADE_HAS_FINISHED",
     "TRADE_HAS_CLOSE",

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Verification;
-use crate::provider::Failure;
+use crate::provider::skew::Skew;
+use crate::provider::{CODE_CHARS_MAX, Failure, MESSAGE_CHARS_MAX, tidied};
 
 /// A reply's object, signed by Alipay or not.
 #[derive(Debug)]
@@ -17,6 +18,22 @@ pub(crate) enum Reply {
     Signed(Node),
     /// It carries no signature: so the gateway answers when it refuses a request outright.
     Unsigned(Node),
+}
+
+impl Reply {
+    /// An answer that refuses the request's time comes of our clock and says nothing about the
+    /// order (Alipay open platform, common error codes, `isv.invalid-timestamp`).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unknown`] for such an answer.
+    pub(crate) fn in_time(self, skew: Option<Skew>) -> Result<Reply, Failure> {
+        let (Reply::Signed(node) | Reply::Unsigned(node)) = &self;
+        if node.sub_code() != "invalid-timestamp" {
+            return Ok(self);
+        }
+        Err(Failure::Unknown { reason: Skew::told(skew), said: Some(node.said()) })
+    }
 }
 
 /// The object after `"…_response":`.
@@ -44,7 +61,7 @@ impl Node {
     pub(crate) fn said(&self) -> (String, String) {
         let code = self.text("sub_code").or(self.text("code")).unwrap_or_default();
         let message = self.text("sub_msg").or(self.text("msg")).unwrap_or_default();
-        (code.to_owned(), message.to_owned())
+        (tidied(code, CODE_CHARS_MAX), tidied(message, MESSAGE_CHARS_MAX))
     }
 }
 

@@ -110,7 +110,7 @@ async fn the_transport_decides_whether_a_lost_call_was_sent() {
             Failure::Unknown { reason: "b".to_owned(), said: None },
         ),
     ] {
-        let wire = Wire { answer: Err(lost), sent: Mutex::default() };
+        let wire = Wire { answer: Err(lost), ..Wire::new("") };
         assert_eq!(gateway(app()).open(&attempt, wire.call()).await, Err(expected));
     }
 }

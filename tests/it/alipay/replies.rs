@@ -74,7 +74,7 @@ async fn a_success_that_is_not_this_orders_or_holds_nothing_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_signed_refusal_is_final_unless_the_number_may_be_in_use() {
+async fn a_signed_refusal_is_final_unless_the_outcome_is_unknown() {
     let cases = [
         ("40004", "ACQ.INVALID_PARAMETER", true),
         ("40004", "ACQ.ACCESS_FORBIDDEN", true),
@@ -85,11 +85,6 @@ async fn a_signed_refusal_is_final_unless_the_number_may_be_in_use() {
         ("40004", "ACQ.SYSTEM_ERROR", false),
         ("40004", "AQC.SYSTEM_ERROR", false),
         ("40004", "SYSTEM_ERROR", false),
-        ("40004", "ACQ.TRADE_HAS_SUCCESS", false),
-        ("40004", "ACQ.TRADE_HAS_CLOSE", false),
-        ("40004", "ACQ.CONTEXT_INCONSISTENT", false),
-        ("40004", "ACQ.TRADE_BUYER_NOT_MATCH", false),
-        ("40004", "ACQ.APPLY_PC_MERCHANT_CODE_ERROR", false),
         ("40004", "", false),
         ("20000", "aop.unknow-error", false),
         ("10003", "", false),
@@ -103,6 +98,87 @@ async fn a_signed_refusal_is_final_unless_the_number_may_be_in_use() {
             assert_eq!(result, Err(refused(told)));
         } else {
             assert_eq!(said(result), Some((told.to_owned(), "why".to_owned())));
+        }
+    }
+}
+
+/// The `sub_code`s of a number that has a trade, without their prefix.
+const TAKEN: [&str; 6] = [
+    "TRADE_HAS_SUCCESS",
+    "TRADE_HAS_FINISHED",
+    "TRADE_HAS_CLOSE",
+    "CONTEXT_INCONSISTENT",
+    "TRADE_BUYER_NOT_MATCH",
+    "APPLY_PC_MERCHANT_CODE_ERROR",
+];
+
+#[tokio::test]
+async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
+    for (bare, prefix) in TAKEN.iter().flat_map(|it| [(it, ""), (it, "ACQ."), (it, "AQC.")]) {
+        let code = format!("{prefix}{bare}");
+        let raw = refusal("40004", &code);
+        for (product, method) in [(Product::Precreate, PRECREATE), (Product::Create, CREATE)] {
+            let taken = Failure::Taken { code: code.clone(), message: "why".to_owned() };
+            assert_eq!(open(product, &signed(method, &raw)).await, Err(taken));
+        }
+        // Unsigned it is told, and no more.
+        let unsigned = format!(r#"{{"alipay_trade_create_response":{raw}}}"#);
+        said(open(Product::Create, &unsigned).await);
+        // Of a question it is no answer.
+        said(query(&signed(QUERY, &raw)).await);
+    }
+    let raw = refusal("20000", "ACQ.TRADE_HAS_SUCCESS");
+    said(open(Product::Create, &signed(CREATE, &raw)).await);
+}
+
+#[tokio::test]
+async fn what_alipay_says_of_a_buyer_reaches_the_client_in_its_words() {
+    let words = "买家不匹配，请使用创建交易时的账号付款";
+    let raw = |code: &str| refusal("40004", code).replace("why", words);
+    let of = |failure: Failure| match failure {
+        Failure::Taken { code, message } | Failure::Refused { code, message } => (code, message),
+        other => panic!("{other:?}"),
+    };
+    for code in [
+        "ACQ.TRADE_BUYER_NOT_MATCH",
+        "ACQ.BUYER_SELLER_EQUAL",
+        "ACQ.OPEN_ID_NOT_TINY_APP",
+        "ACQ.UNBOUND_APPLICATION",
+    ] {
+        let failure = open(Product::Create, &signed(CREATE, &raw(code))).await.unwrap_err();
+        assert_eq!(of(failure), (code.to_owned(), words.to_owned()));
+    }
+    // What no log can bear is cut.
+    let long = refusal("40004", "ACQ.BUYER_SELLER_EQUAL").replace("why", &"长".repeat(9_000));
+    let failure = open(Product::Create, &signed(CREATE, &long)).await.unwrap_err();
+    assert_eq!(of(failure).1.chars().count(), 256);
+    let torn = refusal("40004", "ACQ.BUYER_SELLER_EQUAL").replace("why", "a\\r\\nb\\u001b[0m");
+    let failure = open(Product::Create, &signed(CREATE, &torn)).await.unwrap_err();
+    assert_eq!(of(failure).1, "ab[0m");
+}
+
+#[tokio::test]
+async fn a_time_that_alipay_refuses_names_the_clock() {
+    let raw = refusal("40002", "isv.invalid-timestamp");
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    // An hour ahead of ours.
+    let dates = [Some("Thu, 15 Jul 2021 03:10:10 GMT"), None];
+    let texts =
+        ["this machine's clock is 3600 s behind the provider's", "check this machine's clock"];
+    for (date, text) in dates.into_iter().zip(texts) {
+        for body in [
+            format!(r#"{{"alipay_trade_precreate_response":{raw}}}"#),
+            format!(r#"{{"error_response":{raw}}}"#),
+            signed(PRECREATE, &raw),
+        ] {
+            let wire = Wire { date, ..Wire::new(body) };
+            match gateway(app()).open(&attempt, wire.call()).await {
+                Err(Failure::Unknown { reason, said: Some((code, _)) }) => {
+                    assert!(reason.contains(text), "{reason}");
+                    assert_eq!(code, "isv.invalid-timestamp");
+                }
+                other => panic!("{other:?}"),
+            }
         }
     }
 }
@@ -190,7 +266,7 @@ async fn only_200_is_an_answer() {
     let attempt = attempt(app(), Product::Precreate, &facts());
     for status in [201, 302, 400, 500, 502] {
         let body = signed(PRECREATE, &success(QR_CODE)).into_bytes();
-        let wire = Wire { answer: Ok((status, body)), sent: Mutex::default() };
+        let wire = Wire { answer: Ok((status, body)), ..Wire::new("") };
         assert_eq!(said(gateway(app()).open(&attempt, wire.call()).await), None, "{status}");
     }
 }
@@ -242,6 +318,7 @@ async fn a_query_tells_paid_from_open_from_closed() {
         (trade("WAIT_BUYER_PAY", "").replace(NUMBER, "other-number"), "unknown"),
         (trade("TRADE_SUCCESS", "").replace("\"trade_no\"", "\"no\""), "unknown"),
         (refusal("40004", "ACQ.TRADE_NOT_EXIST"), "absent"),
+        (refusal("40004", "TRADE_NOT_EXIST"), "absent"),
         (refusal("40004", "ACQ.SYSTEM_ERROR"), "unknown"),
         (refusal("40004", "ACQ.INVALID_PARAMETER"), "refused"),
         (refusal("20000", "isp.unknow-error"), "unknown"),
@@ -282,6 +359,10 @@ async fn a_close_is_done_or_says_what_to_do_next() {
         (success(""), Ok(Closing::Closed)),
         (r#"{"code":"10000","msg":"Success"}"#.to_owned(), Ok(Closing::Closed)),
         (refusal("40004", "ACQ.TRADE_NOT_EXIST"), Ok(Closing::Absent)),
+        (refusal("40004", "TRADE_NOT_EXIST"), Ok(Closing::Absent)),
+        (refusal("40004", "ACQ.TRADE_HAS_SUCCESS"), Ok(Closing::Paid)),
+        (refusal("40004", "ACQ.TRADE_HAS_FINISHED"), Ok(Closing::Paid)),
+        (refusal("40004", "TRADE_STATUS_ERROR"), Ok(Closing::Paid)),
         (refusal("40004", "ACQ.REASON_TRADE_STATUS_INVALID"), Ok(Closing::Paid)),
         (refusal("40004", "ACQ.TRADE_STATUS_ERROR"), Ok(Closing::Paid)),
         (refusal("40004", "ACQ.REASON_ILLEGAL_STATUS"), Ok(Closing::Paid)),
@@ -298,6 +379,39 @@ async fn a_close_is_done_or_says_what_to_do_next() {
     ] {
         said(close(&signed(CLOSE, &raw)).await);
     }
+}
+
+#[tokio::test]
+async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
+    let unpaid = signed(QUERY, &trade("WAIT_BUYER_PAY", ""));
+    let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
+    let raw = trade("TRADE_SUCCESS", "");
+    let foreign = trade("TRADE_SUCCESS", "").replace(NUMBER, "2107151010101541002");
+    for (what, body) in [
+        ("made a payment", unpaid.replace("WAIT_BUYER_PAY", "TRADE_SUCCESS")),
+        ("another amount", paid.replace("0.01", "0.02")),
+        ("another trade", paid.replace("2021071522001", "2021071522002")),
+        ("signed by the shop", reply(QUERY, &raw, &SHOP)),
+        ("another order's", signed(QUERY, &foreign)),
+        ("a reply to a close", signed(CLOSE, &raw)),
+    ] {
+        assert_eq!(said(query(&body).await), None, "{what}");
+    }
+    let unsigned = format!(r#"{{"alipay_trade_query_response":{raw}}}"#);
+    assert!(said(query(&unsigned).await).is_some());
+
+    let closed = signed(CLOSE, &success(""));
+    for (what, body) in [
+        ("another order's", closed.replace(NUMBER, "2107151010101541002")),
+        ("signed for another", signed(CLOSE, &success("").replace(NUMBER, "2107151010101541002"))),
+        ("signed by the shop", reply(CLOSE, &success(""), &SHOP)),
+        ("a reply to a query", signed(QUERY, &success(""))),
+        ("made a success", signed(CLOSE, &refusal("40004", "x")).replace("40004", "10000")),
+    ] {
+        assert_eq!(said(close(&body).await), None, "{what}");
+    }
+    let unsigned = format!(r#"{{"alipay_trade_close_response":{}}}"#, success(""));
+    assert!(said(close(&unsigned).await).is_some());
 }
 
 /// Reads `body` as the reply to each call.

@@ -160,6 +160,8 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
         (403, "RULE_LIMIT", "业务规则限制"),
         (403, "TRADE_ERROR", "交易错误"),
         (403, "ACCOUNT_ERROR", "账号异常"),
+        (400, "PARAM_ERROR", "输入源“/body/out_trade_no”映射到字段“商户订单号”规则校验失败"),
+        (400, "PARAM_ERROR", "2017 is no year of an order"),
         (500, "OPENID_MISMATCH", "openid和appid不匹配"),
         (400, "OPENID_MISMATCH", "openid和appid不匹配"),
     ];
@@ -169,13 +171,6 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
         assert_eq!(result, Err(said));
     }
     let open = [
-        (400, "ORDER_PAID", "该订单已支付"),
-        (400, "ORDERPAID", "该订单已支付"),
-        (400, "ORDER_CLOSED", "订单已关闭"),
-        (403, "OUT_TRADE_NO_USED", "商户订单号重复"),
-        (400, "INVALID_REQUEST", "201 商户订单号重复"),
-        (400, "INVALID_REQUEST", "订单重入，请确认参数值与原请求一致"),
-        (400, "PARAM_ERROR", "订单重入参数校验失败"),
         (429, "FREQUENCY_LIMITED", "频率超限"),
         (429, "RATELIMIT_EXCEEDED", "频率超限"),
         (500, "SYSTEM_ERROR", "系统错误"),
@@ -186,11 +181,59 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
         (503, "SERVICE_UNAVAILABLE", "x"),
         (302, "PARAM_ERROR", "a redirect"),
         (400, "SOMETHING_NEW", "x"),
+        (500, "ORDER_PAID", "not with this status"),
+        (302, "OUT_TRADE_NO_USED", "a redirect"),
     ];
     for (status, code, message) in open {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
         let Err(Failure::Unknown { said, .. }) = result else { panic!("{code}: {result:?}") };
         assert_eq!(said, Some((code.to_owned(), message.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
+    for (status, code, message) in [
+        (400, "ORDER_PAID", "该订单已支付"),
+        (400, "ORDERPAID", "该订单已支付"),
+        (400, "ORDER_CLOSED", "订单已关闭"),
+        (400, "ORDERCLOSED", "订单已关闭"),
+        (403, "OUT_TRADE_NO_USED", "商户订单号重复"),
+        (400, "OUT_TRADE_NO_USED", ""),
+        (403, "OUTTRADENOUSED", "商户订单号重复"),
+        (400, "INVALID_REQUEST", "201 商户订单号重复"),
+        (400, "INVALIDREQUEST", "201商户订单号重复"),
+        (400, "INVALID_REQUEST", "订单重入，请确认参数值与原请求一致"),
+        (400, "INVALID_REQUEST", "该商户订单号已存在"),
+        (400, "PARAM_ERROR", "订单重入参数校验失败"),
+        (400, "PARAMERROR", "请确认参数值与原请求一致"),
+        (400, "INVALID_REQUEST", "Duplicate out_trade_no"),
+    ] {
+        let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
+        let taken = Failure::Taken { code: code.to_owned(), message: message.to_owned() };
+        assert_eq!(result, Err(taken));
+    }
+}
+
+#[tokio::test]
+async fn a_signed_answer_to_another_question_is_none() {
+    let v3 = v3();
+    let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
+    let prepay = || Desk::always(Ok(signed(200, r#"{"prepay_id":"wx1"}"#)));
+    let order = || Desk::always(Ok(signed(200, &paid().to_string())));
+    let done = || Desk::always(Ok(signed(204, "")));
+    let opened = [order(), done()];
+    for desk in &opened {
+        let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
+        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+    }
+    for desk in &[prepay(), done()] {
+        let failure = v3.query(&attempt, desk.call()).await.unwrap_err();
+        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+    }
+    for desk in &[prepay(), order()] {
+        let failure = v3.close(&attempt, desk.call()).await.unwrap_err();
+        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
     }
 }
 
@@ -372,10 +415,15 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
         (refusal(429, "FREQUENCY_LIMITED", "正在支付"), Some(Closing::TooEarly)),
         (refusal(429, "", ""), Some(Closing::TooEarly)),
         (refusal(403, "TRADE_ERROR", ""), Some(Closing::TooEarly)),
+        (refusal(403, "TRADEERROR", ""), Some(Closing::TooEarly)),
+        (refusal(429, "RATELIMIT_EXCEEDED", ""), Some(Closing::TooEarly)),
+        (refusal(404, "ORDER_NOT_EXIST", ""), Some(Closing::Absent)),
         (refusal(400, "USERPAYING", ""), Some(Closing::TooEarly)),
         (refusal(400, "PARAM_ERROR", ""), None),
         (refusal(401, "SIGN_ERROR", ""), None),
         (refusal(500, "SYSTEM_ERROR", ""), None),
+        (refusal(502, "", ""), None),
+        (refusal(403, "NO_AUTH", ""), None),
         (refusal(404, "", ""), None),
     ];
     for (answer, closing) in rows {
@@ -405,10 +453,11 @@ async fn an_unsigned_closed_already_is_confirmed_by_a_query() {
         (refusal(404, "ORDER_NOT_EXIST", ""), None),
         (refusal(500, "SYSTEM_ERROR", ""), None),
     ];
-    for (answer, closing) in rows {
+    let each_code = |row: (_, _)| [("ORDER_CLOSED", row.clone()), ("ORDERCLOSED", row)];
+    for (code, (answer, closing)) in rows.into_iter().flat_map(each_code) {
         let desk = Desk::new(move |request| {
             let is_close = request.method() == http::Method::POST;
-            Ok(if is_close { refusal(400, "ORDER_CLOSED", "") } else { answer.clone() })
+            Ok(if is_close { refusal(400, code, "") } else { answer.clone() })
         });
         let result = v3.close(&attempt, desk.call()).await;
         assert_eq!(result.clone().ok(), closing);

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use paygate::caller::{CallerRules, Said, resolve};
 use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::Pid;
+use paygate::domain::channel::{Product, ProviderId};
+use paygate::domain::ids::{OutTradeNo, Pid};
 use paygate::domain::time::Millis;
 use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
-use paygate::mock::{Fault, FaultKind, InProcess, Operation, Order, keys};
+use paygate::mock::{
+    Declined, Fault, FaultKind, InProcess, Operation, Order, PayWith, Purchase, State, keys,
+};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store;
 use paygate::store::memory::Memory;
@@ -45,12 +47,20 @@ pub(crate) struct Shop {
     pub(crate) engine: Engine,
     pub(crate) providers: InProcess,
     pub(crate) clock: Hands,
+    store: Arc<dyn Store>,
 }
 
 impl Shop {
     /// With orders in memory.
     pub(crate) async fn open() -> Shop {
-        Shop::with(Memory::new(), InProcess::open(None, Arc::new(Hands::new())).unwrap()).await
+        Shop::open_as(|it| it).await
+    }
+
+    /// With orders in memory, and a word on the engine.
+    pub(crate) async fn open_as(more: impl FnOnce(Builder) -> Builder) -> Shop {
+        let clock = Hands::new();
+        let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+        Shop::at(clock, Memory::new(), providers, more).await
     }
 
     /// With this store, and providers that may know orders already.
@@ -64,12 +74,23 @@ impl Shop {
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Shop {
-        let clock = Hands::new();
+        Shop::at(Hands::new(), store, providers, more).await
+    }
+
+    /// The same, with the clock that the providers have.
+    pub(crate) async fn at(
+        clock: Hands,
+        store: impl Store + 'static,
+        providers: InProcess,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Shop {
+        let store: Arc<dyn Store> = Arc::new(store);
         let builder = Engine::builder()
-            .store(store)
+            .store(store.clone())
             .clock(clock.clone())
             .transport(providers.clone())
             .public_url("https://shop.example.com".parse().unwrap())
+            .reconcile_every(None)
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
             let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
@@ -78,7 +99,7 @@ impl Shop {
                 .provider_of(pid, alipay::Gateway::new(keys::alipay_merchant(gateway)))
         });
         let engine = more(builder).start().await.unwrap();
-        Shop { engine, providers, clock }
+        Shop { engine, providers, clock, store }
     }
 
     /// Asks as a client would, from `PLATFORM` and `isPC` in the body.
@@ -96,9 +117,30 @@ impl Shop {
         self.engine.create(request, caller).await
     }
 
+    /// What is stored under `no`.
+    pub(crate) async fn order(&self, no: &str) -> paygate::domain::order::Order {
+        let no = OutTradeNo::parse(no).unwrap();
+        self.store.load(&no).await.unwrap().unwrap()
+    }
+
     /// What the providers know under `no`.
     pub(crate) fn ledger(&self, no: &str) -> Vec<Order> {
         self.providers.orders().into_iter().filter(|it| it.out_trade_no == no).collect()
+    }
+
+    /// A buyer pays with what is in `created`.
+    pub(crate) fn pay(&self, created: &Created) -> Result<Order, Declined> {
+        self.providers.pay(&held(created))
+    }
+
+    /// A buyer opens the cashier with what is in `created`, and does not pay.
+    pub(crate) fn scan(&self, created: &Created) -> Result<Order, Declined> {
+        self.providers.scan(&held(created))
+    }
+
+    /// The states of every order that the providers know, by their numbers there.
+    pub(crate) fn states(&self) -> Vec<(ProviderId, State)> {
+        self.providers.orders().into_iter().map(|it| (it.provider, it.state)).collect()
     }
 
     /// How many calls that create an order came in.
@@ -116,6 +158,22 @@ impl Shop {
         let fault = Fault { provider: None, operation: Some(operation), kind, times: 1 };
         self.providers.add_fault(fault);
     }
+}
+
+/// What a buyer does with `created`.
+fn held(created: &Created) -> Purchase {
+    let info = order_info(created);
+    let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
+    let with = match created.product {
+        Product::Native | Product::Precreate => PayWith::CodeUrl(text("codeUrl")),
+        Product::Jsapi => PayWith::PrepayId(text("package").replace("prepay_id=", "")),
+        Product::App => PayWith::PrepayId(text("prepayid")),
+        Product::H5 => PayWith::H5Url(text("h5Url")),
+        Product::Create => PayWith::TradeNo(info.as_str().unwrap_or_default().to_owned()),
+        Product::AppPay => PayWith::OrderString(info.as_str().unwrap_or_default().to_owned()),
+        Product::WapPay | Product::PagePay => PayWith::PayUrl(text("payUrl")),
+    };
+    Purchase { provider: created.pay_type.provider(), with, payer: None }
 }
 
 /// A body whose buyer sits at a PC: a QR code.

@@ -12,13 +12,15 @@ use crate::provider::Failure;
 ///
 /// # Errors
 ///
-/// [`Failure::Refused`] only for a code that is about the request itself. Whatever else was said
-/// instead of a signed success leaves the outcome [`Failure::Unknown`].
+/// [`Failure::Refused`] only for a code that is about the request itself, [`Failure::Taken`] for
+/// one that is about the number. Whatever else was said instead of a signed success leaves the
+/// outcome [`Failure::Unknown`].
 pub(super) fn opened(product: Product, reply: Reply) -> Result<Material, Failure> {
     match reply {
         Reply::Verified { status: StatusCode::OK, body } => material(product, &body)
             .ok_or_else(|| unknown("a signed answer without what the buyer pays with")),
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
+        Reply::Refused(refusal) if is_taken(&refusal) => Err(refusal.taken()),
         Reply::Refused(refusal) if is_final(&refusal) => Err(refusal.refused()),
         Reply::Refused(refusal) => Err(refusal.unknown()),
     }
@@ -60,17 +62,30 @@ fn graphic(text: String) -> Option<String> {
     fits.then_some(text)
 }
 
+/// Whether the refusal says that there is an order under this number already: paid, closed, of
+/// another product or with other parameters. Pages and FAQ disagree about the code (WeChat Pay V3,
+/// JSAPI order, error codes; FAQ "201 商户订单号重复").
+fn is_taken(refusal: &Refusal) -> bool {
+    let says_so = match refusal.bare_code().as_str() {
+        "OUTTRADENOUSED" | "ORDERPAID" | "ORDERCLOSED" => true,
+        "PARAMERROR" | "INVALIDREQUEST" => is_about_a_repeat(&refusal.message),
+        _ => false,
+    };
+    says_so && refusal.status.is_client_error()
+}
+
 /// Whether the refusal is about the request itself, so that no order came of it.
 ///
 /// It is unsigned and decides about no money: before anything else is done under this number,
-/// WeChat Pay is asked for it. A code that says that the number was used, paid or closed, one
-/// that asks for another try, and one that is not known here are not final.
+/// WeChat Pay is asked for it. A code that asks for another try, a time that was refused, and a
+/// code that is not known here are not final.
 fn is_final(refusal: &Refusal) -> bool {
     let is_client_error = refusal.status.is_client_error();
     match refusal.bare_code().as_str() {
-        "PARAMERROR" | "INVALIDREQUEST" => is_client_error && !is_about_a_repeat(&refusal.message),
-        "APPIDMCHIDNOTMATCH" | "MCHNOTEXISTS" | "NOAUTH" | "SIGNERROR" | "RULELIMIT"
-        | "TRADEERROR" | "ACCOUNTERROR" | "RESOURCENOTEXISTS" => is_client_error,
+        // What our clock did is no fault of the order's.
+        "SIGNERROR" => is_client_error && !refusal.is_about_time(),
+        "PARAMERROR" | "INVALIDREQUEST" | "APPIDMCHIDNOTMATCH" | "MCHNOTEXISTS" | "NOAUTH"
+        | "RULELIMIT" | "TRADEERROR" | "ACCOUNTERROR" | "RESOURCENOTEXISTS" => is_client_error,
         // These two come with 500 (WeChat Pay V3, JSAPI order, error codes).
         "OPENIDMISMATCH" | "INVALIDTRANSACTIONID" => true,
         _ => false,
@@ -79,10 +94,13 @@ fn is_final(refusal: &Refusal) -> bool {
 
 /// `INVALID_REQUEST` and `PARAM_ERROR` are also what a known number is answered with whose
 /// parameters differ (V3 FAQ: "201 商户订单号重复", "订单重入校验失败，请确认参数值与原请求一致").
+///
+/// A text that only names the field `商户订单号` is about its form, not about a repeat.
 fn is_about_a_repeat(message: &str) -> bool {
-    message.starts_with("201")
-        || message.contains("重复")
-        || message.contains("重入")
-        || message.contains("商户订单号")
+    let numbered = message.strip_prefix("201").is_some_and(|it| !it.starts_with(char::is_numeric));
+    let used = message.contains("商户订单号") && message.contains('已');
+    numbered
+        || used
+        || ["重复", "重入", "与原请求"].iter().any(|it| message.contains(it))
         || message.to_ascii_lowercase().contains("duplicate")
 }

@@ -21,6 +21,8 @@ struct Known {
     certificates: Vec<PlatformCertificate>,
     downloaded: Option<Millis>,
     tried: Option<Tried>,
+    /// Why the last download brought nothing; empty when it did.
+    why: String,
 }
 
 /// The last download that was tried.
@@ -102,11 +104,22 @@ impl Keyring {
     /// A download starts: the next one waits, whatever becomes of this one.
     pub(super) fn started(&self, now: Millis) {
         self.tried(Outcome::Unreachable, now);
+        self.failed("it has not ended".to_owned());
     }
 
     /// A download brought nothing that can be used, though WeChat Pay answered.
     pub(super) fn refused(&self, now: Millis) {
         self.tried(Outcome::Answered, now);
+    }
+
+    /// Why the download brought nothing, for the operator.
+    pub(super) fn failed(&self, why: String) {
+        self.locked(|known| known.why = why);
+    }
+
+    /// Why the last download brought nothing.
+    pub(super) fn why(&self) -> String {
+        self.locked(|known| known.why.clone())
     }
 
     fn tried(&self, outcome: Outcome, now: Millis) {
@@ -125,6 +138,7 @@ impl Keyring {
                 }
             }
             known.certificates = kept;
+            known.why.clear();
             known.downloaded = Some(now);
             known.tried = Some(Tried { at: now, outcome: Outcome::Answered });
         });

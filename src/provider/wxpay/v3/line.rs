@@ -12,8 +12,9 @@ use super::keyring::{Keyring, Want, plausible};
 use super::sign::{Outgoing, Signed, Unverified};
 use crate::domain::time::Millis;
 use crate::provider::keys::VerifyingKey;
+use crate::provider::skew::Skew;
 use crate::provider::wxpay::{Account, Verification, certs};
-use crate::provider::{Call, Failure};
+use crate::provider::{CODE_CHARS_MAX, Call, Failure, MESSAGE_CHARS_MAX, tidied};
 use crate::secret::random_text;
 
 /// An account, and the platform certificates it knows.
@@ -44,6 +45,8 @@ pub(super) struct Refusal {
     /// As it was sent; empty where none was.
     pub(super) code: String,
     pub(super) message: String,
+    /// By the answer's `Date`, when it is far from our time.
+    skew: Option<Skew>,
 }
 
 impl Line {
@@ -69,7 +72,7 @@ impl Line {
         let response = self.send(outgoing, &wire).await?;
         let status = response.status();
         if !status.is_success() {
-            return Ok(Reply::Refused(Refusal::read(&response)));
+            return Ok(Reply::Refused(Refusal::read(&response, wire.now())));
         }
         match self.verify(&response, &wire).await {
             Ok(()) => Ok(Reply::Verified { status, body: response.into_body() }),
@@ -123,7 +126,10 @@ impl Line {
         if self.keyring.usable(wire.now()) {
             Ok(())
         } else {
-            Err("no platform certificate could be downloaded to verify answers with".to_owned())
+            let why = self.keyring.why();
+            Err(format!(
+                "no platform certificate to verify answers with could be downloaded: {why}"
+            ))
         }
     }
 
@@ -150,6 +156,7 @@ impl Line {
         if let Err(reason) = outcome {
             let mch_id = &self.account.mch_id;
             tracing::warn!(%mch_id, %reason, "platform certificates were not downloaded");
+            self.keyring.failed(reason);
         }
     }
 
@@ -159,11 +166,11 @@ impl Line {
     fn read_certificates(&self, response: &Response<Bytes>, now: Millis) -> Result<(), String> {
         let status = response.status();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Refusal::read(response).to_string());
+            return Err(Refusal::read(response, now).to_string());
         }
         self.keyring.refused(now);
         if status != StatusCode::OK {
-            return Err(Refusal::read(response).to_string());
+            return Err(Refusal::read(response, now).to_string());
         }
         let list = certs::read_download(response.body(), &self.account.api_v3_key, now)?;
         let signed = Signed::read(response.headers()).map_err(|why| why.to_string())?;
@@ -190,7 +197,7 @@ impl Wire<'_> {
 }
 
 impl Refusal {
-    fn read(response: &Response<Bytes>) -> Refusal {
+    fn read(response: &Response<Bytes>, now: Millis) -> Refusal {
         #[derive(Default, Deserialize)]
         struct Body {
             #[serde(default)]
@@ -203,6 +210,7 @@ impl Refusal {
             status: response.status(),
             code: tidied(&body.code, CODE_CHARS_MAX),
             message: tidied(&body.message, MESSAGE_CHARS_MAX),
+            skew: Skew::read(response.headers(), now),
         }
     }
 
@@ -210,6 +218,13 @@ impl Refusal {
     /// (`ORDER_NOT_EXIST`, `ORDERNOTEXIST`).
     pub(super) fn bare_code(&self) -> String {
         self.code.replace('_', "")
+    }
+
+    /// Whether the signature was refused for the time it names: what WeChat Pay finds wrong first
+    /// (WeChat Pay V3, signing FAQ, "the timestamp must be within 5 minutes").
+    pub(super) fn is_about_time(&self) -> bool {
+        let names_it = ["timestamp", "时间戳", "5分钟"].iter().any(|it| self.message.contains(it));
+        self.bare_code() == "SIGNERROR" && (self.skew.is_some() || names_it)
     }
 
     /// Nothing is known but what it said.
@@ -222,11 +237,20 @@ impl Refusal {
     pub(super) fn refused(self) -> Failure {
         Failure::Refused { code: self.code, message: self.message }
     }
+
+    pub(super) fn taken(self) -> Failure {
+        Failure::Taken { code: self.code, message: self.message }
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTP {} {}", self.status.as_u16(), self.code)
+        write!(f, "HTTP {} {}", self.status.as_u16(), self.code)?;
+        match self.skew {
+            _ if self.is_about_time() => write!(f, ": {}", Skew::told(self.skew)),
+            Some(skew) => write!(f, ": {skew}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -234,11 +258,3 @@ impl fmt::Display for Refusal {
 pub(super) fn unknown(reason: impl Into<String>) -> Failure {
     Failure::Unknown { reason: reason.into(), said: None }
 }
-
-/// A text of the wire's that is fit for a log and a client.
-fn tidied(text: &str, chars_max: usize) -> String {
-    text.chars().filter(|it| !it.is_control()).take(chars_max).collect()
-}
-
-const CODE_CHARS_MAX: usize = 64;
-const MESSAGE_CHARS_MAX: usize = 256;

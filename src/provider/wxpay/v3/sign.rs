@@ -8,6 +8,7 @@ use http::{Method, Request};
 
 use crate::domain::time::Millis;
 use crate::provider::keys::VerifyingKey;
+use crate::provider::skew::Skew;
 use crate::provider::transport;
 use crate::provider::wxpay::{Account, Verification};
 
@@ -94,11 +95,12 @@ impl<'a> Signed<'a> {
     }
 
     /// Whether `key` signed exactly these bytes, at most five minutes from `now`
-    /// (WeChat Pay V3, "how to verify the signature").
+    /// (WeChat Pay V3, "how to verify the signature"). The signature comes first, so that a time
+    /// that is off is surely WeChat Pay's.
     ///
     /// # Errors
     ///
-    /// [`Unverified::Time`] and [`Unverified::Signature`].
+    /// [`Unverified::Time`], [`Unverified::Signature`] and [`Unverified::Clock`].
     pub(super) fn check(
         &self,
         body: &[u8],
@@ -107,14 +109,14 @@ impl<'a> Signed<'a> {
     ) -> Result<(), Unverified> {
         let digits = self.timestamp.bytes().all(|byte| byte.is_ascii_digit());
         let at = self.timestamp.parse::<i64>().ok().filter(|_| digits).ok_or(Unverified::Time)?;
-        if now.seconds().abs_diff(at) > TIMESTAMP_OFF_S_MAX {
-            return Err(Unverified::Time);
-        }
         let mut message = format!("{}\n{}\n", self.timestamp, self.nonce).into_bytes();
         message.extend_from_slice(body);
         message.push(b'\n');
         // A probe (`WECHATPAY/SIGNTEST/…`) is no base64 of a signature: it fails like any other.
-        if key.verifies(&message, self.signature) { Ok(()) } else { Err(Unverified::Signature) }
+        if !key.verifies(&message, self.signature) {
+            return Err(Unverified::Signature);
+        }
+        Skew::between(now, at).map_or(Ok(()), |skew| Err(Unverified::Clock(skew)))
     }
 }
 
@@ -131,8 +133,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unver
 pub(super) enum Unverified {
     /// This header is missing, repeated or no text.
     Header(&'static str),
-    /// The timestamp is over five minutes off, or no number.
+    /// The timestamp is no number.
     Time,
+    /// The timestamp is over five minutes off: our clock is wrong, or the message old.
+    Clock(Skew),
     /// No key has this serial.
     Serial,
     /// The key did not sign this.
@@ -143,7 +147,8 @@ impl fmt::Display for Unverified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unverified::Header(name) => write!(f, "the header {name} is missing or unreadable"),
-            Unverified::Time => f.write_str("the signature's time is over 5 minutes from ours"),
+            Unverified::Time => f.write_str("the signature's time is no time"),
+            Unverified::Clock(skew) => write!(f, "{skew}, or it was signed then"),
             Unverified::Serial => f.write_str("no key is known under the signature's serial"),
             Unverified::Signature => f.write_str("the signature is wrong"),
         }
@@ -151,6 +156,3 @@ impl fmt::Display for Unverified {
 }
 
 const SERIAL: &str = "wechatpay-serial";
-
-/// The window that WeChat Pay's documents demand, in seconds.
-const TIMESTAMP_OFF_S_MAX: u64 = 300;

@@ -1,0 +1,64 @@
+//! What the next attempt of an order is called, and how long it may live.
+
+use super::attempt::{Attempt, AttemptState};
+use super::channel::ProviderId;
+use super::ids::ChannelNo;
+use super::order::Order;
+use super::time::{MINUTE_MS, Millis};
+
+/// The trade that an order's next attempt at a provider makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextTrade {
+    /// The attempt's number.
+    pub n: u32,
+    /// The number the provider will know it by.
+    pub channel_no: ChannelNo,
+    /// It must expire no later than this: it shares a trade with an attempt that does.
+    pub expires_max: Option<Millis>,
+}
+
+/// The most attempts that may have handed out material for one order.
+const HANDED_OUT_MAX: usize = 8;
+
+/// The most attempts of one order, whatever became of them: its row stays small.
+const ATTEMPTS_MAX: u32 = 32;
+
+impl Order {
+    /// The trade of the next attempt at `provider`, once every other attempt was asked about and,
+    /// where that is possible, ended. `None` when the order had attempts enough.
+    ///
+    /// The first attempt at a provider uses the order's own number. A number is used again where
+    /// the provider has nothing under it, and at Alipay while no trade exists and nothing expired:
+    /// order strings, QR codes and pages with one number lead to one trade, which is paid once
+    /// (alipay.trade.page.pay, `out_trade_no`). Every other number is burned.
+    #[must_use]
+    pub fn next_trade(&self, provider: ProviderId, now: Millis) -> Option<NextTrade> {
+        let standing = self.attempts.iter().rev().find(|it| !it.is_void());
+        let n = standing.map_or(1, |it| it.n.saturating_add(1));
+        let handed_out = self.attempts.iter().filter(|it| it.handed_out).count();
+        if handed_out >= HANDED_OUT_MAX || n > ATTEMPTS_MAX {
+            return None;
+        }
+        let (no, pid) = (self.out_trade_no(), &self.facts.pid);
+        let at_provider = || self.attempts.iter().filter(|it| it.way.provider() == provider);
+        let Some(last) = at_provider().next_back() else {
+            return Some(NextTrade { n, channel_no: ChannelNo::first(no), expires_max: None });
+        };
+        let sharing: Vec<&Attempt> = at_provider().filter(|it| it.shares_trade(last)).collect();
+        let mut live = sharing.iter().filter(|it| !it.is_void());
+        let may_share = |it: &&&Attempt| provider == ProviderId::Alipay && is_unscanned(it, now);
+        let (channel_no, expires_max) = if live.all(|it| may_share(&it)) {
+            let earliest = sharing.iter().filter(|it| !it.is_void()).map(|it| it.expires).min();
+            (last.channel_no.clone(), earliest)
+        } else {
+            (ChannelNo::derived(pid, no, n), None)
+        };
+        Some(NextTrade { n, channel_no, expires_max })
+    }
+}
+
+/// Whether an attempt that was asked about just now has no trade yet, and time for one.
+fn is_unscanned(attempt: &Attempt, now: Millis) -> bool {
+    let is_live = matches!(attempt.state, AttemptState::Live { .. });
+    is_live && attempt.expires.since(now) > MINUTE_MS
+}

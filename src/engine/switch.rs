@@ -1,0 +1,154 @@
+//! Another attempt: everything of the order that may still be paid is asked about and ended
+//! first, or superseded where its provider ends nothing.
+
+use super::create::unreachable_store;
+use super::story::{Prior, Step, Story};
+use crate::domain::attempt::{Attempt, AttemptState};
+use crate::domain::order::{Event, Order, OrderStatus};
+use crate::domain::time::MINUTE_MS;
+use crate::error::{Error, Kind, Text};
+use crate::provider::Trade;
+use crate::store::Committed;
+
+/// What becomes of an unpaid order that is to be paid in another way (`PAYGATE_SWITCH`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Switching {
+    /// What may be paid is closed, or superseded where that is not possible, and another attempt
+    /// opens.
+    #[default]
+    Close,
+    /// It is refused while the first way can be paid.
+    Reject,
+}
+
+impl Story<'_> {
+    /// Opens another attempt of `order`.
+    ///
+    /// # Errors
+    ///
+    /// When the order was paid, may not be paid in another way, or something of it that may be
+    /// paid cannot be ended: nothing was opened then.
+    pub(super) async fn next(&self, order: Order) -> Result<Step, Error> {
+        self.engine.recents.forget(order.out_trade_no());
+        self.may_switch(&order)?;
+        if let Err(error) = self.another(&order)
+            && error.kind() != Kind::Closed
+        {
+            return Err(error);
+        }
+        let order = self.end_all(order).await?;
+        let attempt = self.another(&order)?;
+        let n = attempt.n;
+        let order = order
+            .apply(Event::Opened(Box::new(attempt)))
+            .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        let committed = self.engine.store.commit(&order).await;
+        match committed.map_err(|error| unreachable_store(&error))? {
+            Committed::Done => self.send(order, n, Prior::Fresh).await,
+            Committed::Conflict => Err(Error::new(Kind::Busy)),
+        }
+    }
+
+    /// Another attempt by this request's way, laid down.
+    ///
+    /// # Errors
+    ///
+    /// 4105 when the order's own deadline is too near, 4104 when it had attempts enough.
+    fn another(&self, order: &Order) -> Result<Attempt, Error> {
+        let provider = self.incoming.way.provider();
+        let now = self.engine.clock.now();
+        let trade = order.next_trade(provider, now).ok_or_else(too_many)?;
+        if order.deadline.is_some_and(|it| it.since(now) < MINUTE_MS) {
+            return Err(Error::new(Kind::Closed));
+        }
+        self.engine.attempt(self.incoming, &trade, order.deadline)
+    }
+
+    fn may_switch(&self, order: &Order) -> Result<(), Error> {
+        let now = self.engine.clock.now();
+        let is_payable = |it: &&Attempt| it.is_live() && it.handed_out && now < it.lapses();
+        let other = order.attempts.iter().filter(is_payable).any(|it| it.way != self.incoming.way);
+        if other && self.engine.settings.switching == Switching::Reject {
+            return Err(Error::new(Kind::SwitchRejected));
+        }
+        Ok(())
+    }
+
+    /// Asks about everything of the order that may be paid, or may have been, before anything is
+    /// closed; then closes what waits for its buyer. What is left has no trade at its provider
+    /// yet, and may get one until it expires.
+    async fn end_all(&self, order: Order) -> Result<Order, Error> {
+        let mut order = order;
+        let mut waiting = Vec::new();
+        for n in open_trades(&order) {
+            if is_unsigned(&order, n) {
+                order = self.never_signed(order, n).await?;
+                continue;
+            }
+            let trade;
+            (order, trade) = self.engine.ask(order, n, self.budget).await?;
+            if !is_open(&order) {
+                return Err(already_paid(&order));
+            }
+            if matches!(trade, Trade::Unpaid { .. }) {
+                waiting.push(n);
+            }
+        }
+        for n in waiting {
+            self.may_end(&order, n)?;
+            order = self.engine.close(order, n, self.budget).await?;
+            if !is_open(&order) {
+                return Err(already_paid(&order));
+            }
+        }
+        Ok(order)
+    }
+
+    /// Whether the trade of attempt `n`, of whose opening nothing was known until now, may be
+    /// closed for another way to pay.
+    fn may_end(&self, order: &Order, n: u32) -> Result<(), Error> {
+        let is_other =
+            order.attempt(n).is_some_and(|it| it.is_unknown() && it.way != self.incoming.way);
+        if is_other && self.engine.settings.switching == Switching::Reject {
+            return Err(Error::new(Kind::SwitchRejected));
+        }
+        Ok(())
+    }
+}
+
+/// 4101, with the order's status.
+pub(super) fn already_paid(order: &Order) -> Error {
+    Error::new(Kind::AlreadyPaid).order_status(order.status.number())
+}
+
+fn is_open(order: &Order) -> bool {
+    order.status == OrderStatus::Open && !order.flags.mismatch
+}
+
+/// Nobody ever got a signature for it, and the provider never heard of it.
+pub(super) fn is_unsigned(order: &Order, n: u32) -> bool {
+    order
+        .attempt(n)
+        .is_some_and(|it| it.state == AttemptState::Prepared && it.way.product.is_local())
+}
+
+/// The attempts to ask about, one for each trade: what may be paid, what nothing is known of, and
+/// what a provider refused or did not know, whose number would be used again.
+fn open_trades(order: &Order) -> Vec<u32> {
+    let mut found: Vec<&Attempt> = Vec::new();
+    for attempt in order.attempts.iter().rev() {
+        let is_sent_void = attempt.is_void() && attempt.state != AttemptState::Unsent;
+        let is_open = attempt.is_live() || attempt.is_unknown() || is_sent_void;
+        if is_open && !found.iter().any(|it| it.shares_trade(attempt)) {
+            found.push(attempt);
+        }
+    }
+    found.iter().map(|it| it.n).collect()
+}
+
+fn too_many() -> Error {
+    Error::new(Kind::SwitchRejected).text(Text::new(
+        "该订单更换支付方式的次数过多，请使用新的订单号",
+        "this order changed its way to pay too often: pay under a new number",
+    ))
+}

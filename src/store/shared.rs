@@ -1,0 +1,44 @@
+//! A store that several hold.
+
+use std::sync::Arc;
+
+use super::{BoxFuture, Claim, Committed, Store, StoreError};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::order::Order;
+use crate::domain::time::Millis;
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        self.as_ref().load(no)
+    }
+
+    fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
+        self.as_ref().claim(order)
+    }
+
+    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.as_ref().commit(order)
+    }
+
+    fn find_channel<'a>(
+        &'a self,
+        provider: ProviderId,
+        pid: &'a Pid,
+        channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.as_ref().find_channel(provider, pid, channel_no)
+    }
+
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+        self.as_ref().due(now, limit)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.as_ref().ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.as_ref().close()
+    }
+}
