@@ -12,6 +12,7 @@ mod never_twice;
 mod providers;
 mod readme;
 mod sidecar;
+mod simulation;
 mod store;
 mod support;
 mod tidy;
