@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use paygate::clock::Clock as _;
+use paygate::domain::attempt::Attempt;
 use paygate::domain::channel::{Product, ProviderId};
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::refund::PaymentRole;
@@ -13,15 +14,20 @@ use super::people::{Answer, Case};
 use super::world::Shared;
 use crate::support::shop::order_info;
 
-/// At every change of an unpaid order: what buyers hold besides what is offered to them can be
-/// paid at no provider that closes it when it is told to.
+/// When another attempt opens: what buyers hold besides can be paid at no provider that closes it
+/// when it is told to. (A buyer who goes back to material that nobody could close gets it without
+/// a provider being called; what it replaces is closed a moment later.)
 pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -> Vec<String> {
     let (before, order) = change;
     let no = order.out_trade_no().as_str();
     let Some(case) = shared.cases.iter().find(|it| it.no == no) else {
         return vec![format!("{no} is nobody's order")];
     };
-    if order.status != OrderStatus::Open {
+    let is_as_before = |it: &Attempt| {
+        let old = before.and_then(|before| before.attempt(it.n));
+        old.is_some_and(|old| old.opened == it.opened && old.params == it.params)
+    };
+    if order.status != OrderStatus::Open || order.attempts.iter().all(is_as_before) {
         return Vec::new();
     }
     let (now, ledger) = (shared.clock.now(), shared.providers.orders());
