@@ -6,7 +6,7 @@ use paygate::clock::Clock as _;
 use paygate::domain::attempt::Attempt;
 use paygate::domain::channel::{Product, ProviderId};
 use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::refund::PaymentRole;
+use paygate::domain::refund::{Payment, PaymentRole};
 use paygate::error::Kind;
 use paygate::mock::{self, State};
 
@@ -35,9 +35,10 @@ pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -
     for item in case.items() {
         let is_its = |it: &&mock::Order| it.provider == item.provider && it.out_trade_no == item.no;
         let Some(trade) = ledger.iter().find(is_its) else { continue };
-        let mut attempts = order.attempts.iter().filter(|it| {
-            it.way.provider() == item.provider && it.channel_no.as_str() == item.no
-        });
+        let mut attempts = order
+            .attempts
+            .iter()
+            .filter(|it| it.way.provider() == item.provider && it.channel_no.as_str() == item.no);
         let offered = attempts.clone().any(|it| order.is_offered(it));
         if offered || trade.state != State::Unpaid || trade.terms.expires <= now {
             continue;
@@ -136,7 +137,8 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
         let order = shared.records.order(&case.no);
         let said = settled(order.as_ref(), &trades);
-        found.extend(said.into_iter().map(|it| format!("{}: {it}: {order:?}", case.no)));
+        let known = order.as_ref().map(summary);
+        found.extend(said.into_iter().map(|it| format!("{}: {it}: {known:#?}", case.no)));
         let paid = trades.iter().filter(|it| it.state == State::Paid).count();
         shared.count(|it| {
             it.paid += u64::from(paid > 0);
@@ -144,6 +146,21 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         });
     }
     found
+}
+
+/// What the store knows, for the reader of a story.
+pub(super) fn summary(order: &Order) -> Vec<String> {
+    let attempt = |it: &Attempt| {
+        let (n, no, product) = (it.n, &it.channel_no, it.way.product);
+        let (state, expires) = (it.state.name(), it.expires.since(order.created));
+        let marks = [(it.superseded, "superseded"), (it.handed_out, "handed out")];
+        let marks: Vec<_> = marks.into_iter().filter(|it| it.0).map(|it| it.1).collect();
+        format!("{n} {no:?} {product:?} {state}, expires after {expires} ms, {marks:?}")
+    };
+    let payment = |it: &Payment| format!("attempt {} paid, {:?}", it.attempt, it.role);
+    let status = format!("{:?} {:?}", order.status, order.flags);
+    let attempts = order.attempts.iter().map(attempt);
+    [status].into_iter().chain(attempts).chain(order.payments.iter().map(payment)).collect()
 }
 
 /// What is wrong with an order in the end, by what the providers know of it.
@@ -164,9 +181,8 @@ pub(super) fn settled(order: Option<&Order>, trades: &[&mock::Order]) -> Vec<Str
     let at = |provider| paid.iter().filter(|it| it.provider == provider).count();
     must(at(ProviderId::Wxpay) <= 1, "paid twice at WeChat Pay");
     must(at(ProviderId::Alipay) <= 1, "paid twice at Alipay");
-    let unpreventable = |it: &&&&mock::Order| {
-        it.provider == ProviderId::Alipay && !is_closable(it.terms.product)
-    };
+    let unpreventable =
+        |it: &&&&mock::Order| it.provider == ProviderId::Alipay && !is_closable(it.terms.product);
     let avoidable = paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));
     must(!avoidable, "paid twice, and something could have been closed");
     for trade in &paid {

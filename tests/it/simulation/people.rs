@@ -32,7 +32,7 @@ pub(super) struct Case {
 
 /// One way to pay, as a client asks for it.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+pub(super) struct Way {
     provider: ProviderId,
     platform: &'static str,
     is_pc: bool,
@@ -51,8 +51,8 @@ pub(super) struct Item {
 }
 
 impl Case {
-    pub(super) fn new(seed: u64, n: u64, chance: &Chance) -> Case {
-        let ways = (0..chance.within(1..5)).map(|_| *chance.pick(&WAYS)).collect();
+    pub(super) fn new((seed, n): (u64, u64), ways: &[Way], chance: &Chance) -> Case {
+        let ways = (0..chance.within(1..5)).map(|_| *chance.pick(ways)).collect();
         let deadline = chance.percent(20).then(|| chance.within(90..1_500));
         Case {
             no: format!("world{seed}-{n}"),
@@ -112,7 +112,13 @@ const fn way(
 const HOME: &str = "114.114.114.114";
 const AWAY: &str = "8.8.8.8";
 
-const WAYS: [Way; 12] = {
+/// The ways that make a trade as soon as they are asked for, which can be closed.
+pub(super) fn closable() -> Vec<Way> {
+    let is_closable = |it: &&Way| it.provider == ProviderId::Wxpay || it.platform == "mp-alipay";
+    WAYS.iter().filter(is_closable).copied().collect()
+}
+
+pub(super) const WAYS: [Way; 12] = {
     use ProviderId::{Alipay, Wxpay};
     [
         Way { is_pc: true, ..way(Wxpay, "h5", None, HOME) },
@@ -142,7 +148,7 @@ pub(super) enum Answer {
 pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
     let case = &shared.cases[at];
     let favourite = *chance.pick(&case.ways);
-    for _ in 0..chance.within(1..6) {
+    for _ in 0..chance.within(1..9) {
         sleep(chance.pause()).await;
         let way = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
         let fee = if chance.percent(4) { case.fee + 1 } else { case.fee };
@@ -236,12 +242,12 @@ pub(super) async fn buyer(shared: Arc<Shared>, at: usize, chance: Chance) {
         sleep(chance.pause()).await;
         let Some(item) = shared.cases[at].some_item(&chance) else { continue };
         let act = chance.below(10);
-        if act >= 5 {
+        if act < shared.eager {
             pay(&shared, &item);
             continue;
         }
         let purchase = purchase(&item);
-        let acted = if act >= 3 {
+        let acted = if act == 9 {
             shared.providers.begin(&purchase)
         } else {
             shared.providers.scan(&purchase)

@@ -38,7 +38,8 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let mut must = |holds: bool, what: &str| {
         if !holds {
-            found.push(format!("{}: {what}: {before:?} became {after:?}", after.out_trade_no()));
+            let (was, is) = (audit::summary(before), audit::summary(after));
+            found.push(format!("{}: {what}: {was:#?} became {is:#?}", after.out_trade_no()));
         }
     };
     must(after.version == before.version + 1, "versions follow each other");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock;
@@ -42,6 +42,13 @@ pub(super) struct Shared {
     pub(super) flaw: Flaw,
     /// How many calls in a hundred meet trouble.
     pub(super) trouble: u64,
+    /// Whether the shop's clock is wrong by an hour now and then, instead of by seconds.
+    ///
+    /// Who asks Alipay for a trade that nobody began gets no answer but that there is none; that
+    /// the time for it is over, only the clock tells. Such a world has no such material.
+    jumps: bool,
+    /// How many acts of buyers in ten are payments.
+    pub(super) eager: u64,
     pub(super) providers: InProcess,
     /// Providers that know of every order, and whom nobody pays.
     pub(super) decoy: InProcess,
@@ -116,17 +123,20 @@ impl Shared {
     fn new(seed: u64, flaw: Flaw) -> Shared {
         let chance = Chance::new(seed);
         let clock = Watch::right();
-        let choice =
-            AlipayChoice { app_to_h5: chance.percent(20), web_pages: chance.percent(50) };
-        let cases = (0..chance.within(1..4)).map(|n| Case::new(seed, n, &chance)).collect();
+        let choice = AlipayChoice { app_to_h5: chance.percent(20), web_pages: chance.percent(50) };
+        let jumps = chance.percent(20);
+        let ways = if jumps { people::closable() } else { people::WAYS.to_vec() };
+        let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
         let reject = chance.percent(15);
         Shared {
             flaw,
-            trouble: *chance.pick(&[0, 5, 15, 35]),
+            trouble: *chance.pick(&[0, 5, 15, 30, 60]),
+            eager: chance.within(1..6),
             providers: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             decoy: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             records: Records::default(),
-            cases,
+            cases: cases.collect(),
+            jumps,
             ttl: Duration::from_secs(chance.within(300..720)),
             choice,
             switching: if reject { Switching::Reject } else { Switching::Close },
@@ -192,9 +202,8 @@ impl Shared {
 
     async fn start(self: &Arc<Self>, memory: Memory, watch: &Watch) {
         let power = Power::on();
-        let mut alipay = keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap());
-        alipay.choice = self.choice;
-        let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
+        let (wxpay, alipay) = MERCHANT.clone();
+        let alipay = alipay::Merchant { choice: self.choice, ..alipay };
         let engine = Engine::builder()
             .store(Held::new(memory, power.clone(), self))
             .clock(watch.clone())
@@ -212,6 +221,12 @@ impl Shared {
         *self.front.lock().unwrap() = Some(Process { engine, power });
     }
 }
+
+/// Its keys take longer to read than a whole world takes.
+static MERCHANT: LazyLock<(wxpay::Merchant, alipay::Merchant)> = LazyLock::new(|| {
+    let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
+    (wxpay, keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap()))
+});
 
 /// A world and its people.
 pub(super) struct World {
@@ -284,7 +299,9 @@ impl World {
                     }
                 }
                 _ => {
-                    let wrong_ms = i64::try_from(chance.below(80_000)).unwrap() - 40_000;
+                    let most_ms = if self.shared.jumps { 3_600_000 } else { 40_000 };
+                    let wrong_ms = i64::try_from(chance.below(2 * most_ms)).unwrap()
+                        - i64::try_from(most_ms).unwrap();
                     self.shared.tell(format!("the shop's clock is wrong by {wrong_ms} ms"));
                     self.watch.set(wrong_ms);
                 }
