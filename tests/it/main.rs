@@ -13,6 +13,7 @@ mod pricing;
 mod providers;
 mod readme;
 mod sidecar;
+mod simulation;
 mod store;
 mod support;
 mod tidy;
