@@ -140,6 +140,7 @@ pub(super) fn offered(merchant: &str, no: &str, terms: Terms, now: Millis) -> Or
         create_calls: 0,
         offers: Vec::new(),
         transaction_id: None,
+        paying_until: None,
         payments: Vec::new(),
     }
 }

@@ -77,6 +77,12 @@ impl Gateway {
         self.value("method").unwrap_or_default()
     }
 
+    /// The merchant's number that the call is about.
+    pub(super) fn number(&self) -> Option<String> {
+        let content: Value = serde_json::from_str(self.value("biz_content")?).ok()?;
+        Some(content.get("out_trade_no")?.as_str()?.to_owned())
+    }
+
     /// What the call is for.
     pub(super) fn operation(&self) -> Operation {
         match self.method() {

@@ -7,7 +7,7 @@ use super::ledger::{Merchant, Order, Payment, State, Terms};
 use super::providers::{NotWritten, Providers};
 use super::{alipay, alipay_rules, numbers};
 use crate::domain::channel::{Product, ProviderId};
-use crate::domain::time::Millis;
+use crate::domain::time::{MINUTE_MS, Millis};
 
 /// A buyer in front of a cashier.
 ///
@@ -77,6 +77,8 @@ impl From<alipay_gateway::Refusal> for Declined {
 pub(super) enum Act {
     /// Opens the cashier: at Alipay the trade exists from then on.
     Scan,
+    /// Enters a password, for a minute: WeChat Pay closes nothing meanwhile.
+    Begin,
     /// Pays.
     Pay,
 }
@@ -95,7 +97,11 @@ pub(super) fn act(providers: &Providers, purchase: &Purchase, act: Act) -> Resul
             ProviderId::Wxpay => open_wxpay(order, purchase, now)?,
             ProviderId::Alipay => open_alipay(order, &target.terms, purchase, now)?,
         };
-        Ok(if act == Act::Pay { paid(opened, purchase, now) } else { opened })
+        Ok(match act {
+            Act::Scan => opened,
+            Act::Begin => Order { paying_until: Some(now.plus(MINUTE_MS)), ..opened },
+            Act::Pay => paid(opened, purchase, now),
+        })
     })
 }
 
@@ -210,7 +216,8 @@ fn paid(order: Order, purchase: &Purchase, now: Millis) -> Order {
         paid_at: now.floor_to_second(),
     };
     let transaction_id = Some(transaction_id);
-    Order { state: State::Paid, transaction_id, payments: vec![payment], ..order }
+    let payments = vec![payment];
+    Order { state: State::Paid, transaction_id, paying_until: None, payments, ..order }
 }
 
 /// Whether somebody else than the order's only buyer is paying.

@@ -5,6 +5,7 @@
 //! | `GET ledger` | every order, how many calls came in, which faults are to come |
 //! | `GET orders/{number}` | the orders under a merchant's number |
 //! | `POST pay`, `POST scan` | a buyer pays, or only opens the cashier: [`Purchase`] |
+//! | `POST begin` | a buyer enters a password, for up to a minute: [`Purchase`] |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`], lists them, ends them |
 //! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute |
 
@@ -32,6 +33,7 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, path: &str
         (&Method::GET, "ledger") => Ok(ledger(providers)),
         (&Method::POST, "pay") => buy(providers, request, Act::Pay),
         (&Method::POST, "scan") => buy(providers, request, Act::Scan),
+        (&Method::POST, "begin") => buy(providers, request, Act::Begin),
         (&Method::GET, "faults") => Ok(faults(providers)),
         (&Method::POST, "faults") => read::<Fault>(request).map(|fault| {
             providers.faults().add(fault);

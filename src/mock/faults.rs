@@ -80,6 +80,15 @@ pub enum FaultKind {
     Malformed,
     /// The provider never gets the request; the connection is reset.
     Reset,
+    /// The connection ends without an answer, and the provider gets the request so many
+    /// milliseconds later.
+    Late {
+        /// Milliseconds; a request that is five minutes late is no longer taken (WeChat Pay V3,
+        /// `timestamp`).
+        ms: u32,
+    },
+    /// A buyer pays with what was handed out last for the number, just before the provider acts.
+    PayFirst,
 }
 
 /// A refusal on demand. WeChat Pay: `code` with the HTTP `status` that belongs to it. Alipay: an
@@ -166,6 +175,7 @@ mod tests {
             "unsigned",
             "malformed",
             "reset",
+            "pay_first",
         ];
         for name in names {
             let fault: Fault = serde_json::from_str(&format!(r#"{{"fault":"{name}"}}"#)).unwrap();

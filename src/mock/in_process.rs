@@ -35,6 +35,7 @@ impl InProcess {
     /// Every order that the providers know.
     #[must_use]
     pub fn orders(&self) -> Vec<Order> {
+        self.providers.catch_up();
         self.providers.orders()
     }
 
@@ -50,6 +51,7 @@ impl InProcess {
     ///
     /// When the provider would turn the buyer away.
     pub fn pay(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        self.providers.catch_up();
         buyer::act(&self.providers, purchase, Act::Pay)
     }
 
@@ -59,7 +61,18 @@ impl InProcess {
     ///
     /// When the provider would turn the buyer away.
     pub fn scan(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        self.providers.catch_up();
         buyer::act(&self.providers, purchase, Act::Scan)
+    }
+
+    /// A buyer opens the cashier and enters a password, for up to a minute.
+    ///
+    /// # Errors
+    ///
+    /// When the provider would turn the buyer away.
+    pub fn begin(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        self.providers.catch_up();
+        buyer::act(&self.providers, purchase, Act::Begin)
     }
 
     /// Something is to go wrong.

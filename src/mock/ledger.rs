@@ -39,6 +39,9 @@ pub struct Order {
     pub offers: Vec<Offer>,
     /// The provider's number. WeChat Pay gives it with the payment, Alipay with the trade.
     pub transaction_id: Option<String>,
+    /// Until when a buyer is entering a password: WeChat Pay does not close it meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paying_until: Option<Millis>,
     /// The payments taken for it.
     pub payments: Vec<Payment>,
 }

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use super::alipay_gateway::Gateway;
+use super::buyer::{Act, PayWith, Purchase};
 use super::faults::{FaultKind, Faults, Operation, Refuse};
 use super::ledger::{Ledger, Merchant, Order};
 use super::reply::{self, Reply};
 use super::sign::Signer;
 use super::wxpay_route::Route;
-use super::{alipay, control, wxpay};
+use super::{alipay, buyer, control, wxpay};
 use crate::clock::Clock;
 use crate::domain::channel::ProviderId;
 use crate::domain::time::Millis;
@@ -27,6 +28,8 @@ pub(super) struct Providers {
     ledger: Mutex<Ledger>,
     faults: Mutex<Faults>,
     calls: Mutex<BTreeMap<String, u64>>,
+    /// Requests still on their way, and when they arrive.
+    late: Mutex<Vec<(Millis, Request<Bytes>)>>,
     clock: Arc<dyn Clock>,
     advanced_ms: AtomicI64,
 }
@@ -52,6 +55,7 @@ impl Providers {
             ledger: Mutex::new(Ledger::open(ledger)?),
             faults: Mutex::default(),
             calls: Mutex::default(),
+            late: Mutex::default(),
             clock,
             advanced_ms: AtomicI64::new(0),
         })
@@ -59,6 +63,7 @@ impl Providers {
 
     /// Acts on `request`, unless a fault prevents it, and answers, unless a fault prevents that.
     pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
+        self.catch_up();
         let call = match Call::read(self, request) {
             Ok(call) => call,
             Err(reply) => return Outcome::Response(self.seal(reply, None), Duration::ZERO),
@@ -69,7 +74,16 @@ impl Providers {
         let reply = match &fault {
             Some(FaultKind::LoseRequest) => return Outcome::Hangup,
             Some(FaultKind::Reset) => return Outcome::Reset,
+            Some(FaultKind::Late { ms }) => {
+                let arrives = self.now().plus(i64::from(*ms));
+                locked(&self.late).push((arrives, request.clone()));
+                return Outcome::Hangup;
+            }
             Some(FaultKind::Refuse(refuse)) => call.refused(refuse),
+            Some(FaultKind::PayFirst) => {
+                call.pay_first(self, request);
+                call.act(self, request)
+            }
             _ => call.act(self, request),
         };
         match &fault {
@@ -77,6 +91,18 @@ impl Providers {
             Some(FaultKind::Status500) => Outcome::Response(reply::status_500(), Duration::ZERO),
             Some(fault) => Outcome::Response(self.seal(reply, Some(fault)), fault.delay()),
             None => Outcome::Response(self.seal(reply, None), Duration::ZERO),
+        }
+    }
+
+    /// Acts on the requests that were on their way until now; nobody waits for their answers.
+    pub(super) fn catch_up(&self) {
+        let now = self.now();
+        let arrived: Vec<_> =
+            locked(&self.late).extract_if(.., |(arrives, _)| *arrives <= now).collect();
+        for (_, request) in arrived {
+            if let Ok(call) = Call::read(self, &request) {
+                call.act(self, &request);
+            }
         }
     }
 
@@ -169,6 +195,20 @@ impl Call {
         match self {
             Call::Wxpay(route) => wxpay::answer(providers, request, route),
             Call::Alipay(gateway) => alipay::answer(providers, gateway),
+        }
+    }
+
+    /// Lets a buyer pay what the call is about, if there is anything to pay with.
+    fn pay_first(&self, providers: &Providers, request: &Request<Bytes>) {
+        let no = match self {
+            Call::Wxpay(route) => route.number(request.body()),
+            Call::Alipay(gateway) => gateway.number(),
+        };
+        let Some(no) = no else { return };
+        let (provider, _) = self.kind();
+        let purchase = Purchase { provider, with: PayWith::OutTradeNo(no), payer: None };
+        if let Err(declined) = buyer::act(providers, &purchase, Act::Pay) {
+            tracing::debug!(declined.code, "nobody paid first");
         }
     }
 

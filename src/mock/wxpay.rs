@@ -98,6 +98,7 @@ fn create(
                 create_calls: 0,
                 offers: Vec::new(),
                 transaction_id: None,
+                paying_until: None,
                 payments: Vec::new(),
             },
         };
@@ -183,6 +184,10 @@ fn close(
         match order.state {
             State::Paid => Err(Refusal::new(400, "ORDER_PAID", "该订单已支付")),
             State::Closed => Ok(order),
+            // The code that also means too many calls (V3, "close order", error codes).
+            _ if order.paying_until.is_some_and(|it| now < it) => {
+                Err(Refusal::new(429, "FREQUENCY_LIMITED", "用户正在支付中，请稍后再试"))
+            }
             _ => Ok(Order { state: State::Closed, closed: Some(now), ..order }),
         }
     })?;

@@ -2,6 +2,7 @@
 
 use http::Method;
 use percent_encoding::percent_decode_str;
+use serde_json::Value;
 
 use super::faults::Operation;
 use crate::domain::channel::Product;
@@ -24,6 +25,18 @@ pub(super) enum Route {
 }
 
 impl Route {
+    /// The merchant's number that a call with this `body` is about.
+    pub(super) fn number(&self, body: &[u8]) -> Option<String> {
+        match self {
+            Route::ByNumber(no, _) | Route::Close(no, _) => Some(no.clone()),
+            Route::Create(..) => {
+                let body: Value = serde_json::from_slice(body).ok()?;
+                Some(body.get("out_trade_no")?.as_str()?.to_owned())
+            }
+            Route::ByTransaction(..) | Route::Certificates => None,
+        }
+    }
+
     /// Reads a path of V3 and says which method it takes.
     pub(super) fn parse(path: &str) -> Option<(Method, Route)> {
         if path == "/v3/certificates" {

@@ -33,6 +33,64 @@ async fn a_lost_request_never_happened_and_a_lost_reply_did() {
     }
 }
 
+#[tokio::test]
+async fn a_late_request_comes_after_a_question_that_was_asked_meanwhile() {
+    let merchant = Merchant::new();
+    merchant.spoil(FaultKind::Late { ms: 30_000 });
+    let path = format!("{ORDERS}/native");
+    let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
+    let sent = merchant.providers.send(request, Duration::from_secs(8)).await;
+    assert!(matches!(sent, Err(TransportFailure::Unknown(_))));
+    merchant.providers.advance_ms(29_999);
+    assert_eq!(merchant.ask(NO).await.1["code"], "ORDER_NOT_EXIST");
+    merchant.providers.advance_ms(1);
+    assert_eq!(merchant.ask(NO).await.1["trade_state"], "NOTPAY");
+    assert_eq!(merchant.providers.orders()[0].create_calls, 1);
+}
+
+#[tokio::test]
+async fn a_buyer_may_be_faster_than_any_call() {
+    for operation in [Operation::Query, Operation::Close, Operation::Create] {
+        let merchant = Merchant::new();
+        merchant.order("native", &native()).await;
+        merchant.alipay("alipay.trade.precreate", &qr("0.01")).await;
+        let fault = Fault {
+            provider: None,
+            operation: Some(operation),
+            kind: FaultKind::PayFirst,
+            times: 2,
+        };
+        merchant.providers.add_fault(fault);
+        let content = json!({ "out_trade_no": NO });
+        let answers = match operation {
+            Operation::Query => {
+                let (_, wxpay) = merchant.ask(NO).await;
+                let (_, alipay) = merchant.alipay("alipay.trade.query", &content).await;
+                [wxpay["trade_state"].clone(), alipay["trade_status"].clone()]
+            }
+            Operation::Close => {
+                let (_, wxpay) = merchant.close(NO).await;
+                let (_, alipay) = merchant.alipay("alipay.trade.close", &content).await;
+                [wxpay["code"].clone(), alipay["sub_code"].clone()]
+            }
+            _ => {
+                let (_, wxpay) = merchant.order("native", &native()).await;
+                let (_, alipay) = merchant.alipay("alipay.trade.precreate", &qr("0.01")).await;
+                [wxpay["code"].clone(), alipay["sub_code"].clone()]
+            }
+        };
+        let expected = match operation {
+            Operation::Query => ["SUCCESS", "TRADE_SUCCESS"],
+            Operation::Close => ["ORDER_PAID", "ACQ.REASON_TRADE_STATUS_INVALID"],
+            _ => ["ORDER_PAID", "ACQ.TRADE_HAS_SUCCESS"],
+        };
+        assert_eq!(answers, expected, "{operation:?}");
+    }
+    let merchant = Merchant::new();
+    merchant.spoil(FaultKind::PayFirst);
+    assert_eq!(merchant.order("native", &native()).await.0, 200, "there was nothing to pay yet");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_is_later_than_the_timeout_is_lost() {
     let merchant = Merchant::new();

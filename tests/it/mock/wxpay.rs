@@ -278,3 +278,22 @@ async fn paths_and_methods_that_v3_does_not_have_get_an_empty_answer() {
         assert_eq!((response.status().as_u16(), response.body().len()), (status, 0), "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_a_buyer_is_paying_is_not_closed() {
+    let merchant = Merchant::new();
+    let (_, reply) = merchant.order("native", &native()).await;
+    let with = PayWith::CodeUrl(reply["code_url"].as_str().unwrap().to_owned());
+    let purchase = Purchase { provider: ProviderId::Wxpay, with, payer: None };
+    assert_eq!(merchant.providers.begin(&purchase).unwrap().state, State::Unpaid);
+    let (status, reply) = merchant.close(NO).await;
+    assert_eq!((status, &reply["code"]), (429, &json!("FREQUENCY_LIMITED")));
+    assert_eq!(
+        merchant.ask(NO).await.1["trade_state"],
+        "NOTPAY",
+        "the order's state tells nothing"
+    );
+    merchant.providers.advance_ms(MINUTE_MS);
+    assert_eq!(merchant.close(NO).await.0, 204, "the buyer gave up");
+    assert_eq!(merchant.providers.begin(&purchase).unwrap_err().code, "ORDER_CLOSED");
+}

@@ -1,0 +1,206 @@
+//! What may not be, whatever happened.
+
+use std::sync::Arc;
+
+use paygate::clock::Clock as _;
+use paygate::domain::attempt::Attempt;
+use paygate::domain::channel::{Product, ProviderId};
+use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::refund::{Payment, PaymentRole};
+use paygate::error::Kind;
+use paygate::mock::{self, State};
+
+use super::people::{Answer, Case};
+use super::world::Shared;
+use crate::support::shop::order_info;
+
+/// When another attempt opens: what buyers hold besides can be paid at no provider that closes it
+/// when it is told to. (A buyer who goes back to material that nobody could close gets it without
+/// a provider being called; what it replaces is closed a moment later.)
+pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -> Vec<String> {
+    let (before, order) = change;
+    let no = order.out_trade_no().as_str();
+    let Some(case) = shared.cases.iter().find(|it| it.no == no) else {
+        return vec![format!("{no} is nobody's order")];
+    };
+    let is_as_before = |it: &Attempt| {
+        let old = before.and_then(|before| before.attempt(it.n));
+        old.is_some_and(|old| old.opened == it.opened && old.params == it.params)
+    };
+    if order.status != OrderStatus::Open || order.attempts.iter().all(is_as_before) {
+        return Vec::new();
+    }
+    let (now, ledger) = (shared.clock.now(), shared.providers.orders());
+    let mut found = Vec::new();
+    for item in case.items() {
+        let is_its = |it: &&mock::Order| it.provider == item.provider && it.out_trade_no == item.no;
+        let Some(trade) = ledger.iter().find(is_its) else { continue };
+        let mut attempts = order
+            .attempts
+            .iter()
+            .filter(|it| it.way.provider() == item.provider && it.channel_no.as_str() == item.no);
+        let offered = attempts.clone().any(|it| order.is_offered(it));
+        if offered || trade.state != State::Unpaid || trade.terms.expires <= now {
+            continue;
+        }
+        if is_closable(item.product) {
+            found.push(format!("{no}: {item:?} can be paid, and is not offered"));
+        }
+        let was_offered = |n: u32| {
+            before.is_some_and(|it| it.attempt(n).is_some_and(|attempt| it.is_offered(attempt)))
+        };
+        let known = shared.known(item.provider, &item.no);
+        if known == Some(State::Unpaid) && attempts.any(|it| was_offered(it.n)) {
+            found.push(format!("{no}: {item:?} had a trade, and was superseded, not closed"));
+        }
+    }
+    found
+}
+
+/// Whether a provider has a trade as soon as it gives out material, and so one to close.
+fn is_closable(product: Product) -> bool {
+    match product {
+        Product::Jsapi | Product::App | Product::H5 | Product::Native | Product::Create => true,
+        Product::AppPay | Product::Precreate | Product::WapPay | Product::PagePay => false,
+    }
+}
+
+/// An answer to a request for `fee`, which came when the order was `before`.
+pub(super) fn answer(
+    shared: &Shared,
+    case: &Case,
+    (fee, before): (u64, Option<&Order>),
+    answer: &Answer,
+) -> Vec<String> {
+    let stored = shared.records.order(&case.no);
+    let owner = stored.as_ref().map(|it| it.facts.total_fee.fen());
+    let wrong = match answer {
+        Answer::Given(created) => {
+            let was_paid = before.is_some_and(|it| it.status != OrderStatus::Open);
+            was_paid || owner != Some(fee) || created.total_fee.fen() != fee
+        }
+        Answer::Refused(error) => match error.kind() {
+            Kind::Different => owner == Some(fee),
+            Kind::AlreadyPaid => stored.as_ref().is_none_or(|it| it.status == OrderStatus::Open),
+            Kind::Busy
+            | Kind::SwitchRejected
+            | Kind::Closed
+            | Kind::Invalid
+            | Kind::ProviderRefused
+            | Kind::NotSent
+            | Kind::OutcomeUnknown => false,
+            _ => true,
+        },
+        Answer::Broken => false,
+    };
+    let told = match answer {
+        Answer::Given(created) => format!("{created:?}"),
+        Answer::Refused(error) => format!("{error:?}"),
+        Answer::Broken => "nothing".to_owned(),
+    };
+    let what = format!("{}: asked for {fee} fen of {owner:?}, told {told}", case.no);
+    if wrong { vec![what] } else { Vec::new() }
+}
+
+/// The same request twice, when nothing happens between.
+pub(super) fn stable(case: &Case, one: &Answer, again: &Answer) -> Vec<String> {
+    let same = match (one, again) {
+        (Answer::Given(one), Answer::Given(again)) => {
+            let (one, told) = (order_info(one), order_info(again));
+            let is_signed = told.is_string() || told.get("payUrl").is_some();
+            again.replayed
+                && (is_signed
+                    || ["codeUrl", "package", "prepayid", "h5Url"]
+                        .iter()
+                        .all(|key| one.get(key) == told.get(key)))
+        }
+        (Answer::Refused(one), Answer::Refused(again)) => {
+            let passing = matches!(one.kind(), Kind::OutcomeUnknown | Kind::Busy);
+            one.kind() == again.kind() && !passing
+        }
+        _ => false,
+    };
+    let told = |answer: &Answer| match answer {
+        Answer::Given(it) => format!("{it:?}"),
+        Answer::Refused(error) => format!("{:?}", error.kind()),
+        Answer::Broken => "nothing".to_owned(),
+    };
+    let what = format!("{}: told {}, then {}", case.no, told(one), told(again));
+    if same { Vec::new() } else { vec![what] }
+}
+
+/// When nothing has gone wrong for longer than anything lives.
+pub(super) fn quiet(shared: &Shared) -> Vec<String> {
+    let ledger = shared.providers.orders();
+    let mut found = Vec::new();
+    for case in &shared.cases {
+        let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
+        let order = shared.records.order(&case.no);
+        let said = settled(order.as_ref(), &trades);
+        let known = order.as_ref().map(summary);
+        found.extend(said.into_iter().map(|it| format!("{}: {it}: {known:#?}", case.no)));
+        let paid = trades.iter().filter(|it| it.state == State::Paid).count();
+        shared.count(|it| {
+            it.paid += u64::from(paid > 0);
+            it.paid_twice += u64::from(paid > 1);
+        });
+    }
+    found
+}
+
+/// What the store knows, for the reader of a story.
+pub(super) fn summary(order: &Order) -> Vec<String> {
+    let attempt = |it: &Attempt| {
+        let (n, no, product) = (it.n, &it.channel_no, it.way.product);
+        let (state, expires) = (it.state.name(), it.expires.since(order.created));
+        let marks = [(it.superseded, "superseded"), (it.handed_out, "handed out")];
+        let marks: Vec<_> = marks.into_iter().filter(|it| it.0).map(|it| it.1).collect();
+        format!("{n} {no:?} {product:?} {state}, expires after {expires} ms, {marks:?}")
+    };
+    let payment = |it: &Payment| format!("attempt {} paid, {:?}", it.attempt, it.role);
+    let status = format!("{:?} {:?}", order.status, order.flags);
+    let attempts = order.attempts.iter().map(attempt);
+    [status].into_iter().chain(attempts).chain(order.payments.iter().map(payment)).collect()
+}
+
+/// What is wrong with an order in the end, by what the providers know of it.
+pub(super) fn settled(order: Option<&Order>, trades: &[&mock::Order]) -> Vec<String> {
+    let Some(order) = order else {
+        return match trades {
+            [] => Vec::new(),
+            _ => vec!["the providers know it, and the store does not".to_owned()],
+        };
+    };
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            found.push(what.to_owned());
+        }
+    };
+    let paid: Vec<_> = trades.iter().filter(|it| it.state == State::Paid).collect();
+    let at = |provider| paid.iter().filter(|it| it.provider == provider).count();
+    must(at(ProviderId::Wxpay) <= 1, "paid twice at WeChat Pay");
+    must(at(ProviderId::Alipay) <= 1, "paid twice at Alipay");
+    let unpreventable =
+        |it: &&&&mock::Order| it.provider == ProviderId::Alipay && !is_closable(it.terms.product);
+    let avoidable = paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));
+    must(!avoidable, "paid twice, and something could have been closed");
+    for trade in &paid {
+        let payment = &trade.payments[0];
+        let is_known = order.payments.iter().any(|it| {
+            *it.transaction_id.0 == *payment.transaction_id && it.total_fee == payment.amount
+        });
+        must(is_known, "a payment that nobody noticed");
+        must(payment.amount == order.facts.total_fee, "paid with another amount");
+    }
+    must(order.payments.len() == paid.len(), "payments that the providers know");
+    let winning = order.payments.iter().filter(|it| it.role == PaymentRole::Winning).count();
+    let duplicate = order.payments.iter().filter(|it| it.role == PaymentRole::Duplicate).count();
+    must(winning == usize::from(!paid.is_empty()), "one payment wins");
+    must(duplicate + winning == paid.len(), "the others are duplicates");
+    must((order.status == OrderStatus::Paid) == (winning == 1), "paid here as there");
+    must(order.flags.duplicate_paid == (duplicate > 0), "a duplicate is flagged");
+    must(!order.attempts.iter().any(|it| it.is_unknown()), "an outcome that stays unknown");
+    must(!order.attempts.iter().any(|it| it.is_live()), "an attempt that nobody ended");
+    found
+}

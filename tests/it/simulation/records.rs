@@ -1,0 +1,204 @@
+//! The store of a simulated process, and what everybody sees of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use paygate::domain::attempt::Attempt;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
+use paygate::domain::time::Millis;
+use paygate::store::memory::Memory;
+use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+
+use super::audit;
+use super::chance::Chance;
+use super::power::Power;
+use super::world::{Flaw, Shared};
+
+/// Every order as it was stored last.
+#[derive(Debug, Default)]
+pub(super) struct Records(Mutex<BTreeMap<String, Order>>);
+
+impl Records {
+    pub(super) fn order(&self, no: &str) -> Option<Order> {
+        self.0.lock().unwrap().get(no).cloned()
+    }
+
+    /// Takes note of a stored order, and gives back what it was before.
+    fn note(&self, order: &Order) -> Option<Order> {
+        let no = order.out_trade_no().as_str().to_owned();
+        self.0.lock().unwrap().insert(no, order.clone())
+    }
+}
+
+/// What became less from one version of an order to the next.
+fn decreases(before: &Order, after: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            let (was, is) = (audit::summary(before), audit::summary(after));
+            found.push(format!("{}: {what}: {was:#?} became {is:#?}", after.out_trade_no()));
+        }
+    };
+    must(after.version == before.version + 1, "versions follow each other");
+    must(after.facts == before.facts && after.deadline == before.deadline, "facts stay");
+    must(rank(after.status) >= rank(before.status), "the status does not go back");
+    must(after.payments.starts_with(&before.payments), "no payment is forgotten");
+    for old in &before.attempts {
+        let follows = |new: &Attempt| {
+            new.state.rank() >= old.state.rank()
+                && new.params == old.params
+                && new.handed_out >= old.handed_out
+        };
+        let kept = after.attempt(old.n).is_some_and(follows);
+        must(kept || old.is_void(), "what is known of an attempt only grows");
+    }
+    found
+}
+
+fn rank(status: OrderStatus) -> u8 {
+    match status {
+        OrderStatus::Open => 0,
+        OrderStatus::Closed => 1,
+        OrderStatus::Paid => 2,
+        OrderStatus::PartRefunded => 3,
+        OrderStatus::Refunded => 4,
+    }
+}
+
+/// The store as one process holds it.
+#[derive(Debug)]
+pub(super) struct Held {
+    memory: Memory,
+    power: Power,
+    chance: Chance,
+    shared: Arc<Shared>,
+}
+
+impl Held {
+    /// A first process' store; [`Held::memory`] gives the next one's.
+    pub(super) fn new(memory: Memory, power: Power, shared: &Arc<Shared>) -> Held {
+        Held { memory, power, chance: shared.chance.fork(), shared: shared.clone() }
+    }
+
+    async fn moment(&self) {
+        self.power.pass().await;
+        tokio::time::sleep(Duration::from_millis(self.chance.below(3))).await;
+        self.power.pass().await;
+    }
+
+    /// Writes, and sometimes fails: before or after the order is on disk.
+    async fn write<T>(
+        &self,
+        write: BoxFuture<'_, Result<T, StoreError>>,
+        order: &Order,
+        is_written: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        self.moment().await;
+        let fails = self.shared.troubled() && self.chance.below(400) == 0;
+        let is_early = self.chance.percent(50);
+        if fails && is_early {
+            return Err(failed());
+        }
+        let written = write.await?;
+        if is_written(&written) {
+            let before = self.shared.records.note(order);
+            let fell = before.as_ref().map_or_else(Vec::new, |it| decreases(it, order));
+            self.shared.saw(fell);
+            self.shared.saw(audit::standing(&self.shared, (before.as_ref(), order)));
+        }
+        self.power.pass().await;
+        if fails { Err(failed()) } else { Ok(written) }
+    }
+}
+
+fn failed() -> StoreError {
+    StoreError::new(StoreErrorKind::Io, "the disk is full")
+}
+
+impl Store for Held {
+    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        Box::pin(async move {
+            self.moment().await;
+            let loaded = self.memory.load(no).await;
+            self.power.pass().await;
+            loaded
+        })
+    }
+
+    fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
+        let claim = self.memory.claim(order);
+        Box::pin(self.write(claim, order, |it| matches!(it, Claim::Fresh)))
+    }
+
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            if self.shared.flaw == Flaw::CommitsAreLost && self.chance.percent(20) {
+                return Ok(Committed::Done);
+            }
+            let commit = self.memory.commit(order, outbox);
+            self.write(commit, order, |it| *it == Committed::Done).await
+        })
+    }
+
+    fn find_channel<'a>(
+        &'a self,
+        provider: ProviderId,
+        pid: &'a Pid,
+        channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.memory.find_channel(provider, pid, channel_no)
+    }
+
+    fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
+        Box::pin(async move {
+            self.moment().await;
+            self.memory.due(now, limit).await
+        })
+    }
+
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.memory.outbox_due(now, limit)
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.memory.outbox_list(state, limit)
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        self.memory.outbox_find(id)
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.memory.outbox_set(event)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.memory.ready()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.memory.close()
+    }
+}

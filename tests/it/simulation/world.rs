@@ -1,0 +1,358 @@
+//! One world: what everybody shares, the processes that come and go, and its end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use paygate::clock::Clock;
+use paygate::domain::channel::{AlipayChoice, ProviderId};
+use paygate::domain::time::Millis;
+use paygate::engine::{Engine, Switching};
+use paygate::mock::{InProcess, State, keys};
+use paygate::provider::{alipay, wxpay};
+use paygate::store::memory::Memory;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::audit;
+use super::chance::Chance;
+use super::people::{self, Case};
+use super::power::Power;
+use super::records::{Held, Records};
+use super::wire::{Purpose, Wire};
+
+/// Something that is broken on purpose, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// Nothing is.
+    None,
+    /// The store says that it wrote, and sometimes did not.
+    CommitsAreLost,
+    /// The background never looks after anything.
+    NobodyReconciles,
+    /// WeChat Pay says that it closed an order, and did not.
+    ClosesAreIgnored,
+}
+
+/// What everybody in a world shares.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) chance: Chance,
+    pub(super) flaw: Flaw,
+    /// How many calls in a hundred meet trouble.
+    pub(super) trouble: u64,
+    /// Whether the shop's clock is wrong by an hour now and then, instead of by seconds.
+    ///
+    /// Who asks Alipay for a trade that nobody began gets no answer but that there is none; that
+    /// the time for it is over, only the clock tells. Such a world has no such material.
+    jumps: bool,
+    /// How many acts of buyers in ten are payments.
+    pub(super) eager: u64,
+    pub(super) providers: InProcess,
+    /// Providers that know of every order, and whom nobody pays.
+    pub(super) decoy: InProcess,
+    pub(super) records: Records,
+    pub(super) cases: Vec<Case>,
+    pub(super) clock: Watch,
+    ttl: Duration,
+    choice: AlipayChoice,
+    switching: Switching,
+    calm: AtomicBool,
+    front: Mutex<Option<Process>>,
+    asked: Mutex<BTreeMap<(ProviderId, String), State>>,
+    told: Mutex<Report>,
+}
+
+/// What a world held.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    pub(super) story: Vec<String>,
+    pub(super) violations: Vec<String>,
+    pub(super) orders: u64,
+    pub(super) answers: u64,
+    pub(super) calls: u64,
+    pub(super) paid: u64,
+    pub(super) paid_twice: u64,
+    pub(super) crashes: u64,
+}
+
+impl Report {
+    pub(super) fn add_to(&self, total: &mut super::Total) {
+        total.orders += self.orders;
+        total.answers += self.answers;
+        total.calls += self.calls;
+        total.paid += self.paid;
+        total.paid_twice += self.paid_twice;
+        total.crashes += self.crashes;
+    }
+}
+
+/// A process that takes requests.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    pub(super) engine: Engine,
+    pub(super) power: Power,
+}
+
+/// A clock: virtual time, and how wrong it is.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    started: Instant,
+    wrong_ms: Arc<AtomicI64>,
+}
+
+impl Watch {
+    fn right() -> Watch {
+        Watch { started: Instant::now(), wrong_ms: Arc::default() }
+    }
+
+    fn set(&self, wrong_ms: i64) {
+        self.wrong_ms.store(wrong_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Watch {
+    fn now(&self) -> Millis {
+        let passed_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap();
+        Millis(1_763_900_000_000 + passed_ms + self.wrong_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Shared {
+    fn new(seed: u64, flaw: Flaw) -> Shared {
+        let chance = Chance::new(seed);
+        let clock = Watch::right();
+        let choice = AlipayChoice { app_to_h5: chance.percent(20), web_pages: chance.percent(50) };
+        let jumps = chance.percent(20);
+        let ways = if jumps { people::closable() } else { people::WAYS.to_vec() };
+        let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
+        let reject = chance.percent(15);
+        Shared {
+            flaw,
+            trouble: *chance.pick(&[0, 5, 15, 30, 60]),
+            eager: chance.within(1..6),
+            providers: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
+            decoy: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
+            records: Records::default(),
+            cases: cases.collect(),
+            jumps,
+            ttl: Duration::from_secs(chance.within(300..720)),
+            choice,
+            switching: if reject { Switching::Reject } else { Switching::Close },
+            calm: AtomicBool::new(false),
+            front: Mutex::default(),
+            asked: Mutex::default(),
+            told: Mutex::default(),
+            clock,
+            chance,
+        }
+    }
+
+    /// Whether something may go wrong.
+    pub(super) fn troubled(&self) -> bool {
+        self.trouble > 0 && !self.calm.load(Ordering::Relaxed)
+    }
+
+    /// Adds a line to the story.
+    pub(super) fn tell(&self, what: impl std::fmt::Display) {
+        let at = self.clock.now().since(Millis(1_763_900_000_000));
+        self.told.lock().unwrap().story.push(format!("{:>9.3} s {what}", at as f64 / 1000.0));
+    }
+
+    /// Takes note of what may not be.
+    pub(super) fn saw(&self, violations: Vec<String>) {
+        for violation in violations {
+            self.tell(format!("VIOLATION {violation}"));
+            self.told.lock().unwrap().violations.push(violation);
+        }
+    }
+
+    pub(super) fn count(&self, add: impl FnOnce(&mut Report)) {
+        add(&mut self.told.lock().unwrap());
+    }
+
+    /// The process that takes requests now.
+    pub(super) fn front(&self) -> Process {
+        self.front.lock().unwrap().clone().expect("a world begins with a process")
+    }
+
+    /// A provider was asked: what it knew then.
+    pub(super) fn asked(&self, call: &Purpose) {
+        let known = self.providers.orders().into_iter();
+        let found = known.filter(|it| it.provider == call.provider);
+        if let Some(order) = found.into_iter().find(|it| it.out_trade_no == call.no) {
+            let key = (call.provider, call.no.clone());
+            self.asked.lock().unwrap().insert(key, order.state);
+        }
+    }
+
+    /// What the provider knew of a number when it was called about it last.
+    pub(super) fn known(&self, provider: ProviderId, no: &str) -> Option<State> {
+        self.asked.lock().unwrap().get(&(provider, no.to_owned())).copied()
+    }
+
+    /// Some buyer pays something, now.
+    pub(super) fn somebody_pays(&self, chance: &Chance) {
+        let case = chance.pick(&self.cases);
+        if let Some(item) = case.some_item(chance) {
+            people::pay(self, &item);
+        }
+    }
+
+    async fn start(self: &Arc<Self>, memory: Memory, watch: &Watch) {
+        let power = Power::on();
+        let (wxpay, alipay) = MERCHANT.clone();
+        let alipay = alipay::Merchant { choice: self.choice, ..alipay };
+        let engine = Engine::builder()
+            .store(Held::new(memory, power.clone(), self))
+            .clock(watch.clone())
+            .transport(Wire::new(power.clone(), self))
+            .public_url("https://shop.example.com".parse().unwrap())
+            .order_ttl(self.ttl)
+            .switching(self.switching)
+            .reconcile_every(None)
+            .provider(wxpay::V3::new(wxpay).unwrap())
+            .provider(alipay::Gateway::new(alipay))
+            .simulated()
+            .start()
+            .await
+            .unwrap();
+        *self.front.lock().unwrap() = Some(Process { engine, power });
+    }
+}
+
+/// Its keys take longer to read than a whole world takes.
+static MERCHANT: LazyLock<(wxpay::Merchant, alipay::Merchant)> = LazyLock::new(|| {
+    let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
+    (wxpay, keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap()))
+});
+
+/// A world and its people.
+pub(super) struct World {
+    shared: Arc<Shared>,
+    /// The shop's clock.
+    watch: Watch,
+    memory: Memory,
+    stalled: Vec<Power>,
+}
+
+impl World {
+    /// Lives through a whole world.
+    pub(super) async fn live(seed: u64, flaw: Flaw) -> Report {
+        let shared = Arc::new(Shared::new(seed, flaw));
+        let memory = Memory::new();
+        let watch = Watch::right();
+        shared.start(memory.reopen(), &watch).await;
+        let mut world = World { shared: shared.clone(), watch, memory, stalled: Vec::new() };
+        let mut buyers = JoinSet::new();
+        let mut clients = JoinSet::new();
+        for at in 0..shared.cases.len() {
+            for _ in 0..shared.chance.within(1..4) {
+                clients.spawn(people::client(shared.clone(), at, shared.chance.fork()));
+            }
+            for _ in 0..shared.chance.below(4) {
+                buyers.spawn(people::buyer(shared.clone(), at, shared.chance.fork()));
+            }
+        }
+        let mut background = JoinSet::new();
+        background.spawn(people::background(shared.clone(), shared.chance.fork()));
+        tokio::select! {
+            biased;
+            () = async { while clients.join_next().await.is_some() {} } => {}
+            () = world.turmoil() => {}
+        }
+        world.calm_down();
+        while buyers.join_next().await.is_some() {}
+        world.settle().await;
+        world.finish().await;
+        let mut report = shared.told.lock().unwrap().clone();
+        report.orders = shared.cases.len() as u64;
+        let kinds = ["create", "query", "close"];
+        report.calls = kinds
+            .iter()
+            .flat_map(|kind| [format!("wxpay.{kind}"), format!("alipay.{kind}")])
+            .map(|kind| shared.providers.calls(&kind))
+            .sum();
+        report
+    }
+
+    /// Processes die and stall, and clocks jump, for ever.
+    async fn turmoil(&mut self) {
+        let chance = self.shared.chance.fork();
+        loop {
+            sleep(chance.pause() + Duration::from_millis(1)).await;
+            if !self.shared.troubled() {
+                continue;
+            }
+            match chance.below(10) {
+                0..3 => self.crash("crash").await,
+                3..5 => {
+                    let power = self.shared.front().power;
+                    self.crash("stall").await;
+                    self.stalled.push(power);
+                }
+                5..8 => {
+                    if let Some(power) = self.stalled.pop() {
+                        self.shared.tell("the stalled process wakes up");
+                        power.wake();
+                    }
+                }
+                _ => {
+                    let most_ms = if self.shared.jumps { 3_600_000 } else { 40_000 };
+                    let wrong_ms = i64::try_from(chance.below(2 * most_ms)).unwrap()
+                        - i64::try_from(most_ms).unwrap();
+                    self.shared.tell(format!("the shop's clock is wrong by {wrong_ms} ms"));
+                    self.watch.set(wrong_ms);
+                }
+            }
+        }
+    }
+
+    /// The process stands still, and a moment later another one has its place.
+    async fn crash(&mut self, how: &str) {
+        self.shared.tell(how);
+        self.shared.count(|it| it.crashes += 1);
+        self.shared.front().power.stop();
+        sleep(self.shared.chance.time(Duration::from_secs(20))).await;
+        self.memory = self.memory.reopen();
+        let memory = self.memory.reopen();
+        self.shared.start(memory, &self.watch).await;
+    }
+
+    /// Nothing goes wrong any more.
+    fn calm_down(&mut self) {
+        self.shared.tell("calm");
+        self.shared.calm.store(true, Ordering::Relaxed);
+        self.shared.providers.clear_faults();
+        self.watch.set(0);
+        for power in self.stalled.drain(..) {
+            power.wake();
+        }
+    }
+
+    /// Lets time pass until nothing of what was handed out can be paid, and a while longer.
+    async fn settle(&mut self) {
+        if !self.shared.front().power.is_on() {
+            self.crash("a last start").await;
+        }
+        for _ in 0..80 {
+            sleep(Duration::from_secs(60)).await;
+        }
+        self.shared.saw(audit::quiet(&self.shared));
+    }
+
+    /// Everybody tries everything once more, and asks for the last time.
+    async fn finish(&mut self) {
+        for case in &self.shared.cases {
+            for item in case.items() {
+                if people::pay(&self.shared, &item) {
+                    let no = &case.no;
+                    self.shared.saw(vec![format!("{no}: {item:?} could be paid in the end")]);
+                }
+            }
+            let repeated = people::repeat(&self.shared, case).await;
+            self.shared.saw(repeated);
+        }
+    }
+}
