@@ -8,6 +8,7 @@ use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
+use paygate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
 use paygate::domain::request::{AppAuthToken, Facts};
 use paygate::domain::time::Millis;
@@ -313,6 +314,18 @@ fn any_origin() -> impl Strategy<Value = Origin> {
         app_id,
         device_id,
         nickname,
+    })
+}
+
+/// Any event of the order `no`.
+pub(crate) fn any_event(no: OutTradeNo) -> impl Strategy<Value = Outgoing> {
+    let ids = "evt_[0-9a-f]{32}".prop_map(|text| EventId::parse(&text).unwrap());
+    let named = (ids, select(EventType::ALL.to_vec()), any_text(), any_text());
+    let stands = (select(DeliveryState::ALL.to_vec()), any::<u32>());
+    (named, any::<[i64; 2]>(), stands).prop_map(move |(named, [created, next], (state, tries))| {
+        let (id, event, kind, body) = named;
+        let (created, next) = (Millis(created), Millis(next));
+        Outgoing { id, event, out_trade_no: no.clone(), kind, body, created, state, tries, next }
     })
 }
 
