@@ -68,6 +68,7 @@ struct Total {
     orders: u64,
     answers: u64,
     calls: u64,
+    attempts: u64,
     paid: u64,
     paid_twice: u64,
     crashes: u64,

@@ -141,6 +141,7 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         found.extend(said.into_iter().map(|it| format!("{}: {it}: {known:#?}", case.no)));
         let paid = trades.iter().filter(|it| it.state == State::Paid).count();
         shared.count(|it| {
+            it.attempts += order.as_ref().map_or(0, |order| order.attempts.len() as u64);
             it.paid += u64::from(paid > 0);
             it.paid_twice += u64::from(paid > 1);
         });

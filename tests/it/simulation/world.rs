@@ -72,6 +72,8 @@ pub(super) struct Report {
     pub(super) orders: u64,
     pub(super) answers: u64,
     pub(super) calls: u64,
+    /// How many attempts the orders had in the end.
+    pub(super) attempts: u64,
     pub(super) paid: u64,
     pub(super) paid_twice: u64,
     pub(super) crashes: u64,
@@ -82,6 +84,7 @@ impl Report {
         total.orders += self.orders;
         total.answers += self.answers;
         total.calls += self.calls;
+        total.attempts += self.attempts;
         total.paid += self.paid;
         total.paid_twice += self.paid_twice;
         total.crashes += self.crashes;
