@@ -1,4 +1,4 @@
-//! A store of one's own: orders in an append-only file, one JSON document a line.
+//! A store of one's own: orders and the outbox in an append-only file, one JSON document a line.
 //!
 //! ```sh
 //! cargo run --example custom_store
@@ -21,11 +21,13 @@ use paygate::clock::SystemClock;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::order::Order;
+use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
 use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
 use paygate::{Engine, guard};
+use serde::{Deserialize, Serialize};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -98,8 +100,20 @@ struct Held {
     orders: HashMap<OutTradeNo, Order>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    /// What the shop is told.
+    outbox: HashMap<EventId, Outgoing>,
     /// Orders about which a provider is to be asked, by when.
     due: BTreeSet<(Millis, OutTradeNo)>,
+}
+
+/// One line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// An order as it stands, and what the shop is to be told with it: all or nothing.
+    Order { order: Box<Order>, outbox: Vec<Outgoing> },
+    /// Where an event stands on its way to the shop.
+    Event(Outgoing),
 }
 
 impl Journal {
@@ -119,9 +133,9 @@ impl Journal {
         bytes.truncate(whole);
         let mut held = Held::default();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let order = serde_json::from_slice(line)
-                .map_err(|_| failed(StoreErrorKind::Corrupt, "a line is no order"))?;
-            held.keep(order);
+            let line = serde_json::from_slice(line)
+                .map_err(|_| failed(StoreErrorKind::Corrupt, "a line is none of ours"))?;
+            held.keep(line);
         }
         file.set_len(u64::try_from(whole).unwrap_or(u64::MAX)).map_err(io)?;
         // A line may have been written and not yet be on disk. The file's name is the directory's.
@@ -155,19 +169,23 @@ impl Store for Journal {
             if let Some(known) = held.orders.get(order.out_trade_no()) {
                 return Ok(Claim::Known(Box::new(known.clone())));
             }
-            held.write(order)?;
+            held.write_order(order, &[])?;
             Ok(Claim::Fresh)
         })
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             match held.orders.get(order.out_trade_no()) {
                 Some(stored) if Some(stored.version) == order.version.checked_sub(1) => {}
                 _ => return Ok(Committed::Conflict),
             }
-            held.write(order)?;
+            held.write_order(order, outbox)?;
             Ok(Committed::Done)
         })
     }
@@ -190,6 +208,47 @@ impl Store for Journal {
         })
     }
 
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move {
+            let is_due = |it: &Outgoing| it.state == DeliveryState::Pending && it.next <= now;
+            Ok(self.held()?.events(is_due, limit))
+        })
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.events(|it| it.state == state, limit)) })
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            let Some(stored) = held.outbox.get(&event.id).cloned() else {
+                return Ok(Committed::Conflict);
+            };
+            let (state, tries, next) = (event.state, event.tries, event.next);
+            held.write(Line::Event(Outgoing { state, tries, next, ..stored }))?;
+            Ok(Committed::Done)
+        })
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.held().map(drop) })
     }
@@ -203,23 +262,36 @@ impl Store for Journal {
 }
 
 impl Held {
-    /// Writes a line, waits until it is on disk, and only then knows the order.
-    fn write(&mut self, order: &Order) -> Result<(), StoreError> {
+    /// Writes an order, and with it what the shop is told for the first time.
+    fn write_order(&mut self, order: &Order, outbox: &[Outgoing]) -> Result<(), StoreError> {
         if self.has_anothers_number(order) {
             let why = "a number at the provider, or of a refund, belongs to another order";
             return Err(failed(StoreErrorKind::NumberTaken, why));
         }
-        let mut line = serde_json::to_vec(order).map_err(|it| failed(StoreErrorKind::Io, it))?;
-        line.push(b'\n');
+        let is_new = |it: &&Outgoing| !self.outbox.contains_key(&it.id);
+        let outbox = outbox.iter().filter(is_new).cloned().collect();
+        self.write(Line::Order { order: Box::new(order.clone()), outbox })
+    }
+
+    /// Writes a line, waits until it is on disk, and only then knows what it says.
+    fn write(&mut self, line: Line) -> Result<(), StoreError> {
+        let mut bytes = serde_json::to_vec(&line).map_err(|it| failed(StoreErrorKind::Io, it))?;
+        bytes.push(b'\n');
         let Some(file) = &mut self.file else {
             return Err(failed(StoreErrorKind::Unavailable, "the store is closed"));
         };
-        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+        if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_data()) {
             self.file = None;
             return Err(failed(StoreErrorKind::Io, error));
         }
-        self.keep(order.clone());
+        self.keep(line);
         Ok(())
+    }
+
+    fn events(&self, wanted: impl Fn(&Outgoing) -> bool, limit: usize) -> Vec<Outgoing> {
+        let mut found: Vec<&Outgoing> = self.outbox.values().filter(|it| wanted(it)).collect();
+        found.sort_by_key(|it| (it.next, &it.id));
+        found.into_iter().take(limit).cloned().collect()
     }
 
     fn has_anothers_number(&self, order: &Order) -> bool {
@@ -229,7 +301,17 @@ impl Held {
             || refund_numbers(order).any(|it| anothers(self.refund_numbers.get(&it)))
     }
 
-    fn keep(&mut self, order: Order) {
+    fn keep(&mut self, line: Line) {
+        match line {
+            Line::Order { order, outbox } => {
+                self.keep_order(*order);
+                self.outbox.extend(outbox.into_iter().map(|it| (it.id.clone(), it)));
+            }
+            Line::Event(event) => drop(self.outbox.insert(event.id.clone(), event)),
+        }
+    }
+
+    fn keep_order(&mut self, order: Order) {
         let no = order.out_trade_no().clone();
         if let Some(due) = self.orders.get(&no).and_then(Order::due) {
             self.due.remove(&(due, no.clone()));

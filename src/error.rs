@@ -63,6 +63,8 @@ pub enum Kind {
     Invalid,
     /// The caller may not ask.
     CallerNotAllowed,
+    /// The shop was asked for the price and refused; [`Error::shop_refusal`] is its answer.
+    ShopRefused,
     /// This pay type is not possible here.
     PayTypeNotPossible,
     /// The order was paid.
@@ -124,6 +126,17 @@ pub struct Violation {
     pub message: Text,
 }
 
+/// The shop's own answer to a client that it sets no price for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopRefusal {
+    /// The HTTP status: 400 to 499.
+    pub status: u16,
+    /// The shop's number.
+    pub code: i64,
+    /// The shop's words, whatever language the client prefers.
+    pub msg: String,
+}
+
 /// A failed payment operation.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -131,6 +144,7 @@ pub struct Error {
     text: Option<Box<Text>>,
     violations: Vec<Violation>,
     provider: Option<Box<(String, String)>>,
+    shop: Option<Box<ShopRefusal>>,
     status: Option<i8>,
     retry_after_s: Option<u32>,
 }
@@ -144,6 +158,7 @@ impl Error {
             text: None,
             violations: Vec::new(),
             provider: None,
+            shop: None,
             status: None,
             retry_after_s: None,
         }
@@ -153,6 +168,12 @@ impl Error {
     #[must_use]
     pub fn invalid(violations: Vec<Violation>) -> Error {
         Error { violations, ..Error::new(Kind::Invalid) }
+    }
+
+    /// The shop refused to set a price, and this is what the client is told.
+    #[must_use]
+    pub fn shop_refused(refusal: ShopRefusal) -> Error {
+        Error { shop: Some(Box::new(refusal)), ..Error::new(Kind::ShopRefused) }
     }
 
     /// With other words than the kind's own.
@@ -217,6 +238,12 @@ impl Error {
     #[must_use]
     pub fn provider(&self) -> Option<(&str, &str)> {
         self.provider.as_deref().map(|(code, message)| (code.as_str(), message.as_str()))
+    }
+
+    /// The shop's own answer.
+    #[must_use]
+    pub fn shop_refusal(&self) -> Option<&ShopRefusal> {
+        self.shop.as_deref()
     }
 
     /// vk-uni-pay's status number of the order.

@@ -46,7 +46,7 @@
 //!
 //! 1. [`layer`] finds that the path is a payment operation; anything else goes on untouched.
 //! 2. [`guard`] refuses what is cheap to refuse: method, type, size, JSON, schema.
-//! 3. [`pricing`] asks whether this caller may name a price.
+//! 3. [`pricing`] asks whether this caller may name a price, or what price the shop sets.
 //! 4. [`caller`] derives who is asking: address, platform, PC or phone.
 //! 5. [`engine`] finds the pay type and the merchant, then the order. A known order is judged by
 //!    [`domain::admission`]: other parameters, paid, closed, a replay, or work to do.
@@ -76,7 +76,8 @@
 //!
 //! Every arrow points inward: `domain` imports itself; `guard`, `caller`, `pricing` and `reply`
 //! import `domain`; `engine` knows `domain` and the traits of `provider` and `store`; `layer` puts
-//! engine and edge together; `wire` names every concrete type; `sidecar` runs it; `mock` plays the
+//! engine and edge together; `shop` is HTTP to the shop's own services; `wire` names every concrete
+//! type; `sidecar` runs it; `mock` plays the
 //! providers and knows neither engine nor store.
 
 pub mod layer;
@@ -92,6 +93,7 @@ pub mod clock;
 pub mod secret;
 pub mod error;
 pub mod config;
+mod shop;
 pub mod wire;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;

@@ -106,7 +106,9 @@ impl Reply<'_> {
     #[must_use]
     pub fn refusal(&self, error: &Error) -> Response<Bytes> {
         let kind = error.kind();
+        let shop = error.shop_refusal();
         let (number, status, name) = answer(kind);
+        let status = shop.map_or(status, |it| client_error(it.status).unwrap_or(status));
         let first = error.violations().first().filter(|_| kind == Kind::Invalid);
         let (zh, en) = words(kind);
         let own = error.own_text().or(first.map(|it| &it.message));
@@ -116,8 +118,15 @@ impl Reply<'_> {
             message: self.told(&it.message),
         });
         let body = Refused {
-            code: first.map_or(number, |it| it.code.number()),
-            msg: own.map_or_else(|| self.language.pick(zh, en), |it| self.told(it)),
+            code: match (shop, first) {
+                (Some(shop), _) => shop.code,
+                (None, first) => first.map_or(number, |it| it.code.number()).into(),
+            },
+            msg: match (shop, own) {
+                (Some(shop), _) => &shop.msg,
+                (None, Some(own)) => self.told(own),
+                (None, None) => self.language.pick(zh, en),
+            },
             error: first.map_or(name, |it| slug(it.code)),
             request_id: self.request_id,
             errors: errors.collect(),
@@ -239,6 +248,7 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::BodyUnreadable => (4000, S::BAD_REQUEST, "body_unreadable"),
         Kind::Invalid => (4000, S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
         Kind::CallerNotAllowed => (4005, S::UNAUTHORIZED, "caller_not_allowed"),
+        Kind::ShopRefused => (5001, S::SERVICE_UNAVAILABLE, "shop_refused"),
         Kind::PayTypeNotPossible => (4004, S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
         Kind::AlreadyPaid => (4101, S::CONFLICT, "already_paid"),
         Kind::Different => (4102, S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
@@ -250,6 +260,11 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
         Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
     }
+}
+
+/// The status that the shop answers a client with: it may blame the client only.
+fn client_error(status: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error)
 }
 
 /// The kind's own words, in Chinese and in English.
@@ -266,6 +281,7 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
         Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
         Kind::Invalid => ("参数错误", "the request breaks a rule"),
         Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
+        Kind::ShopRefused => ("商户拒绝了请求", "the shop refused"),
         Kind::PayTypeNotPossible => {
             ("当前环境不支持该支付方式", "this pay type is not possible here")
         }
@@ -334,7 +350,7 @@ struct CreatedBody<'a> {
 
 #[derive(Serialize)]
 struct Refused<'a> {
-    code: u16,
+    code: i64,
     msg: &'a str,
     error: &'static str,
     #[serde(rename = "requestId")]

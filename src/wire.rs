@@ -2,11 +2,18 @@
 //! concrete type.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 use crate::config::{Config, Merchant, PricingChoice, StoreChoice, Switch};
 use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
-use crate::pricing::Pricing;
+use crate::pricing::{self, Pricing};
+use crate::shop::ShopClient;
 use crate::store::memory::Memory;
 use crate::store::{StoreError, StoreMode};
 
@@ -19,12 +26,7 @@ impl Config {
     ///
     /// [`StartError`]: what is unavailable, and what helps.
     pub async fn start(&self) -> Result<(Engine, PaymentLayer), StartError> {
-        let pricing = match &self.pricing {
-            PricingChoice::CallerToken(token) => {
-                Pricing::caller_token(token.expose()).map_err(|it| refused(&it))?
-            }
-            PricingChoice::EverybodyOnLoopback => Pricing::loopback(),
-        };
+        let pricing = self.pricing()?;
         let builder = with_merchants(self, with_store(self, self.builder())?).await?;
         let engine = builder.start().await.map_err(StartError::Engine)?;
         let payments = PaymentLayer::new(engine.clone(), pricing)
@@ -33,6 +35,19 @@ impl Config {
             .trusted_proxies(self.trusted_proxies.clone())
             .cors_origins(self.cors_origins.iter().cloned());
         Ok((engine, payments))
+    }
+
+    fn pricing(&self) -> Result<Pricing, StartError> {
+        match &self.pricing {
+            PricingChoice::CallerToken(token) => {
+                Pricing::caller_token(token.expose()).map_err(|it| refused(&it))
+            }
+            PricingChoice::Quote(secret) => {
+                Pricing::quote(secret.expose()).map_err(|it| refused(&it))
+            }
+            PricingChoice::Callback(url) => shop_price(url.clone(), self.call_timeout),
+            PricingChoice::EverybodyOnLoopback => Ok(Pricing::loopback()),
+        }
     }
 
     fn builder(&self) -> Builder {
@@ -52,6 +67,26 @@ impl Config {
             None => builder,
         }
     }
+}
+
+/// Asks the service at `url` for every price.
+fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
+    let client = ShopClient::new(&url, timeout)
+        .map_err(|it| StartError::Refused(format!("PAYGATE_PRICING_URL: {it}")))?;
+    let service = Arc::new((client, url));
+    Ok(Pricing::callback(move |question| {
+        let service = service.clone();
+        async move {
+            let body = pricing::question_json(&question)?;
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let own = [(AUTHORIZATION, question.authorization), (COOKIE, question.cookie)];
+            headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            let (client, url) = &*service;
+            let answer = client.post(url, headers, body.into()).await?;
+            pricing::read_answer(answer.status, &answer.body)
+        }
+    }))
 }
 
 fn with_store(config: &Config, builder: Builder) -> Result<Builder, StartError> {
@@ -115,8 +150,6 @@ fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
 /// Every configured merchant pays at the simulated providers with their one set of keys.
 #[cfg(feature = "mock")]
 async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
-    use std::sync::Arc;
-
     use crate::clock::SystemClock;
     use crate::mock::{Mock, MockConfig, keys};
 

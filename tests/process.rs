@@ -16,6 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
+#[path = "process/faults.rs"]
+mod faults;
+
 /// A program that takes longer than this for anything hangs.
 const HANGS: Duration = Duration::from_secs(60);
 

@@ -139,13 +139,29 @@ pub enum StoreChoice {
 }
 
 /// Who sets the price.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PricingChoice {
     /// Callers that show this token.
     CallerToken(Secret),
+    /// The shop, in quotes that it signs with this secret.
+    Quote(Secret),
+    /// The shop's service at this URL, which is asked.
+    Callback(Url),
     /// Every caller on loopback: mock mode without `PAYGATE_PRICING`.
     EverybodyOnLoopback,
+}
+
+impl fmt::Debug for PricingChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL's query may be a secret.
+        f.write_str(match self {
+            PricingChoice::CallerToken(_) => "CallerToken(***)",
+            PricingChoice::Quote(_) => "Quote(***)",
+            PricingChoice::Callback(_) => "Callback(***)",
+            PricingChoice::EverybodyOnLoopback => "EverybodyOnLoopback",
+        })
+    }
 }
 
 /// What another way to pay does to an order that is not paid.

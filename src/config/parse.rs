@@ -1,7 +1,7 @@
 //! Texts to values. Every function is total, and says what is wrong without repeating the text.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::problem::Wrong;
 use crate::caller::TrustedProxies;
+use crate::pricing::Pricing;
 use crate::secret::Secret;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
@@ -167,6 +168,42 @@ pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
     Ok(url)
 }
 
+/// Where one of the shop's own services is: any host but those where clouds hand out a machine's
+/// credentials.
+pub(super) fn shop_url(text: &str) -> Result<Url, Wrong> {
+    let url = web_url(text)?;
+    let address = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => ip.to_canonical(),
+        Some(Host::Domain(_)) | None => return Ok(url),
+    };
+    let is_link_local = match address {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    if is_link_local || METADATA.contains(&address) {
+        return Err("is a link-local or metadata address, where no shop is".into());
+    }
+    Ok(url)
+}
+
+/// Where the shop is asked for prices, with the client's own `Authorization`.
+pub(super) fn pricing_url(text: &str) -> Result<Url, Wrong> {
+    let url = shop_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password, where the client's own go".into());
+    }
+    Ok(url)
+}
+
+/// The secret that quotes are signed with.
+pub(super) fn quote_secret(text: &str) -> Result<Secret, Wrong> {
+    if text.len() < Pricing::QUOTE_SECRET_BYTES_MIN {
+        return Err("is shorter than 32 bytes".into());
+    }
+    Ok(Secret::new(text))
+}
+
 /// Whether `url` leads to this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -250,6 +287,12 @@ fn only_origin(url: &Url) -> bool {
     let bare = url.username().is_empty() && url.password().is_none();
     bare && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
 }
+
+/// Metadata services that are not link-local: Alibaba Cloud's, and Amazon's by IPv6.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -337,9 +380,37 @@ mod tests {
     }
 
     #[test]
+    fn a_shops_service_is_anywhere_but_where_clouds_keep_credentials() {
+        let good = [
+            "http://10.0.0.5:3000/price",
+            "http://shop.internal/price?key=x",
+            "https://a.b",
+            "http://[fd00::1]/",
+            "http://169.253.0.1/",
+        ];
+        let bad = [
+            "http://169.254.169.254/latest",
+            "http://2852039166/",
+            "http://0xa9fea9fe/",
+            "http://169.254.1/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[fe80::1]/",
+            "http://[febf::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://100.100.100.200/",
+            "https://a.b/#x",
+            "ftp://a.b",
+            "/price",
+        ];
+        check(shop_url, &good, &bad);
+        check(pricing_url, &good, &["https://u:p@a.b/", "https://u@a.b/"]);
+    }
+
+    #[test]
     fn tokens_and_webhook_secrets() {
         let long = "x".repeat(32);
         check(token, &[&long], &[&long[1..], &"长".repeat(32), &format!("{long} {long}")]);
+        check(quote_secret, &[&long, &"长".repeat(11)], &[&long[1..], &"长".repeat(10)]);
         check(webhook_key, &["any text", "whsec_c2VjcmV0"], &["whsec_!!!!"]);
         assert!(webhook_key("whsec_").is_err());
         assert_eq!(webhook_key("whsec_c2VjcmV0").as_deref(), Ok(b"secret".as_slice()));

@@ -116,10 +116,8 @@ fn pricing(reader: &mut Reader<'_>, mode: Mode) -> PricingChoice {
     }
     let kind = reader.optional(PRICING, |text| parse::choice(text, &kinds));
     let token = reader.optional("PAYGATE_CALLER_TOKEN", parse::token);
-    let long =
-        |text: &str| if text.len() < 32 { Err("is shorter than 32 bytes".into()) } else { Ok(()) };
-    reader.optional("PAYGATE_QUOTE_SECRET", long);
-    reader.optional("PAYGATE_PRICING_URL", parse::web_url);
+    let secret = reader.optional("PAYGATE_QUOTE_SECRET", parse::quote_secret);
+    let url = reader.optional("PAYGATE_PRICING_URL", parse::pricing_url);
     for (name, value, needed_by) in [
         ("PAYGATE_CALLER_TOKEN", "trusted", Kind::Trusted),
         ("PAYGATE_QUOTE_SECRET", "quote", Kind::Quote),
@@ -131,14 +129,14 @@ fn pricing(reader: &mut Reader<'_>, mode: Mode) -> PricingChoice {
             reader.warn(format!("{name} has no effect without {PRICING}={value}"));
         }
     }
-    match (kind, token) {
-        (Some(Kind::Trusted), Some(token)) => return PricingChoice::CallerToken(token),
-        (Some(Kind::Quote | Kind::Callback), _) => {
-            reader.wrong(PRICING, "is a kind of pricing that this version does not have yet");
-        }
-        _ => {}
-    }
-    PricingChoice::EverybodyOnLoopback
+    let choice = match kind {
+        Some(Kind::Trusted) => token.map(PricingChoice::CallerToken),
+        Some(Kind::Quote) => secret.map(PricingChoice::Quote),
+        Some(Kind::Callback) => url.map(PricingChoice::Callback),
+        None => None,
+    };
+    // A stand-in where something was complained about, and mock mode's own where nothing is set.
+    choice.unwrap_or(PricingChoice::EverybodyOnLoopback)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,7 +166,7 @@ fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
 
 /// The type is the caller's text: it may choose a path, never a host.
 fn webhook_url(text: &str) -> Result<String, Wrong> {
-    let [one, other] = ["a", "b"].map(|it| parse::web_url(&text.replace("{type}", it)));
+    let [one, other] = ["a", "b"].map(|it| parse::shop_url(&text.replace("{type}", it)));
     let (one, other) = (one?, other?);
     if one.origin() != other.origin()
         || one.username() != other.username()

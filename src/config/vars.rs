@@ -260,7 +260,7 @@ pub static VARS: &[Var] = &[
         .default("30m")
         .example("30m"),
     Var::new("PAYGATE_CALL_TIMEOUT", Group::Orders)
-        .doc("The longest that one provider call may take.")
+        .doc("The longest that one provider call, or one question for the price, may take.")
         .form(DURATION)
         .default("8s")
         .example("8s"),
@@ -302,7 +302,7 @@ pub static VARS: &[Var] = &[
         .example("refund"),
     Var::new("PAYGATE_PRICING", Group::Pricing)
         .doc("Who sets the price: callers with a token, a signed quote, or the shop when asked.")
-        .form("trusted, quote or callback (quote and callback: a later version)")
+        .form("trusted, quote or callback")
         .depends("none, required", "every caller on loopback")
         .example("trusted"),
     Var::new("PAYGATE_CALLER_TOKEN", Group::Pricing)
@@ -315,11 +315,17 @@ pub static VARS: &[Var] = &[
         .secret("/run/secrets/quote-secret"),
     Var::new("PAYGATE_PRICING_URL", Group::Pricing)
         .doc("The shop's endpoint that is asked for the price, for pricing callback.")
-        .form("an http or https URL without fragment")
+        .form(
+            "an http or https URL without user name or fragment, not of a link-local or metadata \
+             address",
+        )
         .example("http://127.0.0.1:3000/price"),
     Var::new("PAYGATE_WEBHOOK_URL", Group::Events)
         .doc("The shop's endpoint for events; {type} in it is replaced by the order's type.")
-        .form("an http or https URL without fragment; {type} in it is replaced")
+        .form(
+            "an http or https URL without fragment, not of a link-local or metadata address; \
+             {type} in it is replaced",
+        )
         .example("http://127.0.0.1:3000/events/{type}"),
     Var::new("PAYGATE_WEBHOOK_SECRET", Group::Events)
         .doc(

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod json;
 pub mod money;
 pub mod order;
+pub mod outbox;
 pub mod refund;
 pub mod request;
 pub mod succession;

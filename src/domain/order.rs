@@ -1,6 +1,9 @@
 //! An order: what is bought, and every attempt to have it paid.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::attempt::{Attempt, AttemptState, Material};
 use super::ids::{OutTradeNo, TransactionId};
@@ -177,6 +180,10 @@ pub struct Receipt {
     pub total_fee: Fen,
     /// When it was paid.
     pub paid_at: Millis,
+    /// The payer, if told.
+    pub openid: Option<String>,
+    /// The provider's message, as it was verified.
+    pub message: Arc<Value>,
 }
 
 impl Order {
@@ -325,9 +332,14 @@ impl Order {
             PaymentRole::Late => self.flags.late_paid = true,
             PaymentRole::Mismatch => self.flags.mismatch = true,
         }
-        let Receipt { transaction_id, total_fee, paid_at } = receipt;
-        let refunds = Vec::new();
-        let payment = Payment { attempt: n, transaction_id, total_fee, paid_at, role, refunds };
-        self.payments.push(payment);
+        self.payments.push(Payment {
+            attempt: n,
+            transaction_id: receipt.transaction_id,
+            total_fee: receipt.total_fee,
+            paid_at: receipt.paid_at,
+            openid: receipt.openid,
+            role,
+            refunds: Vec::new(),
+        });
     }
 }

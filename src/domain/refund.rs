@@ -17,6 +17,8 @@ pub struct Payment {
     pub total_fee: Fen,
     /// When the provider took it.
     pub paid_at: Millis,
+    /// The payer at the provider, if told.
+    pub openid: Option<String>,
     /// What it is to the order.
     pub role: PaymentRole,
     /// What went back of it, pending ones included.

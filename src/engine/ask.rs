@@ -67,7 +67,7 @@ impl Inner {
         let mut order = order;
         for _ in 0..COMMITS_MAX {
             let Some(next) = order.apply(event.clone()) else { return Ok(order) };
-            match self.store.commit(&next).await.map_err(|error| unrecorded(&error))? {
+            match self.store.commit(&next, &[]).await.map_err(|error| unrecorded(&error))? {
                 Committed::Done => {
                     self.forget_if_ended(&event, &next);
                     return Ok(next);
@@ -114,6 +114,8 @@ impl Inner {
                 transaction_id: paid.transaction_id.clone(),
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
+                openid: paid.openid.clone(),
+                message: paid.message.clone(),
             }),
         }
     }

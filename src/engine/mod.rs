@@ -33,6 +33,7 @@ pub use switch::Switching;
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
@@ -85,6 +86,11 @@ impl Engine {
     #[must_use]
     pub fn is_simulated(&self) -> bool {
         self.0.settings.simulated
+    }
+
+    /// Now, by the clock that judges orders.
+    pub(crate) fn now(&self) -> Millis {
+        self.0.clock.now()
     }
 
     /// Whether the engine can take orders.

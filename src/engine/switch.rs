@@ -42,7 +42,7 @@ impl Story<'_> {
         let order = order
             .apply(Event::Opened(Box::new(attempt)))
             .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        let committed = self.engine.store.commit(&order).await;
+        let committed = self.engine.store.commit(&order, &[]).await;
         match committed.map_err(|error| unreachable_store(&error))? {
             Committed::Done => self.send(order, n, Prior::Fresh).await,
             Committed::Conflict => Err(Error::new(Kind::Busy)),

@@ -37,18 +37,35 @@ pub(super) fn prepare() {
 /// nothing is wrong but that `quote` is no string.
 pub fn read_create(bytes: &[u8]) -> Result<CreateRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
-    let instance = schema::instance(document);
-    let mut violations = Violations::default();
-    for error in CREATE_PAYMENT.iter_errors(&instance) {
-        violations.add_broken(&error);
-    }
-    judge_texts(&instance, &mut violations);
-    violations.into_result()?;
-    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
-    decode(document, &instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
+    read_whole(document.member("data"), &schema::instance(document))
 }
 
-fn unreadable(why: Unreadable) -> Error {
+/// Reads a whole request: what the schema judges of it, and its `data` as it was written.
+///
+/// # Errors
+///
+/// [`Kind::Invalid`], or [`Kind::CallerNotAllowed`] as [`read_create`].
+pub(super) fn read_whole(data: Option<Json<'_>>, instance: &Value) -> Result<CreateRequest, Error> {
+    let required = &["out_trade_no", "type", "total_fee", "subject"];
+    judge(&CREATE_PAYMENT, instance, Violations::of(required))?;
+    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+    decode(data, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
+}
+
+/// Judges a document by its schema, and by what no schema can say.
+pub(super) fn judge(
+    schema: &Validator,
+    instance: &Value,
+    mut violations: Violations,
+) -> Result<(), Error> {
+    for error in schema.iter_errors(instance) {
+        violations.add_broken(&error);
+    }
+    judge_texts(instance, &mut violations);
+    violations.into_result()
+}
+
+pub(super) fn unreadable(why: Unreadable) -> Error {
     let text = match why {
         Unreadable::NotUtf8 => Text::new("请求体不是UTF-8", "the body is not UTF-8"),
         Unreadable::Syntax => Text::new("请求体不是JSON", "the body is not JSON"),
@@ -88,22 +105,14 @@ fn is_web_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
 }
 
-fn decode(document: Json<'_>, instance: &Value) -> Option<CreateRequest> {
+fn decode(written: Option<Json<'_>>, instance: &Value) -> Option<CreateRequest> {
     let root = instance.as_object()?;
     let data = root.get("data")?.as_object()?;
     Some(CreateRequest {
-        provider: match root.get("provider")?.as_str()? {
-            "wxpay" => ProviderId::Wxpay,
-            "alipay" => ProviderId::Alipay,
-            _ => return None,
-        },
-        is_pc: root.get("isPC").and_then(Value::as_bool),
-        need_qrcode: match root.get("needQRcode") {
-            Some(Value::Bool(true)) => NeedQrcode::Yes,
-            Some(Value::String(it)) if it == "image" => NeedQrcode::Image,
-            _ => NeedQrcode::No,
-        },
-        facts: decode_facts(document.member("data")?, data)?,
+        provider: decode_provider(root)?,
+        is_pc: decode_is_pc(root),
+        need_qrcode: decode_need_qrcode(root),
+        facts: decode_facts(written?, data)?,
         openid: text(data, "openid"),
         time_expire: data.get("time_expire").and_then(Value::as_i64).map(Millis),
         nickname: text(data, "nickname"),
@@ -111,6 +120,26 @@ fn decode(document: Json<'_>, instance: &Value) -> Option<CreateRequest> {
         claims: decode_claims(root),
         quote: text(root, "quote"),
     })
+}
+
+pub(super) fn decode_provider(root: &Map<String, Value>) -> Option<ProviderId> {
+    match root.get("provider")?.as_str()? {
+        "wxpay" => Some(ProviderId::Wxpay),
+        "alipay" => Some(ProviderId::Alipay),
+        _ => None,
+    }
+}
+
+pub(super) fn decode_is_pc(root: &Map<String, Value>) -> Option<bool> {
+    root.get("isPC").and_then(Value::as_bool)
+}
+
+pub(super) fn decode_need_qrcode(root: &Map<String, Value>) -> NeedQrcode {
+    match root.get("needQRcode") {
+        Some(Value::Bool(true)) => NeedQrcode::Yes,
+        Some(Value::String(it)) if it == "image" => NeedQrcode::Image,
+        _ => NeedQrcode::No,
+    }
 }
 
 fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
@@ -135,7 +164,7 @@ fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
 }
 
 /// What `context` does not tell, `clientInfo` may.
-fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
+pub(super) fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
     let claims = |name| root.get(name).map(claims_from_json).unwrap_or_default();
     let (first, second) = (claims("context"), claims("clientInfo"));
     ClientClaims {
@@ -151,6 +180,6 @@ fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
 }
 
 /// A text that is there: `null` and `""` count as absent.
-fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     object.get(name).and_then(Value::as_str).filter(|it| !it.is_empty()).map(str::to_owned)
 }

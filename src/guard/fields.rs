@@ -155,10 +155,18 @@ const LISTED_MAX: usize = 32;
 const UNKNOWN_NAME_CHARS_MAX: usize = 64;
 
 /// Every broken rule that was found, one a field.
-#[derive(Debug, Default)]
-pub(super) struct Violations(Vec<(usize, Violation)>);
+#[derive(Debug)]
+pub(super) struct Violations {
+    found: Vec<(usize, Violation)>,
+    required: &'static [&'static str],
+}
 
 impl Violations {
+    /// None yet, of a document whose `data` must have `required`.
+    pub(super) fn of(required: &'static [&'static str]) -> Violations {
+        Violations { found: Vec::new(), required }
+    }
+
     /// That the field at `path` breaks `rule`; the first rule told of a field stays.
     pub(super) fn add(&mut self, path: String, rule: &'static str) {
         let holds = |of: &str| {
@@ -171,12 +179,12 @@ impl Violations {
         }
         let field = &FIELDS[place];
         let message = Text::new(field.zh, field.en);
-        self.0.push((place, Violation { code: field.code, path, rule, message }));
+        self.found.push((place, Violation { code: field.code, path, rule, message }));
     }
 
     /// Whether a violation of the field at `path` was added.
     pub(super) fn tells_of(&self, path: &str) -> bool {
-        self.0.iter().any(|(_, it)| it.path == path)
+        self.found.iter().any(|(_, it)| it.path == path)
     }
 
     /// What the schema found.
@@ -211,7 +219,7 @@ impl Violations {
                 self.add_missing("/provider");
             }
             "/data" => {
-                for name in ["out_trade_no", "type", "total_fee", "subject"] {
+                for name in self.required {
                     self.add_missing(&join(path, name));
                 }
             }
@@ -222,10 +230,10 @@ impl Violations {
     /// The refusal they make together, if any. An ill quote is an ill credential, not an ill
     /// field: alone, it says that the caller may not ask.
     pub(super) fn into_result(mut self) -> Result<(), Error> {
-        let found = self.0.len();
-        self.0.retain(|(_, it)| it.path != QUOTE);
-        self.0.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.path.cmp(&y.path)));
-        let mut violations: Vec<_> = self.0.into_iter().map(|(_, it)| it).collect();
+        let found = self.found.len();
+        self.found.retain(|(_, it)| it.path != QUOTE);
+        self.found.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.path.cmp(&y.path)));
+        let mut violations: Vec<_> = self.found.into_iter().map(|(_, it)| it).collect();
         violations.truncate(LISTED_MAX);
         match (violations.is_empty(), found) {
             (true, 0) => Ok(()),

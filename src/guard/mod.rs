@@ -20,13 +20,16 @@ pub mod route;
 
 pub mod body;
 
+mod client;
 mod create;
 mod fields;
 pub mod schema;
 
+pub use client::{ClientRequest, read_client};
 pub use create::read_create;
 pub use route::{Mount, Operation, Route};
 
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use http_body::Body;
@@ -47,6 +50,7 @@ impl Guard {
     #[must_use]
     pub fn new(mount: Mount, body_bytes_max: usize) -> Guard {
         create::prepare();
+        client::prepare();
         Guard { mount, body_bytes_max }
     }
 
@@ -56,7 +60,7 @@ impl Guard {
         self.mount.route(path)
     }
 
-    /// Reads a `createPayment` request.
+    /// Reads a whole `createPayment` request: its sender names the price.
     ///
     /// # Errors
     ///
@@ -70,10 +74,29 @@ impl Guard {
     where
         B: Body,
     {
+        read_create(&self.read(parts, body).await?)
+    }
+
+    /// Reads what a client sends of a `createPayment` request where the shop sets the price.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guard::create`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Guard::create`].
+    pub async fn client<B>(&self, parts: &Parts, body: B) -> Result<ClientRequest, Error>
+    where
+        B: Body,
+    {
+        read_client(&self.read(parts, body).await?)
+    }
+
+    async fn read<B: Body>(&self, parts: &Parts, body: B) -> Result<Bytes, Error> {
         if parts.method != Method::POST {
             return Err(Error::new(Kind::MethodNotAllowed));
         }
-        let bytes = body::read_json(&parts.headers, body, self.body_bytes_max).await?;
-        read_create(&bytes)
+        body::read_json(&parts.headers, body, self.body_bytes_max).await
     }
 }

@@ -3,25 +3,33 @@
 use std::sync::Arc;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method};
 
 /// The origins whose pages may call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origins(Arc<[String]>);
+pub(super) struct Origins {
+    listed: Arc<[String]>,
+    credentials: bool,
+}
 
 impl Origins {
     pub(super) fn new(origins: impl IntoIterator<Item = String>) -> Origins {
-        Origins(origins.into_iter().collect())
+        Origins { listed: origins.into_iter().collect(), credentials: false }
+    }
+
+    /// Their pages may send the buyer's cookies and an `Authorization`: somebody reads them.
+    pub(super) fn with_credentials(self) -> Origins {
+        Origins { credentials: true, ..self }
     }
 
     /// The request's origin, if it is listed: an origin is compared as the text it is.
     pub(super) fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
-        self.0.iter().any(|it| it.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        self.listed.iter().any(|it| it.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
     /// Whether this is a preflight of a listed origin.
@@ -34,12 +42,15 @@ impl Origins {
     /// Lets a listed origin's page read the answer. Caches must tell origins apart as soon as
     /// any is listed.
     pub(super) fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
-        if self.0.is_empty() {
+        if self.listed.is_empty() {
             return;
         }
         answer.append(VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = origin else { return };
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if self.credentials {
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         answer.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static("Idempotent-Replayed, Retry-After"),
@@ -47,12 +58,14 @@ impl Origins {
     }
 
     /// What a preflight is told besides.
-    pub(super) fn preflight(answer: &mut HeaderMap) {
+    pub(super) fn preflight(&self, answer: &mut HeaderMap) {
+        let headers = if self.credentials {
+            "Authorization, Content-Type, X-Client-Info, X-Request-Id"
+        } else {
+            "Content-Type, X-Client-Info, X-Request-Id"
+        };
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        answer.insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, X-Client-Info, X-Request-Id"),
-        );
+        answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
         answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
 }

@@ -10,12 +10,12 @@ use http::{Method, Request, Response};
 use http_body::Body;
 
 use super::cors::Origins;
-use crate::caller::{self, CallerRules, Said};
-use crate::domain::request::NeedQrcode;
+use crate::caller::{self, CallerContext, CallerRules, ClientClaims, Said};
+use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
-use crate::guard::{Guard, Operation, Route};
-use crate::pricing::Pricing;
+use crate::guard::{ClientRequest, Guard, Operation, Route};
+use crate::pricing::{self, Authority, Pricing, Question};
 use crate::reply::{self, Language, Reply};
 
 use super::qrcode;
@@ -67,7 +67,7 @@ impl Edge {
         let origin = self.origins.listed(&parts.headers);
         let mut answer = if self.origins.is_preflight(&parts.method, &parts.headers) {
             let mut answer = reply.empty();
-            Origins::preflight(answer.headers_mut());
+            self.origins.preflight(answer.headers_mut());
             answer
         } else {
             let done = self.operate(route, &parts, body, &reply).await;
@@ -103,11 +103,8 @@ impl Edge {
         body: B,
         reply: &Reply<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let request = self.guard.create(parts, body).await?;
-        let peer = self.peer(parts);
-        self.pricing.admit(&parts.headers, peer)?;
-        let said = Said { claims: &request.claims, is_pc: request.is_pc };
-        let caller = caller::resolve(&parts.headers, peer, said, &self.rules)?;
+        let request = self.priced(parts, body).await?;
+        let caller = self.caller(parts, &request.claims, request.is_pc)?;
         let out_trade_no = request.facts.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
         let wants_image = request.need_qrcode == NeedQrcode::Image;
@@ -125,6 +122,51 @@ impl Edge {
             platform,
             replayed: created.replayed,
         }))
+    }
+
+    /// The whole request, of a caller who may ask, at the price of whoever sets it. This goes
+    /// before anything that knows orders, so that a stranger learns of none.
+    async fn priced<B: Body>(&self, parts: &Parts, body: B) -> Result<CreateRequest, Error> {
+        match self.pricing.authority() {
+            Authority::Caller(access) => {
+                let request = self.guard.create(parts, body).await?;
+                access.admit(&parts.headers, self.peer(parts))?;
+                Ok(request)
+            }
+            Authority::Quote(key) => {
+                let client = self.guard.client(parts, body).await?;
+                let quote = client.quote.as_deref();
+                let price = key.price(quote, &client.out_trade_no, self.engine.now())?;
+                client.priced(&price)
+            }
+            Authority::Callback(ask) => {
+                let client = self.guard.client(parts, body).await?;
+                let price = ask.price(self.question(parts, &client)?).await?;
+                client.priced(&price)
+            }
+        }
+    }
+
+    fn question(&self, parts: &Parts, client: &ClientRequest) -> Result<Question, Error> {
+        let (authorization, cookie) = pricing::credentials(&parts.headers)?;
+        let (provider, need_qrcode) = (client.provider, client.need_qrcode);
+        Ok(Question {
+            operation: pricing::Operation::CreatePayment { provider, need_qrcode },
+            out_trade_no: client.out_trade_no.clone(),
+            data: client.data.clone(),
+            context: self.caller(parts, &client.claims, client.is_pc)?,
+            authorization,
+            cookie,
+        })
+    }
+
+    fn caller(
+        &self,
+        parts: &Parts,
+        claims: &ClientClaims,
+        is_pc: Option<bool>,
+    ) -> Result<CallerContext, Error> {
+        caller::resolve(&parts.headers, self.peer(parts), Said { claims, is_pc }, &self.rules)
     }
 
     fn peer(&self, parts: &Parts) -> Option<IpAddr> {

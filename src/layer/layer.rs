@@ -87,10 +87,13 @@ impl PaymentLayer {
     }
 
     /// The origins (`https://shop.example.com`) whose pages may call from a browser; none unless
-    /// told.
+    /// told. With [`Pricing::callback`] they may send the buyer's credentials, which the callback
+    /// reads.
     #[must_use]
     pub fn cors_origins(mut self, origins: impl IntoIterator<Item = String>) -> PaymentLayer {
-        self.edge.origins = Origins::new(origins);
+        let origins = Origins::new(origins);
+        let reads = self.edge.pricing.takes_credentials();
+        self.edge.origins = if reads { origins.with_credentials() } else { origins };
         self
     }
 

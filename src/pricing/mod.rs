@@ -1,28 +1,72 @@
 //! Who may ask, and so who sets the price: a browser must not name its own.
+//!
+//! Either the caller is the shop itself, shows a token, and its whole body is believed; or
+//! anybody may call and the shop sets the price, in a quote that it signed or when it is asked.
+//! Then a client names the order and itself, and cannot change the rest.
+//!
+//! ```
+//! use paygate::Pricing;
+//! use paygate::pricing::{NoPrice, Price, Question};
+//! use serde_json::json;
+//!
+//! async fn price_of(question: Question) -> Result<Price, NoPrice> {
+//!     if question.cookie.is_none() {
+//!         return Err(NoPrice::refused(403, 10_001, "log in first"));
+//!     }
+//!     let number = question.out_trade_no.as_str();
+//!     // An error of the database, by `?`, is 503 for the client: nothing was sent.
+//!     let total_fee: u64 = "100".parse()?;
+//!     Price::of(&json!({
+//!         "out_trade_no": number, "total_fee": total_fee, "subject": "tea", "type": "goods",
+//!     }))
+//! }
+//!
+//! let asked = Pricing::callback(price_of);
+//! let signed = Pricing::quote("0123456789abcdef0123456789abcdef")?;
+//! assert!(Pricing::quote("too short").is_err());
+//! # Ok::<(), paygate::pricing::WeakSecret>(())
+//! ```
+
+mod access;
+mod callback;
+mod quote;
+mod service;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::future::Future;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+pub(crate) use access::Access;
+pub use access::WeakToken;
+pub(crate) use callback::{Ask, credentials};
+pub use callback::{NoPrice, Operation, Price, Question};
+pub(crate) use quote::QuoteKey;
+pub use quote::WeakSecret;
+pub(crate) use service::{question_json, read_answer};
 
-use crate::error::{Error, Kind};
-use crate::secret::Secret;
+use crate::domain::ids::OutTradeNo;
+use crate::domain::json::{Json, Shape};
 
-/// Who may ask for payments and name their price.
+/// Who may ask for payments, and who names their price.
 #[derive(Clone)]
-pub struct Pricing(Rule);
+pub struct Pricing(Authority);
 
+/// Whose word on the price counts.
 #[derive(Clone)]
-enum Rule {
-    Token(Secret),
-    Loopback,
-    Everyone,
+pub(crate) enum Authority {
+    /// The caller's, if it may ask: its whole body is believed.
+    Caller(Access),
+    /// The shop's, in a quote that it signed.
+    Quote(QuoteKey),
+    /// The shop's, which is asked.
+    Callback(Ask),
 }
 
 impl Pricing {
     /// The fewest characters of a caller's token.
     pub const TOKEN_CHARS_MIN: usize = 32;
+    /// The fewest bytes of the secret that quotes are signed with: as many as SHA-256 has
+    /// (RFC 7518 section 3.2).
+    pub const QUOTE_SECRET_BYTES_MIN: usize = 32;
 
     /// Every request carries `Authorization: Bearer <token>`, from whatever address: it comes from
     /// the shop's own backend, and its whole body is believed.
@@ -31,119 +75,91 @@ impl Pricing {
     ///
     /// [`WeakToken`] for a token under [`Pricing::TOKEN_CHARS_MIN`] characters.
     pub fn caller_token(token: impl Into<String>) -> Result<Pricing, WeakToken> {
-        let token = token.into();
-        if token.chars().count() < Pricing::TOKEN_CHARS_MIN {
-            return Err(WeakToken);
-        }
-        Ok(Pricing(Rule::Token(Secret::new(token))))
+        Access::token(token.into()).map(|access| Pricing(Authority::Caller(access)))
+    }
+
+    /// Every request brings its price as `quote`, beside `provider`: a JWT (RFC 7519) that the
+    /// shop signed with `secret` by HS256, whose claims are the fields of `data` and `exp`.
+    /// `out_trade_no`, `total_fee`, `subject` and `type` must be among them. The buyer can read a
+    /// quote: it must not hold `app_auth_token`.
+    ///
+    /// # Errors
+    ///
+    /// [`WeakSecret`] for a secret under [`Pricing::QUOTE_SECRET_BYTES_MIN`] bytes.
+    pub fn quote(secret: impl AsRef<[u8]>) -> Result<Pricing, WeakSecret> {
+        QuoteKey::new(secret.as_ref()).map(|key| Pricing(Authority::Quote(key)))
+    }
+
+    /// `ask` is asked on every request, repeats included, with what the client sent and who it
+    /// says it is. It answers with the priced fields of `data`, among them `out_trade_no`,
+    /// `total_fee`, `subject` and `type`; or refuses; or fails, and then nothing is sent to a
+    /// provider. It should end by itself within seconds: the client waits for it.
+    pub fn callback<F, A>(ask: F) -> Pricing
+    where
+        F: Fn(Question) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Price, NoPrice>> + Send + 'static,
+    {
+        Pricing(Authority::Callback(Ask::new(ask)))
     }
 
     /// Whoever reaches this layer may name any price: right only where the app has authorised the
     /// request, and compared its amount, before.
     #[must_use]
     pub fn danger_trust_every_caller() -> Pricing {
-        Pricing(Rule::Everyone)
+        Pricing(Authority::Caller(Access::Everyone))
     }
 
     /// Everybody on this machine: mock mode, where no money moves.
     pub(crate) fn loopback() -> Pricing {
-        Pricing(Rule::Loopback)
+        Pricing(Authority::Caller(Access::Loopback))
+    }
+
+    /// Whose word on the price counts.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.0
     }
 
     /// Whether the caller is the shop's backend, whose word on the buyer's address counts.
     pub(crate) fn believes_context(&self) -> bool {
-        matches!(self.0, Rule::Token(_))
+        matches!(self.0, Authority::Caller(Access::Token(_)))
     }
 
-    /// Lets a request through or not.
-    ///
-    /// # Errors
-    ///
-    /// 4005 for a caller who may not ask.
-    pub(crate) fn admit(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Error> {
-        let allowed = match &self.0 {
-            Rule::Everyone => true,
-            Rule::Loopback => peer.is_some_and(|ip| ip.to_canonical().is_loopback()),
-            Rule::Token(token) => bearer(headers).is_some_and(|it| token.matches(it)),
-        };
-        if allowed { Ok(()) } else { Err(Error::new(Kind::CallerNotAllowed)) }
+    /// Whether a page's own credentials say who is asking.
+    pub(crate) fn takes_credentials(&self) -> bool {
+        matches!(self.0, Authority::Callback(_))
     }
-}
-
-/// The bearer token of exactly one `Authorization` header (RFC 6750 section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
 impl fmt::Debug for Pricing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Rule::Token(_) => "Pricing(caller token)",
-            Rule::Loopback => "Pricing(loopback)",
-            Rule::Everyone => "Pricing(every caller)",
+            Authority::Caller(Access::Token(_)) => "Pricing(caller token)",
+            Authority::Caller(Access::Loopback) => "Pricing(loopback)",
+            Authority::Caller(Access::Everyone) => "Pricing(every caller)",
+            Authority::Quote(_) => "Pricing(quote)",
+            Authority::Callback(_) => "Pricing(callback)",
         })
     }
 }
 
-/// A caller's token that could be guessed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeakToken;
-
-impl fmt::Display for WeakToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a caller's token has at least {} characters", Pricing::TOKEN_CHARS_MIN)
-    }
+/// Why priced fields are not the price of an order.
+enum Gap {
+    /// A field without which there is no order.
+    Lacks(&'static str),
+    /// They price another order.
+    OtherOrder,
 }
 
-impl std::error::Error for WeakToken {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-
-    fn admits(authorization: &[&str], peer: &str) -> bool {
-        let mut headers = HeaderMap::new();
-        for value in authorization {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
+/// Whether `price`, an object, is the whole price of the order `number`.
+fn check_whole(price: Json<'_>, number: &OutTradeNo) -> Result<(), Gap> {
+    for name in ["out_trade_no", "total_fee", "subject", "type"] {
+        let there = price.member(name).is_some_and(|it| !matches!(it.shape(), Shape::Null));
+        if !there {
+            return Err(Gap::Lacks(name));
         }
-        let pricing = Pricing::caller_token(TOKEN).unwrap();
-        pricing.admit(&headers, peer.parse().ok()).is_ok()
     }
-
-    #[test]
-    fn only_the_token_lets_in_and_loopback_is_no_token() {
-        assert!(admits(&[&format!("Bearer {TOKEN}")], "8.8.8.8"));
-        assert!(admits(&[&format!("bearer {TOKEN}")], "127.0.0.1"));
-        for wrong in [&[][..], &["Bearer "], &["Bearer x"], &["Basic abc"], &[TOKEN]] {
-            assert!(!admits(wrong, "127.0.0.1"), "{wrong:?}");
-        }
-        let twice = format!("Bearer {TOKEN}");
-        assert!(!admits(&[&twice, "Bearer x"], "127.0.0.1"), "two headers are ambiguous");
-    }
-
-    #[test]
-    fn a_short_token_is_refused_when_the_layer_is_built() {
-        assert_eq!(Pricing::caller_token("short").err(), Some(WeakToken));
-    }
-
-    #[test]
-    fn loopback_means_a_known_loopback_peer() {
-        let admits = |peer: &str| Pricing::loopback().admit(&HeaderMap::new(), peer.parse().ok());
-        assert!(admits("127.0.0.1").is_ok());
-        assert!(admits("::ffff:127.0.0.1").is_ok());
-        assert!(admits("::1").is_ok());
-        assert!(admits("10.0.0.1").is_err());
-        assert!(admits("unknown").is_err());
-    }
-
-    #[test]
-    fn a_token_is_never_printed() {
-        let pricing = Pricing::caller_token(TOKEN).unwrap();
-        assert!(!format!("{pricing:?}").contains(TOKEN));
+    match price.member("out_trade_no").map(Json::shape) {
+        Some(Shape::String(text)) if text == number.as_str() => Ok(()),
+        _ => Err(Gap::OtherOrder),
     }
 }

@@ -9,6 +9,7 @@ use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 
 /// Orders in this process's memory.
@@ -83,7 +84,11 @@ impl Store for Memory {
         })
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             if held.fence != self.fence {
@@ -101,6 +106,9 @@ impl Store for Memory {
                 held.due.remove(&(due, serial));
             }
             held.put(serial, order);
+            for event in outbox {
+                held.outbox.entry(event.id.clone()).or_insert_with(|| event.clone());
+            }
             Ok(Committed::Done)
         })
     }
@@ -120,6 +128,49 @@ impl Store for Memory {
             let held = self.held()?;
             let due = held.due.range(..=(now, usize::MAX));
             Ok(due.take(limit).map(|(_, no)| no.clone()).collect())
+        })
+    }
+
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move {
+            let due = |it: &&Outgoing| it.state == DeliveryState::Pending && it.next <= now;
+            Ok(self.held()?.events(due, limit))
+        })
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.events(|it| it.state == state, limit)) })
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            if held.fence != self.fence {
+                return Ok(Committed::Conflict);
+            }
+            let Some(stored) = held.outbox.get_mut(&event.id) else {
+                return Ok(Committed::Conflict);
+            };
+            (stored.state, stored.tries, stored.next) = (event.state, event.tries, event.next);
+            Ok(Committed::Done)
         })
     }
 
@@ -147,6 +198,7 @@ struct Held {
     orders: HashMap<OutTradeNo, Entry>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    outbox: HashMap<EventId, Outgoing>,
     due: BTreeMap<(Millis, usize), OutTradeNo>,
     /// Raised by every opening but the first.
     fence: u64,
@@ -176,6 +228,12 @@ impl Held {
         self.channel_numbers.extend(channels.into_iter().map(|it| (it, no.clone())));
         self.refund_numbers.extend(refunds.into_iter().map(|it| (it, no.clone())));
         Ok(())
+    }
+
+    fn events(&self, wanted: impl Fn(&&Outgoing) -> bool, limit: usize) -> Vec<Outgoing> {
+        let mut found: Vec<&Outgoing> = self.outbox.values().filter(wanted).collect();
+        found.sort_by_key(|it| (it.next, &it.id));
+        found.into_iter().take(limit).cloned().collect()
     }
 
     fn put(&mut self, serial: usize, order: &Order) {

@@ -15,6 +15,7 @@ use std::fmt::{self, Debug};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 pub use crate::provider::BoxFuture;
 
@@ -35,14 +36,19 @@ pub trait Store: Send + Sync + Debug {
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>>;
 
     /// Replaces the order whose stored version is one less, with its attempts and their channel
-    /// numbers; durable when this returns [`Committed::Done`]. [`Committed::Conflict`] when
-    /// another version is stored, or the store has been opened again since this opening.
-    /// Dropping the future takes nothing back that was handed over.
+    /// numbers, and adds to the outbox what the shop is to be told, all or nothing; an event that
+    /// is in the outbox stays as it is. Durable when this returns [`Committed::Done`].
+    /// [`Committed::Conflict`] when another version is stored, or the store has been opened again
+    /// since this opening. Dropping the future takes nothing back that was handed over.
     ///
     /// # Errors
     ///
     /// [`StoreErrorKind::NumberTaken`] as for [`Store::claim`].
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>>;
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// The order that an attempt's number belongs to.
     fn find_channel<'a>(
@@ -55,6 +61,35 @@ pub trait Store: Send + Sync + Debug {
     /// At most `limit` orders whose [`Order::due`] is at or before `now`, the earliest first.
     /// Never reads the others.
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
+
+    /// At most `limit` pending events whose next sending is at or before `now`, the earliest
+    /// first. Never reads the others.
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>>;
+
+    /// At most `limit` events in `state`, in the order of their next sending.
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>>;
+
+    /// The event with this number.
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>>;
+
+    /// Replaces where an event stands: its state, tries and next sending. Durable when this
+    /// returns [`Committed::Done`]; [`Committed::Conflict`] when there is no such event, or the
+    /// store has another owner.
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;

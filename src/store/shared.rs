@@ -6,6 +6,7 @@ use super::{BoxFuture, Claim, Committed, Store, StoreError};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 
 impl<S: Store + ?Sized> Store for Arc<S> {
@@ -17,8 +18,12 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().claim(order)
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
-        self.as_ref().commit(order)
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.as_ref().commit(order, outbox)
     }
 
     fn find_channel<'a>(
@@ -32,6 +37,36 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         self.as_ref().due(now, limit)
+    }
+
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.as_ref().outbox_due(now, limit)
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.as_ref().outbox_list(state, limit)
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        self.as_ref().outbox_find(id)
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.as_ref().outbox_set(event)
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -6,9 +6,10 @@ mod routes;
 mod schemas;
 
 use paygate::domain::channel::ProviderId;
+use paygate::domain::json::RawJson;
 use paygate::domain::request::{CreateRequest, NeedQrcode};
 use paygate::error::{Code, Error, Kind};
-use paygate::guard::read_create;
+use paygate::guard::{read_client, read_create};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -287,6 +288,24 @@ fn at_most_32_violations_are_listed_and_a_made_up_name_is_cut() {
     let error = read(&odd).unwrap_err();
     assert_eq!(broken(&error)[0].0, "/a~1b~0\r\n\u{1b}[31m");
     assert_eq!(broken(&error)[1].0, format!("/{}", "x".repeat(64)));
+}
+
+#[test]
+fn the_price_of_another_order_is_no_price() {
+    let client = br#"{"provider":"wxpay","data":{"out_trade_no":"order-1"}}"#;
+    let client = read_client(client).unwrap();
+    let price = |number: &str| {
+        let fields = json!({"out_trade_no": number, "total_fee": 1, "subject": "tea",
+                            "type": "goods"});
+        RawJson::parse(&fields.to_string()).unwrap()
+    };
+    let request = client.priced(&price("order-1")).unwrap();
+    assert_eq!(request.facts.out_trade_no.as_str(), "order-1");
+    let refused = client.priced(&price("order-2")).unwrap_err();
+    assert_eq!(refused.kind(), Kind::CallerNotAllowed);
+    let nothing = client.priced(&RawJson::parse("[]").unwrap()).unwrap_err();
+    assert_eq!(nothing.kind(), Kind::Invalid);
+    assert_eq!(nothing.violations().len(), 4, "every required field is missing");
 }
 
 #[test]

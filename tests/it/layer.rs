@@ -60,24 +60,24 @@ async fn open_layer() -> PaymentLayer {
 }
 
 /// The whole of an answer.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    fn code(&self) -> (u16, &Value) {
+    pub(crate) fn code(&self) -> (u16, &Value) {
         (self.status, &self.body["code"])
     }
 }
 
 /// What `layer` itself answers.
-async fn ask(layer: &PaymentLayer, request: Request<Full<Bytes>>) -> Answer {
+pub(crate) async fn ask(layer: &PaymentLayer, request: Request<Full<Bytes>>) -> Answer {
     let response = layer.layer(Untouched).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -90,7 +90,7 @@ fn order(total_fee: u64) -> Value {
     body(ProviderId::Wxpay, NO, total_fee)
 }
 
-fn posted(path: &str) -> Builder {
+pub(crate) fn posted(path: &str) -> Builder {
     Request::post(path).header("content-type", "application/json")
 }
 
@@ -98,11 +98,11 @@ fn create(body: &Value) -> Request<Full<Bytes>> {
     create_as(posted("/pay/createPayment"), body)
 }
 
-fn create_as(builder: Builder, body: &Value) -> Request<Full<Bytes>> {
+pub(crate) fn create_as(builder: Builder, body: &Value) -> Request<Full<Bytes>> {
     builder.body(Full::from(body.to_string())).unwrap()
 }
 
-fn empty(builder: Builder) -> Request<Full<Bytes>> {
+pub(crate) fn empty(builder: Builder) -> Request<Full<Bytes>> {
     builder.body(Full::default()).unwrap()
 }
 

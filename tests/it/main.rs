@@ -9,6 +9,7 @@ mod guard;
 mod layer;
 mod mock;
 mod never_twice;
+mod pricing;
 mod providers;
 mod readme;
 mod sidecar;

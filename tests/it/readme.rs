@@ -116,6 +116,7 @@ fn every_error() -> Vec<Error> {
         Kind::BodyTimeout,
         Kind::BodyUnreadable,
         Kind::CallerNotAllowed,
+        Kind::ShopRefused,
         Kind::PayTypeNotPossible,
         Kind::AlreadyPaid,
         Kind::Different,

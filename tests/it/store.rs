@@ -1,6 +1,7 @@
 //! What every store promises, and what the one on disk promises besides.
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod broken;
 mod contract;
 mod fence;
 mod orders;

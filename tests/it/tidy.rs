@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pricing", &["domain", "error", "secret", "clock"]),
     ("reply", &["domain", "error", "secret", "clock"]),
     ("provider", &["domain", "error", "secret", "clock"]),
+    ("shop", &[]),
     ("store", &["domain", "error", "secret", "clock", "provider::BoxFuture"]),
     ("engine", &["domain", "error", "secret", "clock", "provider", "store"]),
     (
@@ -102,7 +103,11 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
         &["reply.rs", "sidecar/", "mock/", "provider/"],
         "only reply.rs names a status",
     ),
-    (&["reqwest"], &["provider/transport.rs"], "only the transport calls providers"),
+    (
+        &["reqwest"],
+        &["provider/transport.rs", "shop.rs"],
+        "only the transport calls providers, and one client the shop",
+    ),
     (&["rusqlite"], &["store/sqlite.rs", "store/sqlite/"], "only its store speaks SQL"),
 ];
 

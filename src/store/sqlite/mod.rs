@@ -30,9 +30,10 @@ use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::Order;
+use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::time::Millis;
 use files::Place;
-use reader::{Lookups, Readers};
+use reader::{EventRow, Lookups, Readers};
 use rows::{Outcome, Row, Rows};
 use writer::{Answer, Held, Work, Writer};
 
@@ -132,6 +133,21 @@ impl Sqlite {
             .ok_or_else(|| failure::corrupt(self.path.display(), "an order's number is ill"))
     }
 
+    fn event(&self, row: EventRow) -> Result<Outgoing, StoreError> {
+        let ill = || failure::corrupt(self.path.display(), "an event in the outbox is ill");
+        Ok(Outgoing {
+            id: EventId::parse(&row.id).ok_or_else(ill)?,
+            event: EventType::parse(&row.event).ok_or_else(ill)?,
+            out_trade_no: self.number(&row.out_trade_no)?,
+            kind: row.kind,
+            body: row.body,
+            created: Millis(row.created_ms),
+            state: DeliveryState::parse(&row.state).ok_or_else(ill)?,
+            tries: row.tries,
+            next: Millis(row.next_ms),
+        })
+    }
+
     fn stop(&self) -> impl FnOnce() + Send + 'static {
         let (readers, writer) = (self.readers.stop(), self.writer.stop());
         move || {
@@ -160,7 +176,7 @@ impl Store for Sqlite {
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Claim(row(order))).await? {
+            match self.write(Work::Claim(row(order, &[]))).await? {
                 Answer::Done(Outcome::Written) => Ok(Claim::Fresh),
                 Answer::Done(Outcome::Known(record)) => {
                     self.decode(&record).map(|order| Claim::Known(Box::new(order)))
@@ -171,9 +187,13 @@ impl Store for Sqlite {
         })
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Commit(row(order))).await? {
+            match self.write(Work::Commit(row(order, outbox))).await? {
                 Answer::Done(Outcome::Written) => Ok(Committed::Done),
                 Answer::Done(Outcome::NumberTaken) => Err(StoreError::number_taken()),
                 Answer::Done(_) | Answer::OtherOwner => Ok(Committed::Conflict),
@@ -200,6 +220,54 @@ impl Store for Sqlite {
             self.sound()?;
             let numbers = self.readers.ask(move |lookups| lookups.due(now, limit)).await?;
             numbers.iter().map(|no| self.number(no)).collect()
+        })
+    }
+
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let rows = self.readers.ask(move |lookups| lookups.outbox_due(now, limit)).await?;
+            rows.into_iter().map(|row| self.event(row)).collect()
+        })
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let rows = self.readers.ask(move |lookups| lookups.outbox_list(state, limit)).await?;
+            rows.into_iter().map(|row| self.event(row)).collect()
+        })
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let id = id.clone();
+            let row = self.readers.ask(move |lookups| lookups.outbox_find(&id)).await?;
+            row.map(|row| self.event(row)).transpose()
+        })
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        Box::pin(async move {
+            match self.write(Work::Event(Box::new(event.clone()))).await? {
+                Answer::Done(Outcome::Written) => Ok(Committed::Done),
+                Answer::Done(_) | Answer::OtherOwner => Ok(Committed::Conflict),
+            }
         })
     }
 
@@ -264,7 +332,7 @@ PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;
 ";
 
-fn row(order: &Order) -> Box<Row> {
+fn row(order: &Order, outbox: &[Outgoing]) -> Box<Row> {
     let record = serde_json::to_string(order).expect("an order has no map with other keys");
-    Box::new(Row { order: order.clone(), record })
+    Box::new(Row { order: order.clone(), record, outbox: outbox.to_vec() })
 }

@@ -11,6 +11,7 @@ use super::workers::Workers;
 use super::{Broken, failure};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::outbox::{DeliveryState, EventId};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -88,6 +89,9 @@ pub(super) struct Lookups<'c> {
     load: Statement<'c>,
     find_channel: Statement<'c>,
     due: Statement<'c>,
+    outbox_due: Statement<'c>,
+    outbox_list: Statement<'c>,
+    outbox_find: Statement<'c>,
 }
 
 impl<'c> Lookups<'c> {
@@ -97,6 +101,9 @@ impl<'c> Lookups<'c> {
             load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
             find_channel: connection.prepare(FIND_CHANNEL)?,
             due: connection.prepare(DUE)?,
+            outbox_due: connection.prepare(&events(OUTBOX_DUE))?,
+            outbox_list: connection.prepare(&events(OUTBOX_LIST))?,
+            outbox_find: connection.prepare(&events("WHERE outbox.id = ?1"))?,
         })
     }
 
@@ -121,6 +128,27 @@ impl<'c> Lookups<'c> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.due.query_map(params![now.0, limit], |row| row.get(0))?.collect()
     }
+
+    /// At most `limit` pending events that are due, the earliest first.
+    pub(super) fn outbox_due(&mut self, now: Millis, limit: usize) -> Result<Vec<EventRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.outbox_due.query_map(params![now.0, limit], event)?.collect()
+    }
+
+    /// At most `limit` events in `state`.
+    pub(super) fn outbox_list(
+        &mut self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<EventRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.outbox_list.query_map(params![state.name(), limit], event)?.collect()
+    }
+
+    /// The event with this number.
+    pub(super) fn outbox_find(&mut self, id: &EventId) -> Result<Option<EventRow>> {
+        self.outbox_find.query_row([id.as_str()], event).optional()
+    }
 }
 
 const FIND_CHANNEL: &str = "
@@ -133,3 +161,41 @@ const DUE: &str = "
 SELECT out_trade_no FROM orders INDEXED BY orders_due
 WHERE due_ms IS NOT NULL AND due_ms <= ?1
 ORDER BY due_ms LIMIT ?2";
+
+/// An event as it is stored, in the order of [`events`]' columns.
+pub(super) struct EventRow {
+    pub(super) id: String,
+    pub(super) out_trade_no: String,
+    pub(super) event: String,
+    pub(super) kind: String,
+    pub(super) body: String,
+    pub(super) created_ms: i64,
+    pub(super) state: String,
+    pub(super) tries: u32,
+    pub(super) next_ms: i64,
+}
+
+fn event(row: &rusqlite::Row<'_>) -> Result<EventRow> {
+    Ok(EventRow {
+        id: row.get(0)?,
+        out_trade_no: row.get(1)?,
+        event: row.get(2)?,
+        kind: row.get(3)?,
+        body: row.get(4)?,
+        created_ms: row.get(5)?,
+        state: row.get(6)?,
+        tries: row.get(7)?,
+        next_ms: row.get(8)?,
+    })
+}
+
+fn events(wanted: &str) -> String {
+    format!(
+        "SELECT outbox.id, out_trade_no, event, outbox.type, body, outbox.created_ms, state, \
+         tries, next_ms FROM outbox JOIN orders ON orders.id = outbox.order_id {wanted}"
+    )
+}
+
+const OUTBOX_DUE: &str =
+    "WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, outbox.id LIMIT ?2";
+const OUTBOX_LIST: &str = "WHERE state = ?1 ORDER BY next_ms, outbox.id LIMIT ?2";

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
 use crate::domain::attempt::Attempt;
 use crate::domain::order::Order;
+use crate::domain::outbox::Outgoing;
 use crate::domain::refund::{Payment, PaymentRole, RefundState};
 
 /// An order on its way to the disk.
@@ -13,6 +14,8 @@ pub(super) struct Row {
     pub(super) order: Order,
     /// The whole, as JSON.
     pub(super) record: String,
+    /// What the shop is to be told with it.
+    pub(super) outbox: Vec<Outgoing>,
 }
 
 /// What became of one order's rows.
@@ -38,6 +41,8 @@ pub(super) struct Rows<'c> {
     lost_attempts: Statement<'c>,
     channel_owner: Statement<'c>,
     channel_number: Statement<'c>,
+    add_event: Statement<'c>,
+    set_event: Statement<'c>,
     payment: Statement<'c>,
     refund: Statement<'c>,
 }
@@ -56,6 +61,9 @@ impl<'c> Rows<'c> {
             channel_owner: connection.prepare(CHANNEL_OWNER)?,
             channel_number: connection
                 .prepare("INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)")?,
+            add_event: connection.prepare(ADD_EVENT)?,
+            set_event: connection
+                .prepare("UPDATE outbox SET state = ?2, tries = ?3, next_ms = ?4 WHERE id = ?1")?,
             payment: connection.prepare(PAYMENT)?,
             refund: connection.prepare(REFUND)?,
         })
@@ -63,7 +71,7 @@ impl<'c> Rows<'c> {
 
     /// Inserts the order unless its number is claimed.
     pub(super) fn claim(&mut self, row: &Row) -> Result<Outcome> {
-        let Row { order, record } = row;
+        let Row { order, record, .. } = row;
         let facts = &order.facts;
         let inserted = self.claim.execute(params![
             facts.out_trade_no.as_str(),
@@ -86,7 +94,7 @@ impl<'c> Rows<'c> {
 
     /// Replaces the order whose stored version is one less.
     pub(super) fn replace(&mut self, row: &Row) -> Result<Outcome> {
-        let Row { order, record } = row;
+        let Row { order, record, outbox } = row;
         let id = self.replace.query_row(
             params![
                 order.facts.out_trade_no.as_str(),
@@ -100,6 +108,9 @@ impl<'c> Rows<'c> {
         let Some(id) = id.optional()? else { return Ok(Outcome::OtherVersion) };
         // An attempt may take the place of several that never came to anything.
         self.lost_attempts.execute(params![id, order.latest().n])?;
+        for event in outbox {
+            self.add_event(id, event)?;
+        }
         self.parts(id, order)
     }
 
@@ -152,6 +163,27 @@ impl<'c> Rows<'c> {
                 Ok(true)
             }
         }
+    }
+
+    fn add_event(&mut self, order_id: i64, event: &Outgoing) -> Result<usize> {
+        self.add_event.execute(params![
+            event.id.as_str(),
+            order_id,
+            event.event.name(),
+            event.kind,
+            event.body,
+            event.created.0,
+            event.state.name(),
+            event.tries,
+            event.next.0,
+        ])
+    }
+
+    /// Replaces where an event stands.
+    pub(super) fn set_event(&mut self, event: &Outgoing) -> Result<Outcome> {
+        let (id, state) = (event.id.as_str(), event.state.name());
+        let changed = self.set_event.execute(params![id, state, event.tries, event.next.0])?;
+        Ok(if changed == 1 { Outcome::Written } else { Outcome::OtherVersion })
     }
 
     fn payment(&mut self, order_id: i64, payment: &Payment) -> Result<usize> {
@@ -216,6 +248,12 @@ ON CONFLICT (order_id, n) DO UPDATE SET
 
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";
+
+/// The number of an event follows from what happened: it is told once.
+const ADD_EVENT: &str = "
+INSERT INTO outbox (id, order_id, event, type, body, created_ms, state, tries, next_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+ON CONFLICT (id) DO NOTHING";
 
 const PAYMENT: &str = "
 INSERT INTO payments (order_id, transaction_id, attempt, total_fee, paid_ms, role)

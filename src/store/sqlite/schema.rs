@@ -85,13 +85,15 @@ CREATE TABLE refunds (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox (
-    id       TEXT PRIMARY KEY,
-    order_id INTEGER NOT NULL REFERENCES orders (id),
-    type     TEXT NOT NULL,
-    body     TEXT NOT NULL,
-    state    TEXT NOT NULL,
-    tries    INTEGER NOT NULL,
-    next_ms  INTEGER NOT NULL
+    id         TEXT PRIMARY KEY,
+    order_id   INTEGER NOT NULL REFERENCES orders (id),
+    event      TEXT NOT NULL,
+    type       TEXT NOT NULL,    -- the order's
+    body       TEXT NOT NULL,    -- JSON, byte for byte what the shop is sent
+    created_ms INTEGER NOT NULL,
+    state      TEXT NOT NULL,    -- pending, accepted, parked
+    tries      INTEGER NOT NULL,
+    next_ms    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (state, next_ms);
 ";

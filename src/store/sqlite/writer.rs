@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::rows::{Outcome, Row, Rows};
 use super::workers::Workers;
 use super::{Broken, failure};
+use crate::domain::outbox::Outgoing;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Writes that may wait at once: the bound of the queue's memory and of one transaction.
@@ -31,6 +32,8 @@ pub(super) enum Work {
     Claim(Box<Row>),
     /// Replace the order whose version is one less.
     Commit(Box<Row>),
+    /// Replace where this event stands.
+    Event(Box<Outgoing>),
     /// Write something that is nobody's.
     Probe,
 }
@@ -268,6 +271,7 @@ impl<'c> Transactions<'c> {
         match work {
             Work::Claim(row) => self.rows.claim(row),
             Work::Commit(row) => self.rows.replace(row),
+            Work::Event(event) => self.rows.set_event(event),
             Work::Probe => self.probe.execute([]).map(|_| Outcome::Written),
         }
     }

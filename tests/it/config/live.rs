@@ -1,8 +1,9 @@
 //! Live mode: what must be there, and what does not fit together.
 
-use paygate::config::Config;
+use paygate::config::{Config, PricingChoice};
 use paygate::domain::channel::PayType;
 use paygate::provider::{alipay, wxpay};
+use paygate::secret::Secret;
 
 use super::kit::{PROVIDER, SHOP, live, live_alipay, problems, refused, with};
 
@@ -117,13 +118,8 @@ fn this_version_takes_no_real_money() {
 #[test]
 fn what_later_versions_bring_is_refused_in_plain_words() {
     let words = "this version does not have yet";
-    let quote = "0123456789abcdef0123456789abcdef";
     refused(&live(&[("PAYGATE_WXPAY_VERSION", "2")]), "PAYGATE_WXPAY_VERSION", words);
     refused(&live(&[("PAYGATE_STORE", "postgres://u:p@db/pay")]), "PAYGATE_STORE", words);
-    let vars = live(&[("PAYGATE_PRICING", "quote"), ("PAYGATE_QUOTE_SECRET", quote)]);
-    refused(&vars, "PAYGATE_PRICING", words);
-    let url = ("PAYGATE_PRICING_URL", "http://127.0.0.1:3000/price");
-    refused(&live(&[("PAYGATE_PRICING", "callback"), url]), "PAYGATE_PRICING", words);
 }
 
 #[test]
@@ -137,6 +133,22 @@ fn each_kind_of_pricing_needs_its_own_variable() {
         let told = problems(&vars).to_string();
         let expected = format!("{name}: is required with PAYGATE_PRICING={pricing}");
         assert!(told.contains(&expected), "{told}");
+    }
+}
+
+#[test]
+fn the_shop_sets_the_price_by_quotes_or_when_it_is_asked() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let quote = [("PAYGATE_PRICING", "quote"), ("PAYGATE_QUOTE_SECRET", secret)];
+    let url = "http://shop.internal:3000/price?key=x";
+    let callback = [("PAYGATE_PRICING", "callback"), ("PAYGATE_PRICING_URL", url)];
+    for (vars, choice) in [
+        (quote, PricingChoice::Quote(Secret::new(secret))),
+        (callback, PricingChoice::Callback(url.parse().unwrap())),
+    ] {
+        let pages = ("PAYGATE_CORS_ORIGINS", "https://shop.example.com");
+        let config = Config::read(&live(&[&vars[..], &[pages]].concat())).unwrap();
+        assert!(config.pricing == choice, "{:?}", config.pricing);
     }
 }
 

@@ -32,10 +32,10 @@ const ILL: &[(&str, &[&str])] = &[
     ("PAYGATE_SWITCH", &["open"]),
     ("PAYGATE_DUPLICATE", &["ignore"]),
     ("PAYGATE_LATE", &["ignore"]),
-    ("PAYGATE_PRICING", &["none", "quote", "callback"]),
+    ("PAYGATE_PRICING", &["none", "Trusted"]),
     ("PAYGATE_CALLER_TOKEN", &["0123456789012345678901234567890"]),
     ("PAYGATE_QUOTE_SECRET", &["0123456789012345678901234567890"]),
-    ("PAYGATE_PRICING_URL", &["/price", "ftp://a.b"]),
+    ("PAYGATE_PRICING_URL", &["/price", "ftp://a.b", "http://169.254.169.254/", "http://u:p@a.b"]),
     ("PAYGATE_WEBHOOK_URL", &["/events", "https://{type}.a.b", "https://a.b#x"]),
     ("PAYGATE_WEBHOOK_SECRET", &["whsec_", "whsec_%"]),
     ("PAYGATE_LOG", &["inof", "paygate=loud"]),
@@ -159,6 +159,7 @@ fn no_secret_is_ever_told() {
         ("PAYGATE_UPSTREAM", "http://user:canary@a.b"),
         ("PAYGATE_STORE", "postgres://user:canary@db/pay"),
         ("PAYGATE_PUBLIC_URL", "https://user:canary@a.b"),
+        ("PAYGATE_PRICING_URL", "https://user:canary@a.b"),
         ("PAYGATE_CALLER_TOKEN_FILE", "canary-in-place-of-a-path"),
     ] {
         let vars = live(&[(name, ill)]);
@@ -170,7 +171,7 @@ fn no_secret_is_ever_told() {
     let config = Config::read(&live(&[
         ("PAYGATE_ADMIN_TOKEN", "canary-admin-token-0123456789abcdef"),
         ("PAYGATE_QUOTE_SECRET", "canary-quote-secret-0123456789abcdef"),
-        ("PAYGATE_PRICING_URL", "https://user:canary@a.b/price?key=canary"),
+        ("PAYGATE_PRICING_URL", "https://a.b/price?key=canary"),
         ("PAYGATE_WEBHOOK_URL", "https://canary@a.b/{type}?key=canary"),
         ("PAYGATE_WEBHOOK_SECRET", "canary"),
         ("PAYGATE_WXPAY_API_V2_KEY", "canary"),
@@ -178,7 +179,8 @@ fn no_secret_is_ever_told() {
         ("PAYGATE_WXPAY_SERIAL_NO", ""),
     ]))
     .unwrap();
-    let debug = format!("{config:?} {:?} {:?}", config.merchants, config.webhook);
+    let debug =
+        format!("{config:?} {:?} {:?} {:?}", config.merchants, config.webhook, config.pricing);
     for text in [config.describe(), debug] {
         assert!(!text.contains(CANARY), "{text}");
         assert!(!text.contains("MII"), "{text}");

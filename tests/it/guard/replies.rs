@@ -5,7 +5,7 @@ use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHEN
 use paygate::domain::channel::{PayType, Platform, ProviderId};
 use paygate::domain::ids::OutTradeNo;
 use paygate::domain::money::Fen;
-use paygate::error::{Code, Error, Kind, Text, Violation};
+use paygate::error::{Code, Error, Kind, ShopRefusal, Text, Violation};
 use paygate::guard::schema;
 use paygate::reply::{Created, IDEMPOTENT_REPLAYED, Language, PAYGATE_MODE, REQUEST_ID, Reply};
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ fn every_kind_has_its_code_status_and_name() {
         (Kind::BodyUnreadable, 4000, 400, "body_unreadable"),
         (Kind::Invalid, 4000, 422, "invalid_field"),
         (Kind::CallerNotAllowed, 4005, 401, "caller_not_allowed"),
+        (Kind::ShopRefused, 5001, 503, "shop_refused"),
         (Kind::PayTypeNotPossible, 4004, 422, "pay_type_not_possible"),
         (Kind::AlreadyPaid, 4101, 409, "already_paid"),
         (Kind::Different, 4102, 422, "different_parameters"),
@@ -105,6 +106,25 @@ fn a_refusal_carries_what_is_known_and_its_own_words() {
     let reply = ENGLISH.refusal(&error);
     assert_eq!(parsed(reply.body())["msg"], json!("wait a bit"));
     assert_eq!(reply.headers()[RETRY_AFTER], "17");
+}
+
+#[test]
+fn the_shops_own_refusal_reaches_the_client() {
+    let refused = |status| {
+        let refusal = ShopRefusal { status, code: 40_301, msg: "售罄".to_owned() };
+        ENGLISH.refusal(&Error::shop_refused(refusal))
+    };
+    for status in [400, 401, 403, 404, 429, 451, 499] {
+        let reply = refused(status);
+        assert_eq!(reply.status(), status);
+        let told = json!({"code": 40_301, "msg": "售罄", "error": "shop_refused",
+                          "requestId": "r-1"});
+        assert_eq!(parsed(reply.body()), told);
+        assert_eq!(schema::accepts("error", reply.body()), Some(true));
+    }
+    for status in [0, 200, 302, 500, 1000] {
+        assert_eq!(refused(status).status(), 503, "{status} blames no client");
+    }
 }
 
 #[test]

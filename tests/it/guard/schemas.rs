@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use paygate::error::Kind;
-use paygate::guard::{read_create, schema};
+use paygate::guard::{read_client, read_create, schema};
 use serde_json::Value;
 
 use super::replies::ENGLISH;
@@ -97,6 +97,9 @@ fn every_valid_example_is_accepted() {
         if name[0] == "create-payment" {
             read_create(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
         }
+        if name[0].starts_with("create-payment") && !name[0].ends_with("reply") {
+            read_client(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
+        }
         seen.insert(name[0].clone());
     }
     assert_eq!(seen, schema::NAMES.iter().map(|it| (*it).to_owned()).collect());
@@ -105,13 +108,17 @@ fn every_valid_example_is_accepted() {
 #[test]
 fn every_invalid_example_gives_its_code() {
     for (name, bytes) in examples("invalid") {
-        if name[0] != "create-payment" {
-            assert_eq!(schema::accepts(&name[0], &bytes), Some(false), "{name:?}");
-            continue;
-        }
+        let error = match name[0].as_str() {
+            "create-payment" => read_create(&bytes).err(),
+            "create-payment-client" => read_client(&bytes).err(),
+            schema => {
+                assert_eq!(schema::accepts(schema, &bytes), Some(false), "{name:?}");
+                continue;
+            }
+        };
+        let error = error.unwrap_or_else(|| panic!("{name:?} is accepted"));
         let (code, unreadable) =
             name[1].strip_suffix("-400").map_or((name[1].as_str(), false), |it| (it, true));
-        let error = read_create(&bytes).expect_err(&name.join("."));
         let reply = ENGLISH.refusal(&error);
         let body: Value = serde_json::from_slice(reply.body()).unwrap();
         assert_eq!(body["code"].to_string(), code, "{name:?}: {body}");

@@ -8,6 +8,7 @@ use paygate::domain::attempt::Attempt;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
@@ -133,12 +134,16 @@ impl Store for Held {
         Box::pin(self.write(claim, order, |it| matches!(it, Claim::Fresh)))
     }
 
-    fn commit<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    fn commit<'a>(
+        &'a self,
+        order: &'a Order,
+        outbox: &'a [Outgoing],
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             if self.shared.flaw == Flaw::CommitsAreLost && self.chance.percent(20) {
                 return Ok(Committed::Done);
             }
-            let commit = self.memory.commit(order);
+            let commit = self.memory.commit(order, outbox);
             self.write(commit, order, |it| *it == Committed::Done).await
         })
     }
@@ -157,6 +162,36 @@ impl Store for Held {
             self.moment().await;
             self.memory.due(now, limit).await
         })
+    }
+
+    fn outbox_due(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.memory.outbox_due(now, limit)
+    }
+
+    fn outbox_list(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+        self.memory.outbox_list(state, limit)
+    }
+
+    fn outbox_find<'a>(
+        &'a self,
+        id: &'a EventId,
+    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+        self.memory.outbox_find(id)
+    }
+
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.memory.outbox_set(event)
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

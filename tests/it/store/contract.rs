@@ -121,7 +121,7 @@ async fn claimed(store: &dyn Store, order: &Order) {
 }
 
 async fn committed(store: &dyn Store, order: &Order) {
-    assert_eq!(store.commit(order).await.unwrap(), Committed::Done);
+    assert_eq!(store.commit(order, &[]).await.unwrap(), Committed::Done);
 }
 
 async fn due(store: &dyn Store, now: i64, limit: usize) -> Vec<String> {
@@ -166,13 +166,13 @@ async fn a_commit_replaces_the_version_before_it_and_no_other(store: &dyn Store)
     let first = order("versioned", 1);
     let second = later(&first, live());
     let third = later(&second, AttemptState::Paid);
-    assert_eq!(store.commit(&first).await, Ok(Committed::Conflict), "not claimed");
+    assert_eq!(store.commit(&first, &[]).await, Ok(Committed::Conflict), "not claimed");
     claimed(store, &first).await;
     for early in [&first, &third] {
-        assert_eq!(store.commit(early).await, Ok(Committed::Conflict));
+        assert_eq!(store.commit(early, &[]).await, Ok(Committed::Conflict));
     }
     committed(store, &second).await;
-    assert_eq!(store.commit(&second).await, Ok(Committed::Conflict), "a second time");
+    assert_eq!(store.commit(&second, &[]).await, Ok(Committed::Conflict), "a second time");
     committed(store, &third).await;
     assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(third)));
 }
@@ -183,7 +183,7 @@ async fn one_of_200_commits_of_a_version_wins(store: &dyn Store) {
     let nexts: Vec<Order> = (0..200)
         .map(|n| later(&first, AttemptState::Ambiguous { reason: format!("{n}") }))
         .collect();
-    let outcomes = join_all(nexts.iter().map(|it| store.commit(it))).await;
+    let outcomes = join_all(nexts.iter().map(|it| store.commit(it, &[]))).await;
     let winner = outcomes.iter().position(|it| *it == Ok(Committed::Done)).unwrap();
     let losers = outcomes.iter().filter(|it| **it == Ok(Committed::Conflict)).count();
     assert_eq!(losers, 199);
@@ -222,7 +222,7 @@ async fn a_channel_number_of_another_order_is_refused_and_nothing_is_written(sto
 
     let mut grown = later(&neighbour, AttemptState::Closed);
     grown.attempts.push(attempt(2, taken, 4));
-    assert_eq!(store.commit(&grown).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
+    assert_eq!(store.commit(&grown, &[]).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
     assert_eq!(store.load(neighbour.out_trade_no()).await, Ok(Some(neighbour)));
     assert_eq!(due(store, i64::MAX, 9).await, ["owner-of-it", "a-neighbour"]);
 }
@@ -375,7 +375,7 @@ async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
         store.ready().await.unwrap_err().kind,
         store.load(kept.out_trade_no()).await.unwrap_err().kind,
         store.claim(&kept).await.unwrap_err().kind,
-        store.commit(&kept).await.unwrap_err().kind,
+        store.commit(&kept, &[]).await.unwrap_err().kind,
         store.due(Millis(0), 1).await.unwrap_err().kind,
     ];
     assert_eq!(kinds, [StoreErrorKind::Unavailable; 5]);

@@ -24,7 +24,7 @@ async fn next_owner(earlier: &dyn Store, reopen: Reopen<'_>) -> Box<dyn Store> {
 
 /// A worker writes nothing: neither what it had in hand nor anything new.
 async fn check_stranger(earlier: &dyn Store, in_hand: &Order) {
-    match earlier.commit(in_hand).await {
+    match earlier.commit(in_hand, &[]).await {
         Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
     }
@@ -48,7 +48,7 @@ pub(super) async fn a_stalled_worker_that_wakes_up_after_another_took_over_write
     let no = prepared.out_trade_no();
     assert_eq!(owner.load(no).await, Ok(Some(prepared.clone())));
     let found = later(&prepared, paygate::domain::attempt::AttemptState::Paid);
-    assert_eq!(owner.commit(&found).await, Ok(Committed::Done));
+    assert_eq!(owner.commit(&found, &[]).await, Ok(Committed::Done));
     check_stranger(stalled, &late).await;
     check_stranger(stalled, &later(&found, live())).await;
     assert_eq!(owner.load(no).await, Ok(Some(found)));
@@ -65,7 +65,7 @@ pub(super) async fn only_the_last_of_many_openings_writes(first: &dyn Store, reo
     for earlier in [first, second.as_ref()] {
         check_stranger(earlier, &next).await;
     }
-    assert_eq!(third.commit(&next).await, Ok(Committed::Done));
+    assert_eq!(third.commit(&next, &[]).await, Ok(Committed::Done));
 }
 
 pub(super) async fn what_an_earlier_opening_wrote_is_the_next_ones(
@@ -95,7 +95,7 @@ pub(super) async fn closing_an_earlier_opening_leaves_the_owner_alone(
     let owner = next_owner(earlier, reopen).await;
     earlier.close().await;
     assert_eq!(owner.ready().await, Ok(()));
-    assert_eq!(owner.commit(&later(&claimed, live())).await, Ok(Committed::Done));
+    assert_eq!(owner.commit(&later(&claimed, live()), &[]).await, Ok(Committed::Done));
     assert_eq!(earlier.load(claimed.out_trade_no()).await.unwrap_err(), closed(earlier).await);
 }
 

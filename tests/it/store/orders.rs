@@ -80,6 +80,7 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         transaction_id: TransactionId(transaction_id.into()),
         total_fee: Fen::new(1).unwrap(),
         paid_at: Millis(5),
+        openid: None,
         role: PaymentRole::Winning,
         refunds: vec![Refund {
             out_refund_no: out_refund_no.to_owned(),
@@ -258,12 +259,13 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         PaymentRole::Late,
         PaymentRole::Mismatch,
     ]);
-    let named = (1..4_u32, any_text(), 1..=10_000_000_000_u64, any::<i64>());
+    let named = (1..4_u32, any_text(), 1..=10_000_000_000_u64, any::<i64>(), any_text_option());
     (named, roles, vec(any_refund(), 0..3)).prop_map(|(named, role, refunds)| Payment {
         attempt: named.0,
         transaction_id: TransactionId(named.1.into()),
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
+        openid: named.4,
         role,
         refunds,
     })

@@ -101,7 +101,7 @@ async fn what_was_committed_is_there_after_reopening() {
     assert_eq!(store.claim(&kept).await, Ok(Claim::Fresh));
     assert_eq!(store.claim(&changed).await, Ok(Claim::Fresh));
     let changed = later(&changed, live());
-    assert_eq!(store.commit(&changed).await, Ok(Committed::Done));
+    assert_eq!(store.commit(&changed, &[]).await, Ok(Committed::Done));
     store.close().await;
     drop(store);
     assert!(!place.beside("-wal").exists(), "one file is the whole store");
@@ -306,7 +306,7 @@ async fn looking_up_does_not_wait_for_who_writes() {
     let blocker = Connection::open(&place.path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let changed = later(&known, live());
-    let commit = store.commit(&changed);
+    let commit = store.commit(&changed, &[]);
     let look_up = async {
         let found = store.load(known.out_trade_no()).await;
         blocker.execute_batch("COMMIT").unwrap();
@@ -333,7 +333,7 @@ async fn after_a_failed_write_nothing_more_is_accepted_until_the_store_is_opened
     place.tamper("DROP TRIGGER full");
     assert_eq!(store.ready().await, Err(error.clone()));
     assert_eq!(store.load(before.out_trade_no()).await, Err(error.clone()));
-    assert_eq!(store.commit(&later(&before, AttemptState::Paid)).await, Err(error));
+    assert_eq!(store.commit(&later(&before, AttemptState::Paid), &[]).await, Err(error));
     drop(store);
     let store = place.open();
     assert_eq!(store.load(before.out_trade_no()).await, Ok(Some(before)));

@@ -1,3 +1,5 @@
 //! What several test modules share.
 
+#[cfg(feature = "mock")]
+pub(crate) mod crashing;
 pub(crate) mod shop;

@@ -1,0 +1,182 @@
+//! What a client sends of a `createPayment` request where the shop sets the price, and the whole
+//! that the two make together.
+//!
+//! ```
+//! use paygate::domain::json::RawJson;
+//! use paygate::guard::read_client;
+//!
+//! let client = read_client(
+//!     br#"{"provider": "wxpay",
+//!         "data": {"out_trade_no": "2107151010101541001", "total_fee": 1}}"#,
+//! )?;
+//! let price = |total_fee| {
+//!     let fields = r#""out_trade_no":"2107151010101541001","subject":"tea","type":"goods""#;
+//!     RawJson::parse(&format!(r#"{{{fields},"total_fee":{total_fee}}}"#)).unwrap()
+//! };
+//! assert_eq!(client.priced(&price("1.0"))?.facts.total_fee.fen(), 1);
+//!
+//! let refused = client.priced(&price("100")).unwrap_err();
+//! assert_eq!(refused.violations()[0].path, "/data/total_fee");
+//! # Ok::<(), paygate::error::Error>(())
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use super::create::{
+    decode_claims, decode_is_pc, decode_need_qrcode, decode_provider, judge, read_whole, text,
+    unreadable,
+};
+use super::fields::Violations;
+use super::schema;
+use crate::domain::caller::ClientClaims;
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::OutTradeNo;
+use crate::domain::json::{Json, RawJson, Shape, scan};
+use crate::domain::request::{CreateRequest, NeedQrcode};
+use crate::error::{Code, Error, Kind, Text, Violation};
+
+static CREATE_PAYMENT_CLIENT: LazyLock<Validator> =
+    LazyLock::new(|| schema::compile("create-payment-client").expect("the schema is embedded"));
+
+/// Compiles the schema, unless that was done.
+pub(super) fn prepare() {
+    LazyLock::force(&CREATE_PAYMENT_CLIENT);
+}
+
+/// A valid `createPayment` request without its price.
+///
+/// What the client says of the priced fields decides nothing: it can only contradict.
+pub struct ClientRequest {
+    /// Who is to be paid through.
+    pub provider: ProviderId,
+    /// Whether the buyer sits at a PC, if the client said so.
+    pub is_pc: Option<bool>,
+    /// Whether a QR code is wanted whatever the platform.
+    pub need_qrcode: NeedQrcode,
+    /// Which order the client wants to pay.
+    pub out_trade_no: OutTradeNo,
+    /// What the client says of itself.
+    pub claims: ClientClaims,
+    /// The price, signed by the shop, if the client brought it.
+    pub quote: Option<String>,
+    /// `data` as the client wrote it.
+    pub data: RawJson,
+    instance: Value,
+}
+
+/// Reads the body of a `createPayment` request whose price the shop sets. Pure.
+///
+/// # Errors
+///
+/// Those of [`read_create`](super::read_create); the priced fields may be absent.
+pub fn read_client(bytes: &[u8]) -> Result<ClientRequest, Error> {
+    let document = scan(bytes).map_err(unreadable)?;
+    let instance = schema::instance(document);
+    judge(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&["out_trade_no"]))?;
+    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+    decode(document, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
+}
+
+fn decode(document: Json<'_>, instance: Value) -> Option<ClientRequest> {
+    let root = instance.as_object()?;
+    let data = root.get("data")?.as_object()?;
+    Some(ClientRequest {
+        provider: decode_provider(root)?,
+        is_pc: decode_is_pc(root),
+        need_qrcode: decode_need_qrcode(root),
+        out_trade_no: OutTradeNo::parse(data.get("out_trade_no")?.as_str()?)?,
+        claims: decode_claims(root),
+        quote: text(root, "quote"),
+        data: document.member("data")?.into(),
+        instance,
+    })
+}
+
+impl ClientRequest {
+    /// The whole request: `price` has the fields of `data` that the shop sets. The client's
+    /// `openid` stands where the shop names none.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] for a priced field that breaks its rule, [`Kind::Different`] naming what
+    /// the client sent and the price contradicts or lacks, [`Kind::CallerNotAllowed`] for the
+    /// price of another order.
+    pub fn priced(&self, price: &RawJson) -> Result<CreateRequest, Error> {
+        let price = price.json();
+        let mut instance = self.instance.clone();
+        let mut data = schema::instance(price);
+        if let (Some(fields), Some(openid)) = (data.as_object_mut(), self.own_openid(price)) {
+            fields.insert("openid".to_owned(), openid.into());
+        }
+        if let Some(root) = instance.as_object_mut() {
+            root.insert("data".to_owned(), data);
+        }
+        let request = read_whole(Some(price), &instance)?;
+        if request.facts.out_trade_no != self.out_trade_no {
+            return Err(Error::new(Kind::CallerNotAllowed));
+        }
+        self.contradictions(price)?;
+        Ok(request)
+    }
+
+    /// The client's `openid`, unless the price names one.
+    fn own_openid(&self, price: Json<'_>) -> Option<String> {
+        let written = self.data.json();
+        match (present(price, "openid"), present(written, "openid")?.shape()) {
+            (None, Shape::String(openid)) => Some(openid.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Values are compared, not spellings.
+    fn contradictions(&self, price: Json<'_>) -> Result<(), Error> {
+        let written = self.data.json();
+        let Shape::Object(members) = written.shape() else { return Ok(()) };
+        let contradicts = |name: &str| {
+            let Some(own) = present(written, name) else { return false };
+            match present(price, name) {
+                Some(priced) => own.canonical() != priced.canonical(),
+                None => name != "openid",
+            }
+        };
+        let names: Vec<Cow<'_, str>> =
+            members.map(|(name, _)| name).filter(|name| contradicts(name)).collect();
+        if names.is_empty() { Ok(()) } else { Err(different(&names)) }
+    }
+}
+
+/// A member that is there: `null` and `""` count as absent.
+fn present<'a>(object: Json<'a>, name: &str) -> Option<Json<'a>> {
+    object.member(name).filter(|it| !matches!(it.as_str(), "null" | r#""""#))
+}
+
+/// Names the fields, not their values.
+fn different(names: &[Cow<'_, str>]) -> Error {
+    let violations = names.iter().map(|name| Violation {
+        code: Code::Different,
+        path: format!("/data/{name}"),
+        rule: "same",
+        message: Text::new("与商户设定的值不同", "differs from what the shop set"),
+    });
+    let list = names.join(", ");
+    Error::new(Kind::Different)
+        .text(Text::new(
+            format!("请求参数与商户设定的不一致：{list}"),
+            format!("other parameters than the shop set: {list}"),
+        ))
+        .violations_of(violations.collect())
+}
+
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("provider", &self.provider)
+            .field("out_trade_no", &self.out_trade_no)
+            .finish_non_exhaustive()
+    }
+}

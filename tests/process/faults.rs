@@ -1,0 +1,190 @@
+//! Disks and files that fail under the program: nothing is sent that is not durable, it says what
+//! helps, and after a restart everything that was answered is there.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use paygate::store::StoreMode;
+use paygate::store::sqlite::Sqlite;
+use serde_json::{Value, json};
+
+use super::{HANGS, Output, Program, TempDir, ask, mock_mode, run, text};
+
+const STORE: &str = "paygate-mock.db";
+
+/// What the client was told: HTTP status and the body.
+fn told(answer: &str) -> (u16, Value) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head["HTTP/1.1 ".len()..][..3].parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+fn code_url(answer: &str) -> String {
+    let (status, body) = told(answer);
+    assert_eq!(status, 200, "{answer}");
+    body["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
+}
+
+/// The numbers that the simulated providers know, and how many calls created them.
+async fn ledger(program: &Program) -> Vec<(String, u64)> {
+    let providers = program.addresses["simulating WeChat Pay and Alipay"];
+    let answer = ask(providers, "GET /_mock/ledger HTTP/1.1\r\n", "").await;
+    let orders = told(&answer).1["orders"].as_array().unwrap().clone();
+    let mut known: Vec<_> = orders
+        .iter()
+        .map(|it| {
+            let no = it["out_trade_no"].as_str().unwrap().to_owned();
+            (no, it["create_calls"].as_u64().unwrap())
+        })
+        .collect();
+    known.sort();
+    known
+}
+
+/// It takes nothing more, and says so to everybody who asks.
+async fn check_refuses(program: &Program, out_trade_no: &str) {
+    let (status, body) = told(&program.create(out_trade_no).await);
+    assert_eq!((status, &body["code"]), (503, &json!(5001)), "{body}");
+    assert_eq!(program.ready().await, 503);
+}
+
+/// Builds the disk that fails, where there is a compiler for it.
+async fn failing_disk(directory: &Path) -> Option<PathBuf> {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: the failing disk is built for Linux");
+        return None;
+    }
+    let library = directory.join("failing_disk.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/failing_disk.c");
+    let compiled = tokio::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([library.as_os_str(), source.as_ref()])
+        .kill_on_drop(true)
+        .output();
+    match tokio::time::timeout(HANGS, compiled).await.expect("it compiles") {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            Some(library)
+        }
+        Err(error) => {
+            eprintln!("skipped: no C compiler to build the failing disk with ({error})");
+            None
+        }
+    }
+}
+
+/// The disk fails between two orders. `sync`: the write reached the kernel and not the disk, so
+/// that the order may or may not be there after a restart; `write`: there is no space.
+#[tokio::test]
+async fn a_disk_that_fails_keeps_every_order_from_the_providers_until_a_restart() {
+    let faults = TempDir::new().unwrap();
+    let Some(library) = failing_disk(faults.path()).await else { return };
+    let preload = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAILING_DISK", faults.path().to_str().unwrap()),
+    ];
+    let [before, during, later] =
+        ["2107151010101541001", "2107151010101541002", "2107151010101541003"];
+    for fault in ["sync", "write"] {
+        let mut program = Program::start(TempDir::new().unwrap(), &preload).await;
+        let paid_with = code_url(&program.create(before).await);
+        assert_eq!(program.ready().await, 200);
+
+        let switch = faults.path().join(fault);
+        File::create(&switch).unwrap();
+        check_refuses(&program, during).await;
+        fs::remove_file(&switch).unwrap();
+        // What the disk holds is unknown until it is read again: a disk that works is not enough.
+        check_refuses(&program, later).await;
+        assert_eq!(ledger(&program).await, [(before.to_owned(), 1)], "{fault}");
+        program.until("the store failed before anything was sent").await;
+        assert!(program.said.contains("restart paygate"), "{fault}: {}", program.said);
+        program.signal("KILL").await;
+
+        let program = Program::start(program.killed().await, &[]).await;
+        assert_eq!(program.ready().await, 200, "{fault}");
+        assert_eq!(code_url(&program.create(before).await), paid_with, "{fault}");
+        for no in [during, later] {
+            code_url(&program.create(no).await);
+        }
+        let once = [before, during, later].map(|no| (no.to_owned(), 1));
+        assert_eq!(ledger(&program).await, once, "{fault}");
+    }
+}
+
+/// There, or to be made: the store is whole when the disk works again.
+#[tokio::test]
+async fn a_disk_that_fails_at_the_start_ends_it_with_69_and_spoils_nothing() {
+    let faults = TempDir::new().unwrap();
+    let Some(library) = failing_disk(faults.path()).await else { return };
+    let mut variables = mock_mode();
+    variables.insert("LD_PRELOAD", library.to_str().unwrap());
+    variables.insert("FAILING_DISK", faults.path().to_str().unwrap());
+    let variables: Vec<_> = variables.into_iter().collect();
+    let no = "2107151010101541001";
+    for fault in ["sync", "write"] {
+        let home = TempDir::new().unwrap();
+        let switch = faults.path().join(fault);
+        File::create(&switch).unwrap();
+        check_ends(&run(home.path(), &[], &variables).await, "cannot be used");
+        assert!(!home.path().join(STORE).exists(), "{fault}: half a store");
+        let program = Program::start(home, &[]).await;
+        let paid_with = code_url(&program.create(no).await);
+        program.signal("KILL").await;
+        let home = program.killed().await;
+        check_ends(&run(home.path(), &[], &variables).await, "check the disk");
+        fs::remove_file(&switch).unwrap();
+        let program = Program::start(home, &[]).await;
+        assert_eq!(code_url(&program.create(no).await), paid_with, "{fault}");
+    }
+}
+
+/// It did not start, and said why and what helps.
+fn check_ends(ended: &Output, remedy: &str) {
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(69), "{told}");
+    assert!(told.contains(remedy) && told.contains(STORE), "{remedy}: {told}");
+    assert!(!told.contains("serving payments"), "{told}");
+}
+
+/// What is wrong with the store when the program starts, and a word of the remedy.
+#[tokio::test]
+async fn a_store_that_cannot_be_used_ends_the_start_with_69_and_the_remedy() {
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil, &str); 7] = [
+        ("of the other mode", |it| drop(Sqlite::open(it).unwrap()), "PAYGATE_MODE=live"),
+        ("newer", |it| tamper(it, "PRAGMA user_version = 99"), "start that version"),
+        ("without a table", |it| tamper(it, "DROP TABLE refunds"), "Restore its last copy"),
+        ("truncated", truncate, "Restore its last copy"),
+        ("no database", |it| fs::write(it, "shopping list").unwrap(), "Restore its last copy"),
+        ("empty", |it| fs::write(it, "").unwrap(), "Restore its last copy"),
+        ("read-only", read_only, "let paygate's user write it"),
+    ];
+    for (name, spoil, remedy) in cases {
+        let home = TempDir::new().unwrap();
+        let path = home.path().join(STORE);
+        spoil(&path);
+        let before = fs::read(&path).unwrap();
+        let variables: Vec<_> = mock_mode().into_iter().collect();
+        let ended = run(home.path(), &[], &variables).await;
+        check_ends(&ended, remedy);
+        assert!(fs::read(&path).unwrap() == before, "{name}: the file has changed");
+    }
+}
+
+fn tamper(path: &Path, sql: &str) {
+    drop(Sqlite::open_as(path, StoreMode::Mock).unwrap());
+    rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+fn truncate(path: &Path) {
+    drop(Sqlite::open_as(path, StoreMode::Mock).unwrap());
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+}
+
+fn read_only(path: &Path) {
+    drop(Sqlite::open_as(path, StoreMode::Mock).unwrap());
+    let mut permissions = fs::metadata(path).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(path, permissions).unwrap();
+}
