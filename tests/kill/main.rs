@@ -74,5 +74,8 @@ async fn run(kills: u64, chance: Chance) {
     for line in &program.alarms() {
         println!("the last program said: {line}");
     }
-    assert!(verdict.violations.is_empty(), "{} violations", verdict.violations.len());
+    if !verdict.violations.is_empty() {
+        let kept = home.keep();
+        panic!("{} violations; the files are in {}", verdict.violations.len(), kept.display());
+    }
 }

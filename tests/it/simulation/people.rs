@@ -149,8 +149,10 @@ pub(super) enum Answer {
 pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
     let case = &shared.cases[at];
     let favourite = *chance.pick(&case.ways);
+    let is_hasty = chance.percent(40);
     for _ in 0..chance.within(1..9) {
-        sleep(chance.pause()).await;
+        let pause = chance.pause();
+        sleep(if is_hasty { pause.min(Duration::from_millis(300)) } else { pause }).await;
         let way = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
         let fee = if chance.percent(4) { case.fee + 1 } else { case.fee };
         ask(&shared, case, &way, fee).await;
