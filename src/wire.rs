@@ -84,7 +84,7 @@ fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
             headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
             let (client, url) = &*service;
             let answer = client.post(url, headers, body.into()).await?;
-            pricing::read_answer(answer.status, &answer.body)
+            pricing::read_answer(question.operation, answer.status, &answer.body)
         }
     }))
 }
