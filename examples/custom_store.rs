@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use paygate::caller::{CallerContext, TrustedProxies, observe};
 use paygate::clock::SystemClock;
 use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
@@ -100,6 +100,7 @@ struct Held {
     orders: HashMap<OutTradeNo, Order>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    transactions: HashMap<TransactionId, OutTradeNo>,
     /// What the shop is told.
     outbox: HashMap<EventId, Outgoing>,
     /// Orders about which a provider is to be asked, by when.
@@ -198,6 +199,22 @@ impl Store for Journal {
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         let key = (provider, pid.clone(), channel_no.clone());
         Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
+    }
+
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.transactions.get(id).cloned()) })
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        let key = (pid.clone(), out_refund_no.to_owned());
+        Box::pin(async move { Ok(self.held()?.refund_numbers.get(&key).cloned()) })
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
@@ -321,6 +338,10 @@ impl Held {
         }
         self.channel_numbers.extend(channel_numbers(&order).map(|it| (it, no.clone())));
         self.refund_numbers.extend(refund_numbers(&order).map(|it| (it, no.clone())));
+        for payment in &order.payments {
+            let id = payment.transaction_id.clone();
+            self.transactions.entry(id).or_insert_with(|| no.clone());
+        }
         self.orders.insert(no, order);
     }
 }

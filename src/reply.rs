@@ -371,6 +371,9 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::NotSent => (5001, S::SERVICE_UNAVAILABLE, "not_sent"),
         Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
         Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
+        Kind::NoSuchOrder => (2001, S::NOT_FOUND, "no_such_order"),
+        Kind::Unverifiable => (4005, S::UNAUTHORIZED, "unverifiable"),
+        Kind::Mismatched => (2002, S::CONFLICT, "mismatched"),
     }
 }
 
@@ -411,6 +414,9 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
             "the outcome is unknown; repeat with the same number",
         ),
         Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
+        Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
+        Kind::Unverifiable => ("验签失败", "not verifiable"),
+        Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
     }
 }
 

@@ -182,6 +182,8 @@ pub struct Receipt {
     pub paid_at: Millis,
     /// The payer, if told.
     pub openid: Option<String>,
+    /// Whether app, merchant and currency are the order's.
+    pub fits: bool,
     /// The provider's message, as it was verified.
     pub message: Arc<Value>,
 }
@@ -215,6 +217,24 @@ impl Order {
         let is_open = self.status == OrderStatus::Open && !self.flags.mismatch;
         let offered = |it: &Attempt| it.is_live() && !it.superseded && it.handed_out;
         is_open && self.attempts.iter().any(|it| it.shares_trade(attempt) && offered(it))
+    }
+
+    /// The attempts that may be paid, or of which nothing is known: one for each trade.
+    #[must_use]
+    pub fn open_trades(&self) -> Vec<u32> {
+        self.trades(|it| it.is_live() || it.is_unknown())
+    }
+
+    /// The latest of the attempts that are `wanted`, for each trade.
+    #[must_use]
+    pub fn trades(&self, wanted: impl Fn(&Attempt) -> bool) -> Vec<u32> {
+        let mut found: Vec<&Attempt> = Vec::new();
+        for attempt in self.attempts.iter().rev().filter(|it| wanted(it)) {
+            if !found.iter().any(|it| it.shares_trade(attempt)) {
+                found.push(attempt);
+            }
+        }
+        found.iter().map(|it| it.n).collect()
     }
 
     /// When a provider is to be asked about this order without anybody's request, if ever.
@@ -319,7 +339,9 @@ impl Order {
             return;
         }
         let role = match self.status {
-            _ if receipt.total_fee != self.facts.total_fee => PaymentRole::Mismatch,
+            _ if !receipt.fits || receipt.total_fee != self.facts.total_fee => {
+                PaymentRole::Mismatch
+            }
             OrderStatus::Open => PaymentRole::Winning,
             OrderStatus::Closed => PaymentRole::Late,
             OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {

@@ -8,14 +8,19 @@ mod ask;
 mod budget;
 mod build;
 mod create;
+mod event;
 mod flight;
+mod notify;
 mod open;
+mod outbox;
+mod query;
 mod recent;
 mod reconcile;
 mod resolve;
 mod story;
 mod switch;
 mod tasks;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +33,8 @@ use url::Url;
 
 pub use build::{Builder, StartError};
 pub use create::Created;
+pub use outbox::{Deliver, Handled, OrderEvent};
+pub use query::{OrderNumber, Queried, Query};
 pub use switch::Switching;
 
 use crate::clock::Clock;
@@ -38,8 +45,10 @@ use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 use flight::Flights;
+use outbox::Outbox;
 use recent::Recents;
 use tasks::Tasks;
+use waiting::Waiting;
 
 /// The payment engine. Cheap to clone: every clone is the same engine.
 #[derive(Clone)]
@@ -54,6 +63,8 @@ struct Inner {
     recents: Recents,
     flights: Arc<Flights>,
     tasks: Tasks,
+    waiting: Waiting,
+    outbox: Outbox,
     /// Whether the engine is being shut down.
     stopping: watch::Sender<bool>,
     at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,

@@ -29,7 +29,7 @@ impl Story<'_> {
     /// When the order was paid, may not be paid in another way, or something of it that may be
     /// paid cannot be ended: nothing was opened then.
     pub(super) async fn next(&self, order: Order) -> Result<Step, Error> {
-        self.engine.recents.forget(order.out_trade_no());
+        self.engine.forget(&order);
         self.may_switch(&order)?;
         if let Err(error) = self.another(&order)
             && error.kind() != Kind::Closed
@@ -80,7 +80,7 @@ impl Story<'_> {
     async fn end_all(&self, order: Order) -> Result<Order, Error> {
         let mut order = order;
         let mut waiting = Vec::new();
-        for n in open_trades(&order) {
+        for n in order.trades(is_to_be_asked) {
             if is_unsigned(&order, n) {
                 order = self.never_signed(order, n).await?;
                 continue;
@@ -132,18 +132,11 @@ pub(super) fn is_unsigned(order: &Order, n: u32) -> bool {
         .is_some_and(|it| it.state == AttemptState::Prepared && it.way.product.is_local())
 }
 
-/// The attempts to ask about, one for each trade: what may be paid, what nothing is known of, and
-/// what a provider refused or did not know, whose number would be used again.
-fn open_trades(order: &Order) -> Vec<u32> {
-    let mut found: Vec<&Attempt> = Vec::new();
-    for attempt in order.attempts.iter().rev() {
-        let is_sent_void = attempt.is_void() && attempt.state != AttemptState::Unsent;
-        let is_open = attempt.is_live() || attempt.is_unknown() || is_sent_void;
-        if is_open && !found.iter().any(|it| it.shares_trade(attempt)) {
-            found.push(attempt);
-        }
-    }
-    found.iter().map(|it| it.n).collect()
+/// What may be paid, what nothing is known of, and what a provider refused or did not know, whose
+/// number would be used again.
+fn is_to_be_asked(attempt: &Attempt) -> bool {
+    let is_sent_void = attempt.is_void() && attempt.state != AttemptState::Unsent;
+    attempt.is_live() || attempt.is_unknown() || is_sent_void
 }
 
 fn too_many() -> Error {

@@ -7,6 +7,7 @@
 #[cfg(feature = "alipay")]
 pub mod alipay;
 pub mod keys;
+pub mod notice;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod skew;
 pub mod transport;
@@ -21,7 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
+
+pub use notice::{Notice, NoticeError, RefundFee, RefundNotice};
 
 use crate::clock::Clock;
 use crate::domain::attempt::{Attempt, Material, Params};
@@ -89,6 +93,26 @@ pub trait Provider: Send + Sync + Debug {
         attempt: &'a Attempt,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Closing, Failure>>;
+
+    /// Reads a notification: `headers` and the body's raw bytes, whatever pay type's address it
+    /// came to. Nothing of it is believed before its signature was verified.
+    ///
+    /// No call is made, except in WeChat Pay's certificate mode to learn a serial number that is
+    /// unknown and plausible: at most once a minute, however many notifications name one.
+    ///
+    /// # Errors
+    ///
+    /// [`NoticeError::Forged`] and [`NoticeError::Unreadable`]; neither is to be acknowledged.
+    fn notified<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Notice, NoticeError>>;
+
+    /// Whether the `message` of a payment or refund that [`Provider::notified`] read names the
+    /// number, the app and the merchants that `attempt` was opened with.
+    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool;
 }
 
 /// What an attempt is made from.

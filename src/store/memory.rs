@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
@@ -123,6 +123,22 @@ impl Store for Memory {
         Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
     }
 
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        Box::pin(async move { Ok(self.held()?.transactions.get(id).cloned()) })
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        let key = (pid.clone(), out_refund_no.to_owned());
+        Box::pin(async move { Ok(self.held()?.refund_numbers.get(&key).cloned()) })
+    }
+
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
@@ -198,6 +214,7 @@ struct Held {
     orders: HashMap<OutTradeNo, Entry>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
+    transactions: HashMap<TransactionId, OutTradeNo>,
     outbox: HashMap<EventId, Outgoing>,
     due: BTreeMap<(Millis, usize), OutTradeNo>,
     /// Raised by every opening but the first.
@@ -240,6 +257,10 @@ impl Held {
         let no = order.out_trade_no();
         if let Some(due) = order.due() {
             self.due.insert((due, serial), no.clone());
+        }
+        for payment in &order.payments {
+            let id = payment.transaction_id.clone();
+            self.transactions.entry(id).or_insert_with(|| no.clone());
         }
         self.orders.insert(no.clone(), Entry { serial, order: order.clone() });
     }

@@ -13,7 +13,7 @@ pub mod sqlite;
 use std::fmt::{self, Debug};
 
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
@@ -56,6 +56,20 @@ pub trait Store: Send + Sync + Debug {
         provider: ProviderId,
         pid: &'a Pid,
         channel_no: &'a ChannelNo,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
+
+    /// The order with a payment that its provider gave this number. Providers give a number once;
+    /// if several orders have it all the same, the first of them.
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
+
+    /// The order that a refund's number belongs to.
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
 
     /// At most `limit` orders whose [`Order::due`] is at or before `now`, the earliest first.

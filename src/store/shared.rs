@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{BoxFuture, Claim, Committed, Store, StoreError};
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
@@ -33,6 +33,21 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         self.as_ref().find_channel(provider, pid, channel_no)
+    }
+
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.as_ref().find_transaction(id)
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.as_ref().find_refund(pid, out_refund_no)
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {

@@ -4,6 +4,7 @@
 mod certificates;
 mod clocks;
 mod documents;
+mod notices;
 mod tls;
 mod transport;
 mod verdicts;
@@ -28,7 +29,9 @@ use paygate::error::Text;
 use paygate::provider::keys::SigningKey;
 use paygate::provider::wxpay::v3::V3;
 use paygate::provider::wxpay::{Account, App, Merchant, Site, Verification};
-use paygate::provider::{BoxFuture, Call, Plan, Provider, Transport, TransportFailure};
+use paygate::provider::{
+    BoxFuture, Call, Notice, NoticeError, Plan, Provider, Transport, TransportFailure,
+};
 use paygate::secret::Secret;
 
 /// 2023-11-15 06:13:20 in Beijing.

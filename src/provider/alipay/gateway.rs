@@ -1,19 +1,23 @@
 //! The gateway: Alipay as the engine knows it.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::response::{self, Reply};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
-use super::{App, Merchant, Verification, document, outcome};
+use super::{App, Merchant, Verification, document, notice, outcome};
 use crate::domain::attempt::{Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;
 use crate::provider::skew::Skew;
-use crate::provider::{BoxFuture, Call, Closing, Failure, Plan, Provider, Stamp, Trade};
+use crate::provider::{
+    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, Stamp, Trade,
+};
 
 /// One merchant at Alipay.
 #[derive(Clone, Debug)]
@@ -156,6 +160,21 @@ impl Provider for Gateway {
             let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
             outcome::closed(self.call(ask, call).await?, attempt)
         })
+    }
+
+    fn notified<'a>(
+        &'a self,
+        _headers: &'a HeaderMap,
+        body: &'a [u8],
+        _call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
+        Box::pin(std::future::ready(notice::read(body, &self.merchant)))
+    }
+
+    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
+        let named = |name: &str| message.get(name).and_then(Value::as_str);
+        named("out_trade_no") == Some(attempt.channel_no.as_str())
+            && named("app_id") == Some(attempt.way.app_id.as_str())
     }
 }
 

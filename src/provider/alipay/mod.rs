@@ -3,6 +3,7 @@
 pub mod certs;
 mod document;
 pub mod gateway;
+mod notice;
 mod outcome;
 mod response;
 mod sign;

@@ -28,7 +28,7 @@ use rusqlite::config::DbConfig;
 
 use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::time::Millis;
@@ -212,6 +212,31 @@ impl Store for Sqlite {
             let (pid, channel_no) = (pid.clone(), channel_no.clone());
             let ask = self.readers.ask(move |it| it.find_channel(provider, &pid, &channel_no));
             ask.await?.map(|no| self.number(&no)).transpose()
+        })
+    }
+
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let id = id.clone();
+            let no = self.readers.ask(move |lookups| lookups.find_transaction(&id)).await?;
+            no.map(|no| self.number(&no)).transpose()
+        })
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let (pid, refund) = (pid.clone(), out_refund_no.to_owned());
+            let no = self.readers.ask(move |lookups| lookups.find_refund(&pid, &refund)).await?;
+            no.map(|no| self.number(&no)).transpose()
         })
     }
 

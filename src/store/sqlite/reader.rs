@@ -10,7 +10,7 @@ use super::files::Place;
 use super::workers::Workers;
 use super::{Broken, failure};
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::outbox::{DeliveryState, EventId};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind};
@@ -88,6 +88,8 @@ impl Readers {
 pub(super) struct Lookups<'c> {
     load: Statement<'c>,
     find_channel: Statement<'c>,
+    find_transaction: Statement<'c>,
+    find_refund: Statement<'c>,
     due: Statement<'c>,
     outbox_due: Statement<'c>,
     outbox_list: Statement<'c>,
@@ -100,6 +102,8 @@ impl<'c> Lookups<'c> {
         Ok(Lookups {
             load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
             find_channel: connection.prepare(FIND_CHANNEL)?,
+            find_transaction: connection.prepare(FIND_TRANSACTION)?,
+            find_refund: connection.prepare(FIND_REFUND)?,
             due: connection.prepare(DUE)?,
             outbox_due: connection.prepare(&events(OUTBOX_DUE))?,
             outbox_list: connection.prepare(&events(OUTBOX_LIST))?,
@@ -121,6 +125,16 @@ impl<'c> Lookups<'c> {
     ) -> Result<Option<String>> {
         let key = params![provider.name(), pid.as_str(), channel_no.as_str()];
         self.find_channel.query_row(key, |row| row.get(0)).optional()
+    }
+
+    /// The number of the first order with a payment that has this number.
+    pub(super) fn find_transaction(&mut self, id: &TransactionId) -> Result<Option<String>> {
+        self.find_transaction.query_row([&id.0], |row| row.get(0)).optional()
+    }
+
+    /// The number of the order that the refund's number belongs to.
+    pub(super) fn find_refund(&mut self, pid: &Pid, no: &str) -> Result<Option<String>> {
+        self.find_refund.query_row([pid.as_str(), no], |row| row.get(0)).optional()
     }
 
     /// The numbers of at most `limit` orders that are due, the earliest first.
@@ -155,6 +169,17 @@ const FIND_CHANNEL: &str = "
 SELECT orders.out_trade_no
 FROM channel_numbers JOIN orders ON orders.id = channel_numbers.order_id
 WHERE provider = ?1 AND channel_numbers.pid = ?2 AND channel_no = ?3";
+
+const FIND_TRANSACTION: &str = "
+SELECT orders.out_trade_no
+FROM payments INDEXED BY payments_transaction JOIN orders ON orders.id = payments.order_id
+WHERE transaction_id = ?1
+ORDER BY payments.order_id LIMIT 1";
+
+const FIND_REFUND: &str = "
+SELECT orders.out_trade_no
+FROM refunds JOIN orders ON orders.id = refunds.order_id
+WHERE refunds.pid = ?1 AND out_refund_no = ?2";
 
 /// `INDEXED BY` makes SQLite refuse any plan that reads the others.
 const DUE: &str = "

@@ -299,6 +299,85 @@ async fn a_merchant_that_changes_to_the_public_key_still_verifies_certificates()
     assert_eq!(theatre.counts(), (1, 2));
 }
 
+impl Theatre {
+    /// How a payment's notification is read that `key` signed now.
+    async fn told(&self, key: (&SigningKey, &str)) -> Result<Notice, NoticeError> {
+        let body = super::notices::telling("TRANSACTION.SUCCESS", &super::verdicts::paid());
+        let (head, body) = signed_by(key, self.desk.clock.now(), 200, &body).into_parts();
+        self.v3.notified(&head.headers, &body, self.desk.call()).await
+    }
+}
+
+#[tokio::test]
+async fn a_notification_is_verified_with_certificates_too_and_they_are_had_for_it() {
+    let theatre = Theatre::ordinary();
+    for _ in 0..3 {
+        let notice = theatre.told(old_signs()).await;
+        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+    }
+    assert_eq!(theatre.counts(), (1, 0), "after a restart the first one downloads");
+    let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
+    assert!(matches!(forged, Err(NoticeError::Forged { .. })), "{forged:?}");
+    assert_eq!(theatre.counts(), (1, 0));
+}
+
+#[tokio::test]
+async fn forged_notifications_make_for_one_download_a_minute_at_most() {
+    let theatre = Theatre::ordinary();
+    theatre.open().await.unwrap();
+    theatre.desk.clock.pass_ms(MINUTE_MS);
+    theatre.change(stage(&[old_entry()], old_signs(), theatre.desk.clock.now()));
+    let serials: Vec<String> = (0..20).map(|n| format!("{n:040X}")).collect();
+    let forged = serials.iter().map(|serial| theatre.told((&MERCHANT_KEY, serial)));
+    for result in futures_util::future::join_all(forged).await {
+        assert!(matches!(result, Err(NoticeError::Forged { .. })), "{result:?}");
+    }
+    assert_eq!(theatre.counts(), (2, 1), "twenty at once share one");
+    theatre.desk.clock.pass_ms(MINUTE_MS - 1);
+    theatre.told((&MERCHANT_KEY, &serials[0])).await.unwrap_err();
+    assert_eq!(theatre.counts(), (2, 1));
+    theatre.desk.clock.pass_ms(MINUTE_MS);
+    for serial in ["PUB_KEY_ID_1", "x", &"0".repeat(39), &"g".repeat(40), "../../etc/passwd"] {
+        theatre.told((&MERCHANT_KEY, serial)).await.unwrap_err();
+    }
+    assert_eq!(theatre.counts(), (2, 1), "no certificate has such a serial number");
+}
+
+#[tokio::test]
+async fn a_forgery_under_a_known_serial_makes_no_other_account_download() {
+    let mut merchant = merchant(Verification::Certificates);
+    let other = Account { mch_id: "1900000002".to_owned(), ..account(Verification::Certificates) };
+    merchant.apps.get_mut(&PayType::WxpayMweb).unwrap().account = Arc::new(other);
+    let v3 = V3::new(merchant).unwrap();
+    let theatre = Theatre { v3, ..Theatre::ordinary() };
+    theatre.open().await.unwrap();
+    theatre.desk.clock.pass_ms(MINUTE_MS);
+    let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
+    assert!(matches!(forged, Err(NoticeError::Forged { .. })), "{forged:?}");
+    assert!(theatre.told(old_signs()).await.is_ok());
+    assert_eq!(theatre.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_notification_under_a_new_certificate_is_believed_once_it_was_downloaded() {
+    let theatre = Theatre::ordinary();
+    theatre.open().await.unwrap();
+    let now = theatre.desk.clock.now();
+    theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
+    let early = theatre.told(new_signs()).await;
+    assert!(matches!(early, Err(NoticeError::Forged { .. })), "it comes again in 15 s");
+    theatre.desk.clock.pass_ms(MINUTE_MS);
+    let now = theatre.desk.clock.now();
+    theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
+    let notices = (0..20).map(|_| theatre.told(new_signs()));
+    for notice in futures_util::future::join_all(notices).await {
+        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+    }
+    assert_eq!(theatre.counts(), (2, 1));
+    let old = theatre.told(old_signs()).await;
+    assert!(matches!(old, Ok(Notice::Payment { .. })), "old and new overlap: {old:?}");
+}
+
 #[test]
 fn a_certificates_serial_number_is_read_in_every_form() {
     let made = certificate(&WECHAT_PAIR, OLD, 2030);

@@ -65,7 +65,7 @@ async fn a_signed_answer_without_material_leaves_the_outcome_unknown() {
 }
 
 /// Every way in which a success can turn out to be nobody's.
-fn unverifiable(status: u16, body: &str) -> Vec<(&'static str, Response<Bytes>)> {
+pub(super) fn unverifiable(status: u16, body: &str) -> Vec<(&'static str, Response<Bytes>)> {
     let good = || signed(status, body);
     let with = |name: &'static str, value: &str| {
         let mut answer = good();
@@ -270,8 +270,8 @@ async fn the_transport_alone_says_whether_anything_was_sent() {
     assert_eq!(result, Err(Failure::Unknown { reason: "reset".to_owned(), said: None }));
 }
 
-/// A paid order, as a query tells it.
-fn paid() -> serde_json::Value {
+/// A paid order, as a query and a notification tell it.
+pub(super) fn paid() -> serde_json::Value {
     serde_json::json!({
         "appid": "wxmini", "mchid": "1900000001", "out_trade_no": NUMBER,
         "transaction_id": "4200001", "trade_type": "JSAPI", "trade_state": "SUCCESS",

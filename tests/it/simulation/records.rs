@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paygate::domain::attempt::Attempt;
 use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
@@ -155,6 +155,21 @@ impl Store for Held {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         self.memory.find_channel(provider, pid, channel_no)
+    }
+
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.memory.find_transaction(id)
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
+        self.memory.find_refund(pid, out_refund_no)
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {

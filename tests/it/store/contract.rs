@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{ChannelNo, Pid};
+use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::request::Facts;
 use paygate::domain::time::Millis;
@@ -65,6 +65,8 @@ every_store! {
     attempts_of_one_order_may_share_a_channel_number
     an_attempt_that_was_never_sent_is_replaced_under_its_number
     a_refund_number_is_unique_per_merchant
+    a_transaction_leads_to_its_order
+    a_refund_number_leads_to_its_order
     only_what_is_due_is_told_and_the_earliest_comes_first
     an_order_is_due_by_its_latest_version_and_once
     any_order_comes_back_as_it_was
@@ -280,6 +282,57 @@ async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {
     committed(store, &later(&first, AttemptState::Paid)).await;
 }
 
+async fn a_transaction_leads_to_its_order(store: &dyn Store) {
+    let transaction = |text: &str| TransactionId(text.into());
+    let (mut first, mut second) = (order("paid-by-wxpay", 1), order("paid-by-claim", 2));
+    claimed(store, &first).await;
+    assert_eq!(store.find_transaction(&transaction("4200001")).await, Ok(None), "not paid");
+    first = later(&first, AttemptState::Paid);
+    first.payments.push(payment("4200001", "of-4200001"));
+    committed(store, &first).await;
+    first = later(&first, AttemptState::Paid);
+    first.payments.push(payment("4200003", "of-4200003"));
+    committed(store, &first).await;
+    second.payments.push(payment("4200002", "of-4200002"));
+    second.payments.push(payment("4200001", "the-same-again"));
+    claimed(store, &second).await;
+    let cases = [
+        ("4200001", Some("paid-by-wxpay")),
+        ("4200003", Some("paid-by-wxpay")),
+        ("4200002", Some("paid-by-claim")),
+        ("420000", None),
+        ("", None),
+    ];
+    for (id, no) in cases {
+        let found = store.find_transaction(&transaction(id)).await;
+        assert_eq!(found, Ok(no.map(number)), "{id:?}");
+    }
+}
+
+async fn a_refund_number_leads_to_its_order(store: &dyn Store) {
+    let (mut first, mut elsewhere) = (order("refunded-1", 1), order("refunded-2", 2));
+    claimed(store, &first).await;
+    first = later(&first, AttemptState::Paid);
+    first.payments.push(payment("4200001", "refund-1"));
+    first.payments.push(payment("4200002", "refund-2"));
+    committed(store, &first).await;
+    elsewhere.facts.pid = Pid::new("001");
+    elsewhere.payments.push(payment("4200003", "refund-1"));
+    claimed(store, &elsewhere).await;
+    let cases = [
+        ("default", "refund-1", Some("refunded-1")),
+        ("default", "refund-2", Some("refunded-1")),
+        ("001", "refund-1", Some("refunded-2")),
+        ("001", "refund-2", None),
+        ("default", "Refund-1", None),
+        ("default", "", None),
+    ];
+    for (pid, refund, no) in cases {
+        let found = store.find_refund(&Pid::new(pid), refund).await;
+        assert_eq!(found, Ok(no.map(number)), "{pid} {refund:?}");
+    }
+}
+
 async fn only_what_is_due_is_told_and_the_earliest_comes_first(store: &dyn Store) {
     let ambiguous = AttemptState::Ambiguous { reason: "no answer".to_owned() };
     let refused = AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() };
@@ -377,6 +430,8 @@ async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
         store.claim(&kept).await.unwrap_err().kind,
         store.commit(&kept, &[]).await.unwrap_err().kind,
         store.due(Millis(0), 1).await.unwrap_err().kind,
+        store.find_transaction(&TransactionId("4200001".into())).await.unwrap_err().kind,
+        store.find_refund(&Pid::default(), "refund-1").await.unwrap_err().kind,
     ];
-    assert_eq!(kinds, [StoreErrorKind::Unavailable; 5]);
+    assert_eq!(kinds, [StoreErrorKind::Unavailable; 7]);
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
@@ -174,6 +174,21 @@ impl<S: Store> Store for Crashing<S> {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Answer<Option<OutTradeNo>>> {
         Box::pin(self.look_up(self.0.store.find_channel(provider, pid, channel_no)))
+    }
+
+    fn find_transaction<'a>(
+        &'a self,
+        id: &'a TransactionId,
+    ) -> BoxFuture<'a, Answer<Option<OutTradeNo>>> {
+        Box::pin(self.look_up(self.0.store.find_transaction(id)))
+    }
+
+    fn find_refund<'a>(
+        &'a self,
+        pid: &'a Pid,
+        out_refund_no: &'a str,
+    ) -> BoxFuture<'a, Answer<Option<OutTradeNo>>> {
+        Box::pin(self.look_up(self.0.store.find_refund(pid, out_refund_no)))
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Answer<Vec<OutTradeNo>>> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -74,7 +74,7 @@ impl Line {
         if !status.is_success() {
             return Ok(Reply::Refused(Refusal::read(&response, wire.now())));
         }
-        match self.verify(&response, &wire).await {
+        match self.verify((response.headers(), response.body()), &wire).await {
             Ok(()) => Ok(Reply::Verified { status, body: response.into_body() }),
             Err(why) => Err(unknown(format!("HTTP {status}, not verified: {why}"))),
         }
@@ -88,13 +88,33 @@ impl Line {
         Ok(wire.call.transport.send(request, left).await?)
     }
 
-    async fn verify(&self, response: &Response<Bytes>, wire: &Wire<'_>) -> Result<(), Unverified> {
-        let signed = Signed::read(response.headers())?;
+    /// Whether WeChat Pay signed a notification. Asks for certificates only when its serial number
+    /// is unknown, plausible, and the last download a minute ago.
+    pub(super) async fn vouches(
+        &self,
+        notification: (&HeaderMap, &[u8]),
+        call: Call<'_>,
+    ) -> Result<(), Unverified> {
+        let wire = Wire { call, ends: Instant::now() + call.timeout };
+        self.verify(notification, &wire).await
+    }
+
+    /// Whether a key is known under exactly this serial.
+    pub(super) fn knows(&self, serial: &str, now: Millis) -> bool {
+        self.key(serial, now).is_some()
+    }
+
+    async fn verify(
+        &self,
+        (headers, body): (&HeaderMap, &[u8]),
+        wire: &Wire<'_>,
+    ) -> Result<(), Unverified> {
+        let signed = Signed::read(headers)?;
         if self.key(signed.serial, wire.now()).is_none() {
             self.learn(signed.serial, wire).await;
         }
         let key = self.key(signed.serial, wire.now()).ok_or(Unverified::Serial)?;
-        signed.check(response.body(), &key, wire.now())
+        signed.check(body, &key, wire.now())
     }
 
     /// The key under exactly this serial. A merchant that changes from certificates to WeChat

@@ -1,4 +1,5 @@
-//! WeChat Pay V3: JSAPI, APP, H5 and Native orders, query and close, for merchants and partners.
+//! WeChat Pay V3: JSAPI, APP, H5 and Native orders, query, close and notifications, for merchants
+//! and partners.
 //!
 //! Building a request and reading an answer are functions of bytes; `line` alone talks, through
 //! the call's [`Transport`](crate::provider::Transport).
@@ -6,6 +7,7 @@
 mod answer;
 mod keyring;
 mod line;
+mod notice;
 mod order;
 mod present;
 mod sign;
@@ -14,18 +16,22 @@ mod trade;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use http::HeaderMap;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use self::line::{Line, unknown};
 use self::order::Parties;
-use self::sign::Outgoing;
+use self::sign::{Outgoing, Signed, Unverified};
 use super::sealed::API_V3_KEY_BYTES;
 use super::{Account, App, Merchant, Verification};
 use crate::domain::attempt::{Attempt, Material, Params};
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::request::Facts;
 use crate::error::Text;
-use crate::provider::{BoxFuture, Call, Closing, Failure, Plan, Provider, Stamp, Trade, transport};
+use crate::provider::{
+    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, Stamp, Trade, transport,
+};
 
 /// One merchant at WeChat Pay V3.
 #[derive(Debug)]
@@ -73,6 +79,25 @@ impl V3 {
             Some(line) => Ok((parties, line)),
             None => Err(format!("the merchant account {} is not configured", parties.mch_id)),
         }
+    }
+
+    /// Whether WeChat Pay signed a notification. While an account knows the serial number, no
+    /// other asks for certificates because of it.
+    async fn vouched(
+        &self,
+        notification: (&HeaderMap, &[u8]),
+        call: Call<'_>,
+    ) -> Result<(), Unverified> {
+        let (serial, now) = (Signed::read(notification.0)?.serial, call.clock.now());
+        let is_known = self.lines.values().any(|line| line.knows(serial, now));
+        let mut why = Unverified::Serial;
+        for line in self.lines.values().filter(|line| !is_known || line.knows(serial, now)) {
+            match line.vouches(notification, call).await {
+                Ok(()) => return Ok(()),
+                Err(unverified) => why = unverified,
+            }
+        }
+        Err(why)
     }
 }
 
@@ -158,6 +183,23 @@ impl Provider for V3 {
                 }
             }
         })
+    }
+
+    fn notified<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
+        Box::pin(async move {
+            self.vouched((headers, body), call).await.map_err(NoticeError::forged)?;
+            notice::read(body, self.lines.values().map(|line| &*line.account))
+        })
+    }
+
+    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
+        let parties = Parties::of(&attempt.params.document);
+        parties.is_some_and(|it| trade::is_of(&it, attempt.channel_no.as_str(), message))
     }
 }
 

@@ -71,7 +71,7 @@ impl Outgoing {
     }
 }
 
-/// The signature of an answer, as its headers tell it.
+/// The signature of an answer or a notification, as its headers tell it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signed<'a> {
     /// Names the key: `PUB_KEY_ID_…`, or a certificate's serial number.
@@ -112,9 +112,10 @@ impl<'a> Signed<'a> {
         let mut message = format!("{}\n{}\n", self.timestamp, self.nonce).into_bytes();
         message.extend_from_slice(body);
         message.push(b'\n');
-        // A probe (`WECHATPAY/SIGNTEST/…`) is no base64 of a signature: it fails like any other.
         if !key.verifies(&message, self.signature) {
-            return Err(Unverified::Signature);
+            // It has another name for the operator alone: it fails like any other.
+            let is_probe = self.signature.starts_with(PROBE);
+            return Err(if is_probe { Unverified::Probe } else { Unverified::Signature });
         }
         Skew::between(now, at).map_or(Ok(()), |skew| Err(Unverified::Clock(skew)))
     }
@@ -128,7 +129,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unver
     }
 }
 
-/// Why an answer counts as nobody's.
+/// Why an answer or a notification counts as nobody's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unverified {
     /// This header is missing, repeated or no text.
@@ -141,6 +142,8 @@ pub(super) enum Unverified {
     Serial,
     /// The key did not sign this.
     Signature,
+    /// Nor this, and WeChat Pay says so: it tries out whether signatures are verified.
+    Probe,
 }
 
 impl fmt::Display for Unverified {
@@ -151,8 +154,14 @@ impl fmt::Display for Unverified {
             Unverified::Clock(skew) => write!(f, "{skew}, or it was signed then"),
             Unverified::Serial => f.write_str("no key is known under the signature's serial"),
             Unverified::Signature => f.write_str("the signature is wrong"),
+            Unverified::Probe => {
+                f.write_str("the signature is WeChat Pay's probe, wrong on purpose")
+            }
         }
     }
 }
 
 const SERIAL: &str = "wechatpay-serial";
+
+/// How deliberately wrong signatures begin (WeChat Pay V3, "signature probes").
+const PROBE: &str = "WECHATPAY/SIGNTEST/";

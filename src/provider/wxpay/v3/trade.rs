@@ -90,12 +90,17 @@ fn is_absent(refusal: &Refusal) -> bool {
 
 /// Reads a signed answer.
 fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str> {
-    let text: Told =
-        serde_json::from_slice(body).map_err(|_| "a signed answer that is no order")?;
-    text.concerns(parties, no)?;
+    let message: Value =
+        serde_json::from_slice(body).map_err(|_| "a signed answer that is no JSON")?;
+    let text = Told::deserialize(&message).map_err(|_| "a signed answer that is no order")?;
+    if !text.concerns(parties, no) {
+        return Err("a signed answer about another order");
+    }
     match text.trade_state.as_str() {
-        // An order that was refunded, wholly or in part, was paid.
-        "SUCCESS" | "REFUND" => text.paid(body).map(Trade::Paid),
+        _ if text.is_paid() && text.foreign_currency().is_some() => {
+            Err("a payment in another currency")
+        }
+        _ if text.is_paid() => text.paid(message).map(Trade::Paid),
         "NOTPAY" | "USERPAYING" | "PAYERROR" | "ACCEPT" => {
             Ok(Trade::Unpaid { trade_state: text.trade_state })
         }
@@ -105,8 +110,36 @@ fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str>
     }
 }
 
+/// Whether `message`, a payment's or a refund's notification, is about the order `no` of
+/// `parties`. A refund's names no app.
+pub(super) fn is_of(parties: &Parties, no: &str, message: &Value) -> bool {
+    let is_refund = message.get("refund_status").is_some();
+    Told::deserialize(message).is_ok_and(|it| it.concerns(parties, no))
+        || is_refund && Whose::deserialize(message).is_ok_and(|it| it.fits(parties, no))
+}
+
+/// A refund's order and merchants.
 #[derive(Deserialize)]
-struct Told {
+struct Whose {
+    mchid: Option<String>,
+    sp_mchid: Option<String>,
+    sub_mchid: Option<String>,
+    out_trade_no: String,
+}
+
+impl Whose {
+    fn fits(&self, parties: &Parties, no: &str) -> bool {
+        let sub = parties.sub.as_ref();
+        let mch_id = if sub.is_some() { &self.sp_mchid } else { &self.mchid };
+        mch_id.as_ref() == Some(&parties.mch_id)
+            && self.sub_mchid.as_ref() == sub.map(|it| &it.mch_id)
+            && self.out_trade_no == no
+    }
+}
+
+/// An order, as queries and notifications tell it.
+#[derive(Deserialize)]
+pub(super) struct Told {
     appid: Option<String>,
     mchid: Option<String>,
     sp_appid: Option<String>,
@@ -135,7 +168,27 @@ struct ToldAmount {
 }
 
 impl Told {
-    fn concerns(&self, parties: &Parties, no: &str) -> Result<(), &'static str> {
+    /// Whom WeChat Pay tells it: the merchant, or the partner that collects for one.
+    pub(super) fn whose(&self) -> Option<&String> {
+        if self.sub_mchid.is_some() { self.sp_mchid.as_ref() } else { self.mchid.as_ref() }
+    }
+
+    pub(super) fn out_trade_no(&self) -> &str {
+        &self.out_trade_no
+    }
+
+    /// An order that was refunded, wholly or in part, was paid.
+    pub(super) fn is_paid(&self) -> bool {
+        matches!(self.trade_state.as_str(), "SUCCESS" | "REFUND")
+    }
+
+    /// The currency of the price, if it is not CNY.
+    pub(super) fn foreign_currency(&self) -> Option<&str> {
+        let currency = self.amount.as_ref().and_then(|it| it.currency.as_deref());
+        currency.filter(|it| *it != "CNY")
+    }
+
+    fn concerns(&self, parties: &Parties, no: &str) -> bool {
         let (app_id, mch_id) = match parties.sub {
             None => (&self.appid, &self.mchid),
             Some(_) => (&self.sp_appid, &self.sp_mchid),
@@ -146,26 +199,20 @@ impl Told {
             (Some(told), Some(ours)) => told == ours,
             (None, _) | (_, None) => true,
         };
-        let fits = app_id.as_ref() == Some(&parties.app_id)
+        app_id.as_ref() == Some(&parties.app_id)
             && mch_id.as_ref() == Some(&parties.mch_id)
             && self.sub_mchid.as_ref() == sub.map(|it| &it.mch_id)
             && sub_app_fits
-            && self.out_trade_no == no;
-        if fits { Ok(()) } else { Err("a signed answer about another order") }
+            && self.out_trade_no == no
     }
 
     /// `amount.total` is the order's price; what the buyer paid of it (`payer_total`) is less by
     /// WeChat Pay's own coupons.
-    fn paid(self, body: &[u8]) -> Result<PaidTrade, &'static str> {
+    pub(super) fn paid(self, message: Value) -> Result<PaidTrade, &'static str> {
         let amount = self.amount.ok_or("a payment without an amount")?;
-        if amount.currency.is_some_and(|it| it != "CNY") {
-            return Err("a payment in another currency");
-        }
         let total_fee = amount.total.and_then(Fen::new).ok_or("a payment without a sound total")?;
         let id = self.transaction_id.filter(|it| !it.is_empty());
         let id = id.ok_or("a payment without a transaction_id")?;
-        let message: Value =
-            serde_json::from_slice(body).map_err(|_| "a payment that is no JSON")?;
         Ok(PaidTrade {
             transaction_id: TransactionId(id.into()),
             total_fee,
