@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use url::{Host, Url};
 
@@ -13,6 +11,7 @@ use super::problem::Wrong;
 use crate::caller::TrustedProxies;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
+use crate::webhook;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {

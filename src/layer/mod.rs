@@ -11,8 +11,10 @@ mod body;
 mod cors;
 mod edge;
 mod qrcode;
+mod query;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
+pub(crate) use query::{known, order_number};
 pub use service::PaymentService;
