@@ -77,8 +77,8 @@
 //! Every arrow points inward: `domain` imports itself; `guard`, `caller`, `pricing` and `reply`
 //! import `domain`; `engine` knows `domain` and the traits of `provider` and `store`; `layer` puts
 //! engine and edge together; `shop` is HTTP to the shop's own services, and [`webhook`] tells it
-//! events; `wire` names every concrete type; `sidecar` runs it; `mock` plays the providers and knows
-//! neither engine nor store.
+//! events; `wire` names every concrete type; `sidecar` runs it; `mock` plays the providers and
+//! knows neither engine nor store.
 
 pub mod layer;
 pub mod guard;

@@ -73,8 +73,8 @@ impl Config {
     fn with_webhook(&self, builder: Builder) -> Result<Builder, StartError> {
         let Some(webhook) = &self.webhook else { return Ok(builder) };
         let webhook = Webhook::with_key(&webhook.url, &webhook.key);
-        let webhook = webhook
-            .map_err(|it| StartError::Refused(format!("PAYGATE_WEBHOOK_URL: {it}")))?;
+        let webhook =
+            webhook.map_err(|it| StartError::Refused(format!("PAYGATE_WEBHOOK_URL: {it}")))?;
         Ok(builder.webhook(webhook))
     }
 }

@@ -58,6 +58,8 @@ pub fn read_query(bytes: &[u8]) -> Result<QueryRequest, Error> {
     for error in QUERY_PAYMENT.iter_errors(&instance) {
         match error.kind() {
             ValidationErrorKind::OneOfNotValid { .. } => has_number = false,
+            // What is no object has both numbers, as far as a schema can say.
+            ValidationErrorKind::OneOfMultipleValid { .. } if !instance.is_object() => {}
             ValidationErrorKind::OneOfMultipleValid { .. } => {
                 violations.add("/transaction_id".to_owned(), "oneOf");
             }
@@ -126,7 +128,7 @@ const QUERY_FIELDS: [Field; 7] = [
         "/out_trade_no",
         Code::OutTradeNo,
         "out_trade_no必须是6到64位的字符串,只能包含数字、字母、_和-;或改用transaction_id",
-        "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, unless transaction_id is sent",
+        "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, or transaction_id be sent",
     ),
     field(
         "/transaction_id",
@@ -134,7 +136,12 @@ const QUERY_FIELDS: [Field; 7] = [
         "transaction_id必须是最多64位的字符串,只能包含数字、字母、_和-,且不能与out_trade_no同时使用",
         "transaction_id must be a string of at most 64 of 0-9 A-Z a-z _ -, and stand alone",
     ),
-    field("/await_notify", Code::Body, "await_notify必须是布尔值", "await_notify must be a boolean"),
+    field(
+        "/await_notify",
+        Code::Body,
+        "await_notify必须是布尔值",
+        "await_notify must be a boolean",
+    ),
     field(
         "/await_max_time",
         Code::Body,

@@ -97,7 +97,7 @@ impl Edge {
     ) -> Result<Question, Error> {
         let (authorization, cookie) = pricing::credentials(&parts.headers)?;
         let transaction_id = transaction_id.map(|it| &*it.0);
-        let data = Data { out_trade_no: number.as_str(), transaction_id };
+        let data = Named { out_trade_no: number.as_str(), transaction_id };
         let data = serde_json::to_string(&data).expect("two texts are JSON");
         Ok(Question {
             operation: pricing::Operation::QueryPayment,
@@ -112,7 +112,7 @@ impl Edge {
 
 /// `data` of the question to the shop.
 #[derive(Serialize)]
-struct Data<'a> {
+struct Named<'a> {
     out_trade_no: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<&'a str>,

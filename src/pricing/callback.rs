@@ -1,5 +1,5 @@
-//! A price that the shop sets, or a caller that it lets ask, when it is asked: what it is asked, and
-//! what it may answer.
+//! A price that the shop sets, or a caller that it lets ask, when it is asked: the question, and
+//! what may be answered.
 
 use std::fmt;
 use std::future::Future;

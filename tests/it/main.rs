@@ -17,3 +17,4 @@ mod simulation;
 mod store;
 mod support;
 mod tidy;
+mod told;
