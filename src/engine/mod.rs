@@ -117,13 +117,19 @@ impl Engine {
         self.0.store.ready().await
     }
 
+    /// Ends every wait for the shop's acceptance, and begins nothing in the background any more:
+    /// for a host that lets its requests end before it calls [`Engine::shutdown`].
+    pub fn stop_waiting(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
     /// Waits until everything that was sent is finished and recorded, then closes the store.
     ///
     /// # Cancel safety
     ///
     /// A dropped future leaves the calls running; call it again.
     pub async fn shutdown(&self) {
-        self.0.stopping.send_replace(true);
+        self.stop_waiting();
         self.0.tasks.finish().await;
         self.0.store.close().await;
         let last =

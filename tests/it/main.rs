@@ -18,3 +18,4 @@ mod simulation;
 mod store;
 mod support;
 mod tidy;
+mod told;
