@@ -85,6 +85,12 @@ pub enum Kind {
     OutcomeUnknown,
     /// A part of paygate that this build or version does not have.
     NotAvailable,
+    /// No such order, or none of the caller's: the same for both.
+    NoSuchOrder,
+    /// A notification that is not verifiably the provider's.
+    Unverifiable,
+    /// A genuine payment that does not fit its order: recorded, and not acknowledged.
+    Mismatched,
 }
 
 /// What is known about the money when an operation failed.

@@ -96,13 +96,17 @@ async fn serve() -> Outcome {
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, grace };
+    let told = async {
+        told.await;
+        engine.stop_waiting();
+    };
     sidecar.run(told, say_stop, stopping).await;
     engine.shutdown().await;
     Ok(())
 }
 
 fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping) -> Admin {
-    let engine = engine.clone();
+    let (engine, asked) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
         ready: Arc::new(move || {
@@ -111,8 +115,10 @@ fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping)
         }),
         stopping,
         schemas: schemas.collect(),
+        engine: asked,
         token: config.admin_token.clone(),
         mount: config.mount.clone(),
+        body_bytes_max: config.body_bytes_max,
     })
 }
 

@@ -46,6 +46,13 @@ impl Millis {
         Millis(self.seconds().saturating_mul(1_000))
     }
 
+    /// `2018-06-08T02:34:56.000Z`, as events carry it.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let utc = Timestamp::from_millisecond(self.0).ok();
+        utc.map_or_else(String::new, |it| it.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    }
+
     /// `2018-06-08T10:34:56+08:00`, as WeChat Pay V3 takes `time_expire`.
     #[must_use]
     pub fn to_rfc3339_beijing(self) -> String {

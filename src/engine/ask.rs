@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Inner;
 use super::budget::Budget;
 use crate::domain::attempt::Attempt;
 use crate::domain::order::{Event, Order, Receipt, Said};
+use crate::domain::outbox::Outgoing;
 use crate::error::{Error, Kind};
 use crate::provider::{Closing, Failure, Provider, Trade};
 use crate::store::{Committed, StoreError};
@@ -57,8 +60,9 @@ impl Inner {
         self.record(order, Event::Asked { n, at: self.clock.now(), said }).await
     }
 
-    /// Makes an event durable. What cannot be recorded is unknown, whatever the provider said.
-    /// The order that comes back is the stored one; it may say more than the event did.
+    /// Makes an event durable, and with it what it means to the shop. What cannot be recorded is
+    /// unknown, whatever the provider said. The order that comes back is the stored one; it may
+    /// say more than the event did.
     ///
     /// # Errors
     ///
@@ -67,9 +71,11 @@ impl Inner {
         let mut order = order;
         for _ in 0..COMMITS_MAX {
             let Some(next) = order.apply(event.clone()) else { return Ok(order) };
-            match self.store.commit(&next, &[]).await.map_err(|error| unrecorded(&error))? {
+            let outbox = self.outgoing(&order, &next, message(&event));
+            let committed = self.store.commit(&next, &outbox).await;
+            match committed.map_err(|error| unrecorded(&error))? {
                 Committed::Done => {
-                    self.forget_if_ended(&event, &next);
+                    self.changed(&event, &next, &outbox);
                     return Ok(next);
                 }
                 Committed::Conflict => {}
@@ -80,11 +86,21 @@ impl Inner {
         Err(Error::new(Kind::OutcomeUnknown))
     }
 
-    /// What was remembered of an order is not handed out again when an attempt of it ended.
-    fn forget_if_ended(&self, event: &Event, order: &Order) {
+    /// What was remembered of an order is not handed out again when an attempt of it ended; who
+    /// waits for the order, and the outbox, are told.
+    fn changed(&self, event: &Event, order: &Order, outbox: &[Outgoing]) {
         if matches!(event, Event::Asked { said: Said::Closed | Said::Paid(_), .. }) {
-            self.recents.forget(order.out_trade_no());
+            self.forget(order);
+            self.waiting.tell(order.out_trade_no());
         }
+        if !outbox.is_empty() {
+            self.outbox.wake();
+        }
+    }
+
+    /// Hands out nothing that was made of this version of the order, or of an earlier one.
+    pub(super) fn forget(&self, order: &Order) {
+        self.recents.forget(order.out_trade_no(), order.version, self.clock.now());
     }
 
     /// The attempt `n`, and the merchant account it is under.
@@ -115,9 +131,19 @@ impl Inner {
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
+                fits: paid.fits,
+                returns: self.settings.returns,
                 message: paid.message.clone(),
             }),
         }
+    }
+}
+
+/// The provider's message that `event` came of.
+fn message(event: &Event) -> Option<&Value> {
+    match event {
+        Event::Asked { said: Said::Paid(receipt), .. } => Some(&receipt.message),
+        _ => None,
     }
 }
 

@@ -10,12 +10,17 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::flight::Flights;
+use super::outbox::Outbox;
 use super::recent::Recents;
 use super::tasks::Tasks;
-use super::{Engine, Inner, Settings, Switching, notify_base};
+use super::waiting::Waiting;
+use super::{
+    Deliver, Engine, Handled, Inner, OrderEvent, Returns, Settings, Switching, notify_base,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::Pid;
+use crate::domain::outbox::EventType;
 use crate::provider::transport::Http;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
@@ -35,7 +40,9 @@ pub struct Builder {
     replay_ttl: Duration,
     replay_max: usize,
     switching: Switching,
+    returns: Returns,
     reconcile_every: Option<Duration>,
+    outbox: Outbox,
     simulated: bool,
     at_shutdown: Vec<BoxFuture<'static, ()>>,
 }
@@ -55,7 +62,9 @@ impl Default for Builder {
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
             switching: Switching::default(),
+            returns: Returns { duplicate: true, late: true },
             reconcile_every: Some(Duration::from_secs(1)),
+            outbox: Outbox::default(),
             simulated: false,
             at_shutdown: Vec::new(),
         }
@@ -110,10 +119,34 @@ impl Builder {
         Builder { switching, ..self }
     }
 
+    /// Which payments go back without anybody asking for it: a second one of a paid order, and one
+    /// that came after the order was closed; both unless told.
+    pub fn returns(self, returns: Returns) -> Builder {
+        Builder { returns, ..self }
+    }
+
     /// How often the orders that are due are looked after in the background; every second unless
-    /// told. `None`: only when [`Engine::reconcile`] is called.
+    /// told. `None`: nothing is done in the background; [`Engine::reconcile`] and
+    /// [`Engine::dispatch`] do it once.
     pub fn reconcile_every(self, every: Option<Duration>) -> Builder {
         Builder { reconcile_every: every, ..self }
+    }
+
+    /// Where the shop is told what happens to its orders.
+    pub fn webhook(mut self, webhook: impl Deliver + 'static) -> Builder {
+        self.outbox.set_webhook(Arc::new(webhook));
+        self
+    }
+
+    /// Calls `handler` with every event of this type about orders of type `kind`: see
+    /// [`Engine::on`]. What is registered here also gets what an earlier process left.
+    pub fn on<H, F>(self, event: EventType, kind: &str, handler: H) -> Builder
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.outbox.on(event, kind, handler);
+        self
     }
 
     /// Another clock than the operating system's.
@@ -166,16 +199,20 @@ impl Builder {
                 call_timeout: self.call_timeout,
                 call_budget: self.call_budget,
                 switching: self.switching,
+                returns: self.returns,
                 simulated: self.simulated,
             },
             recents: Recents::new(self.replay_ttl, self.replay_max),
             flights: Arc::new(Flights::default()),
             tasks: Tasks::default(),
+            waiting: Waiting::default(),
+            outbox: self.outbox,
             stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),
         });
         if let Some(every) = self.reconcile_every {
             engine.watch(every);
+            engine.deliver_all();
         }
         Ok(Engine(engine))
     }

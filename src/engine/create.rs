@@ -192,7 +192,7 @@ impl Inner {
             fresh_until: fresh_until(material, *valid_until, now),
             since: now,
         };
-        self.recents.remember(order.out_trade_no(), recent);
+        self.recents.remember(order.out_trade_no(), order.version, recent);
         Ok(created(&attempt.way, order.facts.total_fee, (order_info, code_url)))
     }
 }

@@ -7,15 +7,21 @@
 mod ask;
 mod budget;
 mod build;
+mod close;
 mod create;
+mod event;
 mod flight;
+mod notify;
 mod open;
+mod outbox;
+mod query;
 mod recent;
 mod reconcile;
 mod resolve;
 mod story;
 mod switch;
 mod tasks;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,18 +34,23 @@ use url::Url;
 
 pub use build::{Builder, StartError};
 pub use create::Created;
+pub use outbox::{Deliver, Handled, OrderEvent};
+pub use query::{OrderNumber, Queried, Query};
 pub use switch::Switching;
 
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+pub use crate::domain::order::Returns;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 use flight::Flights;
+use outbox::Outbox;
 use recent::Recents;
 use tasks::Tasks;
+use waiting::Waiting;
 
 /// The payment engine. Cheap to clone: every clone is the same engine.
 #[derive(Clone)]
@@ -54,6 +65,8 @@ struct Inner {
     recents: Recents,
     flights: Arc<Flights>,
     tasks: Tasks,
+    waiting: Waiting,
+    outbox: Outbox,
     /// Whether the engine is being shut down.
     stopping: watch::Sender<bool>,
     at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,
@@ -72,6 +85,8 @@ struct Settings {
     call_budget: Duration,
     /// What becomes of an unpaid order that is to be paid in another way.
     switching: Switching,
+    /// Which payments go back without anybody asking for it.
+    returns: Returns,
     /// Whether the providers are simulated: then a buyer's private address will do.
     simulated: bool,
 }
@@ -102,13 +117,19 @@ impl Engine {
         self.0.store.ready().await
     }
 
+    /// Ends every wait for the shop's acceptance, and begins nothing in the background any more:
+    /// for a host that lets its requests end before it calls [`Engine::shutdown`].
+    pub fn stop_waiting(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
     /// Waits until everything that was sent is finished and recorded, then closes the store.
     ///
     /// # Cancel safety
     ///
     /// A dropped future leaves the calls running; call it again.
     pub async fn shutdown(&self) {
-        self.0.stopping.send_replace(true);
+        self.stop_waiting();
         self.0.tasks.finish().await;
         self.0.store.close().await;
         let last =

@@ -20,8 +20,26 @@ use crate::domain::time::Millis;
 pub(super) struct Recents {
     ttl_ms: i64,
     max: usize,
-    entries: DashMap<OutTradeNo, Recent>,
+    entries: DashMap<OutTradeNo, Entry>,
     ages: Mutex<VecDeque<(OutTradeNo, Millis)>>,
+}
+
+/// What is remembered of one number.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// A result that may be handed out.
+    Result(Recent),
+    /// The order changed so that no result of an earlier version may be handed out.
+    Ended { version: u64, since: Millis },
+}
+
+impl Entry {
+    fn since(&self) -> Millis {
+        match self {
+            Entry::Result(recent) => recent.since,
+            Entry::Ended { since, .. } => *since,
+        }
+    }
 }
 
 /// What a repeat needs, and no more: an entry is well below 1 KiB.
@@ -54,19 +72,37 @@ impl Recents {
 
     /// The result for `no`, if it may be handed out at `now`.
     pub(super) fn find(&self, no: &OutTradeNo, now: Millis) -> Option<Recent> {
-        let recent = self.entries.get(no)?;
+        let entry = self.entries.get(no)?;
+        let Entry::Result(recent) = &*entry else { return None };
         let fresh = now < recent.fresh_until && now.since(recent.since) < self.ttl_ms;
         // A clock that was set back makes everything remembered doubtful.
         (fresh && now >= recent.since).then(|| recent.clone())
     }
 
-    /// Remembers a result for `no`, in place of an older one.
-    pub(super) fn remember(&self, no: &OutTradeNo, recent: Recent) {
-        if self.max == 0 {
-            return;
+    /// Remembers the result of an order's `version` for `no`, in place of an older one.
+    pub(super) fn remember(&self, no: &OutTradeNo, version: u64, recent: Recent) {
+        let since = recent.since;
+        let mut ended = false;
+        self.entries
+            .entry(no.clone())
+            .and_modify(|entry| match entry {
+                Entry::Ended { version: last, .. } if version <= *last => ended = true,
+                _ => *entry = Entry::Result(recent.clone()),
+            })
+            .or_insert_with(|| Entry::Result(recent.clone()));
+        if !ended {
+            self.age(no, since);
         }
-        let now = recent.since;
-        self.entries.insert(no.clone(), recent);
+    }
+
+    /// Hands nothing out for `no` that was made of `version` or an earlier one of its order.
+    pub(super) fn forget(&self, no: &OutTradeNo, version: u64, now: Millis) {
+        self.entries.insert(no.clone(), Entry::Ended { version, since: now });
+        self.age(no, now);
+    }
+
+    /// Lets go of what is too old or too much.
+    fn age(&self, no: &OutTradeNo, now: Millis) {
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
         ages.push_back((no.clone(), now));
         while ages
@@ -74,14 +110,9 @@ impl Recents {
             .is_some_and(|(_, since)| ages.len() > self.max || now.since(*since) >= self.ttl_ms)
         {
             if let Some((oldest, since)) = ages.pop_front() {
-                self.entries.remove_if(&oldest, |_, it| it.since == since);
+                self.entries.remove_if(&oldest, |_, it| it.since() == since);
             }
         }
-    }
-
-    /// Hands nothing out for `no` until it is remembered anew.
-    pub(super) fn forget(&self, no: &OutTradeNo) {
-        self.entries.remove(no);
     }
 }
 
@@ -134,7 +165,7 @@ mod tests {
     fn the_oldest_leave_first_and_the_bound_holds() {
         let recents = Recents::new(Duration::from_secs(300), 3);
         for n in 0..5 {
-            recents.remember(&no(n), recent(100));
+            recents.remember(&no(n), 1, recent(100));
         }
         let kept: Vec<bool> = (0..5).map(|n| recents.find(&no(n), Millis(101)).is_some()).collect();
         assert_eq!(kept, [false, false, true, true, true]);
@@ -144,26 +175,38 @@ mod tests {
     #[test]
     fn a_result_is_forgotten_after_its_time_to_live() {
         let recents = Recents::new(Duration::from_millis(50), 10);
-        recents.remember(&no(1), recent(100));
+        recents.remember(&no(1), 1, recent(100));
         assert!(recents.find(&no(1), Millis(149)).is_some());
         assert!(recents.find(&no(1), Millis(150)).is_none());
-        recents.remember(&no(2), recent(150));
+        recents.remember(&no(2), 1, recent(150));
         assert_eq!(recents.entries.len(), 1, "what is too old leaves the memory");
     }
 
     #[test]
     fn a_clock_set_back_hands_out_nothing() {
         let recents = Recents::new(Duration::from_secs(300), 10);
-        recents.remember(&no(1), recent(100));
+        recents.remember(&no(1), 1, recent(100));
         assert!(recents.find(&no(1), Millis(99)).is_none());
     }
 
     #[test]
     fn a_number_remembered_again_outlives_its_older_place() {
         let recents = Recents::new(Duration::from_secs(300), 2);
-        recents.remember(&no(1), recent(100));
-        recents.remember(&no(2), recent(101));
-        recents.remember(&no(1), recent(102));
+        recents.remember(&no(1), 1, recent(100));
+        recents.remember(&no(2), 1, recent(101));
+        recents.remember(&no(1), 1, recent(102));
         assert!(recents.find(&no(1), Millis(103)).is_some());
+    }
+
+    #[test]
+    fn a_result_of_an_earlier_version_than_the_end_is_not_handed_out() {
+        let recents = Recents::new(Duration::from_secs(300), 10);
+        recents.remember(&no(1), 2, recent(100));
+        recents.forget(&no(1), 3, Millis(101));
+        assert!(recents.find(&no(1), Millis(102)).is_none());
+        recents.remember(&no(1), 3, recent(102));
+        assert!(recents.find(&no(1), Millis(103)).is_none(), "it was made before the end");
+        recents.remember(&no(1), 4, recent(103));
+        assert!(recents.find(&no(1), Millis(104)).is_some());
     }
 }

@@ -12,7 +12,7 @@ use super::switch::is_unsigned;
 use super::{Engine, Inner};
 use crate::domain::attempt::valid_until;
 use crate::domain::ids::OutTradeNo;
-use crate::domain::order::{Event, Order, Said};
+use crate::domain::order::{Event, Order, OrderStatus, Said};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, Trade};
@@ -78,6 +78,19 @@ impl Inner {
         tended
     }
 
+    /// Ends what may still be paid of an order that is paid, or closed, in the background.
+    pub(super) fn end_others(self: &Arc<Self>, order: &Order) {
+        let no = order.out_trade_no().clone();
+        if order.status == OrderStatus::Open || order.open_trades().is_empty() {
+            return;
+        }
+        // Whoever works on it now leaves the rest to the next round.
+        if let Some(lead) = self.flights.seize(&no) {
+            let engine = self.clone();
+            self.tasks.spawn(async move { engine.tend(&lead, &no, Millis(i64::MAX)).await });
+        }
+    }
+
     /// Looks after the order `no`, which nobody else works on.
     async fn tend(&self, lead: &Lead, no: &OutTradeNo, horizon: Millis) {
         let mut order = match self.store.load(no).await {
@@ -87,7 +100,8 @@ impl Inner {
         };
         lead.claimed(&order.fingerprint);
         let budget = self.budget();
-        for n in due_trades(&order, horizon) {
+        let due = order.trades(|it| order.due_of(it).is_some_and(|due| due <= horizon));
+        for n in due {
             let told = self.look_after(order.clone(), n, budget).await;
             // What stays unknown is asked again later.
             let next = match told {
@@ -139,17 +153,4 @@ impl Inner {
         };
         self.record(order, event).await
     }
-}
-
-/// The attempts that are due, one for each trade.
-fn due_trades(order: &Order, horizon: Millis) -> Vec<u32> {
-    let mut found: Vec<u32> = Vec::new();
-    for attempt in &order.attempts {
-        let is_due = order.due_of(attempt).is_some_and(|due| due <= horizon);
-        let is_known = |n: &u32| order.attempt(*n).is_some_and(|it| it.shares_trade(attempt));
-        if is_due && !found.iter().any(is_known) {
-            found.push(attempt.n);
-        }
-    }
-    found
 }

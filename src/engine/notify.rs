@@ -1,0 +1,146 @@
+//! Notifications: what a provider tells unasked becomes durable before it is acknowledged.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::create::unreachable_store;
+use super::{Engine, Inner};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{ChannelNo, Pid};
+use crate::domain::order::{Event, Order, Receipt, Said};
+use crate::domain::refund::PaymentRole;
+use crate::error::{Error, Kind};
+use crate::provider::{Notice, NoticeError, PaidTrade, Provider};
+
+/// Where a notification came to.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    provider: &'a dyn Provider,
+    pid: &'a Pid,
+}
+
+impl Engine {
+    /// Takes a notification of `provider` to the merchant `pid`: the headers and the body's raw
+    /// bytes. When it returns `Ok`, everything that follows from it is durable, and the provider
+    /// may be told so.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is acknowledged then: [`Kind::Unverifiable`] for what is not verifiably the
+    /// provider's, [`Kind::NoSuchOrder`], [`Kind::Mismatched`] for a payment that does not fit
+    /// its order, any other when it could not be recorded.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future may leave it unread; the provider sends it again.
+    pub async fn notify(
+        &self,
+        provider: ProviderId,
+        pid: &Pid,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(), Error> {
+        let merchant = self.0.provider(pid, provider);
+        let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?.clone();
+        let call = self.0.call(self.0.budget())?;
+        let notice = merchant.notified(headers, &body, call).await;
+        let notice = notice.map_err(|error| unverifiable(provider, &error))?;
+        let place = Place { provider: merchant.as_ref(), pid };
+        match notice {
+            Notice::Payment { channel_no, trade } => {
+                self.paid(place, &channel_no, &trade, true).await
+            }
+            Notice::ForeignPayment { channel_no, trade, currency } => {
+                tracing::error!(%channel_no, currency, "a payment in another currency");
+                self.paid(place, &channel_no, &trade, false).await
+            }
+            Notice::Refund(refund) => {
+                // The payment may be heard of first here. The refund itself comes again.
+                if let Some(trade) = &refund.trade {
+                    self.paid(place, &refund.channel_no, trade, true).await?;
+                }
+                Err(Error::new(Kind::NotAvailable))
+            }
+            Notice::Other { event } => {
+                tracing::debug!(%provider, event, "a notification without consequence");
+                Ok(())
+            }
+        }
+    }
+
+    async fn paid(
+        &self,
+        place: Place<'_>,
+        channel_no: &ChannelNo,
+        trade: &PaidTrade,
+        is_cny: bool,
+    ) -> Result<(), Error> {
+        let order = self.0.order_of(place, channel_no).await?;
+        let order = self.0.take_payment(place, order, (channel_no, trade), is_cny).await?;
+        self.0.end_others(&order);
+        let known = order.payments.iter().find(|it| it.transaction_id == trade.transaction_id);
+        match known.map(|it| it.role) {
+            Some(PaymentRole::Mismatch) | None => Err(Error::new(Kind::Mismatched)),
+            Some(PaymentRole::Winning | PaymentRole::Duplicate | PaymentRole::Late) => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    /// The order that a provider's number belongs to.
+    async fn order_of(&self, place: Place<'_>, channel_no: &ChannelNo) -> Result<Order, Error> {
+        let id = place.provider.id();
+        let found = self.store.find_channel(id, place.pid, channel_no).await;
+        let Some(no) = found.map_err(|error| unreachable_store(&error))? else {
+            tracing::error!(%channel_no, provider = %id, "a notification for an unknown order");
+            return Err(Error::new(Kind::NoSuchOrder));
+        };
+        self.load(&no).await
+    }
+
+    /// Records a payment, unless it is known already.
+    async fn take_payment(
+        &self,
+        place: Place<'_>,
+        order: Order,
+        (channel_no, trade): (&ChannelNo, &PaidTrade),
+        is_cny: bool,
+    ) -> Result<Order, Error> {
+        if order.payments.iter().any(|it| it.transaction_id == trade.transaction_id) {
+            return Ok(order);
+        }
+        let id = place.provider.id();
+        let sharing = || {
+            let attempts = order.attempts.iter().rev();
+            attempts.filter(|it| it.way.provider() == id && it.channel_no == *channel_no)
+        };
+        let own = sharing().find(|it| place.provider.is_of(it, &trade.message));
+        let Some(attempt) = own.or_else(|| sharing().next()) else {
+            let no = order.out_trade_no();
+            tracing::error!(%no, %channel_no, "a payment of an attempt that never left");
+            return Err(Error::new(Kind::Mismatched));
+        };
+        let receipt = Receipt {
+            transaction_id: trade.transaction_id.clone(),
+            total_fee: trade.total_fee,
+            paid_at: trade.paid_at.unwrap_or_else(|| self.clock.now()),
+            openid: trade.openid.clone(),
+            fits: is_cny && own.is_some(),
+            returns: self.settings.returns,
+            message: trade.message.clone(),
+        };
+        let (n, at) = (attempt.n, self.clock.now());
+        self.record(order, Event::Asked { n, at, said: Said::Paid(receipt) }).await
+    }
+}
+
+/// Logged here, where it is handled; a stranger learns nothing of why.
+fn unverifiable(provider: ProviderId, error: &NoticeError) -> Error {
+    match error {
+        NoticeError::Forged { why } => tracing::warn!(%provider, why, "a forged notification"),
+        NoticeError::Unreadable { why } => {
+            tracing::error!(%provider, why, "a genuine notification that cannot be read");
+        }
+    }
+    Error::new(Kind::Unverifiable)
+}

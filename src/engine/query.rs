@@ -1,0 +1,218 @@
+//! `queryPayment`: where an order stands; asked at the provider when nobody asked lately.
+
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::waiting::Waiter;
+use super::{Engine, Inner};
+use crate::domain::attempt::{Attempt, AttemptState};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::order::{Order, OrderStatus, Said};
+use crate::domain::outbox::{DeliveryState, Effect, EventId, EventType};
+use crate::domain::refund::PaymentRole;
+use crate::domain::time::{Millis, SECOND_MS};
+use crate::error::{Error, Kind};
+
+/// A question about an order.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Which order.
+    pub number: OrderNumber,
+    /// Wait so long, at most, until the shop has accepted the payment.
+    pub await_accepted: Option<Duration>,
+}
+
+/// One of the two numbers an order is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderNumber {
+    /// The shop's.
+    OutTradeNo(OutTradeNo),
+    /// The provider's, of a payment.
+    TransactionId(TransactionId),
+}
+
+/// Where an order stands.
+#[derive(Clone, Debug)]
+pub struct Queried {
+    /// The order.
+    pub order: Order,
+    /// Whether the shop has accepted the payment; `None` when nobody is told, or nothing is paid.
+    pub user_order_success: Option<bool>,
+    /// The provider's word for an order that is not paid.
+    pub trade_state: Option<String>,
+}
+
+/// An unpaid order is asked about at its provider when that was not done for so long.
+const STALE_MS: i64 = 5 * SECOND_MS;
+
+impl Engine {
+    /// Where an order stands. An unpaid one is asked about at its provider, at most once in 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`] for a number that is nobody's, [`Kind::NotSent`] when the store
+    /// cannot tell.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future stops the waiting, and no call that was begun.
+    pub async fn query(&self, query: Query) -> Result<Queried, Error> {
+        let no = self.0.number(&query.number).await?;
+        let waiter = query.await_accepted.and_then(|_| self.0.waiting.wait(&no));
+        let order = self.0.load(&no).await?;
+        let order = self.refreshed(order).await?;
+        match (waiter, query.await_accepted) {
+            (Some(waiter), Some(limit)) => {
+                let waited = tokio::time::timeout(limit, self.0.accepted(&no, waiter)).await;
+                match waited {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        let order = self.0.load(&no).await?;
+                        self.0.queried(order).await
+                    }
+                }
+            }
+            _ => self.0.queried(order).await,
+        }
+    }
+
+    /// The order, after its provider was asked in a task of its own.
+    async fn refreshed(&self, order: Order) -> Result<Order, Error> {
+        if !self.0.is_stale(&order) {
+            return Ok(order);
+        }
+        let no = order.out_trade_no().clone();
+        let Some(lead) = self.0.flights.seize(&no) else { return Ok(order) };
+        let (done, answered) = tokio::sync::oneshot::channel();
+        let engine = self.0.clone();
+        self.0.tasks.spawn(async move {
+            lead.claimed(&order.fingerprint);
+            let refreshed = engine.refresh(order, engine.budget()).await;
+            drop(lead);
+            // Who asked may have left.
+            drop(done.send(refreshed));
+        });
+        match answered.await {
+            Ok(order) => Ok(order),
+            Err(_) => self.0.load(&no).await,
+        }
+    }
+}
+
+impl Inner {
+    async fn number(&self, number: &OrderNumber) -> Result<OutTradeNo, Error> {
+        match number {
+            OrderNumber::OutTradeNo(no) => Ok(no.clone()),
+            OrderNumber::TransactionId(id) => {
+                let found = self.store.find_transaction(id).await;
+                let found = found.map_err(|error| super::create::unreachable_store(&error))?;
+                found.ok_or_else(|| Error::new(Kind::NoSuchOrder))
+            }
+        }
+    }
+
+    /// The order with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`], or [`Kind::NotSent`] when the store failed.
+    pub(super) async fn load(&self, no: &OutTradeNo) -> Result<Order, Error> {
+        let found = self.store.load(no).await;
+        let found = found.map_err(|error| super::create::unreachable_store(&error))?;
+        found.ok_or_else(|| Error::new(Kind::NoSuchOrder))
+    }
+
+    /// Waits until the shop has accepted the payment, or, where nobody is told, until it is paid.
+    async fn accepted(&self, no: &OutTradeNo, waiter: Waiter) -> Result<Queried, Error> {
+        let mut waiter = waiter;
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let found = self.queried(self.load(no).await?).await?;
+            let is_done = match found.order.status {
+                OrderStatus::Open => found.order.flags.mismatch,
+                OrderStatus::Closed => true,
+                OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
+                    found.user_order_success != Some(false)
+                }
+            };
+            if is_done || *stopping.borrow() {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = waiter.news() => {}
+                _ = stopping.changed() => return Ok(found),
+            }
+        }
+    }
+
+    fn is_stale(&self, order: &Order) -> bool {
+        let now = self.clock.now();
+        let open = || order.attempts.iter().filter(|it| it.is_live() || it.is_unknown());
+        let looked: Option<Millis> = open().map(|it| it.asked.unwrap_or(it.opened)).max();
+        let is_open = order.status == OrderStatus::Open;
+        is_open && looked.is_some_and(|at| now.since(at) >= STALE_MS)
+    }
+
+    /// Asks about every attempt that may be paid, or of which nothing is known.
+    async fn refresh(&self, order: Order, budget: Budget) -> Order {
+        let mut order = order;
+        for n in order.open_trades() {
+            let asked = match super::switch::is_unsigned(&order, n) {
+                true => continue,
+                false => self.ask(order.clone(), n, budget).await,
+            };
+            order = match asked {
+                Ok((order, _)) => order,
+                // It is not asked again at once.
+                Err(_) => match self.said(order.clone(), n, Said::Nothing).await {
+                    Ok(order) => order,
+                    Err(_) => return order,
+                },
+            };
+        }
+        order
+    }
+
+    async fn queried(&self, order: Order) -> Result<Queried, Error> {
+        let user_order_success = self.is_accepted(&order).await?;
+        let trade_state = trade_state(&order);
+        Ok(Queried { order, user_order_success, trade_state })
+    }
+
+    /// Whether the shop has accepted the payment that made the order paid.
+    async fn is_accepted(&self, order: &Order) -> Result<Option<bool>, Error> {
+        let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
+        let Some(payment) = winning.filter(|_| self.outbox.has_listener(&order.facts.kind)) else {
+            return Ok(None);
+        };
+        let effect = Effect {
+            event: EventType::PaymentSucceeded,
+            transaction_id: payment.transaction_id.clone(),
+            out_refund_no: None,
+        };
+        let id = EventId::of(order.out_trade_no(), &effect);
+        let found = self.store.outbox_find(&id).await;
+        let found = found.map_err(|error| super::create::unreachable_store(&error))?;
+        Ok(Some(found.is_some_and(|it| it.state == DeliveryState::Accepted)))
+    }
+}
+
+/// The word of the latest attempt's provider for an order that is not paid.
+fn trade_state(order: &Order) -> Option<String> {
+    let word = match order.status {
+        OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => return None,
+        OrderStatus::Closed => "CLOSED",
+        OrderStatus::Open => word(order.latest()),
+    };
+    Some(word.to_owned())
+}
+
+fn word(attempt: &Attempt) -> &'static str {
+    match (&attempt.state, attempt.way.provider()) {
+        (AttemptState::Closed, ProviderId::Wxpay) => "CLOSED",
+        (AttemptState::Closed, ProviderId::Alipay) => "TRADE_CLOSED",
+        (_, ProviderId::Wxpay) => "NOTPAY",
+        (_, ProviderId::Alipay) => "WAIT_BUYER_PAY",
+    }
+}
