@@ -201,14 +201,17 @@ async function act(card, button) {
   await acted(button, button.dataset.act, { provider, out_trade_no });
 }
 
+/** Whether the operation was done. */
 async function acted(button, operation, body) {
   button.disabled = true;
   try {
     await post(operation, body);
     say('good', DONE[operation]);
     await look();
+    return true;
   } catch (error) {
     say('bad', error.message);
+    return false;
   } finally {
     button.disabled = false;
   }
@@ -260,9 +263,10 @@ function takePasted() {
   history.replaceState(null, '', '/');
 }
 
-byId('paste').addEventListener('submit', (event) => {
+byId('paste').addEventListener('submit', async (event) => {
   event.preventDefault();
-  acted(event.submitter, 'pay', purchase(byId('with').value.trim()));
+  const pasted = byId('with');
+  if (await acted(event.submitter, 'pay', purchase(pasted.value.trim()))) pasted.value = '';
 });
 document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
 window.addEventListener('hashchange', takePasted);
