@@ -85,6 +85,10 @@ pub(super) fn unknown_outcomes() -> Vec<Story> {
             ],
         ),
         story(
+            "lost reply and question, then another way",
+            vec![Goes(Create, LoseReply), Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Alipay))],
+        ),
+        story(
             "lost request and question, then another way",
             vec![
                 Goes(Create, LoseRequest),
