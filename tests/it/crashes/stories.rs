@@ -24,6 +24,8 @@ pub(super) enum Step {
     Ask(Value),
     /// Something goes wrong with the next call of this kind.
     Goes(Operation, FaultKind),
+    /// The same, at WeChat Pay.
+    GoesAtWxpay(Operation, FaultKind),
     /// So many minutes go by.
     Pass(i64),
     /// The background looks after what is due.
@@ -40,7 +42,7 @@ pub(super) enum Step {
 
 use FaultKind::{LoseReply, LoseRequest};
 use Operation::{Close, Create, Query};
-use Step::{Ask, Goes, LookAfter, Notify, Pass, Pay, Scan, Tell};
+use Step::{Ask, Goes, GoesAtWxpay, LookAfter, Notify, Pass, Pay, Scan, Tell};
 
 fn story(name: &'static str, steps: Vec<Step>) -> Story {
     Story { name, is_restored: false, steps }
@@ -135,6 +137,19 @@ pub(super) fn switches() -> Vec<Story> {
         story("native to app", vec![Ask(qr(Wxpay)), Ask(app(Wxpay))]),
         story("one buyer to another", vec![Ask(mini(Wxpay, "one")), Ask(mini(Wxpay, "two"))]),
         story("there and back", vec![Ask(qr(Alipay)), Ask(qr(Wxpay)), Ask(qr(Alipay))]),
+        story(
+            "back before the other way's outcome is known",
+            vec![
+                Ask(qr(Alipay)),
+                GoesAtWxpay(Create, LoseReply),
+                GoesAtWxpay(Query, LoseReply),
+                Ask(qr(Wxpay)),
+                Ask(qr(Alipay)),
+                Pass(1),
+                LookAfter,
+                Ask(qr(Alipay)),
+            ],
+        ),
         story(
             "scanned after it was superseded",
             vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay)), Pass(1), LookAfter, Ask(qr(Wxpay))],

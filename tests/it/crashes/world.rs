@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::Pid;
 use paygate::domain::outbox::{EventId, EventType};
 use paygate::engine::Created;
-use paygate::mock::{Fault, InProcess};
+use paygate::mock::{Fault, FaultKind, InProcess, Operation};
 use paygate::store::Store;
 use paygate::store::memory::Memory;
 use paygate::store::sqlite::Sqlite;
@@ -103,10 +104,9 @@ impl World {
                     self.asked = asked.clone();
                     self.held.extend(shop.create(asked).await.ok());
                 }
-                Step::Goes(operation, kind) => {
-                    let (operation, kind) = (Some(*operation), kind.clone());
-                    let fault = Fault { provider: None, operation, kind, times: 1 };
-                    self.providers.add_fault(fault);
+                Step::Goes(operation, kind) => self.goes(None, *operation, kind),
+                Step::GoesAtWxpay(operation, kind) => {
+                    self.goes(Some(ProviderId::Wxpay), *operation, kind);
                 }
                 Step::Pass(minutes) => self.clock.advance_ms(minutes * MINUTE),
                 Step::LookAfter => drop(shop.engine.reconcile().await),
@@ -116,6 +116,11 @@ impl World {
                 Step::Tell => drop(shop.engine.dispatch().await),
             }
         }
+    }
+
+    fn goes(&self, provider: Option<ProviderId>, operation: Operation, kind: &FaultKind) {
+        let (operation, kind) = (Some(operation), kind.clone());
+        self.providers.add_fault(Fault { provider, operation, kind, times: 1 });
     }
 
     /// Alipay tells of what was paid.
