@@ -10,7 +10,7 @@ use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
 use paygate::guard::schema;
-use paygate::mock::{Mock, MockConfig};
+use paygate::mock::{HURRY, Mock, MockConfig};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
@@ -135,9 +135,10 @@ async fn mock() -> Outcome {
     telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     let told = told_to_end().map_err(internal)?;
     let clock = Arc::new(SystemClock);
-    let mock = Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock })
-        .await
-        .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
+    let mock =
+        Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock, hurry: HURRY })
+            .await
+            .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     told.await;
     mock.shutdown().await;

@@ -161,7 +161,7 @@ fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
 #[cfg(feature = "mock")]
 async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
     use crate::clock::SystemClock;
-    use crate::mock::{Mock, MockConfig, keys};
+    use crate::mock::{HURRY, Mock, MockConfig, keys};
 
     let ledger_path = match &config.store {
         StoreChoice::Memory => None,
@@ -172,9 +172,10 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Sta
         }
     };
     let listen = config.mock_listen;
-    let mock = Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock) })
-        .await
-        .map_err(|source| StartError::Mock { listen, source })?;
+    let mock =
+        Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock), hurry: HURRY })
+            .await
+            .map_err(|source| StartError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());

@@ -131,7 +131,8 @@ impl Inner {
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
-                fits: true,
+                fits: paid.fits,
+                returns: self.settings.returns,
                 message: paid.message.clone(),
             }),
         }

@@ -141,6 +141,7 @@ pub(super) fn offered(merchant: &str, no: &str, terms: Terms, now: Millis) -> Or
         offers: Vec::new(),
         transaction_id: None,
         paying_until: None,
+        wechatpay_serial: None,
         payments: Vec::new(),
     }
 }
@@ -164,7 +165,7 @@ fn told(order: &Order) -> Value {
         "out_trade_no": order.out_trade_no,
         "trade_no": order.transaction_id,
         "trade_status": trade_status,
-        "total_amount": order.terms.amount.to_yuan(),
+        "total_amount": payment.map_or(order.terms.amount, |it| it.amount).to_yuan(),
         "buyer_logon_id": "moc***@example.com",
         "buyer_pay_amount": paid,
         "receipt_amount": paid,

@@ -239,13 +239,17 @@ pub enum Trade {
     Paid(PaidTrade),
 }
 
-/// A payment as the provider tells it. Merchant and app were compared by the codec.
+/// A payment as the provider tells it. The merchant was compared by the codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaidTrade {
     /// The provider's number.
     pub transaction_id: TransactionId,
     /// The order's amount at the provider, in fen.
     pub total_fee: Fen,
+    /// Whether app, merchants and currency are the attempt's; of a notification, whether the
+    /// currency is CNY: [`Provider::is_of`] tells the rest. Where the currency is another one,
+    /// `total_fee` counts its smallest units.
+    pub fits: bool,
     /// When it was paid, if told.
     pub paid_at: Option<Millis>,
     /// The payer, if told.

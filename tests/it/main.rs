@@ -9,6 +9,7 @@ mod guard;
 mod layer;
 mod mock;
 mod never_twice;
+mod paid;
 mod pricing;
 mod providers;
 mod readme;

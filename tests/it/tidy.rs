@@ -62,7 +62,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "provider::BoxFuture",
         ],
     ),
-    ("mock", &["domain", "error", "secret", "clock", "provider"]),
+    // Its notifications go to the shop.
+    ("mock", &["domain", "error", "secret", "clock", "provider", "shop"]),
 ];
 
 /// What a part may not import although [`ARROWS`] allows the path above it: the engine knows

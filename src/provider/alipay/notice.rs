@@ -156,6 +156,7 @@ impl Form {
             total_fee: total_fee.ok_or_else(|| {
                 NoticeError::unreadable("a payment without a readable total_amount")
             })?,
+            fits: true,
             paid_at: self.text("gmt_payment").and_then(Millis::from_alipay),
             openid: self.text("buyer_open_id").or(self.text("buyer_id")).map(str::to_owned),
             message: self.message(),

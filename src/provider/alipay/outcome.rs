@@ -121,6 +121,8 @@ fn paid(node: Node) -> Result<PaidTrade, Failure> {
     Ok(PaidTrade {
         transaction_id: TransactionId(trade_no.into()),
         total_fee,
+        // Only trades across borders name a currency (alipay.trade.query, trans_currency).
+        fits: node.text("trans_currency").is_none_or(|it| it == "CNY"),
         paid_at: node.text("send_pay_date").and_then(Millis::from_alipay),
         openid: node.text("buyer_open_id").or(node.text("buyer_user_id")).map(str::to_owned),
         message: Arc::new(serde_json::Value::Object(node.0)),

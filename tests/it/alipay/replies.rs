@@ -184,6 +184,39 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
 }
 
 #[tokio::test]
+async fn no_query_is_believed_by_a_clock_that_is_wrong() {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let absent = signed(QUERY, &refusal("40004", "ACQ.TRADE_NOT_EXIST"));
+    let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
+    for (date, off) in [
+        (None, None),
+        (Some("no date"), None),
+        (Some("Thu, 15 Jul 2021 02:10:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:15:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:05:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:15:11 GMT"), Some("301 s behind")),
+        (Some("Thu, 15 Jul 2021 02:05:09 GMT"), Some("301 s ahead of")),
+        (Some("Thu, 15 Jul 2021 01:10:10 GMT"), Some("3600 s ahead of")),
+    ] {
+        for body in [&absent, &paid] {
+            let wire = Wire { date, ..Wire::new(body.as_str()) };
+            let result = gateway(app()).query(&attempt, wire.call()).await;
+            match (result, off) {
+                (Ok(_), None) => {}
+                (Err(Failure::Unknown { reason, said: None }), Some(off)) => {
+                    assert!(reason.contains(&format!("clock is {off}")), "{reason}");
+                }
+                other => panic!("{date:?}: {other:?}"),
+            }
+        }
+    }
+    // What a close did does not hang on the time.
+    let date = Some("Thu, 15 Jul 2021 01:10:10 GMT");
+    let wire = Wire { date, ..Wire::new(signed(CLOSE, &success(""))) };
+    assert_eq!(gateway(app()).close(&attempt, wire.call()).await, Ok(Closing::Closed));
+}
+
+#[tokio::test]
 async fn what_nobody_signed_is_told_and_never_believed() {
     let told = Some(("isv.invalid-app-id".to_owned(), "why".to_owned()));
     let raw = refusal("40002", "isv.invalid-app-id");
@@ -348,9 +381,20 @@ async fn a_payment_tells_who_paid_how_much_and_when() {
     let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
     assert_eq!(&*paid.transaction_id.0, "2021071522001");
     assert_eq!(Some(paid.total_fee), Fen::new(1));
+    assert!(paid.fits);
     assert_eq!(paid.paid_at, Some(NOW.plus(1_000)));
     assert_eq!(paid.openid.as_deref(), Some("2088102146225135"));
     assert_eq!(paid.message["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn a_payment_in_another_currency_does_not_fit() {
+    for (currency, fits) in [("CNY", true), ("USD", false)] {
+        let rest = format!(r#","trans_currency":"{currency}""#);
+        let reply = signed(QUERY, &trade("TRADE_SUCCESS", &rest));
+        let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
+        assert_eq!(paid.fits, fits, "{currency}");
+    }
 }
 
 #[tokio::test]
