@@ -80,12 +80,14 @@ fn end(outcome: Outcome) -> ExitCode {
 
 /// Runs the sidecar until it is told to end, and drains.
 async fn serve() -> Outcome {
-    let config = Config::from_env().map_err(wrong)?;
+    let mut config = Config::from_env().map_err(wrong)?;
     telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let upstream = config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(wrong)?;
     let listeners =
         Listeners::bind(config.listen, config.admin_listen).await.map_err(unavailable)?;
+    // With port 0 asked for: the simulated providers notify at the one that was given.
+    config.listen = listeners.public_addr().map_err(internal)?;
     let told = told_to_end().map_err(internal)?;
     let (engine, payments) = config.start().await.map_err(not_started)?;
     let payments = payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));

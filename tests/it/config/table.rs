@@ -61,7 +61,7 @@ const ILL: &[(&str, &[&str])] = &[
     ("PAYGATE_WXPAY_API_V2_KEY", &["a\tb"]),
     ("PAYGATE_WXPAY_H5_NAME", &["a\nb"]),
     ("PAYGATE_WXPAY_H5_URL", &["shop.example.com"]),
-    ("PAYGATE_WXPAY_BASE_URL", &["http://a.b", "https://a.b/x", "https://api.mch.weixin.qq.com"]),
+    ("PAYGATE_WXPAY_BASE_URL", &["http://a.b", "https://a.b/x"]),
     ("PAYGATE_ALIPAY_APP_ID", &["app-1"]),
     ("PAYGATE_ALIPAY_APP_ID_MP_ALIPAY", &["app-1"]),
     ("PAYGATE_ALIPAY_APP_ID_APP_PLUS", &["app-1"]),
