@@ -103,6 +103,8 @@ struct Held {
     transactions: HashMap<TransactionId, OutTradeNo>,
     /// What the shop is told.
     outbox: HashMap<EventId, Outgoing>,
+    /// What of it is to be sent, by when.
+    sendings: BTreeSet<(Millis, EventId)>,
     /// Orders about which a provider is to be asked, by when.
     due: BTreeSet<(Millis, OutTradeNo)>,
 }
@@ -231,8 +233,9 @@ impl Store for Journal {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
         Box::pin(async move {
-            let is_due = |it: &Outgoing| it.state == DeliveryState::Pending && it.next <= now;
-            Ok(self.held()?.events(is_due, limit))
+            let held = self.held()?;
+            let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
+            Ok(due.take(limit).filter_map(|(_, id)| held.outbox.get(id)).cloned().collect())
         })
     }
 
@@ -241,7 +244,12 @@ impl Store for Journal {
         state: DeliveryState,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.events(|it| it.state == state, limit)) })
+        Box::pin(async move {
+            let held = self.held()?;
+            let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
+            found.sort_by_key(|it| (it.next, &it.id));
+            Ok(found.into_iter().take(limit).cloned().collect())
+        })
     }
 
     fn outbox_find<'a>(
@@ -279,15 +287,13 @@ impl Store for Journal {
 }
 
 impl Held {
-    /// Writes an order, and with it what the shop is told for the first time.
+    /// Writes an order, and with it what the shop is told.
     fn write_order(&mut self, order: &Order, outbox: &[Outgoing]) -> Result<(), StoreError> {
         if self.has_anothers_number(order) {
             let why = "a number at the provider, or of a refund, belongs to another order";
             return Err(failed(StoreErrorKind::NumberTaken, why));
         }
-        let is_new = |it: &&Outgoing| !self.outbox.contains_key(&it.id);
-        let outbox = outbox.iter().filter(is_new).cloned().collect();
-        self.write(Line::Order { order: Box::new(order.clone()), outbox })
+        self.write(Line::Order { order: Box::new(order.clone()), outbox: outbox.to_vec() })
     }
 
     /// Writes a line, waits until it is on disk, and only then knows what it says.
@@ -305,12 +311,6 @@ impl Held {
         Ok(())
     }
 
-    fn events(&self, wanted: impl Fn(&Outgoing) -> bool, limit: usize) -> Vec<Outgoing> {
-        let mut found: Vec<&Outgoing> = self.outbox.values().filter(|it| wanted(it)).collect();
-        found.sort_by_key(|it| (it.next, &it.id));
-        found.into_iter().take(limit).cloned().collect()
-    }
-
     fn has_anothers_number(&self, order: &Order) -> bool {
         let anothers =
             |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != order.out_trade_no());
@@ -322,10 +322,25 @@ impl Held {
         match line {
             Line::Order { order, outbox } => {
                 self.keep_order(*order);
-                self.outbox.extend(outbox.into_iter().map(|it| (it.id.clone(), it)));
+                for event in outbox {
+                    // What was told before stays as it is.
+                    if !self.outbox.contains_key(&event.id) {
+                        self.keep_event(event);
+                    }
+                }
             }
-            Line::Event(event) => drop(self.outbox.insert(event.id.clone(), event)),
+            Line::Event(event) => self.keep_event(event),
         }
+    }
+
+    fn keep_event(&mut self, event: Outgoing) {
+        if let Some(before) = self.outbox.get(&event.id) {
+            self.sendings.remove(&(before.next, event.id.clone()));
+        }
+        if event.state == DeliveryState::Pending {
+            self.sendings.insert((event.next, event.id.clone()));
+        }
+        self.outbox.insert(event.id.clone(), event);
     }
 
     fn keep_order(&mut self, order: Order) {

@@ -132,6 +132,7 @@ impl Inner {
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
                 fits: paid.fits,
+                returns: self.settings.returns,
                 message: paid.message.clone(),
             }),
         }

@@ -1,6 +1,6 @@
 //! A store that forgets everything with its process: for mock mode and tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +107,9 @@ impl Store for Memory {
             }
             held.put(serial, order);
             for event in outbox {
-                held.outbox.entry(event.id.clone()).or_insert_with(|| event.clone());
+                if !held.outbox.contains_key(&event.id) {
+                    held.put_event(event.clone());
+                }
             }
             Ok(Committed::Done)
         })
@@ -153,8 +155,9 @@ impl Store for Memory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
         Box::pin(async move {
-            let due = |it: &&Outgoing| it.state == DeliveryState::Pending && it.next <= now;
-            Ok(self.held()?.events(due, limit))
+            let held = self.held()?;
+            let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
+            Ok(due.take(limit).filter_map(|(_, id)| held.outbox.get(id)).cloned().collect())
         })
     }
 
@@ -163,7 +166,12 @@ impl Store for Memory {
         state: DeliveryState,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.events(|it| it.state == state, limit)) })
+        Box::pin(async move {
+            let held = self.held()?;
+            let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
+            found.sort_by_key(|it| (it.next, &it.id));
+            Ok(found.into_iter().take(limit).cloned().collect())
+        })
     }
 
     fn outbox_find<'a>(
@@ -182,10 +190,12 @@ impl Store for Memory {
             if held.fence != self.fence {
                 return Ok(Committed::Conflict);
             }
-            let Some(stored) = held.outbox.get_mut(&event.id) else {
+            let Some(stored) = held.outbox.remove(&event.id) else {
                 return Ok(Committed::Conflict);
             };
-            (stored.state, stored.tries, stored.next) = (event.state, event.tries, event.next);
+            held.sendings.remove(&(stored.next, stored.id.clone()));
+            let (state, tries, next) = (event.state, event.tries, event.next);
+            held.put_event(Outgoing { state, tries, next, ..stored });
             Ok(Committed::Done)
         })
     }
@@ -216,6 +226,8 @@ struct Held {
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
     outbox: HashMap<EventId, Outgoing>,
+    /// The pending events, by when they are sent next.
+    sendings: BTreeSet<(Millis, EventId)>,
     due: BTreeMap<(Millis, usize), OutTradeNo>,
     /// Raised by every opening but the first.
     fence: u64,
@@ -247,10 +259,11 @@ impl Held {
         Ok(())
     }
 
-    fn events(&self, wanted: impl Fn(&&Outgoing) -> bool, limit: usize) -> Vec<Outgoing> {
-        let mut found: Vec<&Outgoing> = self.outbox.values().filter(wanted).collect();
-        found.sort_by_key(|it| (it.next, &it.id));
-        found.into_iter().take(limit).cloned().collect()
+    fn put_event(&mut self, event: Outgoing) {
+        if event.state == DeliveryState::Pending {
+            self.sendings.insert((event.next, event.id.clone()));
+        }
+        self.outbox.insert(event.id.clone(), event);
     }
 
     fn put(&mut self, serial: usize, order: &Order) {

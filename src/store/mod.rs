@@ -77,14 +77,14 @@ pub trait Store: Send + Sync + Debug {
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
     /// At most `limit` pending events whose next sending is at or before `now`, the earliest
-    /// first. Never reads the others.
+    /// first, those of one moment by their numbers. Never reads the others.
     fn outbox_due(
         &self,
         now: Millis,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>>;
 
-    /// At most `limit` events in `state`, in the order of their next sending.
+    /// At most `limit` events in `state`, in the same order.
     fn outbox_list(
         &self,
         state: DeliveryState,

@@ -4,11 +4,13 @@
 mod alipay;
 mod caller;
 mod config;
+mod crashes;
 mod create;
 mod guard;
 mod layer;
 mod mock;
 mod never_twice;
+mod paid;
 mod pricing;
 mod providers;
 mod readme;
@@ -17,3 +19,4 @@ mod simulation;
 mod store;
 mod support;
 mod tidy;
+mod told;

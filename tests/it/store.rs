@@ -5,5 +5,6 @@ mod broken;
 mod contract;
 mod fence;
 mod orders;
+mod outbox;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -39,6 +39,8 @@ use writer::{Answer, Held, Work, Writer};
 
 mod failure;
 mod files;
+#[cfg(test)]
+mod plans;
 mod reader;
 mod rows;
 mod schema;

@@ -99,16 +99,33 @@ pub(super) struct Lookups<'c> {
 impl<'c> Lookups<'c> {
     /// Prepares the statements; fails when a table, a column or an index is missing.
     pub(super) fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
+        let [by_no, by_channel, by_transaction, by_refund, due, events @ ..] =
+            Lookups::statements().map(|sql| connection.prepare(&sql));
+        let [outbox_due, outbox_list, outbox_find] = events;
         Ok(Lookups {
-            load: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
-            find_channel: connection.prepare(FIND_CHANNEL)?,
-            find_transaction: connection.prepare(FIND_TRANSACTION)?,
-            find_refund: connection.prepare(FIND_REFUND)?,
-            due: connection.prepare(DUE)?,
-            outbox_due: connection.prepare(&events(OUTBOX_DUE))?,
-            outbox_list: connection.prepare(&events(OUTBOX_LIST))?,
-            outbox_find: connection.prepare(&events("WHERE outbox.id = ?1"))?,
+            load: by_no?,
+            find_channel: by_channel?,
+            find_transaction: by_transaction?,
+            find_refund: by_refund?,
+            due: due?,
+            outbox_due: outbox_due?,
+            outbox_list: outbox_list?,
+            outbox_find: outbox_find?,
         })
+    }
+
+    /// Every statement that a look-up executes.
+    pub(super) fn statements() -> [String; 8] {
+        [
+            LOAD.to_owned(),
+            FIND_CHANNEL.to_owned(),
+            FIND_TRANSACTION.to_owned(),
+            FIND_REFUND.to_owned(),
+            DUE.to_owned(),
+            events(OUTBOX_DUE),
+            events(OUTBOX_LIST),
+            events(OUTBOX_FIND),
+        ]
     }
 
     /// The order's record.
@@ -165,6 +182,8 @@ impl<'c> Lookups<'c> {
     }
 }
 
+const LOAD: &str = "SELECT record FROM orders WHERE out_trade_no = ?1";
+
 const FIND_CHANNEL: &str = "
 SELECT orders.out_trade_no
 FROM channel_numbers JOIN orders ON orders.id = channel_numbers.order_id
@@ -214,13 +233,20 @@ fn event(row: &rusqlite::Row<'_>) -> Result<EventRow> {
     })
 }
 
-fn events(wanted: &str) -> String {
+/// `CROSS JOIN` makes SQLite read the outbox first, in the order of its index.
+fn events(wanted: [&str; 2]) -> String {
+    let [indexed, wanted] = wanted;
     format!(
         "SELECT outbox.id, out_trade_no, event, outbox.type, body, outbox.created_ms, state, \
-         tries, next_ms FROM outbox JOIN orders ON orders.id = outbox.order_id {wanted}"
+         tries, next_ms FROM outbox {indexed} \
+         CROSS JOIN orders ON orders.id = outbox.order_id {wanted}"
     )
 }
 
-const OUTBOX_DUE: &str =
-    "WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, outbox.id LIMIT ?2";
-const OUTBOX_LIST: &str = "WHERE state = ?1 ORDER BY next_ms, outbox.id LIMIT ?2";
+const OUTBOX_DUE: [&str; 2] = [
+    "INDEXED BY outbox_due",
+    "WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, outbox.id LIMIT ?2",
+];
+const OUTBOX_LIST: [&str; 2] =
+    ["INDEXED BY outbox_due", "WHERE state = ?1 ORDER BY next_ms, outbox.id LIMIT ?2"];
+const OUTBOX_FIND: [&str; 2] = ["", "WHERE outbox.id = ?1"];

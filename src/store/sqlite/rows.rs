@@ -48,24 +48,39 @@ pub(super) struct Rows<'c> {
 }
 
 impl<'c> Rows<'c> {
+    /// Every statement that a write of an order or an event executes.
+    pub(super) const STATEMENTS: [&'static str; 11] = [
+        CLAIM,
+        KNOWN,
+        REPLACE,
+        ATTEMPT,
+        LOST_ATTEMPTS,
+        CHANNEL_OWNER,
+        CHANNEL_NUMBER,
+        ADD_EVENT,
+        SET_EVENT,
+        PAYMENT,
+        REFUND,
+    ];
+
     /// Prepares the statements; fails when a table or a column is missing.
     pub(super) fn prepare(connection: &'c Connection) -> Result<Rows<'c>> {
+        let [claim, known, replace, attempt, lost_attempts, parts @ ..] =
+            Rows::STATEMENTS.map(|sql| connection.prepare(sql));
+        let [channel_owner, channel_number, add_event, set_event, payment, refund] = parts;
         Ok(Rows {
             connection,
-            claim: connection.prepare(CLAIM)?,
-            known: connection.prepare("SELECT record FROM orders WHERE out_trade_no = ?1")?,
-            replace: connection.prepare(REPLACE)?,
-            attempt: connection.prepare(ATTEMPT)?,
-            lost_attempts: connection
-                .prepare("DELETE FROM attempts WHERE order_id = ?1 AND n > ?2")?,
-            channel_owner: connection.prepare(CHANNEL_OWNER)?,
-            channel_number: connection
-                .prepare("INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)")?,
-            add_event: connection.prepare(ADD_EVENT)?,
-            set_event: connection
-                .prepare("UPDATE outbox SET state = ?2, tries = ?3, next_ms = ?4 WHERE id = ?1")?,
-            payment: connection.prepare(PAYMENT)?,
-            refund: connection.prepare(REFUND)?,
+            claim: claim?,
+            known: known?,
+            replace: replace?,
+            attempt: attempt?,
+            lost_attempts: lost_attempts?,
+            channel_owner: channel_owner?,
+            channel_number: channel_number?,
+            add_event: add_event?,
+            set_event: set_event?,
+            payment: payment?,
+            refund: refund?,
         })
     }
 
@@ -229,6 +244,8 @@ INSERT INTO orders
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (out_trade_no) DO NOTHING";
 
+const KNOWN: &str = "SELECT record FROM orders WHERE out_trade_no = ?1";
+
 const REPLACE: &str = "
 UPDATE orders SET version = ?2, status = ?3, due_ms = ?4, record = ?5
 WHERE out_trade_no = ?1 AND version = ?2 - 1
@@ -246,14 +263,20 @@ ON CONFLICT (order_id, n) DO UPDATE SET
     opened_ms = excluded.opened_ms, expires_ms = excluded.expires_ms,
     asked_ms = excluded.asked_ms, superseded = excluded.superseded";
 
+const LOST_ATTEMPTS: &str = "DELETE FROM attempts WHERE order_id = ?1 AND n > ?2";
+
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";
+
+const CHANNEL_NUMBER: &str = "INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)";
 
 /// The number of an event follows from what happened: it is told once.
 const ADD_EVENT: &str = "
 INSERT INTO outbox (id, order_id, event, type, body, created_ms, state, tries, next_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 ON CONFLICT (id) DO NOTHING";
+
+const SET_EVENT: &str = "UPDATE outbox SET state = ?2, tries = ?3, next_ms = ?4 WHERE id = ?1";
 
 const PAYMENT: &str = "
 INSERT INTO payments (order_id, transaction_id, attempt, total_fee, paid_ms, role)

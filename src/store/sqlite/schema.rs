@@ -95,7 +95,7 @@ CREATE TABLE outbox (
     tries      INTEGER NOT NULL,
     next_ms    INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX outbox_due ON outbox (state, next_ms);
+CREATE INDEX outbox_due ON outbox (state, next_ms, id);
 ";
 
 /// Lays the tables down in an empty database.

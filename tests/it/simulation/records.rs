@@ -103,13 +103,17 @@ impl Held {
         if fails && is_early {
             return Err(failed());
         }
+        self.shared.step(&self.power, &self.chance);
+        self.power.pass().await;
         let written = write.await?;
         if is_written(&written) {
             let before = self.shared.records.note(order);
             let fell = before.as_ref().map_or_else(Vec::new, |it| decreases(it, order));
             self.shared.saw(fell);
+            self.shared.saw(audit::offered(order));
             self.shared.saw(audit::standing(&self.shared, (before.as_ref(), order)));
         }
+        self.shared.step(&self.power, &self.chance);
         self.power.pass().await;
         if fails { Err(failed()) } else { Ok(written) }
     }

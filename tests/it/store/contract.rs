@@ -5,6 +5,7 @@ use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::order::Order;
+use paygate::domain::outbox::DeliveryState;
 use paygate::domain::request::Facts;
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
@@ -22,6 +23,7 @@ mod custom_store;
 
 use super::fence::Reopen;
 use super::orders::{any_order, attempt, later, live, number, order, payment};
+use super::outbox::*;
 
 /// Runs every fact against one kind of store, each with a fresh one: with one opening of it, or
 /// with a way to open it again.
@@ -72,6 +74,12 @@ every_store! {
     any_order_comes_back_as_it_was
     a_dropped_wait_takes_nothing_back
     attempts_that_an_order_lost_leave_nothing_behind
+    an_event_is_written_with_its_order
+    a_commit_that_writes_no_order_writes_no_event
+    an_event_that_is_there_stays_as_it_is
+    pending_events_are_due_in_their_order
+    only_where_an_event_stands_is_set
+    any_event_comes_back_as_it_was
     a_closed_store_answers_nothing_more;
 
     opened again:
@@ -79,6 +87,7 @@ every_store! {
     only_the_last_of_many_openings_writes
     what_an_earlier_opening_wrote_is_the_next_ones
     closing_an_earlier_opening_leaves_the_owner_alone
+    an_event_outlives_its_process_and_is_set_by_the_owner_only
 }
 
 async fn check_memory(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
@@ -118,11 +127,11 @@ async fn check_journal(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     }
 }
 
-async fn claimed(store: &dyn Store, order: &Order) {
+pub(super) async fn claimed(store: &dyn Store, order: &Order) {
     assert_eq!(store.claim(order).await.unwrap(), Claim::Fresh);
 }
 
-async fn committed(store: &dyn Store, order: &Order) {
+pub(super) async fn committed(store: &dyn Store, order: &Order) {
     assert_eq!(store.commit(order, &[]).await.unwrap(), Committed::Done);
 }
 
@@ -432,6 +441,10 @@ async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
         store.due(Millis(0), 1).await.unwrap_err().kind,
         store.find_transaction(&TransactionId("4200001".into())).await.unwrap_err().kind,
         store.find_refund(&Pid::default(), "refund-1").await.unwrap_err().kind,
+        store.outbox_due(Millis(0), 1).await.unwrap_err().kind,
+        store.outbox_list(DeliveryState::Parked, 1).await.unwrap_err().kind,
+        store.outbox_find(&event(&kept, 1).id).await.unwrap_err().kind,
+        store.outbox_set(&event(&kept, 1)).await.unwrap_err().kind,
     ];
-    assert_eq!(kinds, [StoreErrorKind::Unavailable; 7]);
+    assert_eq!(kinds, [StoreErrorKind::Unavailable; 11]);
 }

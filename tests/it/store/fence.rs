@@ -2,10 +2,12 @@
 //! before it may be stalled and not dead.
 
 use paygate::domain::order::Order;
+use paygate::domain::outbox::{DeliveryState, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind};
 
 use super::orders::{later, live, order};
+use super::outbox::event;
 
 /// Opens the store as the next process would.
 pub(crate) type Reopen<'a> = &'a dyn Fn() -> Result<Box<dyn Store>, StoreError>;
@@ -97,6 +99,41 @@ pub(super) async fn closing_an_earlier_opening_leaves_the_owner_alone(
     assert_eq!(owner.ready().await, Ok(()));
     assert_eq!(owner.commit(&later(&claimed, live()), &[]).await, Ok(Committed::Done));
     assert_eq!(earlier.load(claimed.out_trade_no()).await.unwrap_err(), closed(earlier).await);
+}
+
+pub(super) async fn an_event_outlives_its_process_and_is_set_by_the_owner_only(
+    earlier: &dyn Store,
+    reopen: Reopen<'_>,
+) {
+    let claimed = order("told-twice", 1);
+    let (first, second) = (event(&claimed, 1), event(&claimed, 2));
+    assert_eq!(earlier.claim(&claimed).await, Ok(Claim::Fresh));
+    let paid = later(&claimed, live());
+    let both = [first.clone(), second.clone()];
+    assert_eq!(earlier.commit(&paid, &both).await, Ok(Committed::Done));
+    let tried = Outgoing { tries: 1, next: Millis(7), ..first };
+    assert_eq!(earlier.outbox_set(&tried).await, Ok(Committed::Done));
+    let accepted = Outgoing { state: DeliveryState::Accepted, ..second.clone() };
+    assert_eq!(earlier.outbox_set(&accepted).await, Ok(Committed::Done));
+
+    let owner = next_owner(earlier, reopen).await;
+    assert_eq!(owner.outbox_due(Millis(7), 9).await, Ok(vec![tried.clone()]));
+    assert_eq!(owner.outbox_find(&second.id).await, Ok(Some(accepted.clone())));
+    let late = Outgoing { tries: 9, ..tried.clone() };
+    match earlier.outbox_set(&late).await {
+        Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
+        Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
+    }
+    let third = event(&claimed, 3);
+    let in_hand = later(&paid, live());
+    match earlier.commit(&in_hand, std::slice::from_ref(&third)).await {
+        Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
+        Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
+    }
+    assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(tried.clone())));
+    assert_eq!(owner.outbox_find(&third.id).await, Ok(None));
+    assert_eq!(owner.outbox_set(&late).await, Ok(Committed::Done));
+    assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(late)));
 }
 
 /// What a closed store says.

@@ -8,6 +8,7 @@ use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
+use paygate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
 use paygate::domain::request::{AppAuthToken, Facts};
 use paygate::domain::time::Millis;
@@ -81,14 +82,21 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         total_fee: Fen::new(1).unwrap(),
         paid_at: Millis(5),
         openid: None,
+        known: Millis(5),
         role: PaymentRole::Winning,
+        returns: false,
+        refund_unknown: false,
         refunds: vec![Refund {
             out_refund_no: out_refund_no.to_owned(),
             refund_id: None,
             refund_fee: Fen::new(1).unwrap(),
             refund_desc: None,
             state: RefundState::Processing,
+            cash_refund_fee: None,
             asked_at: Millis(6),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
         }],
     }
 }
@@ -266,7 +274,10 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
         openid: named.4,
+        known: Millis(named.3),
         role,
+        returns: named.0 == 1,
+        refund_unknown: named.0 == 2,
         refunds,
     })
 }
@@ -286,7 +297,11 @@ fn any_refund() -> impl Strategy<Value = Refund> {
             refund_fee: Fen::new(fee).unwrap(),
             refund_desc,
             state,
+            cash_refund_fee: Fen::new(fee / 2),
             asked_at: Millis(asked),
+            looked: (fee % 2 == 0).then_some(Millis(asked)),
+            refunded_at: (fee % 3 == 0).then_some(Millis(asked)),
+            automatic: fee % 5 == 0,
         },
     )
 }
@@ -299,6 +314,18 @@ fn any_origin() -> impl Strategy<Value = Origin> {
         app_id,
         device_id,
         nickname,
+    })
+}
+
+/// Any event of the order `no`.
+pub(crate) fn any_event(no: OutTradeNo) -> impl Strategy<Value = Outgoing> {
+    let ids = "evt_[0-9a-f]{32}".prop_map(|text| EventId::parse(&text).unwrap());
+    let named = (ids, select(EventType::ALL.to_vec()), any_text(), any_text());
+    let stands = (select(DeliveryState::ALL.to_vec()), any::<u32>());
+    (named, any::<[i64; 2]>(), stands).prop_map(move |(named, [created, next], (state, tries))| {
+        let (id, event, kind, body) = named;
+        let (created, next) = (Millis(created), Millis(next));
+        Outgoing { id, event, out_trade_no: no.clone(), kind, body, created, state, tries, next }
     })
 }
 

@@ -171,7 +171,7 @@ fn only_the_owner_reads_the_files() {
 #[test]
 fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
     type Spoil = fn(&Place);
-    let cases: [(&str, Spoil, StoreErrorKind, &str); 10] = [
+    let cases: [(&str, Spoil, StoreErrorKind, &str); 11] = [
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
@@ -182,6 +182,7 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
         ("no index", |it| spoil(it, "DROP INDEX orders_due"), StoreErrorKind::Corrupt, "Restore"),
+        ("no outbox", |it| spoil(it, "DROP INDEX outbox_due"), StoreErrorKind::Corrupt, "Restore"),
         (
             "another program's",
             |it| it.tamper("CREATE TABLE a (b)"),

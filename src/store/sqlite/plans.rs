@@ -1,0 +1,54 @@
+//! No statement reads a whole table, however many orders there are. `meta`, which has one row, is
+//! all that an opening and a transaction read besides.
+
+use rusqlite::Connection;
+
+use super::reader::Lookups;
+use super::rows::Rows;
+use super::schema;
+use crate::store::StoreMode;
+
+/// How SQLite executes `sql`, step by step. The plan is that of a store with a million orders:
+/// there are no statistics from which it could follow how many there are.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // A plan is the same for every parameter, and for none.
+    let steps = statement.raw_query().mapped(|row| row.get("detail"));
+    steps.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// Whether a step reads, or sorts, more than what was asked for.
+fn is_long(step: &String) -> bool {
+    step.starts_with("SCAN") || step.contains("TEMP B-TREE")
+}
+
+fn store() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    schema::create(&connection, StoreMode::Live).unwrap();
+    connection
+}
+
+#[test]
+fn no_look_up_and_no_write_reads_a_whole_table() {
+    let connection = store();
+    let writes = Rows::STATEMENTS.map(str::to_owned);
+    for sql in Lookups::statements().into_iter().chain(writes) {
+        let steps = plan(&connection, &sql);
+        assert!(!steps.iter().any(is_long), "{sql}: {steps:#?}");
+    }
+}
+
+#[test]
+fn a_statement_that_reads_a_whole_table_would_be_seen() {
+    let connection = store();
+    let long = [
+        "SELECT record FROM orders WHERE user_id = ?1",
+        "SELECT body FROM outbox WHERE order_id = ?1",
+        "SELECT id FROM outbox WHERE state = ?1 ORDER BY created_ms",
+        "DELETE FROM channel_numbers WHERE order_id = ?1",
+    ];
+    for sql in long {
+        let steps = plan(&connection, sql);
+        assert!(steps.iter().any(is_long), "{sql}: {steps:#?}");
+    }
+}
