@@ -74,7 +74,11 @@ mod tests {
             refund_fee: Fen::new(1).unwrap(),
             refund_desc: desc.map(str::to_owned),
             state: RefundState::Processing,
+            cash_refund_fee: None,
             asked_at: Millis(0),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
         };
         assert_eq!(reason(&refund, 8).as_deref(), expected, "{desc:?}");
     }

@@ -24,7 +24,10 @@ impl Default for Case {
             total_fee: Fen::new(100).unwrap(),
             paid_at: NOW,
             openid: None,
+            known: NOW,
             role: PaymentRole::Winning,
+            returns: false,
+            refund_unknown: false,
             refunds: Vec::new(),
         };
         let refund = Refund {
@@ -33,7 +36,11 @@ impl Default for Case {
             refund_fee: Fen::new(30).unwrap(),
             refund_desc: None,
             state: RefundState::Processing,
+            cash_refund_fee: None,
             asked_at: NOW,
+            looked: None,
+            refunded_at: None,
+            automatic: false,
         };
         Case { payment, refund }
     }

@@ -23,7 +23,10 @@ impl Default for Case {
             total_fee: Fen::new(100).unwrap(),
             paid_at: NOW,
             openid: None,
+            known: NOW,
             role: PaymentRole::Winning,
+            returns: false,
+            refund_unknown: false,
             refunds: Vec::new(),
         };
         let refund = Refund {
@@ -32,7 +35,11 @@ impl Default for Case {
             refund_fee: Fen::new(40).unwrap(),
             refund_desc: None,
             state: RefundState::Processing,
+            cash_refund_fee: None,
             asked_at: NOW,
+            looked: None,
+            refunded_at: None,
+            automatic: false,
         };
         Case { payment, refund, scene: Scene::of(PayType::WxpayMpWeixin) }
     }
