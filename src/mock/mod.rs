@@ -21,9 +21,11 @@
 pub mod keys;
 
 mod courier;
+mod gate;
 mod server;
 
 mod buyer;
+mod cashier;
 mod control;
 mod faults;
 mod in_process;

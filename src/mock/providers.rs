@@ -18,7 +18,7 @@ use super::ledger::{Ledger, Merchant, Order, Unsent};
 use super::reply::{self, Reply};
 use super::sign::Signer;
 use super::wxpay_route::Route;
-use super::{alipay, buyer, control, wxpay};
+use super::{alipay, buyer, cashier, control, wxpay};
 use crate::clock::Clock;
 use crate::domain::channel::ProviderId;
 use crate::domain::time::Millis;
@@ -211,6 +211,9 @@ impl Call {
         let path = request.uri().path();
         if let Some(rest) = path.strip_prefix("/_mock/") {
             return Err(control::answer(providers, request, rest));
+        }
+        if let Some(page) = cashier::page(request.method(), path) {
+            return Err(Reply::Page(page));
         }
         if path == "/gateway.do" {
             return Ok(Call::Alipay(Gateway::read(request)));

@@ -4,6 +4,7 @@
 mod alipay;
 mod caller;
 mod config;
+mod crashes;
 mod create;
 mod guard;
 mod layer;

@@ -9,7 +9,7 @@
 //! ```sh
 //! cargo test --test it simulation::                                # 500 worlds
 //! SEED=4711 cargo test --test it simulation:: -- --nocapture       # one of them, and its story
-//! SEEDS=50000 cargo test --release --test it simulation::          # more: 100 000 orders
+//! SEEDS=51000 cargo test --release --test it simulation::          # more: 100 000 orders
 //! ```
 #![cfg(feature = "mock")]
 

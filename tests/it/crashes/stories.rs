@@ -1,0 +1,258 @@
+//! The stories: what clients, buyers, providers and time do, step by step.
+
+use std::collections::BTreeMap;
+
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::mock::{FaultKind, Operation, Order, Refuse, keys};
+use paygate::provider::keys::SigningKey;
+use serde_json::{Value, json};
+
+use super::{NO, PRICE};
+use crate::support::shop::{body, with};
+
+/// One story of one order.
+pub(super) struct Story {
+    pub(super) name: &'static str,
+    /// Whether the providers know the number from a store that was lost.
+    pub(super) is_restored: bool,
+    pub(super) steps: Vec<Step>,
+}
+
+/// What happens next.
+pub(super) enum Step {
+    /// A client asks.
+    Ask(Value),
+    /// Something goes wrong with the next call of this kind.
+    Goes(Operation, FaultKind),
+    /// The same, at WeChat Pay.
+    GoesAtWxpay(Operation, FaultKind),
+    /// So many minutes go by.
+    Pass(i64),
+    /// The background looks after what is due.
+    LookAfter,
+    /// A buyer opens the cashier with what was handed out last.
+    Scan,
+    /// A buyer pays with what was handed out last.
+    Pay,
+    /// The provider tells of the payment.
+    Notify,
+    /// The shop is told what is due.
+    Tell,
+}
+
+use FaultKind::{LoseReply, LoseRequest};
+use Operation::{Close, Create, Query};
+use Step::{Ask, Goes, GoesAtWxpay, LookAfter, Notify, Pass, Pay, Scan, Tell};
+
+fn story(name: &'static str, steps: Vec<Step>) -> Story {
+    Story { name, is_restored: false, steps }
+}
+
+/// A first request by each product.
+pub(super) fn first_requests() -> Vec<Story> {
+    vec![
+        story("native", vec![Ask(qr(Wxpay))]),
+        story("jsapi", vec![Ask(mini(Wxpay, "one"))]),
+        story("app", vec![Ask(app(Wxpay))]),
+        story("h5", vec![Ask(phone())]),
+        story("precreate", vec![Ask(qr(Alipay))]),
+        story("create", vec![Ask(mini(Alipay, "one"))]),
+        story("app.pay", vec![Ask(app(Alipay))]),
+    ]
+}
+
+/// Lost messages, stale material, refusals, numbers that are taken.
+pub(super) fn unknown_outcomes() -> Vec<Story> {
+    let refused = |code: &str| {
+        let (code, message) = (code.to_owned(), "wrong openid".to_owned());
+        Goes(Create, FaultKind::Refuse(Refuse { code, message, status: None }))
+    };
+    let restored = |name, steps| Story { is_restored: true, ..story(name, steps) };
+    vec![
+        story("lost reply", vec![Goes(Create, LoseReply), Ask(qr(Wxpay))]),
+        story("lost request", vec![Goes(Create, LoseRequest), Ask(qr(Alipay))]),
+        story(
+            "lost reply and question, then the client",
+            vec![Goes(Create, LoseReply), Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Wxpay))],
+        ),
+        story(
+            "lost reply and question, then the background",
+            vec![
+                Goes(Create, LoseReply),
+                Goes(Query, LoseReply),
+                Ask(mini(Wxpay, "one")),
+                Pass(1),
+                LookAfter,
+                Ask(mini(Wxpay, "one")),
+            ],
+        ),
+        story(
+            "lost reply and question, then another way",
+            vec![Goes(Create, LoseReply), Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Alipay))],
+        ),
+        story(
+            "lost request and question, then another way",
+            vec![
+                Goes(Create, LoseRequest),
+                Goes(Query, LoseReply),
+                Ask(qr(Wxpay)),
+                Ask(app(Wxpay)),
+            ],
+        ),
+        story("stale material", vec![Ask(phone()), Pass(6), Ask(phone())]),
+        story(
+            "stale material, lost reply",
+            vec![Ask(phone()), Pass(6), Goes(Create, LoseReply), Ask(phone()), Ask(phone())],
+        ),
+        story(
+            "refused by WeChat Pay, then corrected",
+            vec![refused("PARAM_ERROR"), Ask(mini(Wxpay, "wrong")), Ask(mini(Wxpay, "right"))],
+        ),
+        story(
+            "refused by Alipay, then corrected",
+            vec![
+                refused("ACQ.INVALID_PARAMETER"),
+                Ask(mini(Alipay, "wrong")),
+                Ask(mini(Alipay, "right")),
+            ],
+        ),
+        restored("taken at WeChat Pay", vec![Ask(qr(Wxpay))]),
+        restored("taken at Alipay", vec![Ask(qr(Alipay))]),
+        restored(
+            "taken at WeChat Pay, and nobody can tell by what",
+            vec![Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Wxpay))],
+        ),
+    ]
+}
+
+/// Another way to pay what is not paid.
+pub(super) fn switches() -> Vec<Story> {
+    vec![
+        story("WeChat Pay to Alipay", vec![Ask(qr(Wxpay)), Ask(qr(Alipay))]),
+        story("Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Ask(qr(Wxpay))]),
+        story("scanned Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay))]),
+        story("Alipay to Alipay", vec![Ask(qr(Alipay)), Ask(app(Alipay))]),
+        story("scanned Alipay to Alipay", vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay))]),
+        story("Alipay's app to its code", vec![Ask(app(Alipay)), Ask(qr(Alipay))]),
+        story("native to app", vec![Ask(qr(Wxpay)), Ask(app(Wxpay))]),
+        story("one buyer to another", vec![Ask(mini(Wxpay, "one")), Ask(mini(Wxpay, "two"))]),
+        story("there and back", vec![Ask(qr(Alipay)), Ask(qr(Wxpay)), Ask(qr(Alipay))]),
+        story(
+            "back before the other way's outcome is known",
+            vec![
+                Ask(qr(Alipay)),
+                GoesAtWxpay(Create, LoseReply),
+                GoesAtWxpay(Query, LoseReply),
+                Ask(qr(Wxpay)),
+                Ask(qr(Alipay)),
+                Pass(1),
+                LookAfter,
+                Ask(qr(Alipay)),
+            ],
+        ),
+        story(
+            "scanned after it was superseded",
+            vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay)), Pass(1), LookAfter, Ask(qr(Wxpay))],
+        ),
+        story(
+            "a lost close",
+            vec![Ask(qr(Wxpay)), Goes(Close, LoseReply), Ask(qr(Alipay)), Ask(qr(Alipay))],
+        ),
+        story(
+            "a lost opening of the other way",
+            vec![Ask(qr(Wxpay)), Goes(Create, LoseReply), Ask(app(Wxpay))],
+        ),
+    ]
+}
+
+/// Attempts that come to their end.
+pub(super) fn ends() -> Vec<Story> {
+    vec![
+        story("WeChat Pay's successor", vec![Ask(qr(Wxpay)), Pass(32), Ask(qr(Wxpay))]),
+        story("Alipay's successor", vec![Ask(qr(Alipay)), Pass(32), Ask(qr(Alipay))]),
+        story("the app's successor", vec![Ask(app(Alipay)), Pass(32), Ask(app(Alipay))]),
+        story("WeChat Pay's lapse", vec![Ask(qr(Wxpay)), Pass(32), LookAfter, Ask(qr(Wxpay))]),
+        story("Alipay's lapse", vec![Ask(qr(Alipay)), Scan, Pass(32), LookAfter, Ask(qr(Alipay))]),
+        story(
+            "a lapse nobody could close",
+            vec![
+                Ask(qr(Wxpay)),
+                Pass(32),
+                Goes(Close, LoseReply),
+                LookAfter,
+                Pass(1),
+                LookAfter,
+                Ask(app(Wxpay)),
+            ],
+        ),
+    ]
+}
+
+/// Payments: found by a question, or told.
+pub(super) fn payments() -> Vec<Story> {
+    vec![
+        story("found by another way", vec![Ask(qr(Wxpay)), Pay, Ask(qr(Alipay))]),
+        story("found at Alipay", vec![Ask(qr(Alipay)), Pay, Ask(app(Alipay)), Tell]),
+        story("found by the background", vec![Ask(qr(Wxpay)), Pay, Pass(32), LookAfter, Tell]),
+        story(
+            "found after a lost reply",
+            vec![Ask(app(Wxpay)), Goes(Close, FaultKind::PayFirst), Ask(qr(Wxpay)), Tell],
+        ),
+        story("told by Alipay", vec![Ask(qr(Alipay)), Pay, Notify, Tell]),
+        story("told twice", vec![Ask(app(Alipay)), Pay, Notify, Notify, Tell, Tell]),
+        story(
+            "told of what was superseded",
+            vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay)), Pay, Notify, Pass(1), LookAfter, Tell],
+        ),
+    ]
+}
+
+/// A QR code at a PC.
+fn qr(provider: ProviderId) -> Value {
+    body(provider, NO, PRICE)
+}
+
+/// The same order in an app.
+fn app(provider: ProviderId) -> Value {
+    with(qr(provider), "/context/PLATFORM", json!("app"))
+}
+
+/// The same order in the provider's own mini program.
+fn mini(provider: ProviderId, openid: &str) -> Value {
+    let platform = match provider {
+        Wxpay => "mp-weixin",
+        Alipay => "mp-alipay",
+    };
+    let asked = with(qr(provider), "/context/PLATFORM", json!(platform));
+    with(asked, "/data/openid", json!(openid))
+}
+
+/// The same order in a phone's browser.
+fn phone() -> Value {
+    with(qr(Wxpay), "/isPC", json!(false))
+}
+
+/// The form by which Alipay tells that `order` is paid.
+pub(super) fn alipay_notice(order: &Order) -> String {
+    let payment = &order.payments[0];
+    let pairs = [
+        ("app_id", order.terms.app_id.clone()),
+        ("charset", "utf-8".to_owned()),
+        ("gmt_payment", "2025-11-23 20:30:00".to_owned()),
+        ("notify_id", "2025112300222203000022561455000000".to_owned()),
+        ("notify_type", "trade_status_sync".to_owned()),
+        ("out_trade_no", order.out_trade_no.clone()),
+        ("seller_id", keys::ALIPAY_SELLER_ID.to_owned()),
+        ("total_amount", payment.amount.to_yuan()),
+        ("trade_no", payment.transaction_id.clone()),
+        ("trade_status", "TRADE_SUCCESS".to_owned()),
+        ("version", "1.0".to_owned()),
+    ];
+    let mut parameters = BTreeMap::from(pairs);
+    let content: Vec<_> =
+        parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let key = SigningKey::parse(include_bytes!("../../../src/mock/keys/alipay_key.pem")).unwrap();
+    parameters.insert("sign", key.sign(content.join("&").as_bytes()));
+    parameters.insert("sign_type", "RSA2".to_owned());
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish()
+}
