@@ -249,6 +249,7 @@ impl Inner {
         budget: Budget,
     ) -> Result<(Order, Option<Error>), Error> {
         let told = self.tell_provider(&order, number, budget).await;
+        let told = told.and_then(|trade| same_fee(&order, number, trade));
         let (said, refusal) = match told {
             Ok(trade) => (RefundSaid::Told(told_of(trade)), None),
             Err(Failure::Refused { code, message } | Failure::Taken { code, message }) => {
@@ -370,6 +371,17 @@ impl Inner {
             None => Ok(None),
         }
     }
+}
+
+/// A provider that knows the number by another amount was not sent it from here: nobody knows what
+/// went back of this refund.
+fn same_fee(order: &Order, number: &str, trade: RefundTrade) -> Result<RefundTrade, Failure> {
+    if order.refund(number).is_some_and(|(_, it)| it.refund_fee == trade.refund_fee) {
+        return Ok(trade);
+    }
+    let fee = trade.refund_fee.fen();
+    tracing::error!(number, fee, "the provider has another refund under this number");
+    Err(Failure::Unknown { reason: "another refund has the number".to_owned(), said: None })
 }
 
 fn told_of(trade: RefundTrade) -> RefundTold {

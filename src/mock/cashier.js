@@ -3,6 +3,8 @@
 
 const POLL_MS = 1000;
 const TIMEOUT_MS = 5000;
+/** How many deliveries of a notification stand there at once. */
+const DELIVERIES_SHOWN = 4;
 
 const PROVIDERS = { wxpay: '微信支付 WeChat Pay', alipay: '支付宝 Alipay' };
 const PRODUCTS = {
@@ -83,6 +85,18 @@ function delivery(told) {
   return item;
 }
 
+function showDeliveries(card, deliveries) {
+  const text = JSON.stringify(deliveries);
+  if (card.told === text) return;
+  card.told = text;
+  const items = deliveries.map(delivery);
+  const latest = items.splice(-DELIVERIES_SHOWN);
+  row(card, 'earlier', items.length > 0);
+  show(card, 'earliercount', `更早的 ${items.length} 次 ${items.length} earlier`);
+  card.querySelector('[data-of="earlier"]').replaceChildren(...items);
+  card.querySelector('[data-of="deliveries"]').replaceChildren(...latest);
+}
+
 function showNotice(card, payment, now) {
   row(card, 'told', Boolean(payment));
   if (!payment) return;
@@ -90,12 +104,7 @@ function showNotice(card, payment, now) {
   const [kind, words] = verdict(notice, now);
   show(card, 'verdict', words).dataset.kind = kind;
   show(card, 'url', notice.url ?? '');
-  const list = card.querySelector('[data-of="deliveries"]');
-  const text = JSON.stringify(notice.deliveries);
-  if (card.told !== text) {
-    card.told = text;
-    list.replaceChildren(...notice.deliveries.map(delivery));
-  }
+  showDeliveries(card, notice.deliveries);
   card.querySelector('[data-act="notifications"]').hidden = !notice.url;
 }
 
@@ -192,14 +201,17 @@ async function act(card, button) {
   await acted(button, button.dataset.act, { provider, out_trade_no });
 }
 
+/** Whether the operation was done. */
 async function acted(button, operation, body) {
   button.disabled = true;
   try {
     await post(operation, body);
     say('good', DONE[operation]);
     await look();
+    return true;
   } catch (error) {
     say('bad', error.message);
+    return false;
   } finally {
     button.disabled = false;
   }
@@ -251,9 +263,10 @@ function takePasted() {
   history.replaceState(null, '', '/');
 }
 
-byId('paste').addEventListener('submit', (event) => {
+byId('paste').addEventListener('submit', async (event) => {
   event.preventDefault();
-  acted(event.submitter, 'pay', purchase(byId('with').value.trim()));
+  const pasted = byId('with');
+  if (await acted(event.submitter, 'pay', purchase(pasted.value.trim()))) pasted.value = '';
 });
 document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
 window.addEventListener('hashchange', takePasted);

@@ -22,6 +22,7 @@ pub(super) fn page(method: &Method, path: &str) -> Option<Page> {
     match path {
         "/" => Some(Page::Cashier(include_str!("cashier.html"))),
         "/cashier.css" => Some(Page::Style(include_str!("cashier.css"))),
+        "/cashier.svg" => Some(Page::Svg(include_str!("cashier.svg").to_owned())),
         "/cashier.js" => Some(Page::Script(include_str!("cashier.js"))),
         _ => None,
     }

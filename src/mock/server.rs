@@ -45,8 +45,8 @@ pub(super) async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let providers = providers.clone();
-                    connections.spawn(converse(stream, Door { providers, is_private }, stop.clone()));
+                    let door = Door { providers: providers.clone(), is_private };
+                    connections.spawn(converse(stream, door, stop.clone()));
                 }
                 // Such as too many open files: others may end meanwhile.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
