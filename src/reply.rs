@@ -372,6 +372,10 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
         Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
         Kind::NoSuchOrder => (2001, S::NOT_FOUND, "no_such_order"),
+        Kind::NotPaid => (2002, S::CONFLICT, "not_paid"),
+        Kind::NotRefunded => (2003, S::CONFLICT, "not_refunded"),
+        Kind::TooSoon => (2004, S::CONFLICT, "too_soon"),
+        Kind::RefundExceeds => (4106, S::UNPROCESSABLE_ENTITY, "refund_exceeds"),
         Kind::Unverifiable => (4005, S::UNAUTHORIZED, "unverifiable"),
         Kind::Mismatched => (2002, S::CONFLICT, "mismatched"),
     }
@@ -415,6 +419,10 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
         ),
         Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
         Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
+        Kind::NotPaid => ("订单未支付", "the order is not paid"),
+        Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
+        Kind::TooSoon => ("订单正在处理,请稍后再退款", "the order is busy; try again"),
+        Kind::RefundExceeds => ("超出可退金额", "the refund exceeds what is left"),
         Kind::Unverifiable => ("验签失败", "not verifiable"),
         Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
     }

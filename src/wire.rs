@@ -9,8 +9,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::config::{Config, Merchant, PricingChoice, StoreChoice, Switch};
-use crate::engine::{self, Builder, Engine, Switching};
+use crate::config::{Config, Merchant, PricingChoice, Repayment, StoreChoice, Switch};
+use crate::engine::{self, Builder, Engine, Returns, Switching};
 use crate::layer::PaymentLayer;
 use crate::pricing::{self, Pricing};
 use crate::shop::ShopClient;
@@ -60,6 +60,10 @@ impl Config {
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
+            .returns(Returns {
+                duplicate: self.duplicate == Repayment::Refund,
+                late: self.late == Repayment::Refund,
+            })
             .switching(match self.switch {
                 Switch::Close => Switching::Close,
                 Switch::Reject => Switching::Reject,

@@ -113,6 +113,32 @@ async fn the_example_environment_runs_the_sidecar_though_nobody_reads_its_log() 
 }
 
 #[tokio::test]
+async fn a_buyer_who_waits_to_be_told_does_not_hold_up_the_end() {
+    let home = TempDir::new().unwrap();
+    let nobody = "http://127.0.0.1:1".parse().unwrap();
+    let sidecar = Program::sidecar(home.path(), &nobody, &[]).await;
+    let created = read(sidecar.create(&order(1), None).await).await;
+    let no = &created["out_trade_no"];
+    let body = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40}).to_string();
+    let mut stream = BufReader::new(TcpStream::connect(sidecar.addr()).await.unwrap());
+    let head = format!(
+        "POST /pay/queryPayment HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        sidecar.addr(),
+        body.len()
+    );
+    stream.get_mut().write_all(head.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    timeout(HANGS, stream.read_line(&mut told)).await.expect("it reads the body").unwrap();
+    assert!(told.starts_with("HTTP/1.1 100 "), "{told}");
+    sidecar.interrupt().await;
+    stream.get_mut().write_all(body.as_bytes()).await.unwrap();
+    timeout(HANGS, stream.read_to_string(&mut told)).await.expect("it answers").unwrap();
+    assert!(told.contains("HTTP/1.1 200 OK") && told.contains("\"code\":2002"), "{told}");
+    sidecar.ended().await;
+}
+
+#[tokio::test]
 async fn the_node_shop_behind_the_sidecar_notices_nothing() {
     let Ok(_) = Command::new("node").arg("--version").output().await else {
         println!("skipped: node is not on the PATH (apt-get install nodejs)");
@@ -345,10 +371,18 @@ impl Program {
     }
 
     /// Sends it Ctrl-C and waits for its clean end.
-    async fn interrupted(mut self) {
+    async fn interrupted(self) {
+        self.interrupt().await;
+        self.ended().await;
+    }
+
+    async fn interrupt(&self) {
         let id = self.child.id().expect("it runs");
         let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {id}")).status().await;
         assert!(kill.unwrap().success());
+    }
+
+    async fn ended(mut self) {
         let status = timeout(HANGS, self.child.wait()).await.expect("it ends").unwrap();
         assert_eq!(status.code(), Some(0));
     }

@@ -102,7 +102,7 @@ pub enum Event {
     /// anything, and every attempt that may still be paid is superseded by it.
     Opened(Box<Attempt>),
     /// The buyer goes back to it while its provider still takes money for it: every other attempt
-    /// that may be paid is superseded instead.
+    /// that may be paid, or may come to be, is superseded instead.
     Offered {
         /// Which attempt.
         n: u32,
@@ -345,7 +345,7 @@ impl Order {
     }
 
     fn supersede(&mut self) {
-        for it in self.attempts.iter_mut().filter(|it| it.is_live()) {
+        for it in self.attempts.iter_mut().filter(|it| it.is_live() || it.is_unknown()) {
             it.superseded = true;
         }
     }

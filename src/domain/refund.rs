@@ -1,6 +1,9 @@
 //! Payments of an order and what went back of them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::ids::{OutTradeNo, TransactionId};
@@ -109,6 +112,8 @@ pub struct RefundTold {
     pub cash_refund_fee: Option<Fen>,
     /// When the buyer got it, if told.
     pub refunded_at: Option<Millis>,
+    /// The provider's message, as it was verified.
+    pub message: Arc<Value>,
 }
 
 /// How soon a pending refund is looked at again, and how often at least.

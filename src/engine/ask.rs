@@ -9,6 +9,7 @@ use super::budget::Budget;
 use crate::domain::attempt::Attempt;
 use crate::domain::order::{Event, Order, Receipt, Said};
 use crate::domain::outbox::Outgoing;
+use crate::domain::refund::RefundSaid;
 use crate::error::{Error, Kind};
 use crate::provider::{Closing, Failure, Provider, Trade};
 use crate::store::{Committed, StoreError};
@@ -143,6 +144,7 @@ impl Inner {
 fn message(event: &Event) -> Option<&Value> {
     match event {
         Event::Asked { said: Said::Paid(receipt), .. } => Some(&receipt.message),
+        Event::RefundAsked { said: RefundSaid::Told(told), .. } => Some(&told.message),
         _ => None,
     }
 }

@@ -17,6 +17,8 @@ mod outbox;
 mod query;
 mod recent;
 mod reconcile;
+mod refund;
+mod returned;
 mod resolve;
 mod story;
 mod switch;
@@ -36,6 +38,7 @@ pub use build::{Builder, StartError};
 pub use create::Created;
 pub use outbox::{Deliver, Handled, OrderEvent};
 pub use query::{OrderNumber, Queried, Query};
+pub use refund::{RefundRequest, Refunded, Refunds};
 pub use switch::Switching;
 
 use crate::clock::Clock;

@@ -40,13 +40,13 @@ pub(super) async fn serve(
 ) {
     // Beyond loopback only on demand: whoever reaches it there may use it.
     let is_private = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
-    let door = Door { providers, is_private };
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, door.clone(), stop.clone()));
+                    let door = Door { providers: providers.clone(), is_private };
+                    connections.spawn(converse(stream, door, stop.clone()));
                 }
                 // Such as too many open files: others may end meanwhile.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::response::{self, Reply};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
-use super::{App, Merchant, Verification, document, notice, outcome};
+use super::{App, Merchant, Verification, document, notice, outcome, refund};
 use crate::domain::attempt::{Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::request::Facts;
@@ -16,7 +16,8 @@ use crate::domain::time::Millis;
 use crate::error::Text;
 use crate::provider::skew::Skew;
 use crate::provider::{
-    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, Stamp, Trade,
+    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, RefundPlan,
+    RefundTrade, Stamp, Trade,
 };
 
 /// One merchant at Alipay.
@@ -166,6 +167,32 @@ impl Provider for Gateway {
             let biz_content = &document::trade(&attempt.channel_no);
             let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
             outcome::closed(self.call(ask, call).await?, attempt)
+        })
+    }
+
+    fn refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<RefundTrade, Failure>> {
+        Box::pin(async move {
+            let biz_content = &refund::document(&plan);
+            let ask = Ask { attempt, method: refund::REFUND, biz_content };
+            refund::sent(self.call(ask, call).await?, &plan)
+        })
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>> {
+        Box::pin(async move {
+            let biz_content = &refund::question(&plan);
+            let ask = Ask { attempt, method: refund::QUERY, biz_content };
+            refund::queried(self.call(ask, call).await?, &plan)
         })
     }
 

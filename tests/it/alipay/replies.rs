@@ -32,23 +32,23 @@ fn success(rest: &str) -> String {
     format!(r#"{{"code":"10000","msg":"Success","out_trade_no":"{NUMBER}"{rest}}}"#)
 }
 
-fn refusal(code: &str, sub_code: &str) -> String {
+pub(super) fn refusal(code: &str, sub_code: &str) -> String {
     format!(r#"{{"code":"{code}","msg":"m","sub_code":"{sub_code}","sub_msg":"why"}}"#)
 }
 
-fn refused(code: &str) -> Failure {
+pub(super) fn refused(code: &str) -> Failure {
     Failure::Refused { code: code.to_owned(), message: "why".to_owned() }
 }
 
 /// The unsigned code and message of an unknown outcome.
-fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
+pub(super) fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
     match result {
         Err(Failure::Unknown { said, .. }) => said,
         other => panic!("not an unknown outcome: {other:?}"),
     }
 }
 
-fn signed(method: &str, raw: &str) -> String {
+pub(super) fn signed(method: &str, raw: &str) -> String {
     reply(method, raw, &ALIPAY)
 }
 
@@ -459,22 +459,25 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
 }
 
 /// Reads `body` as the reply to each call.
-fn read_all(body: &[u8]) -> [bool; 3] {
+fn read_all(body: &[u8]) -> [bool; 5] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let attempt = attempt(app(), Product::Precreate, &facts());
     let (gateway, wire) = (gateway(app()), Wire::new(body));
+    let refund = refunds::Case::default();
     runtime.block_on(async {
         [
             gateway.open(&attempt, wire.call()).await.is_ok(),
             gateway.query(&attempt, wire.call()).await.is_ok(),
             gateway.close(&attempt, wire.call()).await.is_ok(),
+            gateway.refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
+            gateway.query_refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
         ]
     })
 }
 
 /// Texts that look like replies.
 const SHAPE: &str = concat!(
-    r#"\{?("alipay_trade_(query|close|precreate)_response" ?: ?[\[\]{}",:0-9a\\]{0,40},?"#,
+    r#"\{?("alipay_trade_(query|close|precreate|refund)_response" ?: ?[\[\]{}",:0-9a\\]{0,40},?"#,
     r#"|"sign":"[A-Za-z0-9+/=]{0,20}",?){0,4}\}?"#
 );
 
@@ -483,12 +486,12 @@ proptest! {
 
     #[test]
     fn no_bytes_are_believed(body in proptest::collection::vec(any::<u8>(), 0..512)) {
-        prop_assert_eq!(read_all(&body), [false; 3]);
+        prop_assert_eq!(read_all(&body), [false; 5]);
     }
 
     #[test]
     fn no_shape_is_believed(body in SHAPE) {
-        prop_assert_eq!(read_all(body.as_bytes()), [false; 3]);
+        prop_assert_eq!(read_all(body.as_bytes()), [false; 5]);
     }
 
     #[test]
@@ -497,6 +500,6 @@ proptest! {
         let mut body = signed(PRECREATE, &raw).into_bytes();
         let at = br#"{"alipay_trade_precreate_response":"#.len() + at % raw.len();
         body[at] ^= 1 << bit;
-        prop_assert_eq!(read_all(&body), [false; 3]);
+        prop_assert_eq!(read_all(&body), [false; 5]);
     }
 }

@@ -74,7 +74,7 @@ const ILL: &[(&str, &[&str])] = &[
     ("PAYGATE_ALIPAY_ROOT_CERT", &["no certificate"]),
     ("PAYGATE_ALIPAY_APP_TO_H5", &["yes"]),
     ("PAYGATE_ALIPAY_H5_PRODUCT", &["page"]),
-    ("PAYGATE_ALIPAY_GATEWAY_URL", &["http://a.b", "sandbox", "Sandbox"]),
+    ("PAYGATE_ALIPAY_GATEWAY_URL", &["http://a.b", "Sandbox"]),
 ];
 
 #[test]

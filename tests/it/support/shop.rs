@@ -2,8 +2,8 @@
 #![cfg(feature = "mock")]
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use paygate::caller::{CallerRules, Said, resolve};
 use paygate::clock::Clock;
@@ -41,6 +41,12 @@ impl Clock for Hands {
         Millis(self.0.load(Ordering::SeqCst))
     }
 }
+
+/// The merchants, whose keys are checked once: that takes longer than a story does.
+static WXPAY: LazyLock<wxpay::Merchant> =
+    LazyLock::new(|| keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap()));
+static ALIPAY: LazyLock<alipay::Merchant> =
+    LazyLock::new(|| keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap()));
 
 /// The engine, its providers and its clock.
 #[derive(Clone)]
@@ -94,10 +100,8 @@ impl Shop {
             .reconcile_every(None)
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
-            let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
-            let gateway = "http://127.0.0.1:1/gateway.do".parse().unwrap();
-            it.provider_of(pid.clone(), wxpay::V3::new(wxpay).unwrap())
-                .provider_of(pid, alipay::Gateway::new(keys::alipay_merchant(gateway)))
+            it.provider_of(pid.clone(), wxpay::V3::new(WXPAY.clone()).unwrap())
+                .provider_of(pid, alipay::Gateway::new(ALIPAY.clone()))
         });
         let engine = more(builder).start().await.unwrap();
         Shop { engine, providers, clock, store }

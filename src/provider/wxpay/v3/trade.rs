@@ -236,7 +236,7 @@ fn order_path(parties: &Parties, no: &str) -> String {
 }
 
 /// Percent-encoded once: these bytes are both signed and sent.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
