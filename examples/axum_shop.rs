@@ -26,7 +26,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
 use paygate::clock::SystemClock;
-use paygate::mock::{Mock, MockConfig, keys};
+use paygate::mock::{HURRY, Mock, MockConfig, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::StoreMode;
 use paygate::store::sqlite::Sqlite;
@@ -79,6 +79,7 @@ async fn start(store: &Path) -> Result<Engine, Box<dyn Error>> {
         // Providers never forget an order either.
         ledger_path: Some(store.with_extension("db-ledger.json")),
         clock: Arc::new(SystemClock),
+        hurry: HURRY,
     })
     .await?;
     let engine = Engine::builder()

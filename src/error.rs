@@ -87,6 +87,14 @@ pub enum Kind {
     NotAvailable,
     /// No such order, or none of the caller's: the same for both.
     NoSuchOrder,
+    /// The order is not paid.
+    NotPaid,
+    /// There is no such refund.
+    NotRefunded,
+    /// The order is busy: nothing was recorded, nothing will be sent.
+    TooSoon,
+    /// More is to go back than is left.
+    RefundExceeds,
     /// A notification that is not verifiably the provider's.
     Unverifiable,
     /// A genuine payment that does not fit its order: recorded, and not acknowledged.

@@ -76,9 +76,9 @@
 //!
 //! Every arrow points inward: `domain` imports itself; `guard`, `caller`, `pricing` and `reply`
 //! import `domain`; `engine` knows `domain` and the traits of `provider` and `store`; `layer` puts
-//! engine and edge together; `shop` is HTTP to the shop's own services; `wire` names every concrete
-//! type; `sidecar` runs it; `mock` plays the
-//! providers and knows neither engine nor store.
+//! engine and edge together; `shop` is HTTP to the shop's own services, and [`webhook`] tells it
+//! events; `wire` names every concrete type; `sidecar` runs it; `mock` plays the providers and
+//! knows neither engine nor store.
 
 pub mod layer;
 pub mod guard;
@@ -94,6 +94,7 @@ pub mod secret;
 pub mod error;
 pub mod config;
 mod shop;
+pub mod webhook;
 pub mod wire;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
@@ -106,3 +107,4 @@ pub use engine::Engine;
 pub use error::Error;
 pub use layer::PaymentLayer;
 pub use pricing::Pricing;
+pub use webhook::Webhook;

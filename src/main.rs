@@ -10,7 +10,7 @@ use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
 use paygate::guard::schema;
-use paygate::mock::{Mock, MockConfig};
+use paygate::mock::{HURRY, Mock, MockConfig};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
@@ -80,12 +80,14 @@ fn end(outcome: Outcome) -> ExitCode {
 
 /// Runs the sidecar until it is told to end, and drains.
 async fn serve() -> Outcome {
-    let config = Config::from_env().map_err(wrong)?;
+    let mut config = Config::from_env().map_err(wrong)?;
     telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let upstream = config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(wrong)?;
     let listeners =
         Listeners::bind(config.listen, config.admin_listen).await.map_err(unavailable)?;
+    // With port 0 asked for: the simulated providers notify at the one that was given.
+    config.listen = listeners.public_addr().map_err(internal)?;
     let told = told_to_end().map_err(internal)?;
     let (engine, payments) = config.start().await.map_err(not_started)?;
     let payments = payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));
@@ -96,13 +98,17 @@ async fn serve() -> Outcome {
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, grace };
+    let told = async {
+        told.await;
+        engine.stop_waiting();
+    };
     sidecar.run(told, say_stop, stopping).await;
     engine.shutdown().await;
     Ok(())
 }
 
 fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping) -> Admin {
-    let engine = engine.clone();
+    let (engine, asked) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
         ready: Arc::new(move || {
@@ -111,8 +117,10 @@ fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping)
         }),
         stopping,
         schemas: schemas.collect(),
+        engine: asked,
         token: config.admin_token.clone(),
         mount: config.mount.clone(),
+        body_bytes_max: config.body_bytes_max,
     })
 }
 
@@ -129,9 +137,10 @@ async fn mock() -> Outcome {
     telemetry::init(&config.log, config.log_format).map_err(wrong)?;
     let told = told_to_end().map_err(internal)?;
     let clock = Arc::new(SystemClock);
-    let mock = Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock })
-        .await
-        .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
+    let mock =
+        Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock, hurry: HURRY })
+            .await
+            .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     told.await;
     mock.shutdown().await;

@@ -16,6 +16,8 @@
 //! );
 //! ```
 
+mod bodies;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -25,9 +27,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::channel::{PayType, Platform, ProviderId};
-use crate::domain::ids::OutTradeNo;
+use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
+use crate::domain::order::OrderStatus;
 use crate::error::{Code, Error, Kind, Text};
+
+use bodies::{CreatedBody, Listed, NotTaken, Paid, Refused, Said, Unpaid};
 
 /// What every reply to one request has in common.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,23 @@ pub struct Created<'a> {
     pub replayed: bool,
 }
 
+/// An order that is known: what `queryPayment` answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// `out_trade_no`
+    pub out_trade_no: &'a OutTradeNo,
+    /// `status`
+    pub status: OrderStatus,
+    /// The payment that made it paid; `None` for an order that is not.
+    pub transaction_id: Option<&'a TransactionId>,
+    /// Whether the shop has accepted the event of the payment; `None` where nobody is told.
+    pub user_order_success: Option<bool>,
+    /// The provider's word for an unpaid order, if it was asked.
+    pub trade_state: Option<&'a str>,
+    /// `payOrder`, for the admin listener only.
+    pub pay_order: Option<&'a RawValue>,
+}
+
 /// `Idempotent-Replayed`: the material was handed out before.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// `x-paygate-mode`: `mock` where the simulated providers answer.
@@ -92,6 +114,77 @@ impl Reply<'_> {
             response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
         response
+    }
+
+    /// 200, and whether the order is paid.
+    #[must_use]
+    pub fn known(&self, known: &Known<'_>) -> Response<Bytes> {
+        let Known { out_trade_no, status, pay_order, .. } = *known;
+        let (out_trade_no, request_id) = (out_trade_no.as_str(), self.request_id);
+        let Some(transaction_id) = known.transaction_id else {
+            let unsaid = if status == OrderStatus::Closed { "CLOSED" } else { "NOTPAY" };
+            return self.json(
+                StatusCode::OK,
+                &Unpaid {
+                    code: NOT_PAID,
+                    msg: self.language.pick("订单未支付", "the order is not paid"),
+                    order_paid: false,
+                    out_trade_no,
+                    status: status.number(),
+                    trade_state: known.trade_state.unwrap_or(unsaid),
+                    pay_order,
+                    request_id,
+                },
+            );
+        };
+        let paid = Paid {
+            code: 0,
+            msg: "ok",
+            order_paid: true,
+            user_order_success: known.user_order_success,
+            out_trade_no,
+            transaction_id: &transaction_id.0,
+            status: status.number(),
+            pay_order,
+            request_id,
+        };
+        self.json(StatusCode::OK, &paid)
+    }
+
+    /// What `provider` wants to hear when its notification is durable: it sends no other then.
+    ///
+    /// WeChat Pay V3, payment notification: 200 or 204, no body. Alipay, asynchronous
+    /// notification: `success`, and nothing else.
+    #[must_use]
+    pub fn acknowledged(&self, provider: ProviderId) -> Response<Bytes> {
+        match provider {
+            ProviderId::Wxpay => self.plain(StatusCode::OK, Bytes::new()),
+            ProviderId::Alipay => self.plain(StatusCode::OK, Bytes::from_static(b"success")),
+        }
+    }
+
+    /// What `provider` hears otherwise, so that it comes again: the status says why, the words
+    /// tell a forger nothing.
+    #[must_use]
+    pub fn not_acknowledged(&self, provider: ProviderId, error: &Error) -> Response<Bytes> {
+        let refusal = self.refusal(error);
+        let status = refusal.status();
+        let mut response = match provider {
+            ProviderId::Wxpay => self.json(status, &NotTaken { code: "FAIL", message: "失败" }),
+            ProviderId::Alipay => self.plain(status, Bytes::from_static(b"failure")),
+        };
+        for name in [ALLOW, RETRY_AFTER] {
+            if let Some(value) = refusal.headers().get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        response
+    }
+
+    /// A list, or that something is done, as the admin listener answers.
+    #[must_use]
+    pub fn done(&self, body: &impl Serialize) -> Response<Bytes> {
+        self.json(StatusCode::OK, body)
     }
 
     /// 204: nothing to say (a CORS preflight).
@@ -157,10 +250,26 @@ impl Reply<'_> {
 
     fn json(&self, status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
         let bytes = serde_json::to_vec(body).expect("a reply has string keys and no failing part");
-        let mut response = Response::new(Bytes::from(bytes));
+        self.whole(status, "application/json; charset=utf-8", bytes.into())
+    }
+
+    fn plain(&self, status: StatusCode, body: Bytes) -> Response<Bytes> {
+        self.whole(status, "text/plain; charset=utf-8", body)
+    }
+
+    fn whole(
+        &self,
+        status: StatusCode,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Response<Bytes> {
+        let says_something = !body.is_empty();
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if says_something {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
         // Payment material is for one buyer: no cache on the way may keep it.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(self.request_id) {
@@ -235,6 +344,9 @@ fn weight(parameters: &str) -> u32 {
     }
 }
 
+/// The code of an order that is not paid: as a query's answer no refusal, but 200.
+const NOT_PAID: u16 = 2002;
+
 /// The code table: number, status and stable name. The first violation's code counts before this
 /// number.
 fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
@@ -260,6 +372,10 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
         Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
         Kind::NoSuchOrder => (2001, S::NOT_FOUND, "no_such_order"),
+        Kind::NotPaid => (2002, S::CONFLICT, "not_paid"),
+        Kind::NotRefunded => (2003, S::CONFLICT, "not_refunded"),
+        Kind::TooSoon => (2004, S::CONFLICT, "too_soon"),
+        Kind::RefundExceeds => (4106, S::UNPROCESSABLE_ENTITY, "refund_exceeds"),
         Kind::Unverifiable => (4005, S::UNAUTHORIZED, "unverifiable"),
         Kind::Mismatched => (2002, S::CONFLICT, "mismatched"),
     }
@@ -303,6 +419,10 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
         ),
         Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
         Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
+        Kind::NotPaid => ("订单未支付", "the order is not paid"),
+        Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
+        Kind::TooSoon => ("订单正在处理,请稍后再退款", "the order is busy; try again"),
+        Kind::RefundExceeds => ("超出可退金额", "the refund exceeds what is left"),
         Kind::Unverifiable => ("验签失败", "not verifiable"),
         Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
     }
@@ -333,51 +453,4 @@ fn slug(code: Code) -> &'static str {
         Code::PayType => "pay_type_not_possible",
         Code::Different => "different_parameters",
     }
-}
-
-#[derive(Serialize)]
-struct CreatedBody<'a> {
-    code: u16,
-    msg: &'static str,
-    #[serde(rename = "orderInfo")]
-    order_info: &'a RawValue,
-    out_trade_no: &'a str,
-    provider: &'static str,
-    pay_type: &'static str,
-    #[serde(rename = "needQRcode")]
-    need_qrcode: bool,
-    #[serde(rename = "qrcodeImage", skip_serializing_if = "Option::is_none")]
-    qrcode_image: Option<&'a str>,
-    total_fee: u64,
-    platform: &'static str,
-    #[serde(rename = "requestId")]
-    request_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Refused<'a> {
-    code: i64,
-    msg: &'a str,
-    error: &'static str,
-    #[serde(rename = "requestId")]
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Listed<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<Said<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<i8>,
-}
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    path: &'a str,
-    rule: &'static str,
-    message: &'a str,
-}
-
-#[derive(Serialize)]
-struct Said<'a> {
-    code: &'a str,
-    message: &'a str,
 }

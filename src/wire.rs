@@ -9,13 +9,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::config::{Config, Merchant, PricingChoice, StoreChoice, Switch};
-use crate::engine::{self, Builder, Engine, Switching};
+use crate::config::{Config, Merchant, PricingChoice, Repayment, StoreChoice, Switch};
+use crate::engine::{self, Builder, Engine, Returns, Switching};
 use crate::layer::PaymentLayer;
 use crate::pricing::{self, Pricing};
 use crate::shop::ShopClient;
 use crate::store::memory::Memory;
 use crate::store::{StoreError, StoreMode};
+use crate::webhook::Webhook;
 
 impl Config {
     /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
@@ -27,7 +28,8 @@ impl Config {
     /// [`StartError`]: what is unavailable, and what helps.
     pub async fn start(&self) -> Result<(Engine, PaymentLayer), StartError> {
         let pricing = self.pricing()?;
-        let builder = with_merchants(self, with_store(self, self.builder())?).await?;
+        let builder = self.with_webhook(with_store(self, self.builder())?)?;
+        let builder = with_merchants(self, builder).await?;
         let engine = builder.start().await.map_err(StartError::Engine)?;
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .mount(&self.mount)
@@ -58,6 +60,10 @@ impl Config {
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
+            .returns(Returns {
+                duplicate: self.duplicate == Repayment::Refund,
+                late: self.late == Repayment::Refund,
+            })
             .switching(match self.switch {
                 Switch::Close => Switching::Close,
                 Switch::Reject => Switching::Reject,
@@ -66,6 +72,14 @@ impl Config {
             Some(url) => builder.public_url(url),
             None => builder,
         }
+    }
+
+    fn with_webhook(&self, builder: Builder) -> Result<Builder, StartError> {
+        let Some(webhook) = &self.webhook else { return Ok(builder) };
+        let webhook = Webhook::with_key(&webhook.url, &webhook.key);
+        let webhook =
+            webhook.map_err(|it| StartError::Refused(format!("PAYGATE_WEBHOOK_URL: {it}")))?;
+        Ok(builder.webhook(webhook))
     }
 }
 
@@ -84,7 +98,7 @@ fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
             headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
             let (client, url) = &*service;
             let answer = client.post(url, headers, body.into()).await?;
-            pricing::read_answer(answer.status, &answer.body)
+            pricing::read_answer(question.operation, answer.status, &answer.body)
         }
     }))
 }
@@ -151,7 +165,7 @@ fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
 #[cfg(feature = "mock")]
 async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
     use crate::clock::SystemClock;
-    use crate::mock::{Mock, MockConfig, keys};
+    use crate::mock::{HURRY, Mock, MockConfig, keys};
 
     let ledger_path = match &config.store {
         StoreChoice::Memory => None,
@@ -162,9 +176,10 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Sta
         }
     };
     let listen = config.mock_listen;
-    let mock = Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock) })
-        .await
-        .map_err(|source| StartError::Mock { listen, source })?;
+    let mock =
+        Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock), hurry: HURRY })
+            .await
+            .map_err(|source| StartError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());

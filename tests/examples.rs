@@ -25,6 +25,9 @@ use tokio::time::timeout;
 /// A program that takes longer than this for anything hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
+/// What `sidecar.env` says.
+const WEBHOOK_SECRET: &str = "everybody-knows-the-secret-of-this-demo-shop";
+
 /// What `axum_shop`'s header shows.
 const CALLER_TOKEN: &str = "the-checkout-of-this-demo-shop-knows-it";
 
@@ -102,11 +105,37 @@ async fn a_store_of_ones_own_keeps_an_order_and_its_price() {
 async fn the_example_environment_runs_the_sidecar_though_nobody_reads_its_log() {
     let home = TempDir::new().unwrap();
     let nobody = "http://127.0.0.1:1".parse().unwrap();
-    let sidecar = Program::sidecar(home.path(), &nobody).await;
+    let sidecar = Program::sidecar(home.path(), &nobody, &[]).await;
     assert!(code_url(sidecar.create(&order(1), None).await).await.starts_with("weixin://"));
     assert!(home.path().join("paygate-mock.db").exists());
     // It says that it stops, into a pipe that is closed.
     sidecar.interrupted().await;
+}
+
+#[tokio::test]
+async fn a_buyer_who_waits_to_be_told_does_not_hold_up_the_end() {
+    let home = TempDir::new().unwrap();
+    let nobody = "http://127.0.0.1:1".parse().unwrap();
+    let sidecar = Program::sidecar(home.path(), &nobody, &[]).await;
+    let created = read(sidecar.create(&order(1), None).await).await;
+    let no = &created["out_trade_no"];
+    let body = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40}).to_string();
+    let mut stream = BufReader::new(TcpStream::connect(sidecar.addr()).await.unwrap());
+    let head = format!(
+        "POST /pay/queryPayment HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        sidecar.addr(),
+        body.len()
+    );
+    stream.get_mut().write_all(head.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    timeout(HANGS, stream.read_line(&mut told)).await.expect("it reads the body").unwrap();
+    assert!(told.starts_with("HTTP/1.1 100 "), "{told}");
+    sidecar.interrupt().await;
+    stream.get_mut().write_all(body.as_bytes()).await.unwrap();
+    timeout(HANGS, stream.read_to_string(&mut told)).await.expect("it answers").unwrap();
+    assert!(told.contains("HTTP/1.1 200 OK") && told.contains("\"code\":2002"), "{told}");
+    sidecar.ended().await;
 }
 
 #[tokio::test]
@@ -117,9 +146,12 @@ async fn the_node_shop_behind_the_sidecar_notices_nothing() {
     };
     let home = TempDir::new().unwrap();
     let mut shop = Command::new("node");
-    shop.arg(root().join("examples/node-shop/server.mjs")).env("PORT", "0");
+    shop.arg(root().join("examples/node-shop/server.mjs"));
+    shop.env("PORT", "0").env("PAYGATE_WEBHOOK_SECRET", WEBHOOK_SECRET);
     let shop = Program::started(shop, "shop on ").await;
-    let sidecar = Program::sidecar(home.path(), &shop.base).await;
+    let price = shop.at("/paygate/price");
+    let pricing = [("PAYGATE_PRICING", "callback"), ("PAYGATE_PRICING_URL", price.as_str())];
+    let sidecar = Program::sidecar(home.path(), &shop.base, &pricing).await;
 
     let page = sidecar.page("/").await;
     assert!(page.contains("<html") && page.contains("/pay/createPayment"), "{page}");
@@ -151,20 +183,36 @@ async fn check_headers(sidecar: &Program) {
     assert_eq!(seen["x-hop"], Value::Null);
 }
 
-/// The shop opens an order, paygate answers how to pay for it.
+/// The shop opens an order and names its price, paygate answers how to pay for it; it is paid, and
+/// the shop hears of it.
 async fn check_order(sidecar: &Program) {
     let tea = Client::new().post(sidecar.at("/api/orders")).body(r#"{"product":"tea"}"#);
     let opened: Value = read(tea.send().await.unwrap()).await;
-    let data = json!({
-        "out_trade_no": opened["out_trade_no"], "total_fee": opened["total_fee"],
-        "subject": opened["subject"], "type": opened["type"],
-    });
-    let body = json!({"provider": "wxpay", "isPC": true, "data": data});
-    assert!(code_url(sidecar.create(&body, None).await).await.starts_with("weixin://"));
     let no = opened["out_trade_no"].as_str().unwrap();
-    let kept: Value =
-        serde_json::from_str(&sidecar.page(&format!("/api/orders/{no}")).await).unwrap();
-    assert_eq!(kept["paid"], false);
+    let body = json!({"provider": "wxpay", "isPC": true, "data": {"out_trade_no": no}});
+    let code_url = code_url(sidecar.create(&body, None).await).await;
+    assert!(code_url.starts_with("weixin://"));
+    let unknown = json!({"provider": "wxpay", "isPC": true, "data": {"out_trade_no": "unknown-1"}});
+    assert_eq!(sidecar.create(&unknown, None).await.status(), 404);
+    let order = async || -> Value {
+        serde_json::from_str(&sidecar.page(&format!("/api/orders/{no}")).await).unwrap()
+    };
+    assert_eq!(order().await["paid"], false);
+
+    let purchase = json!({"provider": "wxpay", "code_url": code_url});
+    let mock = sidecar.mock.as_ref().unwrap();
+    let pay = Client::new().post(mock.join("/_mock/pay").unwrap());
+    read(pay.body(purchase.to_string()).send().await.unwrap()).await;
+    let waiting = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40});
+    let asked = sidecar.post("/pay/queryPayment", &waiting, None).await;
+    assert_eq!(read(asked).await["user_order_success"], true);
+    assert_eq!(order().await["paid"], true);
+    let told: Value = serde_json::from_str(&sidecar.page("/paygate/events").await).unwrap();
+    let [event] = &told["events"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&event["type"], &event["out_trade_no"]), (&json!("payment.succeeded"), &json!(no)));
+    let forged = Client::new().post(sidecar.at("/paygate/events"));
+    let forged = forged.header("webhook-id", "evt_x").body(r#"{"type":"payment.succeeded"}"#);
+    assert_eq!(forged.send().await.unwrap().status(), 401);
 }
 
 /// A sized body, and one of which each piece comes back before the next is sent.
@@ -241,6 +289,8 @@ async fn ended(command: &mut Command) -> Output {
 struct Program {
     child: Child,
     base: Url,
+    /// The simulated providers of the sidecar.
+    mock: Option<Url>,
 }
 
 impl Program {
@@ -255,12 +305,12 @@ impl Program {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let base = said(&mut lines, |line| line.strip_prefix(words)?.parse().ok()).await;
-        Program { child, base }
+        Program { child, base, mock: None }
     }
 
     /// The sidecar as `examples/sidecar.env` configures it, before `upstream` and on ports that
     /// the operating system picks. Its log is read until it says where it listens, no further.
-    async fn sidecar(home: &Path, upstream: &Url) -> Program {
+    async fn sidecar(home: &Path, upstream: &Url, more: &[(&str, &str)]) -> Program {
         let file = std::fs::read_to_string(root().join("examples/sidecar.env")).unwrap();
         let lines = file.lines().filter(|line| !line.starts_with('#'));
         let mut variables: BTreeMap<_, _> = lines.filter_map(|line| line.split_once('=')).collect();
@@ -268,18 +318,25 @@ impl Program {
             variables.insert(name, "127.0.0.1:0");
         }
         variables.insert("PAYGATE_UPSTREAM", upstream.as_str());
+        let events = upstream.join("/paygate/events").unwrap();
+        variables.insert("PAYGATE_WEBHOOK_URL", events.as_str());
+        variables.extend(more.iter().copied());
         variables.insert("PAYGATE_LOG_FORMAT", "json");
         let mut command = Command::new(env!("CARGO_BIN_EXE_paygate"));
         command.env_clear().envs(variables).current_dir(home).kill_on_drop(true);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let base = said(&mut lines, |line| {
-            let event: Value = serde_json::from_str(line).ok()?;
-            let addr = event["addr"].as_str()?;
-            (event["message"] == "serving payments").then(|| format!("http://{addr}"))?.parse().ok()
-        });
-        let base = base.await;
-        Program { child, base }
+        let mut address = async |message: &str| -> Url {
+            let address = said(&mut lines, |line| {
+                let event: Value = serde_json::from_str(line).ok()?;
+                let addr = event["addr"].as_str()?;
+                (event["message"] == message).then(|| format!("http://{addr}"))?.parse().ok()
+            });
+            address.await
+        };
+        let mock = Some(address("simulating WeChat Pay and Alipay").await);
+        let base = address("serving payments").await;
+        Program { child, base, mock }
     }
 
     fn at(&self, path: &str) -> Url {
@@ -298,8 +355,12 @@ impl Program {
     }
 
     async fn create(&self, body: &Value, token: Option<&str>) -> Response {
+        self.post("/pay/createPayment", body, token).await
+    }
+
+    async fn post(&self, path: &str, body: &Value, token: Option<&str>) -> Response {
         let request = Client::new()
-            .post(self.at("/pay/createPayment"))
+            .post(self.at(path))
             .header("content-type", "application/json")
             .body(body.to_string());
         let request = match token {
@@ -310,10 +371,18 @@ impl Program {
     }
 
     /// Sends it Ctrl-C and waits for its clean end.
-    async fn interrupted(mut self) {
+    async fn interrupted(self) {
+        self.interrupt().await;
+        self.ended().await;
+    }
+
+    async fn interrupt(&self) {
         let id = self.child.id().expect("it runs");
         let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {id}")).status().await;
         assert!(kill.unwrap().success());
+    }
+
+    async fn ended(mut self) {
         let status = timeout(HANGS, self.child.wait()).await.expect("it ends").unwrap();
         assert_eq!(status.code(), Some(0));
     }

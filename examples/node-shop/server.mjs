@@ -15,19 +15,22 @@ const HTML = 'text/html; charset=utf-8'
 const PAGE = readFileSync(new URL('./page.html', import.meta.url))
 const WEBHOOK_SECRET = process.env.PAYGATE_WEBHOOK_SECRET
 const BODY_BYTES_MAX = 256 * 1024
+const EVENTS_MAX = 10_000
 
 /** The price list. `total_fee` is in fen. A real shop has a database here. */
 const PRODUCTS = new Map([['tea', { subject: '龙井茶 50g', total_fee: 1, type: 'goods' }]])
-/** Orders by out_trade_no, and the ids of the events that were handled. */
+/** Orders by out_trade_no, and the events that were handled by their ids, oldest first. */
 const orders = new Map()
-const handled = new Set()
+const handled = new Map()
 
 const routes = new Map([
   ['GET /', (req, res) => res.writeHead(200, { 'content-type': HTML }).end(PAGE)],
   ['GET /api/products', (req, res) => json(res, 200, Object.fromEntries(PRODUCTS))],
   ['POST /api/orders', openOrder],
   ['GET /headers', (req, res) => json(res, 200, req.headers)],
+  ['POST /paygate/price', tellPrice],
   ['POST /paygate/events', takeEvent],
+  ['GET /paygate/events', (req, res) => json(res, 200, { events: [...handled.values()] })],
 ])
 
 /** Opens an order. The shop sets number and price; the buyer only says what it wants. */
@@ -40,19 +43,35 @@ async function openOrder(req, res) {
   json(res, 200, { out_trade_no, ...product })
 }
 
+/**
+ * Tells paygate what an order costs (PAYGATE_PRICING=callback). A real shop looks at the cookie,
+ * too: whether the order is this buyer's.
+ */
+async function tellPrice(req, res) {
+  const order = orders.get(JSON.parse(await bodyOf(req)).data?.out_trade_no)
+  if (!order) return json(res, 404, { code: 40401, msg: 'no such order' })
+  const { out_trade_no, total_fee, subject, type } = order
+  json(res, 200, { code: 0, data: { out_trade_no, total_fee, subject, type } })
+}
+
 /** Takes an event from paygate. It comes at least once, so its id decides whether it is new. */
 async function takeEvent(req, res) {
   const body = await bodyOf(req)
   if (!verifyWebhook(WEBHOOK_SECRET, req.headers, body)) {
     return json(res, 401, { code: 401, msg: 'not signed by our paygate' })
   }
-  const { type, data } = JSON.parse(body)
-  const order = orders.get(data?.out_trade_no)
-  if (type === 'payment.succeeded' && order && !handled.has(req.headers['webhook-id'])) {
-    if (order.total_fee !== data.total_fee) return json(res, 200, { code: 1, msg: 'wrong amount' })
+  const id = req.headers['webhook-id']
+  if (handled.has(id)) return json(res, 200, { code: 0 })
+  const { type, timestamp, data } = JSON.parse(body)
+  const { out_trade_no, total_fee } = data
+  const order = orders.get(out_trade_no)
+  if (type === 'payment.succeeded' && order) {
+    if (order.total_fee !== total_fee) return json(res, 200, { code: 1, msg: 'wrong amount' })
     order.paid = true // A real shop ships here, and remembers both in one transaction.
   }
-  handled.add(req.headers['webhook-id'])
+  handled.set(id, { id, type, timestamp, out_trade_no, total_fee })
+  // A real shop keeps them in its database; this one forgets the oldest.
+  if (handled.size > EVENTS_MAX) handled.delete(handled.keys().next().value)
   json(res, 200, { code: 0 })
 }
 

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use url::{Host, Url};
 
@@ -13,6 +11,7 @@ use super::problem::Wrong;
 use crate::caller::TrustedProxies;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
+use crate::webhook;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
@@ -243,15 +242,9 @@ pub(super) fn token(text: &str) -> Result<Secret, Wrong> {
     }
 }
 
-/// The key behind a webhook secret: after `whsec_` base64, else the text's own bytes (Standard
-/// Webhooks, "Signature scheme").
+/// The key that events are signed with.
 pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, Wrong> {
-    let Some(base64) = text.strip_prefix("whsec_") else { return Ok(text.as_bytes().to_vec()) };
-    match STANDARD.decode(base64) {
-        Ok(key) if key.is_empty() => Err("holds no key after whsec_".into()),
-        Ok(key) => Ok(key),
-        Err(_) => Err("is not base64 after whsec_".into()),
-    }
+    webhook::key_of(text).map_err(|it| it.to_string().into())
 }
 
 /// A name of letters and digits: an app's or an account's.

@@ -102,7 +102,6 @@ or Alipay
 
     PAYGATE_ALIPAY_APP_ID, PAYGATE_ALIPAY_PRIVATE_KEY_FILE, PAYGATE_ALIPAY_PUBLIC_KEY_FILE
 
-or vk-uni-pay's vk-pay-config documents in PAYGATE_MERCHANTS. This version does not take real money
-yet: live mode accepts provider addresses on loopback only.
+or vk-uni-pay's vk-pay-config documents in PAYGATE_MERCHANTS.
 
 ";

@@ -92,7 +92,6 @@ fn live(reader: &mut Reader<'_>, config: &Config) {
     if config.merchants.iter().all(|it| it.providers().is_empty()) {
         no_provider(reader);
     }
-    providers_on_loopback(reader, config);
     if reader.given("PAYGATE_MOCK_EXPOSE") || reader.given("PAYGATE_MOCK_LISTEN") {
         reader.warn("PAYGATE_MOCK_LISTEN and PAYGATE_MOCK_EXPOSE have no effect in live mode");
     }
@@ -128,31 +127,5 @@ fn notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url) {
         }
     }
 }
-
-/// Without notifications a payment is only seen when somebody asks: not yet for real money.
-fn providers_on_loopback(reader: &mut Reader<'_>, config: &Config) {
-    let beyond = |url: &Url| !parse::is_loopback(url);
-    #[cfg(feature = "wxpay")]
-    if config
-        .merchants
-        .iter()
-        .filter_map(|it| it.wxpay.as_ref())
-        .any(|it| it.apps.values().any(|app| beyond(&app.account.base_url)))
-    {
-        reader.wrong("PAYGATE_WXPAY_BASE_URL", NOT_REAL_MONEY_YET);
-    }
-    #[cfg(feature = "alipay")]
-    if config
-        .merchants
-        .iter()
-        .filter_map(|it| it.alipay.as_ref())
-        .any(|it| it.apps.values().any(|app| beyond(&app.gateway_url)))
-    {
-        reader.wrong("PAYGATE_ALIPAY_GATEWAY_URL", NOT_REAL_MONEY_YET);
-    }
-}
-
-const NOT_REAL_MONEY_YET: &str = "is not on loopback: this version does not take real money yet, \
-    because it does not receive the providers' notifications yet";
 
 const NOTIFY_URL_BYTES_MAX: usize = 255;

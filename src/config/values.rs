@@ -152,10 +152,7 @@ fn webhook(reader: &mut Reader<'_>) -> Option<Webhook> {
     let url = reader.optional(URL, webhook_url);
     let key = reader.optional(SECRET, parse::webhook_key);
     match (reader.given(URL), reader.given(SECRET)) {
-        (true, _) => {
-            reader.require(SECRET, "is required with PAYGATE_WEBHOOK_URL");
-            reader.warn("PAYGATE_WEBHOOK_URL: this version does not send events yet");
-        }
+        (true, _) => reader.require(SECRET, "is required with PAYGATE_WEBHOOK_URL"),
         (false, true) => reader.warn("PAYGATE_WEBHOOK_SECRET has no effect without a webhook URL"),
         (false, false) => {
             reader.warn("PAYGATE_WEBHOOK_URL is not set: the shop is told of no payment");

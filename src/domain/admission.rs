@@ -25,8 +25,8 @@ pub enum Admission {
     /// Attempt `n` is the same way, and what became of it is unknown: the provider is asked, and
     /// gets its parameters again.
     Resume(u32),
-    /// Another way to pay, or an attempt that came to its end: everything that may be paid is
-    /// asked about and ended, then another attempt opens.
+    /// Another way to pay, or an attempt that came to its end, or is not the one that is offered:
+    /// everything that may be paid is asked about and ended, then another attempt opens.
     Next,
 }
 
@@ -58,7 +58,9 @@ fn judge_attempts(order: &Order, way: &Way, now: Millis) -> Admission {
     }
     let latest = order.latest();
     let is_undecided = latest.is_unknown() || latest.state == AttemptState::Absent;
-    if is_undecided && latest.way == *way && latest.expires.since(now) > MINUTE_MS {
+    let is_offered = order.attempts.iter().any(|it| order.is_offered(it));
+    let is_same = latest.way == *way && latest.expires.since(now) > MINUTE_MS;
+    if is_undecided && is_same && !is_offered {
         return Admission::Resume(latest.n);
     }
     Admission::Next
@@ -68,6 +70,8 @@ fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
     let left_ms = attempt.expires.since(now);
     if matches!(attempt.state, AttemptState::Live { valid_until, .. } if now < valid_until) {
         Admission::Replay(attempt.n)
+    } else if left_ms > MINUTE_MS && attempt.superseded {
+        Admission::Next
     } else if left_ms > MINUTE_MS {
         Admission::Renew(attempt.n)
     } else if now < attempt.lapses() {

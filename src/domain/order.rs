@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::attempt::{Attempt, AttemptState, Material};
 use super::ids::{OutTradeNo, TransactionId};
 use super::money::Fen;
-use super::refund::{Payment, PaymentRole};
+use super::refund::{Payment, PaymentRole, Refund, RefundSaid};
 use super::request::{Facts, Fingerprint};
 use super::time::Millis;
 
@@ -102,7 +102,7 @@ pub enum Event {
     /// anything, and every attempt that may still be paid is superseded by it.
     Opened(Box<Attempt>),
     /// The buyer goes back to it while its provider still takes money for it: every other attempt
-    /// that may be paid is superseded instead.
+    /// that may be paid, or may come to be, is superseded instead.
     Offered {
         /// Which attempt.
         n: u32,
@@ -153,6 +153,31 @@ pub enum Event {
         /// What the provider said.
         said: Said,
     },
+    /// The shop wants no payment any more: every attempt that may be paid is superseded.
+    Closed,
+    /// Money is to go back.
+    RefundWanted {
+        /// Of which payment.
+        transaction_id: TransactionId,
+        /// The refund.
+        refund: Box<Refund>,
+    },
+    /// Its provider was told, or asked, of a refund.
+    RefundAsked {
+        /// Which refund.
+        out_refund_no: String,
+        /// When.
+        at: Millis,
+        /// What it said.
+        said: RefundSaid,
+    },
+    /// Money went back that nobody here sent: in the provider's console.
+    RefundedElsewhere {
+        /// Of which payment.
+        transaction_id: TransactionId,
+        /// The refund; none when only its existence is known.
+        refund: Option<Box<Refund>>,
+    },
 }
 
 /// What a provider said of an attempt.
@@ -171,6 +196,15 @@ pub enum Said {
     Paid(Receipt),
 }
 
+/// Which payments go back without anybody asking for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returns {
+    /// A second payment of a paid order.
+    pub duplicate: bool,
+    /// A payment after the order was closed.
+    pub late: bool,
+}
+
 /// A payment as its provider tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -184,6 +218,8 @@ pub struct Receipt {
     pub openid: Option<String>,
     /// Whether app, merchant and currency are the order's.
     pub fits: bool,
+    /// Whether it goes back when it is a duplicate, or late.
+    pub returns: Returns,
     /// The provider's message, as it was verified.
     pub message: Arc<Value>,
 }
@@ -240,7 +276,8 @@ impl Order {
     /// When a provider is to be asked about this order without anybody's request, if ever.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        self.attempts.iter().filter_map(|it| self.due_of(it)).min()
+        let attempts = self.attempts.iter().filter_map(|it| self.due_of(it));
+        attempts.chain(self.payments.iter().filter_map(Payment::due)).min()
     }
 
     /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
@@ -273,6 +310,16 @@ impl Order {
             Event::Taken { n, code } => next.learn(n, AttemptState::Taken { code })?,
             Event::Lost { n, reason } => next.learn(n, AttemptState::Ambiguous { reason })?,
             Event::Asked { n, at, said } => next.asked(n, at, said)?,
+            Event::Closed => next.close()?,
+            Event::RefundWanted { transaction_id, refund } => {
+                next.want_refund(&transaction_id, *refund)?;
+            }
+            Event::RefundAsked { out_refund_no, at, said } => {
+                next.refund_said(&out_refund_no, at, said);
+            }
+            Event::RefundedElsewhere { transaction_id, refund } => {
+                next.foreign_refund(&transaction_id, refund.map(|it| *it));
+            }
         }
         next.version = next.version.saturating_add(1);
         Some(next)
@@ -292,8 +339,13 @@ impl Order {
         self.attempts.iter_mut().find(|it| it.n == n).map(|it| it.superseded = false)
     }
 
+    fn close(&mut self) -> Option<()> {
+        self.supersede();
+        (self.status == OrderStatus::Open).then(|| self.status = OrderStatus::Closed)
+    }
+
     fn supersede(&mut self) {
-        for it in self.attempts.iter_mut().filter(|it| it.is_live()) {
+        for it in self.attempts.iter_mut().filter(|it| it.is_live() || it.is_unknown()) {
             it.superseded = true;
         }
     }
@@ -328,13 +380,13 @@ impl Order {
             }
         }
         if let Said::Paid(receipt) = said {
-            self.paid(n, receipt);
+            self.paid(n, at, receipt);
         }
         Some(())
     }
 
     /// Takes a payment into account, once.
-    fn paid(&mut self, n: u32, receipt: Receipt) {
+    fn paid(&mut self, n: u32, at: Millis, receipt: Receipt) {
         if self.payments.iter().any(|it| it.transaction_id == receipt.transaction_id) {
             return;
         }
@@ -360,7 +412,14 @@ impl Order {
             total_fee: receipt.total_fee,
             paid_at: receipt.paid_at,
             openid: receipt.openid,
+            known: at,
             role,
+            returns: match role {
+                PaymentRole::Duplicate => receipt.returns.duplicate,
+                PaymentRole::Late => receipt.returns.late,
+                PaymentRole::Winning | PaymentRole::Mismatch => false,
+            },
+            refund_unknown: false,
             refunds: Vec::new(),
         });
     }

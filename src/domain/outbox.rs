@@ -107,6 +107,9 @@ impl Order {
             if known.is_none() {
                 effects.push(payment.effect(payment_event(payment.role), None));
             }
+            if payment.refund_unknown && known.is_none_or(|it| !it.refund_unknown) {
+                effects.push(payment.effect(EventType::RefundAbnormal, None));
+            }
             let states = known.map(|it| it.refunds.as_slice()).unwrap_or_default();
             for refund in &payment.refunds {
                 let was = states.iter().find(|it| it.out_refund_no == refund.out_refund_no);

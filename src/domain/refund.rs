@@ -1,10 +1,15 @@
 //! Payments of an order and what went back of them.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use super::ids::TransactionId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::ids::{OutTradeNo, TransactionId};
 use super::money::Fen;
-use super::time::Millis;
+use super::order::{Order, OrderStatus};
+use super::time::{HOUR_MS, Millis, SECOND_MS};
 
 /// Money that a provider took for one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +24,15 @@ pub struct Payment {
     pub paid_at: Millis,
     /// The payer at the provider, if told.
     pub openid: Option<String>,
+    /// When it became known here.
+    pub known: Millis,
     /// What it is to the order.
     pub role: PaymentRole,
+    /// Whether it goes back without anybody asking for it.
+    pub returns: bool,
+    /// Whether something of it went back that nobody here knows the amount of: a refund made in
+    /// the provider's console.
+    pub refund_unknown: bool,
     /// What went back of it, pending ones included.
     pub refunds: Vec<Refund>,
 }
@@ -52,8 +64,16 @@ pub struct Refund {
     pub refund_desc: Option<String>,
     /// Where it stands.
     pub state: RefundState,
+    /// What of it the buyer gets in cash, in fen, if told.
+    pub cash_refund_fee: Option<Fen>,
     /// When it was asked for.
     pub asked_at: Millis,
+    /// When its provider was last told, or asked, of it.
+    pub looked: Option<Millis>,
+    /// When the buyer got it, if told.
+    pub refunded_at: Option<Millis>,
+    /// Whether nobody asked for it: it is sent again until it is done.
+    pub automatic: bool,
 }
 
 /// Where a refund stands.
@@ -68,4 +88,207 @@ pub enum RefundState {
     Abnormal,
     /// It failed for good.
     Closed,
+}
+
+/// What a provider said of a refund.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RefundSaid {
+    /// Nothing that can be believed, or that it comes later.
+    Nothing,
+    /// It refused, for good; the same number may be sent again.
+    Refused,
+    /// Where it stands.
+    Told(RefundTold),
+}
+
+/// A refund as its provider tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefundTold {
+    /// The provider's number.
+    pub refund_id: Option<String>,
+    /// Where it stands.
+    pub state: RefundState,
+    /// What of it the buyer gets in cash, in fen, if told.
+    pub cash_refund_fee: Option<Fen>,
+    /// When the buyer got it, if told.
+    pub refunded_at: Option<Millis>,
+    /// The provider's message, as it was verified.
+    pub message: Arc<Value>,
+}
+
+/// How soon a pending refund is looked at again, and how often at least.
+const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
+
+impl Payment {
+    /// What is left of it, in fen: refunds that are pending count.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        let open = self.refunds.iter().filter(|it| it.state != RefundState::Closed);
+        let gone = open.fold(0_u64, |sum, it| sum.saturating_add(it.refund_fee.fen()));
+        self.total_fee.fen().saturating_sub(gone)
+    }
+
+    /// What the buyer got back, in fen.
+    #[must_use]
+    pub fn returned(&self) -> u64 {
+        let done = self.refunds.iter().filter(|it| it.state == RefundState::Success);
+        done.fold(0_u64, |sum, it| sum.saturating_add(it.refund_fee.fen()))
+    }
+
+    /// Whether it is to be sent back and nothing of it is on its way yet.
+    #[must_use]
+    pub fn is_to_return(&self) -> bool {
+        self.returns && !self.refund_unknown && self.refunds.is_empty()
+    }
+
+    /// When something is to be done about its refunds, if ever.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let first = self.is_to_return().then_some(self.known);
+        let refunds = self.refunds.iter().filter(|_| !self.refund_unknown);
+        first.into_iter().chain(refunds.filter_map(Refund::due)).min()
+    }
+}
+
+impl Refund {
+    /// When its provider is to be told, or asked, of it again, if ever.
+    #[must_use]
+    pub fn due(&self) -> Option<Millis> {
+        let Some(looked) = self.looked else {
+            return (self.state == RefundState::Processing).then_some(self.asked_at);
+        };
+        let age_ms = looked.since(self.asked_at);
+        match self.state {
+            RefundState::Processing => {
+                Some(looked.plus(age_ms.wrapping_div(4).clamp(LOOK_MIN_MS, HOUR_MS)))
+            }
+            RefundState::Closed if self.automatic => Some(looked.plus(HOUR_MS)),
+            RefundState::Abnormal => Some(looked.plus(HOUR_MS)),
+            RefundState::Closed | RefundState::Success => None,
+        }
+    }
+}
+
+/// The number of a refund that nobody gave one: the same for the same payment of the same order.
+#[must_use]
+pub fn derived_refund_no(no: &OutTradeNo, id: &TransactionId) -> String {
+    let hash = Sha256::new()
+        .chain_update(no.as_str())
+        .chain_update([0])
+        .chain_update(id.0.as_bytes())
+        .finalize();
+    let hex: String = hash.iter().take(15).map(|byte| format!("{byte:02x}")).collect();
+    format!("pgr{hex}")
+}
+
+impl Order {
+    /// The payment with this number; the one that made the order paid when none is named.
+    #[must_use]
+    pub fn payment(&self, id: Option<&TransactionId>) -> Option<&Payment> {
+        self.payments.iter().find(|it| match id {
+            Some(id) => it.transaction_id == *id,
+            None => it.role == PaymentRole::Winning,
+        })
+    }
+
+    /// The refund with this number, and the payment it is of.
+    #[must_use]
+    pub fn refund(&self, out_refund_no: &str) -> Option<(&Payment, &Refund)> {
+        self.payments.iter().find_map(|payment| {
+            let refund = payment.refunds.iter().find(|it| it.out_refund_no == out_refund_no)?;
+            Some((payment, refund))
+        })
+    }
+
+    /// Records that a refund is wanted, or is to be sent once more after it was refused.
+    pub(super) fn want_refund(&mut self, id: &TransactionId, refund: Refund) -> Option<()> {
+        if self.refund(&refund.out_refund_no).is_some_and(|(it, _)| it.transaction_id != *id) {
+            return None;
+        }
+        let payment = self.payments.iter_mut().find(|it| it.transaction_id == *id)?;
+        if payment.left() < refund.refund_fee.fen() {
+            return None;
+        }
+        let known = payment.refunds.iter_mut().find(|it| it.out_refund_no == refund.out_refund_no);
+        match known {
+            Some(known) if known.state == RefundState::Closed => *known = refund,
+            Some(_) => return None,
+            None => payment.refunds.push(refund),
+        }
+        Some(())
+    }
+
+    /// Takes into account what a provider said of a refund: what ended stays ended, except that
+    /// money which went back went back.
+    pub(super) fn refund_said(&mut self, out_refund_no: &str, at: Millis, said: RefundSaid) {
+        let refunds = self.payments.iter_mut().flat_map(|it| &mut it.refunds);
+        let Some(refund) = refunds.into_iter().find(|it| it.out_refund_no == out_refund_no) else {
+            return;
+        };
+        refund.looked = Some(at);
+        match said {
+            RefundSaid::Nothing => {}
+            RefundSaid::Refused if refund.state == RefundState::Processing => {
+                refund.state = RefundState::Closed;
+            }
+            RefundSaid::Refused => {}
+            RefundSaid::Told(told) => {
+                if told.state.rank() > refund.state.rank() {
+                    refund.state = told.state;
+                }
+                refund.refund_id = told.refund_id.or_else(|| refund.refund_id.take());
+                refund.cash_refund_fee = told.cash_refund_fee.or(refund.cash_refund_fee);
+                refund.refunded_at = told.refunded_at.or(refund.refunded_at);
+            }
+        }
+        self.restate();
+    }
+
+    /// A refund that was made in the provider's console, or whose record was lost.
+    pub(super) fn foreign_refund(&mut self, id: &TransactionId, refund: Option<Refund>) {
+        if let Some(payment) = self.payments.iter_mut().find(|it| it.transaction_id == *id) {
+            match refund {
+                Some(refund) => payment.refunds.push(refund),
+                None => payment.refund_unknown = true,
+            }
+        }
+        self.restate();
+    }
+
+    /// The order's status and flags after something went back.
+    fn restate(&mut self) {
+        let unreturned =
+            |it: &Payment| it.role == PaymentRole::Mismatch && it.returned() < it.total_fee.fen();
+        self.flags.mismatch = self.payments.iter().any(unreturned);
+        let Some(winning) = self.payment(None) else { return };
+        let (returned, total) = (winning.returned(), winning.total_fee.fen());
+        self.status = match returned {
+            _ if returned >= total => OrderStatus::Refunded,
+            0 if !winning.refund_unknown => self.status,
+            _ => OrderStatus::PartRefunded,
+        };
+    }
+}
+
+impl RefundState {
+    /// The order of knowledge: a late answer of a lower rank changes nothing.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            RefundState::Processing => 0,
+            RefundState::Abnormal => 1,
+            RefundState::Closed => 2,
+            RefundState::Success => 3,
+        }
+    }
+
+    /// The provider's word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RefundState::Processing => "PROCESSING",
+            RefundState::Success => "SUCCESS",
+            RefundState::Abnormal => "ABNORMAL",
+            RefundState::Closed => "CLOSED",
+        }
+    }
 }

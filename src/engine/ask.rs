@@ -9,6 +9,7 @@ use super::budget::Budget;
 use crate::domain::attempt::Attempt;
 use crate::domain::order::{Event, Order, Receipt, Said};
 use crate::domain::outbox::Outgoing;
+use crate::domain::refund::RefundSaid;
 use crate::error::{Error, Kind};
 use crate::provider::{Closing, Failure, Provider, Trade};
 use crate::store::{Committed, StoreError};
@@ -131,7 +132,8 @@ impl Inner {
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
-                fits: true,
+                fits: paid.fits,
+                returns: self.settings.returns,
                 message: paid.message.clone(),
             }),
         }
@@ -142,6 +144,7 @@ impl Inner {
 fn message(event: &Event) -> Option<&Value> {
     match event {
         Event::Asked { said: Said::Paid(receipt), .. } => Some(&receipt.message),
+        Event::RefundAsked { said: RefundSaid::Told(told), .. } => Some(&told.message),
         _ => None,
     }
 }

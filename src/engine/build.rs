@@ -14,7 +14,9 @@ use super::outbox::Outbox;
 use super::recent::Recents;
 use super::tasks::Tasks;
 use super::waiting::Waiting;
-use super::{Deliver, Engine, Handled, Inner, OrderEvent, Settings, Switching, notify_base};
+use super::{
+    Deliver, Engine, Handled, Inner, OrderEvent, Returns, Settings, Switching, notify_base,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::Pid;
@@ -38,6 +40,7 @@ pub struct Builder {
     replay_ttl: Duration,
     replay_max: usize,
     switching: Switching,
+    returns: Returns,
     reconcile_every: Option<Duration>,
     outbox: Outbox,
     simulated: bool,
@@ -59,6 +62,7 @@ impl Default for Builder {
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
             switching: Switching::default(),
+            returns: Returns { duplicate: true, late: true },
             reconcile_every: Some(Duration::from_secs(1)),
             outbox: Outbox::default(),
             simulated: false,
@@ -113,6 +117,12 @@ impl Builder {
     /// closed first, unless told.
     pub fn switching(self, switching: Switching) -> Builder {
         Builder { switching, ..self }
+    }
+
+    /// Which payments go back without anybody asking for it: a second one of a paid order, and one
+    /// that came after the order was closed; both unless told.
+    pub fn returns(self, returns: Returns) -> Builder {
+        Builder { returns, ..self }
     }
 
     /// How often the orders that are due are looked after in the background; every second unless
@@ -189,6 +199,7 @@ impl Builder {
                 call_timeout: self.call_timeout,
                 call_budget: self.call_budget,
                 switching: self.switching,
+                returns: self.returns,
                 simulated: self.simulated,
             },
             recents: Recents::new(self.replay_ttl, self.replay_max),

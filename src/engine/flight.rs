@@ -1,6 +1,7 @@
 //! In-flight joins: at most one story at a time works on a number, the others watch it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::{Entry, VacantEntry};
@@ -78,6 +79,30 @@ impl Flights {
             Entry::Occupied(_) => None,
             Entry::Vacant(free) => Some(self.lead(no, free, None)),
         }
+    }
+
+    /// Leads the work on `no` without a request, as soon as nobody else does. `None` when somebody
+    /// still does after `limit`.
+    pub(super) async fn await_turn(
+        self: &Arc<Self>,
+        no: &OutTradeNo,
+        limit: Duration,
+    ) -> Option<Lead> {
+        let turn = async {
+            loop {
+                if let Some(lead) = self.seize(no) {
+                    return lead;
+                }
+                let watched = self.0.get(no).map(|flight| flight.phase.subscribe());
+                if let Some(mut phase) = watched {
+                    // It ends with its result, or by its leader's being dropped.
+                    drop(phase.wait_for(|phase| matches!(phase, Phase::Done(_))).await);
+                }
+                // Whoever led is about to leave the map.
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(limit, turn).await.ok()
     }
 
     fn lead(

@@ -7,6 +7,7 @@
 mod ask;
 mod budget;
 mod build;
+mod close;
 mod create;
 mod event;
 mod flight;
@@ -16,6 +17,8 @@ mod outbox;
 mod query;
 mod recent;
 mod reconcile;
+mod refund;
+mod returned;
 mod resolve;
 mod story;
 mod switch;
@@ -35,11 +38,13 @@ pub use build::{Builder, StartError};
 pub use create::Created;
 pub use outbox::{Deliver, Handled, OrderEvent};
 pub use query::{OrderNumber, Queried, Query};
+pub use refund::{RefundRequest, Refunded, Refunds};
 pub use switch::Switching;
 
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+pub use crate::domain::order::Returns;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
@@ -83,6 +88,8 @@ struct Settings {
     call_budget: Duration,
     /// What becomes of an unpaid order that is to be paid in another way.
     switching: Switching,
+    /// Which payments go back without anybody asking for it.
+    returns: Returns,
     /// Whether the providers are simulated: then a buyer's private address will do.
     simulated: bool,
 }
@@ -113,13 +120,19 @@ impl Engine {
         self.0.store.ready().await
     }
 
+    /// Ends every wait for the shop's acceptance, and begins nothing in the background any more:
+    /// for a host that lets its requests end before it calls [`Engine::shutdown`].
+    pub fn stop_waiting(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
     /// Waits until everything that was sent is finished and recorded, then closes the store.
     ///
     /// # Cancel safety
     ///
     /// A dropped future leaves the calls running; call it again.
     pub async fn shutdown(&self) {
-        self.0.stopping.send_replace(true);
+        self.stop_waiting();
         self.0.tasks.finish().await;
         self.0.store.close().await;
         let last =

@@ -14,9 +14,9 @@ use crate::provider::{Notice, NoticeError, PaidTrade, Provider};
 
 /// Where a notification came to.
 #[derive(Clone, Copy, Debug)]
-struct Place<'a> {
-    provider: &'a dyn Provider,
-    pid: &'a Pid,
+pub(super) struct Place<'a> {
+    pub(super) provider: &'a dyn Provider,
+    pub(super) pid: &'a Pid,
 }
 
 impl Engine {
@@ -54,13 +54,7 @@ impl Engine {
                 tracing::error!(%channel_no, currency, "a payment in another currency");
                 self.paid(place, &channel_no, &trade, false).await
             }
-            Notice::Refund(refund) => {
-                // The payment may be heard of first here. The refund itself comes again.
-                if let Some(trade) = &refund.trade {
-                    self.paid(place, &refund.channel_no, trade, true).await?;
-                }
-                Err(Error::new(Kind::NotAvailable))
-            }
+            Notice::Refund(refund) => self.returned(place, refund).await,
             Notice::Other { event } => {
                 tracing::debug!(%provider, event, "a notification without consequence");
                 Ok(())
@@ -68,7 +62,7 @@ impl Engine {
         }
     }
 
-    async fn paid(
+    pub(super) async fn paid(
         &self,
         place: Place<'_>,
         channel_no: &ChannelNo,
@@ -88,7 +82,11 @@ impl Engine {
 
 impl Inner {
     /// The order that a provider's number belongs to.
-    async fn order_of(&self, place: Place<'_>, channel_no: &ChannelNo) -> Result<Order, Error> {
+    pub(super) async fn order_of(
+        &self,
+        place: Place<'_>,
+        channel_no: &ChannelNo,
+    ) -> Result<Order, Error> {
         let id = place.provider.id();
         let found = self.store.find_channel(id, place.pid, channel_no).await;
         let Some(no) = found.map_err(|error| unreachable_store(&error))? else {
@@ -99,7 +97,7 @@ impl Inner {
     }
 
     /// Records a payment, unless it is known already.
-    async fn take_payment(
+    pub(super) async fn take_payment(
         &self,
         place: Place<'_>,
         order: Order,
@@ -126,6 +124,7 @@ impl Inner {
             paid_at: trade.paid_at.unwrap_or_else(|| self.clock.now()),
             openid: trade.openid.clone(),
             fits: is_cny && own.is_some(),
+            returns: self.settings.returns,
             message: trade.message.clone(),
         };
         let (n, at) = (attempt.n, self.clock.now());

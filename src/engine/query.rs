@@ -141,7 +141,7 @@ impl Inner {
             }
             tokio::select! {
                 () = waiter.news() => {}
-                _ = stopping.changed() => {}
+                _ = stopping.changed() => return Ok(found),
             }
         }
     }

@@ -13,6 +13,7 @@ use super::{Engine, Inner};
 use crate::domain::attempt::valid_until;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{Event, Order, OrderStatus, Said};
+use crate::domain::refund::Payment;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, Trade};
@@ -78,10 +79,13 @@ impl Inner {
         tended
     }
 
-    /// Ends what may still be paid of an order that is paid, or closed, in the background.
+    /// Ends what may still be paid of an order that is paid, or closed, and returns what it was
+    /// paid too much, in the background.
     pub(super) fn end_others(self: &Arc<Self>, order: &Order) {
         let no = order.out_trade_no().clone();
-        if order.status == OrderStatus::Open || order.open_trades().is_empty() {
+        let is_over = order.open_trades().is_empty();
+        let owes = order.payments.iter().any(Payment::is_to_return);
+        if order.status == OrderStatus::Open || (is_over && !owes) {
             return;
         }
         // Whoever works on it now leaves the rest to the next round.
@@ -113,6 +117,7 @@ impl Inner {
             };
             order = next;
         }
+        self.tend_refunds(order, budget).await;
     }
 
     async fn look_after(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
@@ -125,8 +130,8 @@ impl Inner {
             return Ok(order);
         }
         let now = self.clock.now();
-        let is_latest = order.latest().n == n;
-        if attempt.is_unknown() && is_latest && attempt.expires.since(now) > MINUTE_MS {
+        let is_wanted = order.latest().n == n && !attempt.superseded;
+        if attempt.is_unknown() && is_wanted && attempt.expires.since(now) > MINUTE_MS {
             return self.send_again(order, n, budget).await;
         }
         if order.is_offered(attempt) && now < attempt.lapses() {

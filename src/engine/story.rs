@@ -8,7 +8,7 @@ use super::resolve::Incoming;
 use super::switch::already_paid;
 use crate::domain::admission::{Admission, judge};
 use crate::domain::attempt::{AttemptState, valid_until};
-use crate::domain::order::{Event, Order, Said};
+use crate::domain::order::{Event, Order};
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, Trade};
 
@@ -166,11 +166,6 @@ impl Story<'_> {
     fn present(&self, order: &Order, n: u32) -> Result<Created, Error> {
         let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         self.engine.present(self.incoming, order, attempt)
-    }
-
-    /// Nothing left this machine for an attempt that is only signed: no provider is asked.
-    pub(super) async fn never_signed(&self, order: Order, n: u32) -> Result<Order, Error> {
-        self.engine.said(order, n, Said::Absent).await
     }
 }
 

@@ -1,10 +1,12 @@
 //! Another attempt: everything of the order that may still be paid is asked about and ended
 //! first, or superseded where its provider ends nothing.
 
+use super::Inner;
+use super::budget::Budget;
 use super::create::unreachable_store;
 use super::story::{Prior, Step, Story};
 use crate::domain::attempt::{Attempt, AttemptState};
-use crate::domain::order::{Event, Order, OrderStatus};
+use crate::domain::order::{Event, Order, OrderStatus, Said};
 use crate::domain::time::MINUTE_MS;
 use crate::error::{Error, Kind, Text};
 use crate::provider::Trade;
@@ -36,7 +38,9 @@ impl Story<'_> {
         {
             return Err(error);
         }
-        let order = self.end_all(order).await?;
+        let rejects = self.engine.settings.switching == Switching::Reject;
+        let is_kept = |it: &Attempt| rejects && it.is_unknown() && it.way != self.incoming.way;
+        let order = self.engine.end_all(order, is_kept, self.budget).await?;
         let attempt = self.another(&order)?;
         let n = attempt.n;
         let order = order
@@ -73,20 +77,32 @@ impl Story<'_> {
         }
         Ok(())
     }
+}
 
+impl Inner {
     /// Asks about everything of the order that may be paid, or may have been, before anything is
     /// closed; then closes what waits for its buyer. What is left has no trade at its provider
-    /// yet, and may get one until it expires.
-    async fn end_all(&self, order: Order) -> Result<Order, Error> {
+    /// yet, and may get one until it expires. `keep` says what may not be closed.
+    ///
+    /// # Errors
+    ///
+    /// 4101 when it was paid; whatever keeps a trade from being ended.
+    pub(super) async fn end_all(
+        &self,
+        order: Order,
+        keep: impl Fn(&Attempt) -> bool,
+        budget: Budget,
+    ) -> Result<Order, Error> {
         let mut order = order;
         let mut waiting = Vec::new();
         for n in order.trades(is_to_be_asked) {
             if is_unsigned(&order, n) {
-                order = self.never_signed(order, n).await?;
+                // Nothing of it left this machine: no provider is asked.
+                order = self.said(order, n, Said::Absent).await?;
                 continue;
             }
             let trade;
-            (order, trade) = self.engine.ask(order, n, self.budget).await?;
+            (order, trade) = self.ask(order, n, budget).await?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
@@ -95,24 +111,15 @@ impl Story<'_> {
             }
         }
         for n in waiting {
-            self.may_end(&order, n)?;
-            order = self.engine.close(order, n, self.budget).await?;
+            if order.attempt(n).is_some_and(&keep) {
+                return Err(Error::new(Kind::SwitchRejected));
+            }
+            order = self.close(order, n, budget).await?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
         }
         Ok(order)
-    }
-
-    /// Whether the trade of attempt `n`, of whose opening nothing was known until now, may be
-    /// closed for another way to pay.
-    fn may_end(&self, order: &Order, n: u32) -> Result<(), Error> {
-        let is_other =
-            order.attempt(n).is_some_and(|it| it.is_unknown() && it.way != self.incoming.way);
-        if is_other && self.engine.settings.switching == Switching::Reject {
-            return Err(Error::new(Kind::SwitchRejected));
-        }
-        Ok(())
     }
 }
 

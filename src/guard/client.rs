@@ -31,7 +31,7 @@ use super::create::{
     decode_claims, decode_is_pc, decode_need_qrcode, decode_provider, judge, read_whole, text,
     unreadable,
 };
-use super::fields::Violations;
+use super::fields::{self, Violations};
 use super::schema;
 use crate::domain::caller::ClientClaims;
 use crate::domain::channel::ProviderId;
@@ -77,7 +77,7 @@ pub struct ClientRequest {
 pub fn read_client(bytes: &[u8]) -> Result<ClientRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
     let instance = schema::instance(document);
-    judge(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&["out_trade_no"]))?;
+    judge(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&fields::CREATE_CLIENT))?;
     // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
     decode(document, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
 }

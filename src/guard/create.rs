@@ -16,7 +16,7 @@ use crate::domain::request::{AppAuthToken, CreateRequest, Facts, NeedQrcode};
 use crate::domain::time::Millis;
 use crate::error::{Error, Kind, Text};
 
-use super::fields::Violations;
+use super::fields::{self, Violations};
 use super::schema;
 
 static CREATE_PAYMENT: LazyLock<Validator> =
@@ -46,8 +46,7 @@ pub fn read_create(bytes: &[u8]) -> Result<CreateRequest, Error> {
 ///
 /// [`Kind::Invalid`], or [`Kind::CallerNotAllowed`] as [`read_create`].
 pub(super) fn read_whole(data: Option<Json<'_>>, instance: &Value) -> Result<CreateRequest, Error> {
-    let required = &["out_trade_no", "type", "total_fee", "subject"];
-    judge(&CREATE_PAYMENT, instance, Violations::of(required))?;
+    judge(&CREATE_PAYMENT, instance, Violations::of(&fields::CREATE))?;
     // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
     decode(data, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
 }

@@ -1,4 +1,4 @@
-//! The fields of `createPayment` in the order in which their violations count, and how a broken
+//! The fields of the operations in the order in which their violations count, and how a broken
 //! schema rule becomes a violation: by path, rule and our own words, never with the value.
 
 use jsonschema::ValidationError;
@@ -6,19 +6,50 @@ use jsonschema::error::ValidationErrorKind;
 
 use crate::error::{Code, Error, Kind, Text, Violation};
 
-struct Field {
+/// A field of an operation, and its rule in words.
+#[derive(Debug)]
+pub(super) struct Field {
     path: &'static str,
     code: Code,
     zh: &'static str,
     en: &'static str,
 }
 
-const fn field(path: &'static str, code: Code, zh: &'static str, en: &'static str) -> Field {
+pub(super) const fn field(
+    path: &'static str,
+    code: Code,
+    zh: &'static str,
+    en: &'static str,
+) -> Field {
     Field { path, code, zh, en }
 }
 
-/// A field's place in the list decides which of several violations gives the reply's code.
-const FIELDS: [Field; 25] = [
+/// An operation's body.
+#[derive(Debug)]
+pub(super) struct Form {
+    /// A field's place in the list decides which of several violations gives the reply's code. The
+    /// last one is the body itself.
+    pub(super) fields: &'static [Field],
+    /// A whole that is missing, or that is no object, misses each of these below it.
+    pub(super) required: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// A `createPayment` whose sender names the price.
+pub(super) const CREATE: Form = Form {
+    fields: &CREATE_FIELDS,
+    required: &[
+        ("", &["data", "provider"]),
+        ("/data", &["out_trade_no", "type", "total_fee", "subject"]),
+    ],
+};
+
+/// A `createPayment` whose price the shop sets.
+pub(super) const CREATE_CLIENT: Form = Form {
+    fields: &CREATE_FIELDS,
+    required: &[("", &["data", "provider"]), ("/data", &["out_trade_no"])],
+};
+
+const CREATE_FIELDS: [Field; 25] = [
     field(
         "/data/out_trade_no",
         Code::OutTradeNo,
@@ -157,14 +188,14 @@ const UNKNOWN_NAME_CHARS_MAX: usize = 64;
 /// Every broken rule that was found, one a field.
 #[derive(Debug)]
 pub(super) struct Violations {
+    form: &'static Form,
     found: Vec<(usize, Violation)>,
-    required: &'static [&'static str],
 }
 
 impl Violations {
-    /// None yet, of a document whose `data` must have `required`.
-    pub(super) fn of(required: &'static [&'static str]) -> Violations {
-        Violations { found: Vec::new(), required }
+    /// None yet.
+    pub(super) fn of(form: &'static Form) -> Violations {
+        Violations { form, found: Vec::new() }
     }
 
     /// That the field at `path` breaks `rule`; the first rule told of a field stays.
@@ -173,11 +204,11 @@ impl Violations {
             let rest = path.strip_prefix(of);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let place = FIELDS.iter().position(|it| holds(it.path)).unwrap_or(FIELDS.len() - 1);
         if self.tells_of(&path) {
             return;
         }
-        let field = &FIELDS[place];
+        let mut fields = self.form.fields.iter().enumerate();
+        let Some((place, field)) = fields.find(|(_, it)| holds(it.path)) else { return };
         let message = Text::new(field.zh, field.en);
         self.found.push((place, Violation { code: field.code, path, rule, message }));
     }
@@ -204,27 +235,23 @@ impl Violations {
                 let name = error.instance().as_str().unwrap_or_default();
                 self.add(join(path, name), "propertyNames");
             }
-            ValidationErrorKind::Type { .. } if matches!(path, "" | "/data") => {
+            ValidationErrorKind::Type { .. } if self.parts(path).is_some() => {
                 self.add_missing(path);
             }
             kind => self.add(path.to_owned(), rule(kind)),
         }
     }
 
-    /// A whole that is missing, or that is no object, misses each of its required fields.
-    fn add_missing(&mut self, path: &str) {
-        match path {
-            "" => {
-                self.add_missing("/data");
-                self.add_missing("/provider");
-            }
-            "/data" => {
-                for name in self.required {
-                    self.add_missing(&join(path, name));
-                }
-            }
-            _ => self.add(path.to_owned(), "required"),
+    /// That a field is missing, or whatever of it must be there.
+    pub(super) fn add_missing(&mut self, path: &str) {
+        match self.parts(path) {
+            Some(parts) => parts.iter().for_each(|name| self.add_missing(&join(path, name))),
+            None => self.add(path.to_owned(), "required"),
         }
+    }
+
+    fn parts(&self, whole: &str) -> Option<&'static [&'static str]> {
+        self.form.required.iter().find(|(path, _)| *path == whole).map(|(_, parts)| *parts)
     }
 
     /// The refusal they make together, if any. An ill quote is an ill credential, not an ill

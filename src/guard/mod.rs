@@ -1,7 +1,7 @@
 //! Cheap refusals, in order: the route, the method, the size, the JSON, the schema.
 //!
-//! What passes is a typed [`CreateRequest`]; nothing behind the guard reads a body again. A
-//! refusal names fields and rules and never quotes a value.
+//! What passes is a typed request; nothing behind the guard reads a body again. A refusal names
+//! fields and rules and never quotes a value.
 //!
 //! ```
 //! use paygate::guard;
@@ -23,14 +23,17 @@ pub mod body;
 mod client;
 mod create;
 mod fields;
+mod query;
 pub mod schema;
 
 pub use client::{ClientRequest, read_client};
 pub use create::read_create;
+pub use query::{AskedBy, QueryRequest, read_query};
 pub use route::{Mount, Operation, Route};
 
 use bytes::Bytes;
 use http::Method;
+use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http_body::Body;
 
@@ -51,6 +54,7 @@ impl Guard {
     pub fn new(mount: Mount, body_bytes_max: usize) -> Guard {
         create::prepare();
         client::prepare();
+        query::prepare();
         Guard { mount, body_bytes_max }
     }
 
@@ -93,6 +97,41 @@ impl Guard {
         read_client(&self.read(parts, body).await?)
     }
 
+    /// Reads a `queryPayment` request of a client.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guard::create`]; [`Kind::Invalid`] for what only the admin listener takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Guard::create`].
+    pub async fn query<B: Body>(&self, parts: &Parts, body: B) -> Result<QueryRequest, Error> {
+        read_query(&self.read(parts, body).await?)?.of_the_public()
+    }
+
+    /// Reads a provider's notification, of any type: the bytes that were signed. The limit of
+    /// payment requests is not theirs: a shop that lowers it would lose payments.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::UnsupportedMediaType`] for encoded bytes, [`Kind::BodyTooLarge`] over
+    /// [`NOTIFICATION_BYTES_MAX`], and [`Kind::MethodNotAllowed`], [`Kind::BodyTimeout`] and
+    /// [`Kind::BodyUnreadable`] as [`Guard::create`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Guard::create`].
+    pub async fn notification<B: Body>(&self, parts: &Parts, body: B) -> Result<Bytes, Error> {
+        if parts.method != Method::POST {
+            return Err(Error::new(Kind::MethodNotAllowed));
+        }
+        if parts.headers.contains_key(CONTENT_ENCODING) {
+            return Err(Error::new(Kind::UnsupportedMediaType));
+        }
+        body::read(&parts.headers, body, NOTIFICATION_BYTES_MAX).await
+    }
+
     async fn read<B: Body>(&self, parts: &Parts, body: B) -> Result<Bytes, Error> {
         if parts.method != Method::POST {
             return Err(Error::new(Kind::MethodNotAllowed));
@@ -100,3 +139,6 @@ impl Guard {
         body::read_json(&parts.headers, body, self.body_bytes_max).await
     }
 }
+
+/// The most bytes of a provider's notification, which has a few thousand.
+pub const NOTIFICATION_BYTES_MAX: usize = 64 * 1024;

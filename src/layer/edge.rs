@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 
 use super::cors::Origins;
@@ -87,11 +87,18 @@ impl Edge {
         match route {
             Route::Pass | Route::Refuse => Err(Error::new(Kind::NotFound)),
             Route::Operation(Operation::CreatePayment) => self.create(parts, body, reply).await,
-            Route::Operation(Operation::QueryPayment | Operation::Notify { .. }) => {
-                if parts.method != Method::POST {
-                    return Err(Error::new(Kind::MethodNotAllowed));
-                }
-                Err(Error::new(Kind::NotAvailable))
+            Route::Operation(Operation::QueryPayment) => self.query(parts, body, reply).await,
+            Route::Operation(Operation::Notify { provider, merchant, .. }) => {
+                let taken = match self.guard.notification(parts, body).await {
+                    Ok(bytes) => {
+                        self.engine.notify(provider, &merchant, &parts.headers, bytes).await
+                    }
+                    Err(refused) => Err(refused),
+                };
+                Ok(match taken {
+                    Ok(()) => reply.acknowledged(provider),
+                    Err(error) => reply.not_acknowledged(provider, &error),
+                })
             }
         }
     }
@@ -160,7 +167,7 @@ impl Edge {
         })
     }
 
-    fn caller(
+    pub(super) fn caller(
         &self,
         parts: &Parts,
         claims: &ClientClaims,
@@ -169,7 +176,7 @@ impl Edge {
         caller::resolve(&parts.headers, self.peer(parts), Said { claims, is_pc }, &self.rules)
     }
 
-    fn peer(&self, parts: &Parts) -> Option<IpAddr> {
+    pub(super) fn peer(&self, parts: &Parts) -> Option<IpAddr> {
         self.peer_addr.as_ref().and_then(|find| find(parts)).map(|it| it.ip())
     }
 }

@@ -11,8 +11,11 @@ mod body;
 mod cors;
 mod edge;
 mod qrcode;
+mod query;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
+#[cfg(feature = "sidecar")]
+pub(crate) use query::{known, order_number};
 pub use service::PaymentService;

@@ -1,11 +1,12 @@
 //! Simulated Alipay: orders, queries, closes, pay pages.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::alipay_gateway::{Gateway, Refusal};
 use super::ledger::{Merchant, Order, State, Terms};
 use super::providers::Providers;
-use super::reply::Reply;
+use super::reply::{Page, Reply};
 use super::{alipay_rules, numbers};
 use crate::domain::channel::ProviderId;
 use crate::domain::time::{HOUR_MS, Millis};
@@ -15,7 +16,8 @@ pub(super) fn answer(providers: &Providers, gateway: &Gateway) -> Reply {
     let checked = gateway.check();
     match gateway.method() {
         "alipay.trade.wap.pay" | "alipay.trade.page.pay" => {
-            Reply::Page(page(checked.and_then(|content| show(providers, gateway, &content))))
+            let shown = checked.and_then(|content| show(providers, gateway, &content));
+            Reply::Page(Page::Plain(page(gateway, shown)))
         }
         method => gateway.reply(checked.and_then(|content| match method {
             "alipay.trade.create" => create(providers, gateway, &content),
@@ -141,6 +143,7 @@ pub(super) fn offered(merchant: &str, no: &str, terms: Terms, now: Millis) -> Or
         offers: Vec::new(),
         transaction_id: None,
         paying_until: None,
+        wechatpay_serial: None,
         payments: Vec::new(),
     }
 }
@@ -164,7 +167,7 @@ fn told(order: &Order) -> Value {
         "out_trade_no": order.out_trade_no,
         "trade_no": order.transaction_id,
         "trade_status": trade_status,
-        "total_amount": order.terms.amount.to_yuan(),
+        "total_amount": payment.map_or(order.terms.amount, |it| it.amount).to_yuan(),
         "buyer_logon_id": "moc***@example.com",
         "buyer_pay_amount": paid,
         "receipt_amount": paid,
@@ -186,13 +189,15 @@ fn told(order: &Order) -> Value {
 }
 
 /// The page behind a signed address.
-fn page(terms: Result<Terms, Refusal>) -> String {
+fn page(gateway: &Gateway, terms: Result<Terms, Refusal>) -> String {
     let text = match terms {
         Ok(terms) => {
             format!(
-                "<h1>Pay on the mock</h1><p>{}<p>¥{}",
+                "<h1>Pay on the mock</h1><p>{}<p>¥{}<p><a href=\"/#pay={}\">去收银台付款 · Pay at \
+                 the cashier</a>",
                 escaped(&terms.subject),
-                terms.amount.to_yuan()
+                terms.amount.to_yuan(),
+                utf8_percent_encode(&gateway.text(), NON_ALPHANUMERIC)
             )
         }
         Err(refusal) => {

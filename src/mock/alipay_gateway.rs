@@ -73,6 +73,11 @@ impl Gateway {
         (!found.1.is_empty()).then_some(found.1.as_str())
     }
 
+    /// The parameters as a query.
+    pub(super) fn text(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.params).finish()
+    }
+
     pub(super) fn method(&self) -> &str {
         self.value("method").unwrap_or_default()
     }

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::alipay_gateway::{self, Gateway};
-use super::ledger::{Merchant, Order, Payment, State, Terms};
+use super::faults::FaultKind;
+use super::ledger::{Merchant, Offer, Order, Payment, State, Terms};
 use super::providers::{NotWritten, Providers};
-use super::{alipay, alipay_rules, numbers};
+use super::{alipay, alipay_rules, notify, numbers};
 use crate::domain::channel::{Product, ProviderId};
+use crate::domain::money::Fen;
 use crate::domain::time::{MINUTE_MS, Millis};
 
 /// A buyer in front of a cashier.
@@ -55,7 +57,7 @@ pub struct Declined {
 }
 
 impl Declined {
-    fn new(code: &str, message: &str) -> Declined {
+    pub(super) fn new(code: &str, message: &str) -> Declined {
         Declined { code: code.to_owned(), message: message.to_owned() }
     }
 }
@@ -79,6 +81,8 @@ pub(super) enum Act {
     Scan,
     /// Enters a password, for a minute: WeChat Pay closes nothing meanwhile.
     Begin,
+    /// Turns away from the cashier.
+    Cancel,
     /// Pays.
     Pay,
 }
@@ -88,7 +92,7 @@ pub(super) fn act(providers: &Providers, purchase: &Purchase, act: Act) -> Resul
     let now = providers.now();
     let target = Target::find(providers, purchase, now)?;
     let merchant = Merchant { provider: purchase.provider, id: &target.merchant };
-    providers.change(&merchant, &target.no, |existing| {
+    let order = providers.change(&merchant, &target.no, |existing| {
         let order = match existing {
             Some(order) => order,
             None => alipay::offered(&target.merchant, &target.no, target.terms.clone(), now),
@@ -97,11 +101,35 @@ pub(super) fn act(providers: &Providers, purchase: &Purchase, act: Act) -> Resul
             ProviderId::Wxpay => open_wxpay(order, purchase, now)?,
             ProviderId::Alipay => open_alipay(order, &target.terms, purchase, now)?,
         };
-        Ok(match act {
+        Ok::<_, Declined>(match act {
             Act::Scan => opened,
+            Act::Cancel => Order { paying_until: None, ..opened },
             Act::Begin => Order { paying_until: Some(now.plus(MINUTE_MS)), ..opened },
-            Act::Pay => paid(opened, purchase, now),
+            Act::Pay => paid(providers, opened, purchase, now),
         })
+    })?;
+    if act == Act::Pay {
+        providers.wake();
+    }
+    Ok(order)
+}
+
+/// Nobody pays in time: what the order was given to be paid with works no longer.
+pub(super) fn expire(providers: &Providers, purchase: &Purchase) -> Result<Order, Declined> {
+    let now = providers.now();
+    let target = Target::find(providers, purchase, now)?;
+    let merchant = Merchant { provider: purchase.provider, id: &target.merchant };
+    let ended = |terms: Terms| Terms { expires: terms.expires.min(now), ..terms };
+    providers.change(&merchant, &target.no, |existing| {
+        let order = existing.ok_or_else(unknown)?;
+        let offers = order.offers.iter().cloned().map(|offer| Offer {
+            terms: ended(offer.terms),
+            valid_until: offer.valid_until.min(now),
+            ..offer
+        });
+        let offers = offers.collect();
+        let order = Order { offers, terms: ended(order.terms), ..order };
+        Ok(order.at(now))
     })
 }
 
@@ -202,18 +230,23 @@ fn open_alipay(
     Ok(alipay::traded(order, Terms { buyer: Some(buyer), ..terms.clone() }, now))
 }
 
-fn paid(order: Order, purchase: &Purchase, now: Millis) -> Order {
+fn paid(providers: &Providers, order: Order, purchase: &Purchase, now: Millis) -> Order {
     let transaction_id = match &order.transaction_id {
         Some(id) => id.clone(),
         None => numbers::transaction_id(now),
     };
     let own = order.terms.buyer.clone();
     let payer = purchase.payer.clone().or(own);
+    let wrong = |it: &FaultKind| matches!(it, FaultKind::WrongAmount);
+    let wrong = providers.faults().take_of_payment(order.provider, wrong);
+    let more = wrong.and_then(|_| Fen::new(order.terms.amount.fen().saturating_add(1)));
+    let notice = notify::notice(providers, &order, now);
     let payment = Payment {
         transaction_id: transaction_id.clone(),
-        amount: order.terms.amount,
+        amount: more.unwrap_or(order.terms.amount),
         payer: payer.unwrap_or_else(|| some_buyer(order.provider)),
         paid_at: now.floor_to_second(),
+        notice,
     };
     let transaction_id = Some(transaction_id);
     let payments = vec![payment];

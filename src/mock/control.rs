@@ -1,4 +1,7 @@
-//! The mock's own operations, under `/_mock/`: the ledger, the buyer, faults, time.
+//! The mock's own operations, under `/_mock/`: the ledger, the buyer, notifications, faults, time.
+//!
+//! What they take is JSON, and over a socket says so (`Content-Type: application/json`): a page
+//! of another site cannot send that. They answer JSON.
 //!
 //! | operation | does |
 //! | --- | --- |
@@ -6,6 +9,13 @@
 //! | `GET orders/{number}` | the orders under a merchant's number |
 //! | `POST pay`, `POST scan` | a buyer pays, or only opens the cashier: [`Purchase`] |
 //! | `POST begin` | a buyer enters a password, for up to a minute: [`Purchase`] |
+//! | `POST cancel` | a buyer opens the cashier and turns away: [`Purchase`] |
+//! | `POST expire` | nobody pays in time: [`Purchase`] |
+//! | `GET notifications` | what the shop was told of each payment, and what it answered |
+//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: tells it now, once more |
+//! | `POST hurry` | `{"hurry": 60}`: the waits between notifications are 60 times shorter |
+//! | `GET cashier` | what the cashier page shows |
+//! | `GET qr/{provider}/{number}` | the QR code that was handed out last, as SVG |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`], lists them, ends them |
 //! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute |
 
@@ -16,15 +26,25 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::buyer::{self, Act, Purchase};
+use super::buyer::{self, Act, Declined, Purchase};
+use super::cashier;
 use super::faults::Fault;
+use super::ledger::Order;
+use super::notify;
 use super::providers::Providers;
-use super::reply::Reply;
+use super::reply::{Page, Reply};
+use crate::domain::time::Millis;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Advance {
     advance_ms: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hurry {
+    hurry: u32,
 }
 
 /// Answers the operation that `path`, without `/_mock/`, names.
@@ -34,6 +54,19 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, path: &str
         (&Method::POST, "pay") => buy(providers, request, Act::Pay),
         (&Method::POST, "scan") => buy(providers, request, Act::Scan),
         (&Method::POST, "begin") => buy(providers, request, Act::Begin),
+        (&Method::POST, "cancel") => buy(providers, request, Act::Cancel),
+        (&Method::POST, "expire") => {
+            read(request).and_then(|purchase| done(buyer::expire(providers, &purchase)))
+        }
+        (&Method::GET, "notifications") => Ok(notifications(providers)),
+        (&Method::POST, "notifications") => {
+            read(request).and_then(|told| done(notify::resend(providers, &told)))
+        }
+        (&Method::POST, "hurry") => read::<Hurry>(request).map(|it| {
+            providers.set_hurry(it.hurry.max(1));
+            json!({ "hurry": providers.hurry() })
+        }),
+        (&Method::GET, "cashier") => Ok(cashier::view(providers)),
         (&Method::GET, "faults") => Ok(faults(providers)),
         (&Method::POST, "faults") => read::<Fault>(request).map(|fault| {
             providers.faults().add(fault);
@@ -47,9 +80,13 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, path: &str
             providers.advance(advance.advance_ms);
             json!({ "now": providers.now() })
         }),
-        (&Method::GET, path) => match path.strip_prefix("orders/") {
-            Some(no) => orders(providers, no),
-            None => Err(not_found("no such operation of the mock")),
+        (&Method::GET, path) => match path.split_once('/') {
+            Some(("orders", no)) => orders(providers, no),
+            Some(("qr", code)) => match cashier::qr(providers, code) {
+                Some(svg) => return Reply::Page(Page::Svg(svg)),
+                None => Err(not_found("no QR code of such an order")),
+            },
+            _ => Err(not_found("no such operation of the mock")),
         },
         _ => Err(not_found("no such operation of the mock")),
     };
@@ -82,10 +119,33 @@ fn orders(providers: &Providers, no: &str) -> Result<Value, Failed> {
 
 fn buy(providers: &Providers, request: &Request<Bytes>, act: Act) -> Result<Value, Failed> {
     let purchase = read::<Purchase>(request)?;
-    match buyer::act(providers, &purchase, act) {
+    done(buyer::act(providers, &purchase, act))
+}
+
+fn done(acted: Result<Order, Declined>) -> Result<Value, Failed> {
+    match acted {
         Ok(order) => Ok(json!(order)),
         Err(declined) => Err((StatusCode::CONFLICT, json!(declined))),
     }
+}
+
+/// Newest payments first.
+fn notifications(providers: &Providers) -> Value {
+    let mut told: Vec<_> = providers.orders().into_iter().flat_map(told_of).collect();
+    told.sort_by_key(|(paid_at, _)| std::cmp::Reverse(*paid_at));
+    let told: Vec<Value> = told.into_iter().map(|(_, notice)| notice).collect();
+    json!({ "hurry": providers.hurry(), "notifications": told })
+}
+
+fn told_of(order: Order) -> impl Iterator<Item = (Millis, Value)> {
+    let Order { provider, out_trade_no, payments, .. } = order;
+    payments.into_iter().map(move |payment| {
+        let mut notice = json!(payment.notice);
+        notice["provider"] = json!(provider);
+        notice["out_trade_no"] = json!(out_trade_no);
+        notice["transaction_id"] = json!(payment.transaction_id);
+        (payment.paid_at, notice)
+    })
 }
 
 fn faults(providers: &Providers) -> Value {

@@ -14,7 +14,8 @@ pub struct Fault {
     /// Calls to this provider; to both when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
-    /// Calls of this kind; all when absent.
+    /// Calls of this kind; all when absent. Payments are no calls: what goes wrong with them names
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
     /// What goes wrong.
@@ -89,6 +90,27 @@ pub enum FaultKind {
     },
     /// A buyer pays with what was handed out last for the number, just before the provider acts.
     PayFirst,
+    /// The provider acts; a buyer pays at once, and the provider answers so many milliseconds
+    /// later: the notification comes before the answer.
+    PayBeforeReply {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The next payment is of one fen more than was ordered.
+    WrongAmount,
+    /// The shop is never told of the next payment.
+    NotifyNever,
+    /// The shop is told of the next payment twice at once.
+    NotifyTwice,
+    /// The shop is told of the next payment so many milliseconds later.
+    NotifySlow {
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// Before the next notification comes one that another key signed.
+    NotifyWrongKey,
+    /// Before the next notification WeChat Pay tries whether the shop checks signatures.
+    NotifyProbe,
 }
 
 /// A refusal on demand. WeChat Pay: `code` with the HTTP `status` that belongs to it. Alipay: an
@@ -108,8 +130,34 @@ impl FaultKind {
     /// How much later than usual the answer comes.
     pub(super) fn delay(&self) -> Duration {
         match self {
-            FaultKind::Delay { ms } => Duration::from_millis(*ms),
+            FaultKind::Delay { ms } | FaultKind::PayBeforeReply { ms } => {
+                Duration::from_millis(*ms)
+            }
             _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether it happens to payments and their notifications, and not to the merchant's calls.
+    fn is_of_payments(&self) -> bool {
+        match self {
+            FaultKind::WrongAmount
+            | FaultKind::NotifyNever
+            | FaultKind::NotifyTwice
+            | FaultKind::NotifySlow { .. }
+            | FaultKind::NotifyWrongKey
+            | FaultKind::NotifyProbe => true,
+            FaultKind::LoseRequest
+            | FaultKind::LoseReply
+            | FaultKind::Delay { .. }
+            | FaultKind::Refuse(_)
+            | FaultKind::Status500
+            | FaultKind::BadSignature
+            | FaultKind::Unsigned
+            | FaultKind::Malformed
+            | FaultKind::Reset
+            | FaultKind::Late { .. }
+            | FaultKind::PayFirst
+            | FaultKind::PayBeforeReply { .. } => false,
         }
     }
 }
@@ -133,11 +181,25 @@ impl Faults {
 
     /// Uses up the first fault that fits this call.
     pub(super) fn take(&mut self, provider: ProviderId, operation: Operation) -> Option<FaultKind> {
-        self.0.retain(|fault| fault.times > 0);
-        let fault = self.0.iter_mut().find(|fault| {
-            fault.provider.is_none_or(|it| it == provider)
+        self.first(|fault| {
+            !fault.kind.is_of_payments()
+                && fault.provider.is_none_or(|it| it == provider)
                 && fault.operation.is_none_or(|it| it == operation)
-        })?;
+        })
+    }
+
+    /// Uses up the first fault of payments at `provider` that `fits`.
+    pub(super) fn take_of_payment(
+        &mut self,
+        provider: ProviderId,
+        fits: impl Fn(&FaultKind) -> bool,
+    ) -> Option<FaultKind> {
+        self.first(|fault| fault.provider.is_none_or(|it| it == provider) && fits(&fault.kind))
+    }
+
+    fn first(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
+        self.0.retain(|fault| fault.times > 0);
+        let fault = self.0.iter_mut().find(|fault| fits(fault))?;
         fault.times -= 1;
         Some(fault.kind.clone())
     }
@@ -176,6 +238,11 @@ mod tests {
             "malformed",
             "reset",
             "pay_first",
+            "wrong_amount",
+            "notify_never",
+            "notify_twice",
+            "notify_wrong_key",
+            "notify_probe",
         ];
         for name in names {
             let fault: Fault = serde_json::from_str(&format!(r#"{{"fault":"{name}"}}"#)).unwrap();

@@ -11,8 +11,11 @@ use http::{Request, Response};
 use super::buyer::{self, Act, Declined, Purchase};
 use super::faults::Fault;
 use super::ledger::Order;
+use super::notice::Answer;
+use super::notify::{self, Notification};
 use super::providers::{Outcome, Providers};
 use crate::clock::Clock;
+use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Transport, TransportFailure};
 
 /// Both simulated providers, called as functions: for tests on a paused clock, and a handle to a
@@ -75,6 +78,59 @@ impl InProcess {
         buyer::act(&self.providers, purchase, Act::Begin)
     }
 
+    /// A buyer opens the cashier and turns away.
+    ///
+    /// # Errors
+    ///
+    /// When the provider would turn the buyer away.
+    pub fn cancel(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        self.providers.catch_up();
+        buyer::act(&self.providers, purchase, Act::Cancel)
+    }
+
+    /// Nobody pays the order in time. It stays as unpayable as if its expiry had passed.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such order.
+    pub fn expire(&self, purchase: &Purchase) -> Result<Order, Declined> {
+        self.providers.catch_up();
+        buyer::expire(&self.providers, purchase)
+    }
+
+    /// The notifications that are due, signed at this moment. They count as sent: what is not
+    /// [`answered`](InProcess::answered) comes again, as it does from the providers.
+    #[must_use]
+    pub fn notifications(&self) -> Vec<Notification> {
+        self.providers.catch_up();
+        notify::due(&self.providers)
+    }
+
+    /// The shop answered a notification with an HTTP `status` and a `body`.
+    pub fn answered(&self, notification: &Notification, status: u16, body: &[u8]) {
+        let text = String::from_utf8_lossy(body);
+        let answer = Answer { status: Some(status), text: &text };
+        notify::answered(&self.providers, notification, answer);
+    }
+
+    /// A notification had no answer.
+    pub fn unanswered(&self, notification: &Notification, why: &str) {
+        let answer = Answer { status: None, text: why };
+        notify::answered(&self.providers, notification, answer);
+    }
+
+    /// When the next notification is due, by the clock and what it was
+    /// [advanced](InProcess::advance_ms).
+    #[must_use]
+    pub fn next_notification(&self) -> Option<Millis> {
+        self.providers.next_due()
+    }
+
+    /// Divides the providers' real waits between notifications by `hurry`; 1 at first.
+    pub fn hurry(&self, hurry: u32) {
+        self.providers.set_hurry(hurry);
+    }
+
     /// Something is to go wrong.
     pub fn add_fault(&self, fault: Fault) {
         self.providers.faults().add(fault);
@@ -88,6 +144,17 @@ impl InProcess {
     /// Lets orders age by `ms` milliseconds. The time that signatures carry stays the clock's.
     pub fn advance_ms(&self, ms: i64) {
         self.providers.advance(ms);
+    }
+
+    /// How long until the next notification is due.
+    pub(super) fn until_next(&self) -> Option<Duration> {
+        let ms = self.providers.next_due()?.since(self.providers.now());
+        Some(Duration::from_millis(ms.max(0).unsigned_abs()))
+    }
+
+    /// Waits until there may be a notification before its time.
+    pub(super) async fn woken(&self) {
+        self.providers.woken().await;
     }
 
     pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {

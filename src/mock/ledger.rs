@@ -4,7 +4,7 @@
 //! answered: a JSON line per change, the last one of an order counting, so that killing the
 //! process does not make a "provider" forget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::notice::Notice;
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
 use crate::domain::time::{DAY_MS, Millis};
@@ -42,6 +43,9 @@ pub struct Order {
     /// Until when a buyer is entering a password: WeChat Pay does not close it meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paying_until: Option<Millis>,
+    /// Which of WeChat Pay's keys the merchant verifies with: the `Wechatpay-Serial` of its order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wechatpay_serial: Option<String>,
     /// The payments taken for it.
     pub payments: Vec<Payment>,
 }
@@ -106,6 +110,9 @@ pub struct Payment {
     pub payer: String,
     /// When.
     pub paid_at: Millis,
+    /// What the shop was told of it.
+    #[serde(default)]
+    pub notice: Notice,
 }
 
 impl Order {
@@ -137,6 +144,11 @@ impl Order {
         self.offers.push(Offer { code, terms: self.terms.clone(), issued: now, valid_until });
     }
 
+    /// When it has something to tell next.
+    fn due(&self) -> Option<Millis> {
+        self.payments.iter().filter_map(|it| it.notice.due).min()
+    }
+
     fn key(&self) -> Key {
         (self.provider, self.merchant.clone(), self.out_trade_no.clone())
     }
@@ -147,10 +159,15 @@ const LINE_HEAD: &[u8] = b"{\"provider\":";
 
 type Key = (ProviderId, String, String);
 
+/// Which order has something to tell: where, who is paid, the merchant's number.
+pub(super) type Unsent = Key;
+
 /// All orders, and the file they are also in.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     orders: BTreeMap<Key, Order>,
+    /// Which of them have something to tell, and when.
+    unsent: BTreeSet<(Millis, Key)>,
     journal: Option<File>,
 }
 
@@ -179,7 +196,9 @@ impl Ledger {
         }
         file.set_len(whole as u64)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Ledger { orders, journal: Some(file) })
+        let due = |(key, order): (&Key, &Order)| Some((order.due()?, key.clone()));
+        let unsent = orders.iter().filter_map(due).collect();
+        Ok(Ledger { orders, unsent, journal: Some(file) })
     }
 
     /// The order under this number at `now`.
@@ -191,6 +210,17 @@ impl Ledger {
     /// Every order at `now`.
     pub(super) fn orders(&self, now: Millis) -> impl Iterator<Item = Order> {
         self.orders.values().map(move |order| order.at(now))
+    }
+
+    /// The orders that have something to tell by `now`, the longest waiting first.
+    pub(super) fn unsent(&self, now: Millis) -> Vec<Unsent> {
+        let due = self.unsent.iter().take_while(|(due, _)| *due <= now);
+        due.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// When there is something to tell next.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        self.unsent.first().map(|(due, _)| *due)
     }
 
     /// Records `order`: on disk first.
@@ -206,7 +236,12 @@ impl Ledger {
                 return Err(error);
             }
         }
-        self.orders.insert(order.key(), order);
+        let key = order.key();
+        if let Some(due) = self.orders.get(&key).and_then(Order::due) {
+            self.unsent.remove(&(due, key.clone()));
+        }
+        self.unsent.extend(order.due().map(|due| (due, key.clone())));
+        self.orders.insert(key, order);
         Ok(())
     }
 }

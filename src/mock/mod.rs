@@ -20,23 +20,30 @@
 
 pub mod keys;
 
+mod courier;
+mod gate;
 mod server;
 
 mod buyer;
+mod cashier;
 mod control;
 mod faults;
 mod in_process;
 mod ledger;
+mod notice;
+mod notify;
 mod providers;
 
 mod wxpay;
 mod wxpay_auth;
+mod wxpay_notify;
 mod wxpay_route;
 mod wxpay_rules;
 mod wxpay_told;
 
 mod alipay;
 mod alipay_gateway;
+mod alipay_notify;
 mod alipay_rules;
 
 mod numbers;
@@ -57,8 +64,13 @@ pub use buyer::{Declined, PayWith, Purchase};
 pub use faults::{Fault, FaultKind, Operation, Refuse};
 pub use in_process::InProcess;
 pub use ledger::{Offer, Order, Payment, State, Terms};
+pub use notice::{DELIVERIES_MAX, Delivery, Forgery, Notice};
+pub use notify::Notification;
 
 use crate::clock::Clock;
+
+/// A minute of the providers is a second.
+pub const HURRY: u32 = 60;
 
 /// How a [`Mock`] runs.
 #[derive(Clone, Debug)]
@@ -69,6 +81,9 @@ pub struct MockConfig {
     pub ledger_path: Option<PathBuf>,
     /// What it reads the time from.
     pub clock: Arc<dyn Clock>,
+    /// What the providers' real waits between notifications are divided by: [`HURRY`] lets a
+    /// person see them.
+    pub hurry: u32,
 }
 
 /// The simulated providers on a socket. Dropped, it stops at once.
@@ -89,10 +104,12 @@ impl Mock {
     /// something else, or is another mock's.
     pub async fn start(config: MockConfig) -> io::Result<Mock> {
         let providers = InProcess::open(config.ledger_path.as_deref(), config.clock)?;
+        providers.hurry(config.hurry);
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        tasks.spawn(courier::deliver(providers.clone(), stopped.clone()));
         tasks.spawn(server::serve(listener, providers.clone(), stopped));
         Ok(Mock { addr, providers, stop, tasks })
     }

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use tokio::sync::Notify;
 
 use super::alipay_gateway::Gateway;
 use super::buyer::{Act, PayWith, Purchase};
 use super::faults::{FaultKind, Faults, Operation, Refuse};
-use super::ledger::{Ledger, Merchant, Order};
+use super::ledger::{Ledger, Merchant, Order, Unsent};
 use super::reply::{self, Reply};
 use super::sign::Signer;
 use super::wxpay_route::Route;
-use super::{alipay, buyer, control, wxpay};
+use super::{alipay, buyer, cashier, control, wxpay};
 use crate::clock::Clock;
 use crate::domain::channel::ProviderId;
 use crate::domain::time::Millis;
@@ -32,6 +33,10 @@ pub(super) struct Providers {
     late: Mutex<Vec<(Millis, Request<Bytes>)>>,
     clock: Arc<dyn Clock>,
     advanced_ms: AtomicI64,
+    /// What the real waits between notifications are divided by.
+    hurry: AtomicU32,
+    /// There may be something to tell.
+    woken: Notify,
 }
 
 /// What the caller gets to see.
@@ -58,6 +63,8 @@ impl Providers {
             late: Mutex::default(),
             clock,
             advanced_ms: AtomicI64::new(0),
+            hurry: AtomicU32::new(1),
+            woken: Notify::new(),
         })
     }
 
@@ -81,8 +88,13 @@ impl Providers {
             }
             Some(FaultKind::Refuse(refuse)) => call.refused(refuse),
             Some(FaultKind::PayFirst) => {
-                call.pay_first(self, request);
+                call.let_pay(self, request);
                 call.act(self, request)
+            }
+            Some(FaultKind::PayBeforeReply { .. }) => {
+                let reply = call.act(self, request);
+                call.let_pay(self, request);
+                reply
             }
             _ => call.act(self, request),
         };
@@ -119,6 +131,33 @@ impl Providers {
     pub(super) fn advance(&self, ms: i64) {
         let add = |advanced: i64| Some(advanced.saturating_add(ms));
         let _ = self.advanced_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        self.wake();
+    }
+
+    pub(super) fn hurry(&self) -> u32 {
+        self.hurry.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_hurry(&self, hurry: u32) {
+        self.hurry.store(hurry, Ordering::Relaxed);
+    }
+
+    /// Says that there may be something to tell.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
+    pub(super) fn unsent(&self, now: Millis) -> Vec<Unsent> {
+        locked(&self.ledger).unsent(now)
+    }
+
+    /// When there is something to tell next.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        locked(&self.ledger).next_due()
     }
 
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
@@ -173,6 +212,9 @@ impl Call {
         if let Some(rest) = path.strip_prefix("/_mock/") {
             return Err(control::answer(providers, request, rest));
         }
+        if let Some(page) = cashier::page(request.method(), path) {
+            return Err(Reply::Page(page));
+        }
         if path == "/gateway.do" {
             return Ok(Call::Alipay(Gateway::read(request)));
         }
@@ -199,7 +241,7 @@ impl Call {
     }
 
     /// Lets a buyer pay what the call is about, if there is anything to pay with.
-    fn pay_first(&self, providers: &Providers, request: &Request<Bytes>) {
+    fn let_pay(&self, providers: &Providers, request: &Request<Bytes>) {
         let no = match self {
             Call::Wxpay(route) => route.number(request.body()),
             Call::Alipay(gateway) => gateway.number(),
@@ -208,7 +250,7 @@ impl Call {
         let (provider, _) = self.kind();
         let purchase = Purchase { provider, with: PayWith::OutTradeNo(no), payer: None };
         if let Err(declined) = buyer::act(providers, &purchase, Act::Pay) {
-            tracing::debug!(declined.code, "nobody paid first");
+            tracing::debug!(declined.code, "nobody could pay");
         }
     }
 

@@ -1,7 +1,10 @@
 //! Replies of the providers: signed at the last moment, so that faults can spoil them.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -32,11 +35,56 @@ pub(super) enum Reply {
         /// Whether it is signed, and with what.
         sealing: Sealing,
     },
-    /// A page for the buyer.
-    Page(String),
+    /// Something for a browser.
+    Page(Page),
     /// A reply of the mock itself.
     Control(StatusCode, Value),
 }
+
+/// Something for a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    /// Without scripts or styles.
+    Plain(String),
+    /// The cashier.
+    Cashier(&'static str),
+    /// The cashier's style.
+    Style(&'static str),
+    /// The cashier's script.
+    Script(&'static str),
+    /// A picture.
+    Svg(String),
+}
+
+impl Page {
+    fn response(self) -> Response<Bytes> {
+        let (content_type, text) = match self {
+            Page::Plain(html) => ("text/html;charset=utf-8", html),
+            Page::Cashier(html) => ("text/html;charset=utf-8", html.to_owned()),
+            Page::Style(css) => ("text/css;charset=utf-8", css.to_owned()),
+            Page::Script(script) => ("text/javascript;charset=utf-8", script.to_owned()),
+            Page::Svg(svg) => ("image/svg+xml", svg),
+        };
+        guarded(response(StatusCode::OK, content_type, text))
+    }
+}
+
+/// What browsers are told of all that they get from the mock: it loads nothing from elsewhere,
+/// runs no script but its own file, and is shown in no other page.
+fn guarded(mut response: Response<Bytes>) -> Response<Bytes> {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// How an Alipay reply is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +109,9 @@ impl Reply {
                 let text = seal_alipay(&node, content, sealing, fault);
                 response(StatusCode::OK, "text/html;charset=utf-8", text)
             }
-            Reply::Page(html) => response(StatusCode::OK, "text/html;charset=utf-8", html),
+            Reply::Page(page) => page.response(),
             Reply::Control(status, value) => {
-                response(status, "application/json", format!("{value:#}\n"))
+                guarded(response(status, "application/json", format!("{value:#}\n")))
             }
         }
     }

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::gate;
 use super::in_process::InProcess;
 use super::providers::Outcome;
 
@@ -37,12 +38,15 @@ pub(super) async fn serve(
     providers: InProcess,
     mut stop: watch::Receiver<bool>,
 ) {
+    // Beyond loopback only on demand: whoever reaches it there may use it.
+    let is_private = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, providers.clone(), stop.clone()));
+                    let door = Door { providers: providers.clone(), is_private };
+                    connections.spawn(converse(stream, door, stop.clone()));
                 }
                 // Such as too many open files: others may end meanwhile.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -56,12 +60,20 @@ pub(super) async fn serve(
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
-async fn converse(stream: TcpStream, providers: InProcess, mut stop: watch::Receiver<bool>) {
+/// What a connection leads to.
+#[derive(Clone)]
+struct Door {
+    providers: InProcess,
+    /// Whether only this machine gets in.
+    is_private: bool,
+}
+
+async fn converse(stream: TcpStream, door: Door, mut stop: watch::Receiver<bool>) {
     let reset = Arc::new(AtomicBool::new(false));
     let socket = TokioIo::new(Socket { stream, reset: reset.clone() });
     let service = service_fn(move |request| {
-        let (providers, reset) = (providers.clone(), reset.clone());
-        async move { respond(request, &providers, &reset).await }
+        let (door, reset) = (door.clone(), reset.clone());
+        async move { respond(request, &door, &reset).await }
     });
     let mut http1 = hyper::server::conn::http1::Builder::new();
     let connection = http1.timer(TokioTimer::new()).serve_connection(socket, service);
@@ -90,16 +102,19 @@ impl std::error::Error for HungUp {}
 
 async fn respond(
     request: Request<Incoming>,
-    providers: &InProcess,
+    door: &Door,
     reset: &AtomicBool,
 ) -> Result<Response<Full<Bytes>>, HungUp> {
     let (parts, body) = request.into_parts();
+    if let Some(refusal) = gate::refusal(&parts, door.is_private) {
+        return Ok(refusal.map(Full::new));
+    }
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(response);
     };
-    match providers.answer(&Request::from_parts(parts, body.to_bytes())) {
+    match door.providers.answer(&Request::from_parts(parts, body.to_bytes())) {
         Outcome::Response(response, delay) => {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::keys;
+use crate::secret::random_text;
 
 /// A key pair of the mock, one side of which is checked or used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,14 @@ impl Signer {
     }
 }
 
+/// Twelve random characters, and the same as bytes.
+pub(super) fn nonce() -> (String, [u8; 12]) {
+    let mut text = random_text();
+    text.truncate(12);
+    let bytes = text.as_bytes().try_into().expect("32 characters have 12");
+    (text, bytes)
+}
+
 /// `ciphertext` in base64: `plain` under the APIv3 key (WeChat Pay V3, "decrypting certificates
 /// and notifications": AEAD_AES_256_GCM, the tag at the end).
 pub(super) fn encrypt(nonce: [u8; 12], associated: &str, plain: &str) -> String {
@@ -75,7 +84,7 @@ pub(super) fn encrypt(nonce: [u8; 12], associated: &str, plain: &str) -> String 
     let mut sealed = plain.as_bytes().to_vec();
     let nonce = Nonce::assume_unique_for_key(nonce);
     key.seal_in_place_append_tag(nonce, Aad::from(associated.as_bytes()), &mut sealed)
-        .expect("AES-GCM seals a certificate");
+        .expect("AES-GCM seals a few KiB");
     STANDARD.encode(sealed)
 }
 

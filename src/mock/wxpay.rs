@@ -47,7 +47,7 @@ fn act(
     }
     wxpay_auth::check(request, providers.wall())?;
     match route {
-        Route::Create(product, place) => create(providers, request.body(), *product, *place),
+        Route::Create(product, place) => create(providers, request, *product, *place),
         Route::ByNumber(no, place) => {
             let merchant = merchant_of_query(request, *place)?;
             let order = providers.find(&at(&merchant), no).ok_or_else(not_found)?;
@@ -72,12 +72,13 @@ fn act(
 /// ask for the same ("JSAPI order", `out_trade_no`; FAQ "201 商户订单号重复").
 fn create(
     providers: &Providers,
-    body: &Bytes,
+    request: &Request<Bytes>,
     product: Product,
     place: Place,
 ) -> Result<Option<Value>, Refusal> {
-    let body: Value = serde_json::from_slice(body)
+    let body: Value = serde_json::from_slice(request.body())
         .map_err(|_| Refusal::parameter("", &Value::Null, "must be JSON"))?;
+    let serial = request.headers().get("wechatpay-serial").and_then(|it| it.to_str().ok());
     wxpay_rules::check(&body, product, place)?;
     let merchant = merchant_of_body(&body, place);
     let no = text(&body, "/out_trade_no").unwrap_or_default().to_owned();
@@ -99,10 +100,12 @@ fn create(
                 offers: Vec::new(),
                 transaction_id: None,
                 paying_until: None,
+                wechatpay_serial: None,
                 payments: Vec::new(),
             },
         };
         order.create_calls += 1;
+        order.wechatpay_serial = serial.map(str::to_owned);
         order.offer(code, now, lifetime_ms);
         Ok::<_, Refusal>(order)
     })?;

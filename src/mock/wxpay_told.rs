@@ -7,7 +7,6 @@ use super::providers::NotWritten;
 use super::wxpay_route::Place;
 use super::{keys, sign};
 use crate::domain::channel::Product;
-use crate::secret::random_text;
 
 /// A refusal: HTTP status, code, message, and which field it is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,16 +79,14 @@ pub(super) fn told(order: &Order, place: Place) -> Value {
 
 /// The platform certificate, encrypted ("downloading platform certificates").
 pub(super) fn certificates() -> Value {
-    let nonce = random_text();
-    let mut nonce_bytes = [0; 12];
-    nonce_bytes.copy_from_slice(&nonce.as_bytes()[..12]);
+    let (nonce, nonce_bytes) = sign::nonce();
     json!({ "data": [{
         "serial_no": keys::WXPAY_PLATFORM_SERIAL_NO,
         "effective_time": "2015-01-01T08:00:00+08:00",
         "expire_time": "2115-01-01T08:00:00+08:00",
         "encrypt_certificate": {
             "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce[..12],
+            "nonce": nonce,
             "associated_data": "certificate",
             "ciphertext": sign::encrypt(nonce_bytes, "certificate", keys::WXPAY_PLATFORM_CERT_PEM),
         },

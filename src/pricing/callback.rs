@@ -1,4 +1,5 @@
-//! A price that the shop sets when it is asked: what it is asked, and what it may answer.
+//! A price that the shop sets, or a caller that it lets ask, when it is asked: the question, and
+//! what may be answered.
 
 use std::fmt;
 use std::future::Future;
@@ -9,12 +10,14 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
+use super::allowed::{Allowed, Asker};
 use super::{Gap, check_whole};
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::OutTradeNo;
-use crate::domain::json::{RawJson, Shape};
+use crate::domain::json::{Json, RawJson, Shape};
 use crate::domain::request::NeedQrcode;
+use crate::domain::time::Millis;
 use crate::error::{Error, Kind, ShopRefusal};
 
 /// What the shop is asked.
@@ -47,6 +50,8 @@ pub enum Operation {
         /// Whether a QR code is wanted whatever the platform.
         need_qrcode: NeedQrcode,
     },
+    /// To know whether the order is paid. Any [`Price`] is a yes, [`Price::allow`] the shortest.
+    QueryPayment,
 }
 
 /// The priced fields of `data`.
@@ -64,6 +69,13 @@ impl Price {
     pub fn of(fields: &impl Serialize) -> Result<Price, NoPrice> {
         let text = serde_json::to_string(fields)?;
         RawJson::parse(&text).map_err(NoPrice::unavailable).and_then(Price::of_json)
+    }
+
+    /// The answer to [`Operation::QueryPayment`] that lets the caller ask. It is no price of an
+    /// order: to another question it is 503 for the client.
+    #[must_use]
+    pub fn allow() -> Price {
+        Price(RawJson::parse("{}").expect("an empty object is JSON"))
     }
 
     pub(super) fn of_json(fields: RawJson) -> Result<Price, NoPrice> {
@@ -117,7 +129,10 @@ type Answer = Pin<Box<dyn Future<Output = Result<Price, NoPrice>> + Send>>;
 
 /// The shop, to be asked.
 #[derive(Clone)]
-pub(crate) struct Ask(Arc<dyn Fn(Question) -> Answer + Send + Sync>);
+pub(crate) struct Ask {
+    ask: Arc<dyn Fn(Question) -> Answer + Send + Sync>,
+    allowed: Arc<Allowed>,
+}
 
 impl Ask {
     pub(super) fn new<F, A>(ask: F) -> Ask
@@ -125,7 +140,8 @@ impl Ask {
         F: Fn(Question) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Price, NoPrice>> + Send + 'static,
     {
-        Ask(Arc::new(move |question| Box::pin(ask(question))))
+        let ask = Arc::new(move |question| -> Answer { Box::pin(ask(question)) });
+        Ask { ask, allowed: Arc::default() }
     }
 
     /// The fields of `data` that the shop sets.
@@ -135,7 +151,7 @@ impl Ask {
     /// The shop's refusal; 5001 for an answer that is no price of the order asked for.
     pub(crate) async fn price(&self, question: Question) -> Result<RawJson, Error> {
         let number = question.out_trade_no.clone();
-        let why = match (self.0)(question).await {
+        let why = match (self.ask)(question).await {
             Ok(Price(fields)) => match check_whole(fields.json(), &number) {
                 Ok(()) => return Ok(fields),
                 Err(Gap::Lacks(name)) => format!("the answer lacks {name}"),
@@ -145,6 +161,35 @@ impl Ask {
             Err(NoPrice(Reason::Unavailable(why))) => why,
         };
         tracing::warn!(out_trade_no = %number, why, "the shop set no price");
+        Err(Error::new(Kind::NotSent))
+    }
+
+    /// Lets a caller ask for the order of `question` or not. A yes holds for a minute, so that a
+    /// page that asks every other second does not become as many questions to the shop.
+    ///
+    /// # Errors
+    ///
+    /// The shop's refusal; 5001 for an answer that is neither.
+    pub(crate) async fn allows(&self, question: Question, now: Millis) -> Result<(), Error> {
+        let asker = Asker::of(&question);
+        if self.allowed.holds(&asker, now) {
+            return Ok(());
+        }
+        let number = question.out_trade_no.clone();
+        let why = match (self.ask)(question).await {
+            Ok(Price(fields)) => match fields.json().member("out_trade_no").map(Json::shape) {
+                Some(Shape::String(other)) if other != number.as_str() => {
+                    "the answer is for another order".to_owned()
+                }
+                _ => {
+                    self.allowed.remember(asker, now);
+                    return Ok(());
+                }
+            },
+            Err(NoPrice(Reason::Refused(refusal))) => return Err(Error::shop_refused(refusal)),
+            Err(NoPrice(Reason::Unavailable(why))) => why,
+        };
+        tracing::warn!(out_trade_no = %number, why, "the shop did not say who may ask");
         Err(Error::new(Kind::NotSent))
     }
 }

@@ -28,6 +28,7 @@
 //! ```
 
 mod access;
+mod allowed;
 mod callback;
 mod quote;
 mod service;
@@ -90,10 +91,13 @@ impl Pricing {
         QuoteKey::new(secret.as_ref()).map(|key| Pricing(Authority::Quote(key)))
     }
 
-    /// `ask` is asked on every request, repeats included, with what the client sent and who it
-    /// says it is. It answers with the priced fields of `data`, among them `out_trade_no`,
+    /// `ask` is asked on every `createPayment`, repeats included, with what the client sent and
+    /// who it says it is. It answers with the priced fields of `data`, among them `out_trade_no`,
     /// `total_fee`, `subject` and `type`; or refuses; or fails, and then nothing is sent to a
     /// provider. It should end by itself within seconds: the client waits for it.
+    ///
+    /// It is asked on `queryPayment`, too, whether this client may ask for this order
+    /// ([`Operation::QueryPayment`]); its yes holds for a minute for the same credentials.
     pub fn callback<F, A>(ask: F) -> Pricing
     where
         F: Fn(Question) -> A + Send + Sync + 'static,

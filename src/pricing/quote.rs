@@ -40,18 +40,38 @@ impl QuoteKey {
         number: &OutTradeNo,
         now: Millis,
     ) -> Result<RawJson, Error> {
-        let text = quote.ok_or(Fault::Missing)?;
-        let claims = self.open(text).ok_or(Fault::Invalid)?;
+        let claims = self.claims(quote)?;
         check_time(claims.json(), now)?;
         let price = without_registered(claims.json()).ok_or(Fault::Invalid)?;
-        check_whole(price.json(), number).map_err(|gap| match gap {
-            Gap::Lacks(name) => Fault::Lacks(name),
-            Gap::OtherOrder => Fault::OtherOrder,
-        })?;
+        check_whole(price.json(), number).map_err(Fault::from)?;
         if price.json().member("app_auth_token").is_some() {
             return Err(Fault::Readable.into());
         }
         Ok(price)
+    }
+
+    /// The order that `quote` is for, also after its time: who may pay an order may ask for it.
+    ///
+    /// # Errors
+    ///
+    /// 4005 for what is no quote.
+    pub(crate) fn order(&self, quote: Option<&str>, now: Millis) -> Result<OutTradeNo, Error> {
+        let claims = self.claims(quote)?;
+        match check_time(claims.json(), now) {
+            Ok(()) | Err(Fault::Expired) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        let number = claims.json().member("out_trade_no").map(Json::shape);
+        let Some(Shape::String(number)) = number else {
+            return Err(Fault::Lacks("out_trade_no").into());
+        };
+        let number = OutTradeNo::parse(&number).ok_or(Fault::OtherOrder)?;
+        check_whole(claims.json(), &number).map_err(Fault::from)?;
+        Ok(number)
+    }
+
+    fn claims(&self, quote: Option<&str>) -> Result<RawJson, Fault> {
+        self.open(quote.ok_or(Fault::Missing)?).ok_or(Fault::Invalid)
     }
 
     /// The claims of a quote that the shop signed, whatever their time: an object.
@@ -148,6 +168,15 @@ enum Fault {
     OtherOrder,
     Lacks(&'static str),
     Readable,
+}
+
+impl From<Gap> for Fault {
+    fn from(gap: Gap) -> Fault {
+        match gap {
+            Gap::Lacks(name) => Fault::Lacks(name),
+            Gap::OtherOrder => Fault::OtherOrder,
+        }
+    }
 }
 
 impl From<Fault> for Error {

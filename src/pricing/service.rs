@@ -13,17 +13,22 @@ use crate::domain::request::NeedQrcode;
 ///
 /// [`NoPrice`], as no question of a valid request does.
 pub(crate) fn question_json(question: &Question) -> Result<Vec<u8>, NoPrice> {
-    let Operation::CreatePayment { provider, need_qrcode } = question.operation;
     let caller = &question.context;
+    let (operation, purchase) = match question.operation {
+        Operation::CreatePayment { provider, need_qrcode } => {
+            let need_qrcode = match need_qrcode {
+                NeedQrcode::No => Wanted::Plain(false),
+                NeedQrcode::Yes => Wanted::Plain(true),
+                NeedQrcode::Image => Wanted::Picture("image"),
+            };
+            let provider = provider.name();
+            ("createPayment", Some(Purchase { provider, is_pc: caller.is_pc, need_qrcode }))
+        }
+        Operation::QueryPayment => ("queryPayment", None),
+    };
     let body = Body {
-        operation: "createPayment",
-        provider: provider.name(),
-        is_pc: caller.is_pc,
-        need_qrcode: match need_qrcode {
-            NeedQrcode::No => Wanted::Plain(false),
-            NeedQrcode::Yes => Wanted::Plain(true),
-            NeedQrcode::Image => Wanted::Picture("image"),
-        },
+        operation,
+        purchase,
         data: RawValue::from_string(question.data.as_str().to_owned())?,
         context: Context {
             client_ip: caller.client_ip.map(|it| it.to_string()),
@@ -40,24 +45,45 @@ pub(crate) fn question_json(question: &Question) -> Result<Vec<u8>, NoPrice> {
     Ok(serde_json::to_vec(&body)?)
 }
 
-/// What the service answered: `{"data": {…}}`, or a 4xx with `code` and `msg`.
+/// What the service answered to `operation`: `{"data": {…}}`, or a 4xx with `code` and `msg`.
+/// Whether somebody may ask needs no `data`: any JSON object says yes that has no other `code`
+/// than 0.
 ///
 /// # Errors
 ///
 /// [`NoPrice`]: the service's refusal, or that anything else is no answer.
-pub(crate) fn read_answer(status: u16, body: &[u8]) -> Result<Price, NoPrice> {
+pub(crate) fn read_answer(
+    operation: Operation,
+    status: u16,
+    body: &[u8],
+) -> Result<Price, NoPrice> {
     let json = scan(body);
     match (status, json) {
-        (200..300, Ok(answer)) => {
-            let data = answer.member("data");
-            let data = data.ok_or_else(|| NoPrice::unavailable("the answer has no data"))?;
-            Price::of_json(RawJson::from(data))
-        }
+        (200..300, Ok(answer)) => match (operation, answer.member("data")) {
+            (Operation::QueryPayment, data) => consent(answer, data),
+            (Operation::CreatePayment { .. }, Some(data)) => Price::of_json(RawJson::from(data)),
+            (Operation::CreatePayment { .. }, None) => {
+                Err(NoPrice::unavailable("the answer has no data"))
+            }
+        },
         (400..500, Ok(answer)) => Err(refusal(status, answer)),
         (200..300 | 400..500, Err(why)) => {
             Err(NoPrice::unavailable(format_args!("status {status}, and the answer is {why}")))
         }
         _ => Err(NoPrice::unavailable(format_args!("status {status}"))),
+    }
+}
+
+fn consent(answer: Json<'_>, data: Option<Json<'_>>) -> Result<Price, NoPrice> {
+    let code = answer.member("code");
+    let agrees = code.is_none_or(|it| it.whole() == Some(Whole::Exact(0)));
+    match (answer.shape(), data) {
+        (Shape::Object(_), _) if !agrees => {
+            Err(NoPrice::unavailable("a success whose code is not 0"))
+        }
+        (Shape::Object(_), Some(data)) => Price::of_json(RawJson::from(data)),
+        (Shape::Object(_), None) => Ok(Price::allow()),
+        _ => Err(NoPrice::unavailable("the answer is no object")),
     }
 }
 
@@ -72,13 +98,19 @@ fn refusal(status: u16, answer: Json<'_>) -> NoPrice {
 #[derive(Serialize)]
 struct Body<'a> {
     operation: &'static str,
+    #[serde(flatten)]
+    purchase: Option<Purchase>,
+    data: Box<RawValue>,
+    context: Context<'a>,
+}
+
+#[derive(Serialize)]
+struct Purchase {
     provider: &'static str,
     #[serde(rename = "isPC")]
     is_pc: bool,
     #[serde(rename = "needQRcode")]
     need_qrcode: Wanted,
-    data: Box<RawValue>,
-    context: Context<'a>,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@
 pub mod alipay;
 pub mod keys;
 pub mod notice;
+pub mod refund;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod skew;
 pub mod transport;
@@ -26,6 +27,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 pub use notice::{Notice, NoticeError, RefundFee, RefundNotice};
+pub use refund::{RefundPlan, RefundTrade};
 
 use crate::clock::Clock;
 use crate::domain::attempt::{Attempt, Material, Params};
@@ -93,6 +95,27 @@ pub trait Provider: Send + Sync + Debug {
         attempt: &'a Attempt,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Closing, Failure>>;
+
+    /// Sends a refund under its number. The same number again is the same refund, executed once.
+    ///
+    /// [`Failure::NotSent`] also means that the provider did nothing yet and asks for the same
+    /// refund later; [`Failure::Refused`] is final, and nothing went back under this number.
+    fn refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<RefundTrade, Failure>>;
+
+    /// Asks what became of a refund. `None`: the provider knows of none under this number, or it
+    /// failed there; it may be sent again, under the same number only. Never
+    /// [`Failure::Refused`]: a refused question says nothing about the refund.
+    fn query_refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>>;
 
     /// Reads a notification: `headers` and the body's raw bytes, whatever pay type's address it
     /// came to. Nothing of it is believed before its signature was verified.
@@ -201,7 +224,7 @@ pub enum Failure {
         /// The provider's message.
         message: String,
     },
-    /// Nothing was sent; safe to repeat.
+    /// Nothing was sent, or nothing was done yet (a refund); safe to repeat.
     NotSent(String),
     /// The provider may have acted: ask first. Holds the provider's unsigned code and message,
     /// where it gave some.
@@ -239,13 +262,17 @@ pub enum Trade {
     Paid(PaidTrade),
 }
 
-/// A payment as the provider tells it. Merchant and app were compared by the codec.
+/// A payment as the provider tells it. The merchant was compared by the codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaidTrade {
     /// The provider's number.
     pub transaction_id: TransactionId,
     /// The order's amount at the provider, in fen.
     pub total_fee: Fen,
+    /// Whether app, merchants and currency are the attempt's; of a notification, whether the
+    /// currency is CNY: [`Provider::is_of`] tells the rest. Where the currency is another one,
+    /// `total_fee` counts its smallest units.
+    pub fits: bool,
     /// When it was paid, if told.
     pub paid_at: Option<Millis>,
     /// The payer, if told.

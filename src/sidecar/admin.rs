@@ -1,4 +1,4 @@
-//! The admin listener: health, schemas, and the place of the admin operations.
+//! The admin listener: health, schemas, and the way to the admin operations.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -7,13 +7,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
 use super::answer::{Asked, Refusal};
 use super::stop::Stopping;
+use crate::engine::Engine;
 use crate::error::Kind;
 use crate::secret::Secret;
 
@@ -29,10 +31,14 @@ pub struct AdminParts {
     pub stopping: Stopping,
     /// The schemas' names and texts.
     pub schemas: Vec<(&'static str, &'static str)>,
-    /// The bearer token of the admin operations.
+    /// What the operations ask.
+    pub engine: Engine,
+    /// The bearer token of the admin operations; without one they are forbidden.
     pub token: Option<Secret>,
     /// The path before the operations, as `/pay`.
     pub mount: String,
+    /// The most bytes of an operation's body.
+    pub body_bytes_max: usize,
 }
 
 /// The service of the admin listener.
@@ -47,7 +53,11 @@ impl Admin {
     }
 }
 
-impl<B> Service<Request<B>> for Admin {
+impl<B> Service<Request<B>> for Admin
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>>;
@@ -58,11 +68,14 @@ impl<B> Service<Request<B>> for Admin {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let parts = Arc::clone(&self.0);
-        // The body is not read: nothing here has one.
-        let request = request.map(drop);
         Box::pin(async move {
             let asked = Asked::of(request.headers());
-            Ok(parts.answer(&request).await.unwrap_or_else(|refusal| asked.refuse(refusal)))
+            let answer = match parts.operation(request.uri().path()).map(str::to_owned) {
+                Some(path) => parts.operate(&path, request).await.map(|it| it.map(Full::new)),
+                // The body is not read: nothing else here has one.
+                None => parts.answer(&request.map(drop)).await,
+            };
+            Ok(answer.unwrap_or_else(|refusal| asked.refuse(refusal)))
         })
     }
 }
@@ -70,10 +83,7 @@ impl<B> Service<Request<B>> for Admin {
 impl AdminParts {
     async fn answer(&self, request: &Request<()>) -> Result<Response<Full<Bytes>>, Refusal> {
         let path = request.uri().path();
-        if self.is_operation(path) {
-            return Err(self.operation(request.headers()));
-        }
-        let known = ["/livez", "/readyz", "/schemas"].contains(&path);
+        let known = OPEN.contains(&path);
         let schema = path.strip_prefix("/schemas/").and_then(|name| self.schema(name));
         if !known && schema.is_none() {
             return Err(Refusal::Of(Kind::NotFound));
@@ -101,18 +111,12 @@ impl AdminParts {
         }
     }
 
-    fn is_operation(&self, path: &str) -> bool {
-        path.strip_prefix(self.mount.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    }
-
-    fn operation(&self, headers: &HeaderMap) -> Refusal {
-        let Some(token) = &self.token else {
-            return Refusal::AdminDisabled;
-        };
-        match bearer(headers).is_some_and(|given| token.matches(given)) {
-            true => Refusal::Of(Kind::NotAvailable),
-            false => Refusal::Of(Kind::CallerNotAllowed),
-        }
+    /// The part of `path` below the mount. With a mount at the root, what is open to everybody is
+    /// no operation.
+    fn operation<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let is_open = OPEN.contains(&path) || path.starts_with("/schemas/");
+        let below = path.strip_prefix(self.mount.as_str())?.strip_prefix('/')?;
+        (!is_open).then_some(below)
     }
 
     fn schema(&self, name: &str) -> Option<&'static str> {
@@ -125,12 +129,8 @@ impl AdminParts {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut lines = headers.get_all(AUTHORIZATION).iter();
-    let (line, more) = (lines.next()?.as_bytes(), lines.next());
-    let (scheme, token) = line.split_at_checked("Bearer ".len())?;
-    (more.is_none() && scheme.eq_ignore_ascii_case(b"Bearer ")).then_some(token.trim_ascii())
-}
+/// What everybody may ask, besides the schemas by name.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/schemas"];
 
 fn answer(
     status: StatusCode,

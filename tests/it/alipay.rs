@@ -4,6 +4,7 @@
 mod calls;
 mod notices;
 mod orders;
+mod refunds;
 mod replies;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,8 @@
 #![cfg(feature = "mock")]
 
 mod alipay;
+mod cashier;
+mod notifications;
 mod whole;
 mod wxpay;
 

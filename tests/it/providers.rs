@@ -5,6 +5,7 @@ mod certificates;
 mod clocks;
 mod documents;
 mod notices;
+mod refunds;
 mod tls;
 mod transport;
 mod verdicts;

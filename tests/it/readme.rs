@@ -127,6 +127,9 @@ fn every_error() -> Vec<Error> {
         Kind::NotSent,
         Kind::OutcomeUnknown,
         Kind::NotAvailable,
+        Kind::NoSuchOrder,
+        Kind::Unverifiable,
+        Kind::Mismatched,
     ];
     let codes = [
         Code::OutTradeNo,

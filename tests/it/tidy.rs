@@ -31,13 +31,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reply", &["domain", "error", "secret", "clock"]),
     ("provider", &["domain", "error", "secret", "clock"]),
     ("shop", &[]),
+    ("webhook", &["domain", "engine::Deliver", "provider::BoxFuture", "shop"]),
     ("store", &["domain", "error", "secret", "clock", "provider::BoxFuture"]),
     ("engine", &["domain", "error", "secret", "clock", "provider", "store"]),
     (
         "layer",
         &["domain", "error", "secret", "clock", "engine", "guard", "caller", "pricing", "reply"],
     ),
-    ("config", &["domain", "error", "secret", "clock", "provider", "store", "caller", "pricing"]),
+    (
+        "config",
+        &[
+            "domain", "error", "secret", "clock", "provider", "store", "caller", "pricing",
+            "webhook",
+        ],
+    ),
     (
         "sidecar",
         &[
@@ -46,6 +53,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secret",
             "clock",
             "wire",
+            "engine",
+            "guard",
             "layer",
             "config",
             "caller",
@@ -53,7 +62,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "provider::BoxFuture",
         ],
     ),
-    ("mock", &["domain", "error", "secret", "clock", "provider"]),
+    // Its notifications go to the shop.
+    ("mock", &["domain", "error", "secret", "clock", "provider", "shop"]),
 ];
 
 /// What a part may not import although [`ARROWS`] allows the path above it: the engine knows

@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { AlipaySdk } = require('alipay-sdk');
-const { fact, freePort, number, read, run, start } = require('./harness.cjs');
+const { fact, freePort, number, provider, read, run, start } = require('./harness.cjs');
 
 const KEYS = process.env.PEERS_MOCK_KEYS;
 const mockKey = (name) => fs.readFileSync(path.join(KEYS, 'keys', name), 'utf8').trim();
@@ -34,6 +34,16 @@ function order(productCode, more = {}) {
     timeExpire: minutesAhead(30),
     ...more,
   };
+}
+
+/** A buyer pays at the mock. */
+async function pay(port, outTradeNo) {
+  const reply = await fetch(`http://127.0.0.1:${port}/_mock/pay`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ provider: 'alipay', out_trade_no: outTradeNo }),
+  });
+  assert.equal(reply.status, 200, await reply.text());
 }
 
 run(async () => {
@@ -82,6 +92,26 @@ run(async () => {
       assert.equal(closed.code, '10000', JSON.stringify(closed));
       const after = await call(miniProgram, 'alipay.trade.query', { outTradeNo });
       assert.equal(after.tradeStatus, 'TRADE_CLOSED');
+    });
+    await fact(`${mode}: the notification of a payment verifies, and a changed one does not`, async () => {
+      const arrived = [];
+      const taken = new Promise((resolve) => { arrived.push(resolve); });
+      const { origin, stop: close } = await provider((request, body) => {
+        arrived[0](Object.fromEntries(new URLSearchParams(body)));
+        return 'success';
+      });
+      const content = order('FACE_TO_FACE_PAYMENT');
+      const url = `${origin}/pay/notify/alipay/alipay_h5/default`;
+      await shop.exec('alipay.trade.precreate', { notifyUrl: url, bizContent: content });
+      await pay(port, content.outTradeNo);
+      const told = await taken;
+      close();
+      assert.ok(shop.checkNotifySign(told), JSON.stringify(told));
+      assert.ok(shop.checkNotifySignV2(told), JSON.stringify(told));
+      assert.ok(!shop.checkNotifySignV2({ ...told, total_amount: '0.02' }), 'everything verifies');
+      assert.equal(told.out_trade_no, content.outTradeNo);
+      assert.equal(told.trade_status, 'TRADE_SUCCESS');
+      assert.equal(told.subject, content.subject);
     });
     await fact(`${mode}: the mock refuses another app's key, unsigned as Alipay does`, async () => {
       const stranger = merchant('ALIPAY_APP_H5', { ...keys, privateKey: read('alipay_app.key') });

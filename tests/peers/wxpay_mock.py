@@ -1,8 +1,12 @@
 """wechatpayv3 as a client of the simulated WeChat Pay."""
 import json
 import os
+import queue
 import re
 import sys
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from wechatpayv3 import WeChatPayType
 
@@ -50,6 +54,47 @@ ORDERS = [
 ]
 
 
+class Shop(BaseHTTPRequestHandler):
+    """Acknowledges whatever it is told, and keeps it."""
+    told = queue.Queue()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        Shop.told.put((dict(self.headers.items()), body.decode()))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def pay(no):
+    """A buyer pays at the mock."""
+    body = json.dumps({"provider": "wxpay", "out_trade_no": no}).encode()
+    headers = {"content-type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(
+        f"http://{LISTEN}/_mock/pay", body, headers), timeout=10).close()
+
+
+def judge_notification(mode, keys):
+    with fact(f"{mode}: wechatpayv3 verifies and decrypts the notification of a payment"):
+        sdk, no = shop("WXPAY_APP_H5", keys), number()
+        url = f"http://127.0.0.1:{SHOP.server_port}/pay/notify/wxpay/wxpay_h5/default"
+        code, told = sdk.pay(
+            description="测试", out_trade_no=no, amount={"total": 1}, notify_url=url,
+            pay_type=WeChatPayType.NATIVE)
+        assert code == 200, (code, told)
+        pay(no)
+        headers, body = Shop.told.get(timeout=10)
+        headers = {name.title(): value for name, value in headers.items()}
+        told = sdk.callback(headers, body)
+        assert told, (headers, body)
+        assert told["event_type"] == "TRANSACTION.SUCCESS", told
+        trade = told["resource"]
+        assert (trade["out_trade_no"], trade["amount"]["total"]) == (no, 1), trade
+        assert not sdk.callback(headers, body.replace("SUCCESS", "CLOSED")), "everything verifies"
+
+
 def judge(mode, keys):
     for name, app, pay_type, given, more in ORDERS:
         with fact(f"{mode}: the mock takes wechatpayv3's {name} order, asks and closes, and its "
@@ -74,9 +119,12 @@ def judge(mode, keys):
         assert json.loads(told)["code"] == "SIGN_ERROR", told
 
 
+SHOP = HTTPServer(("127.0.0.1", 0), Shop)
+threading.Thread(target=SHOP.serve_forever, daemon=True).start()
 LISTEN = f"127.0.0.1:{free_port()}"
 with started(["mock"], {"PAYGATE_MOCK_LISTEN": LISTEN}, f"http://{LISTEN}/"):
     point_at(f"http://{LISTEN}")
     for each, with_keys in MODES.items():
         judge(each, with_keys)
+        judge_notification(each, with_keys)
 sys.exit(1 if harness.failed else 0)

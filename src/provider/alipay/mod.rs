@@ -5,6 +5,7 @@ mod document;
 pub mod gateway;
 mod notice;
 mod outcome;
+mod refund;
 mod response;
 mod sign;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{App, Merchant, Verification};
+use super::{App, Merchant, Verification, refund};
 use crate::domain::ids::{ChannelNo, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::refund::RefundState;
@@ -156,6 +156,7 @@ impl Form {
             total_fee: total_fee.ok_or_else(|| {
                 NoticeError::unreadable("a payment without a readable total_amount")
             })?,
+            fits: true,
             paid_at: self.text("gmt_payment").and_then(Millis::from_alipay),
             openid: self.text("buyer_open_id").or(self.text("buyer_id")).map(str::to_owned),
             message: self.message(),
@@ -177,7 +178,7 @@ impl Form {
                 Some(all) if all.fen() > 0 => RefundFee::All(all),
                 _ => RefundFee::Unknown,
             },
-            refunded_at: self.text("gmt_refund").and_then(refund_time),
+            refunded_at: self.text("gmt_refund").and_then(refund::time),
             message: trade.message.clone(),
             trade: Some(trade),
         })
@@ -187,11 +188,6 @@ impl Form {
         let members = self.told().map(|(name, value)| (name.to_owned(), Value::from(value)));
         Arc::new(members.collect())
     }
-}
-
-/// `gmt_refund` alone has thousandths: `2015-04-28 15:45:57.320`.
-fn refund_time(text: &str) -> Option<Millis> {
-    Millis::from_alipay(text.split_once('.').map_or(text, |(seconds, _)| seconds))
 }
 
 /// Decodes once: `+` is a space, and what it decodes to is not decoded again.

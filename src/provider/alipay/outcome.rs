@@ -75,7 +75,7 @@ pub(crate) fn closed(reply: Reply, attempt: &Attempt) -> Result<Closing, Failure
     }
 }
 
-fn signed(reply: Reply) -> Result<Node, Failure> {
+pub(super) fn signed(reply: Reply) -> Result<Node, Failure> {
     match reply {
         Reply::Signed(node) => Ok(node),
         Reply::Unsigned(node) => Err(Failure::Unknown {
@@ -121,6 +121,8 @@ fn paid(node: Node) -> Result<PaidTrade, Failure> {
     Ok(PaidTrade {
         transaction_id: TransactionId(trade_no.into()),
         total_fee,
+        // Only trades across borders name a currency (alipay.trade.query, trans_currency).
+        fits: node.text("trans_currency").is_none_or(|it| it == "CNY"),
         paid_at: node.text("send_pay_date").and_then(Millis::from_alipay),
         openid: node.text("buyer_open_id").or(node.text("buyer_user_id")).map(str::to_owned),
         message: Arc::new(serde_json::Value::Object(node.0)),
@@ -128,13 +130,13 @@ fn paid(node: Node) -> Result<PaidTrade, Failure> {
 }
 
 /// `code`: the call was carried out (common return codes).
-const DONE: &str = "10000";
+pub(super) const DONE: &str = "10000";
 /// `code`: a business failure; `sub_code` says which.
-const REFUSED: &str = "40004";
+pub(super) const REFUSED: &str = "40004";
 
 /// `code`s of calls that were not carried out: no authorisation (20001), missing (40001) or
 /// invalid (40002) parameters, keys missing (40003), throttled (40005), no permission (40006).
-const NOT_EXECUTED: [&str; 6] = ["20001", "40001", "40002", "40003", "40005", "40006"];
+pub(super) const NOT_EXECUTED: [&str; 6] = ["20001", "40001", "40002", "40003", "40005", "40006"];
 
 /// `sub_code`s that say that there is a trade under this number: paid, closed, another buyer's or
 /// with other parameters (alipay.trade.create and alipay.trade.precreate, error codes).

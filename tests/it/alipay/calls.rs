@@ -5,7 +5,7 @@ use paygate::provider::{Failure, Provider};
 use super::*;
 
 /// The parameters of the one request that was sent: those of the query, and the form's.
-fn sent(wire: Wire) -> BTreeMap<String, String> {
+pub(super) fn sent(wire: Wire) -> BTreeMap<String, String> {
     let [request] = <[_; 1]>::try_from(wire.sent()).expect("one request");
     assert_eq!(request.method(), http::Method::POST);
     assert_eq!(request.uri().host(), Some("gateway.example.com"));

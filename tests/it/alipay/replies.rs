@@ -32,23 +32,23 @@ fn success(rest: &str) -> String {
     format!(r#"{{"code":"10000","msg":"Success","out_trade_no":"{NUMBER}"{rest}}}"#)
 }
 
-fn refusal(code: &str, sub_code: &str) -> String {
+pub(super) fn refusal(code: &str, sub_code: &str) -> String {
     format!(r#"{{"code":"{code}","msg":"m","sub_code":"{sub_code}","sub_msg":"why"}}"#)
 }
 
-fn refused(code: &str) -> Failure {
+pub(super) fn refused(code: &str) -> Failure {
     Failure::Refused { code: code.to_owned(), message: "why".to_owned() }
 }
 
 /// The unsigned code and message of an unknown outcome.
-fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
+pub(super) fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
     match result {
         Err(Failure::Unknown { said, .. }) => said,
         other => panic!("not an unknown outcome: {other:?}"),
     }
 }
 
-fn signed(method: &str, raw: &str) -> String {
+pub(super) fn signed(method: &str, raw: &str) -> String {
     reply(method, raw, &ALIPAY)
 }
 
@@ -181,6 +181,39 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn no_query_is_believed_by_a_clock_that_is_wrong() {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let absent = signed(QUERY, &refusal("40004", "ACQ.TRADE_NOT_EXIST"));
+    let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
+    for (date, off) in [
+        (None, None),
+        (Some("no date"), None),
+        (Some("Thu, 15 Jul 2021 02:10:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:15:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:05:10 GMT"), None),
+        (Some("Thu, 15 Jul 2021 02:15:11 GMT"), Some("301 s behind")),
+        (Some("Thu, 15 Jul 2021 02:05:09 GMT"), Some("301 s ahead of")),
+        (Some("Thu, 15 Jul 2021 01:10:10 GMT"), Some("3600 s ahead of")),
+    ] {
+        for body in [&absent, &paid] {
+            let wire = Wire { date, ..Wire::new(body.as_str()) };
+            let result = gateway(app()).query(&attempt, wire.call()).await;
+            match (result, off) {
+                (Ok(_), None) => {}
+                (Err(Failure::Unknown { reason, said: None }), Some(off)) => {
+                    assert!(reason.contains(&format!("clock is {off}")), "{reason}");
+                }
+                other => panic!("{date:?}: {other:?}"),
+            }
+        }
+    }
+    // What a close did does not hang on the time.
+    let date = Some("Thu, 15 Jul 2021 01:10:10 GMT");
+    let wire = Wire { date, ..Wire::new(signed(CLOSE, &success(""))) };
+    assert_eq!(gateway(app()).close(&attempt, wire.call()).await, Ok(Closing::Closed));
 }
 
 #[tokio::test]
@@ -348,9 +381,20 @@ async fn a_payment_tells_who_paid_how_much_and_when() {
     let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
     assert_eq!(&*paid.transaction_id.0, "2021071522001");
     assert_eq!(Some(paid.total_fee), Fen::new(1));
+    assert!(paid.fits);
     assert_eq!(paid.paid_at, Some(NOW.plus(1_000)));
     assert_eq!(paid.openid.as_deref(), Some("2088102146225135"));
     assert_eq!(paid.message["trade_status"], "TRADE_SUCCESS");
+}
+
+#[tokio::test]
+async fn a_payment_in_another_currency_does_not_fit() {
+    for (currency, fits) in [("CNY", true), ("USD", false)] {
+        let rest = format!(r#","trans_currency":"{currency}""#);
+        let reply = signed(QUERY, &trade("TRADE_SUCCESS", &rest));
+        let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
+        assert_eq!(paid.fits, fits, "{currency}");
+    }
 }
 
 #[tokio::test]
@@ -415,22 +459,25 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
 }
 
 /// Reads `body` as the reply to each call.
-fn read_all(body: &[u8]) -> [bool; 3] {
+fn read_all(body: &[u8]) -> [bool; 5] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let attempt = attempt(app(), Product::Precreate, &facts());
     let (gateway, wire) = (gateway(app()), Wire::new(body));
+    let refund = refunds::Case::default();
     runtime.block_on(async {
         [
             gateway.open(&attempt, wire.call()).await.is_ok(),
             gateway.query(&attempt, wire.call()).await.is_ok(),
             gateway.close(&attempt, wire.call()).await.is_ok(),
+            gateway.refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
+            gateway.query_refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
         ]
     })
 }
 
 /// Texts that look like replies.
 const SHAPE: &str = concat!(
-    r#"\{?("alipay_trade_(query|close|precreate)_response" ?: ?[\[\]{}",:0-9a\\]{0,40},?"#,
+    r#"\{?("alipay_trade_(query|close|precreate|refund)_response" ?: ?[\[\]{}",:0-9a\\]{0,40},?"#,
     r#"|"sign":"[A-Za-z0-9+/=]{0,20}",?){0,4}\}?"#
 );
 
@@ -439,12 +486,12 @@ proptest! {
 
     #[test]
     fn no_bytes_are_believed(body in proptest::collection::vec(any::<u8>(), 0..512)) {
-        prop_assert_eq!(read_all(&body), [false; 3]);
+        prop_assert_eq!(read_all(&body), [false; 5]);
     }
 
     #[test]
     fn no_shape_is_believed(body in SHAPE) {
-        prop_assert_eq!(read_all(body.as_bytes()), [false; 3]);
+        prop_assert_eq!(read_all(body.as_bytes()), [false; 5]);
     }
 
     #[test]
@@ -453,6 +500,6 @@ proptest! {
         let mut body = signed(PRECREATE, &raw).into_bytes();
         let at = br#"{"alipay_trade_precreate_response":"#.len() + at % raw.len();
         body[at] ^= 1 << bit;
-        prop_assert_eq!(read_all(&body), [false; 3]);
+        prop_assert_eq!(read_all(&body), [false; 5]);
     }
 }

@@ -104,14 +104,26 @@ fn alipay_is_configured_by_key_or_by_certificates() {
 }
 
 #[test]
-fn this_version_takes_no_real_money() {
-    let words = "this version does not take real money yet";
-    for url in ["", "https://api.mch.weixin.qq.com", "https://proxy.example.com"] {
-        refused(&live(&[("PAYGATE_WXPAY_BASE_URL", url)]), "PAYGATE_WXPAY_BASE_URL", words);
+fn live_mode_pays_at_the_real_providers_unless_told() {
+    let own = "https://proxy.example.com/";
+    for (url, reached) in [
+        ("", "https://api.mch.weixin.qq.com/"),
+        ("https://api.mch.weixin.qq.com", "https://api.mch.weixin.qq.com/"),
+        (own, own),
+    ] {
+        let config = Config::read(&live(&[("PAYGATE_WXPAY_BASE_URL", url)])).unwrap();
+        let merchant = config.merchants[0].wxpay.as_ref().unwrap();
+        assert_eq!(merchant.apps[&PayType::WxpayH5].account.base_url.as_str(), reached);
     }
-    for url in ["", "sandbox", "https://openapi.alipay.com/gateway.do"] {
-        let vars = live_alipay(&[("PAYGATE_ALIPAY_GATEWAY_URL", url)]);
-        refused(&vars, "PAYGATE_ALIPAY_GATEWAY_URL", words);
+    let real = "https://openapi.alipay.com/gateway.do";
+    for (url, reached) in [
+        ("", real),
+        (real, real),
+        ("sandbox", "https://openapi-sandbox.dl.alipaydev.com/gateway.do"),
+    ] {
+        let config = Config::read(&live_alipay(&[("PAYGATE_ALIPAY_GATEWAY_URL", url)])).unwrap();
+        let merchant = config.merchants[0].alipay.as_ref().unwrap();
+        assert_eq!(merchant.apps[&PayType::AlipayH5].gateway_url.as_str(), reached);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use paygate::error::Kind;
-use paygate::guard::{read_client, read_create, schema};
+use paygate::guard::{read_client, read_create, read_query, schema};
 use serde_json::Value;
 
 use super::replies::ENGLISH;
@@ -100,6 +100,9 @@ fn every_valid_example_is_accepted() {
         if name[0].starts_with("create-payment") && !name[0].ends_with("reply") {
             read_client(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
         }
+        if name[0] == "query-payment" {
+            read_query(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
+        }
         seen.insert(name[0].clone());
     }
     assert_eq!(seen, schema::NAMES.iter().map(|it| (*it).to_owned()).collect());
@@ -111,6 +114,7 @@ fn every_invalid_example_gives_its_code() {
         let error = match name[0].as_str() {
             "create-payment" => read_create(&bytes).err(),
             "create-payment-client" => read_client(&bytes).err(),
+            "query-payment" => read_query(&bytes).err(),
             schema => {
                 assert_eq!(schema::accepts(schema, &bytes), Some(false), "{name:?}");
                 continue;

@@ -55,18 +55,6 @@ async fn a_picture_of_the_qr_code_comes_when_asked_for() {
 }
 
 #[tokio::test]
-async fn operations_of_later_versions_say_that_they_are_not_there() {
-    let layer = open_layer().await;
-    for path in ["/pay/queryPayment", "/pay/notify/wxpay/wxpay_h5/default"] {
-        let answer = ask(&layer, create_as(posted(path), &json!({"out_trade_no": NO}))).await;
-        assert_eq!(answer.code(), (503, &json!(5001)), "{path}");
-        assert_eq!(answer.body["error"], "not_available");
-        assert!(answer.header("retry-after").is_some());
-        assert_eq!(ask(&layer, empty(Request::get(path))).await.status, 405, "{path}");
-    }
-}
-
-#[tokio::test]
 async fn a_disguised_operation_is_neither_run_nor_passed_on() {
     let layer = open_layer().await;
     let paths = [

@@ -272,7 +272,7 @@ proptest! {
 async fn start() -> Mock {
     let listen = "127.0.0.1:0".parse().unwrap();
     let clock = Arc::new(Still(Arc::new(AtomicI64::new(1_750_000_000_123))));
-    Mock::start(MockConfig { listen, ledger_path: None, clock }).await.unwrap()
+    Mock::start(MockConfig { listen, ledger_path: None, clock, hurry: 1 }).await.unwrap()
 }
 
 /// Sends a hand-made request over a socket.

@@ -272,7 +272,7 @@ async fn paths_and_methods_that_v3_does_not_have_get_an_empty_answer() {
         ("GET", "/v3/pay/transactions/jsapi".to_owned(), 405),
         ("POST", "/v3/pay/transactions/facepay".to_owned(), 404),
         ("POST", "/v3/pay/transactions/out-trade-no//close".to_owned(), 404),
-        ("GET", "/".to_owned(), 404),
+        ("GET", "/v3".to_owned(), 404),
     ] {
         let response = merchant.send(wxpay_request(Millis(0), method, &path, "")).await;
         assert_eq!((response.status().as_u16(), response.body().len()), (status, 0), "{path}");

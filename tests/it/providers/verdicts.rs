@@ -297,6 +297,7 @@ async fn a_paid_order_is_told_with_its_full_price() {
         let Trade::Paid(paid) = trade else { panic!("{state}: {trade:?}") };
         assert_eq!(paid.transaction_id, TransactionId("4200001".into()));
         assert_eq!(Some(paid.total_fee), Fen::new(100), "not what coupons left of it");
+        assert!(paid.fits);
         assert_eq!(paid.paid_at, Some(NOW.plus(40_000)));
         assert_eq!(paid.openid.as_deref(), Some("oUpF8"));
         assert_eq!(*paid.message, body);
@@ -326,9 +327,7 @@ async fn state_of(state: &str) -> Result<Trade, Failure> {
 
 #[tokio::test]
 async fn an_answer_about_another_order_is_none() {
-    let changes: [(&str, serde_json::Value); 15] = [
-        ("/appid", "wxother".into()),
-        ("/appid", ().into()),
+    let changes: [(&str, serde_json::Value); 12] = [
         ("/mchid", "1900000002".into()),
         ("/mchid", ().into()),
         ("/out_trade_no", "2107151010101541002".into()),
@@ -341,7 +340,6 @@ async fn an_answer_about_another_order_is_none() {
         ("/amount/total", (-1).into()),
         ("/amount/total", 1.5.into()),
         ("/amount/total", 10_000_000_001_u64.into()),
-        ("/amount/currency", "USD".into()),
     ];
     for (at, value) in changes {
         let mut body = paid();
@@ -352,6 +350,38 @@ async fn an_answer_about_another_order_is_none() {
         let result = queried(&Scene::of(PayType::WxpayMpWeixin), &body).await;
         assert!(matches!(result, Err(Failure::Unknown { .. })), "{at} {value}: {result:?}");
     }
+}
+
+/// The merchant's order of this number is told whichever app it was opened with, and in whatever
+/// currency: a payment of it does not fit.
+async fn check_misfit(scene: &Scene, good: &serde_json::Value, at: &str, value: &str) {
+    let mut body = good.clone();
+    match body.pointer_mut(at) {
+        Some(place) => *place = value.into(),
+        None => body[&at[1..]] = value.into(),
+    }
+    for state in ["SUCCESS", "REFUND"] {
+        body["trade_state"] = state.into();
+        let Ok(Trade::Paid(paid)) = queried(scene, &body).await else { panic!("{at}: {state}") };
+        assert!(!paid.fits, "{at}: {state}");
+    }
+    body["trade_state"] = "NOTPAY".into();
+    let unpaid = Trade::Unpaid { trade_state: "NOTPAY".to_owned() };
+    assert_eq!(queried(scene, &body).await, Ok(unpaid), "{at}");
+    body["trade_state"] = "CLOSED".into();
+    assert_eq!(queried(scene, &body).await, Ok(Trade::Closed), "{at}");
+}
+
+#[tokio::test]
+async fn a_payment_by_another_app_or_in_another_currency_is_told_and_does_not_fit() {
+    let scene = Scene::of(PayType::WxpayMpWeixin);
+    for (at, value) in [("/appid", "wxother"), ("/appid", ""), ("/amount/currency", "USD")] {
+        check_misfit(&scene, &paid(), at, value).await;
+    }
+    let mut unnamed = paid();
+    unnamed.as_object_mut().unwrap().remove("appid");
+    let Ok(Trade::Paid(paid)) = queried(&scene, &unnamed).await else { panic!("paid") };
+    assert!(!paid.fits, "an order of no app");
 }
 
 #[tokio::test]
@@ -367,11 +397,13 @@ async fn a_partners_order_is_compared_with_all_its_parties() {
     });
     let Ok(Trade::Paid(paid)) = queried(&scene, &good).await else { panic!("paid") };
     assert_eq!(paid.openid.as_deref(), Some("sub"));
-    for (key, value) in
-        [("sp_appid", "x"), ("sp_mchid", "x"), ("sub_appid", "x"), ("sub_mchid", "x")]
-    {
+    assert!(paid.fits);
+    for at in ["/sp_appid", "/sub_appid"] {
+        check_misfit(&scene, &good, at, "x").await;
+    }
+    for key in ["sp_mchid", "sub_mchid", "out_trade_no"] {
         let mut body = good.clone();
-        body[key] = value.into();
+        body[key] = "x".into();
         let result = queried(&scene, &body).await;
         assert!(matches!(result, Err(Failure::Unknown { .. })), "{key}: {result:?}");
     }

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::support::shop::Shop;
+
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// What a test may want otherwise.
@@ -63,11 +65,13 @@ impl Rig {
             listeners,
             payments: Proxy::new(to, trusted, wanted.limits.stall),
             admin: Admin::new(AdminParts {
+                engine: Shop::open().await.engine,
                 ready: Arc::new(move || Box::pin(async move { wanted.ready })),
                 stopping: stopping.clone(),
                 schemas: vec![("reply", "{}")],
                 token: wanted.token,
                 mount: "/pay".to_owned(),
+                body_bytes_max: 1024,
             }),
             limits: wanted.limits,
             grace: wanted.grace,

@@ -14,6 +14,15 @@ use super::people::{Answer, Case};
 use super::world::Shared;
 use crate::support::shop::order_info;
 
+/// At every change of an order: one trade is offered at most.
+pub(super) fn offered(order: &Order) -> Vec<String> {
+    let mut offered = order.attempts.iter().filter(|it| order.is_offered(it));
+    let one = offered.next();
+    let several = one.is_some_and(|one| offered.any(|it| !it.shares_trade(one)));
+    let what = format!("{}: two trades are offered: {:#?}", order.out_trade_no(), summary(order));
+    if several { vec![what] } else { Vec::new() }
+}
+
 /// When another attempt opens: what buyers hold besides can be paid at no provider that closes it
 /// when it is told to. (A buyer who goes back to material that nobody could close gets it without
 /// a provider being called; what it replaces is closed a moment later.)
@@ -141,6 +150,7 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         found.extend(said.into_iter().map(|it| format!("{}: {it}: {known:#?}", case.no)));
         let paid = trades.iter().filter(|it| it.state == State::Paid).count();
         shared.count(|it| {
+            it.attempts += order.as_ref().map_or(0, |order| order.attempts.len() as u64);
             it.paid += u64::from(paid > 0);
             it.paid_twice += u64::from(paid > 1);
         });

@@ -11,11 +11,12 @@ use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
 use paygate::mock::{PayWith, Purchase};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::audit;
 use super::chance::Chance;
-use super::world::Shared;
+use super::world::{Flaw, Process, Shared};
 use crate::support::shop::order_info;
 
 /// An order as a shop's clients know it, and what they were given for it.
@@ -148,8 +149,10 @@ pub(super) enum Answer {
 pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
     let case = &shared.cases[at];
     let favourite = *chance.pick(&case.ways);
+    let is_hasty = chance.percent(40);
     for _ in 0..chance.within(1..9) {
-        sleep(chance.pause()).await;
+        let pause = chance.pause();
+        sleep(if is_hasty { pause.min(Duration::from_millis(300)) } else { pause }).await;
         let way = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
         let fee = if chance.percent(4) { case.fee + 1 } else { case.fee };
         ask(&shared, case, &way, fee).await;
@@ -272,16 +275,19 @@ fn purchase(item: &Item) -> Purchase {
 
 /// What the process does by itself.
 pub(super) async fn background(shared: Arc<Shared>, chance: Chance) {
+    let mut rounds = JoinSet::new();
     loop {
         sleep(chance.time(Duration::from_secs(40))).await;
-        if shared.flaw == super::world::Flaw::NobodyReconciles {
+        if shared.flaw == Flaw::NobodyReconciles {
             continue;
         }
-        let process = shared.front();
+        let Process { engine, power } = shared.front();
+        // A round of a process that stalls goes on when it wakes up.
+        rounds.spawn(async move { engine.reconcile().await });
         tokio::select! {
             biased;
-            () = process.power.stopped() => {}
-            _ = process.engine.reconcile() => {}
+            () = power.stopped() => {}
+            _ = rounds.join_next() => {}
         }
     }
 }

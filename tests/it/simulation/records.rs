@@ -46,7 +46,10 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
     must(after.version == before.version + 1, "versions follow each other");
     must(after.facts == before.facts && after.deadline == before.deadline, "facts stay");
     must(rank(after.status) >= rank(before.status), "the status does not go back");
-    must(after.payments.starts_with(&before.payments), "no payment is forgotten");
+    let ids = |order: &Order| -> Vec<_> {
+        order.payments.iter().map(|it| (it.transaction_id.clone(), it.role)).collect()
+    };
+    must(ids(after).starts_with(&ids(before)), "no payment is forgotten");
     for old in &before.attempts {
         let follows = |new: &Attempt| {
             new.state.rank() >= old.state.rank()
@@ -103,13 +106,17 @@ impl Held {
         if fails && is_early {
             return Err(failed());
         }
+        self.shared.step(&self.power, &self.chance);
+        self.power.pass().await;
         let written = write.await?;
         if is_written(&written) {
             let before = self.shared.records.note(order);
             let fell = before.as_ref().map_or_else(Vec::new, |it| decreases(it, order));
             self.shared.saw(fell);
+            self.shared.saw(audit::offered(order));
             self.shared.saw(audit::standing(&self.shared, (before.as_ref(), order)));
         }
+        self.shared.step(&self.power, &self.chance);
         self.power.pass().await;
         if fails { Err(failed()) } else { Ok(written) }
     }

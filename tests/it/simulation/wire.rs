@@ -57,7 +57,10 @@ impl Wire {
         if self.shared.flaw == Flaw::ClosesAreIgnored {
             self.shared.decoy.send(request.clone(), timeout).await?;
         }
+        self.shared.step(&self.power, &self.chance);
+        self.power.pass().await;
         let sent = self.shared.providers.send(request, timeout).await;
+        self.shared.step(&self.power, &self.chance);
         self.shared.asked(&call);
         tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
         sent

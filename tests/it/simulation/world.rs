@@ -12,6 +12,7 @@ use paygate::engine::{Engine, Switching};
 use paygate::mock::{InProcess, State, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::memory::Memory;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -47,6 +48,9 @@ pub(super) struct Shared {
     /// Who asks Alipay for a trade that nobody began gets no answer but that there is none; that
     /// the time for it is over, only the clock tells. Such a world has no such material.
     jumps: bool,
+    /// How many steps in a thousand are a process's last.
+    frailty: u64,
+    fell: Notify,
     /// How many acts of buyers in ten are payments.
     pub(super) eager: u64,
     pub(super) providers: InProcess,
@@ -72,6 +76,8 @@ pub(super) struct Report {
     pub(super) orders: u64,
     pub(super) answers: u64,
     pub(super) calls: u64,
+    /// How many attempts the orders had in the end.
+    pub(super) attempts: u64,
     pub(super) paid: u64,
     pub(super) paid_twice: u64,
     pub(super) crashes: u64,
@@ -82,6 +88,7 @@ impl Report {
         total.orders += self.orders;
         total.answers += self.answers;
         total.calls += self.calls;
+        total.attempts += self.attempts;
         total.paid += self.paid;
         total.paid_twice += self.paid_twice;
         total.crashes += self.crashes;
@@ -131,6 +138,8 @@ impl Shared {
         Shared {
             flaw,
             trouble: *chance.pick(&[0, 5, 15, 30, 60]),
+            frailty: *chance.pick(&[0, 3, 10, 30]),
+            fell: Notify::new(),
             eager: chance.within(1..6),
             providers: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             decoy: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
@@ -152,6 +161,14 @@ impl Shared {
     /// Whether something may go wrong.
     pub(super) fn troubled(&self) -> bool {
         self.trouble > 0 && !self.calm.load(Ordering::Relaxed)
+    }
+
+    /// A step of a process, which may be its last.
+    pub(super) fn step(&self, power: &Power, chance: &Chance) {
+        if self.troubled() && chance.below(1000) < self.frailty && power.is_on() {
+            power.stop();
+            self.fell.notify_one();
+        }
     }
 
     /// Adds a line to the story.
@@ -281,17 +298,24 @@ impl World {
     async fn turmoil(&mut self) {
         let chance = self.shared.chance.fork();
         loop {
-            sleep(chance.pause() + Duration::from_millis(1)).await;
-            if !self.shared.troubled() {
+            let shared = self.shared.clone();
+            let has_fallen = tokio::select! {
+                biased;
+                () = shared.fell.notified() => true,
+                () = sleep(chance.pause() + Duration::from_millis(1)) => false,
+            };
+            if !shared.troubled() {
                 continue;
             }
+            let process = shared.front();
             match chance.below(10) {
+                _ if has_fallen && process.power.is_on() => {}
                 0..3 => self.crash("crash").await,
                 3..5 => {
-                    let power = self.shared.front().power;
                     self.crash("stall").await;
-                    self.stalled.push(power);
+                    self.stalled.push(process.power);
                 }
+                _ if has_fallen => self.crash("crash at a step").await,
                 5..8 => {
                     if let Some(power) = self.stalled.pop() {
                         self.shared.tell("the stalled process wakes up");
@@ -314,7 +338,8 @@ impl World {
         self.shared.tell(how);
         self.shared.count(|it| it.crashes += 1);
         self.shared.front().power.stop();
-        sleep(self.shared.chance.time(Duration::from_secs(20))).await;
+        let most_ms = *self.shared.chance.pick(&[10, 1_000, 20_000]);
+        sleep(self.shared.chance.time(Duration::from_millis(most_ms))).await;
         self.memory = self.memory.reopen();
         let memory = self.memory.reopen();
         self.shared.start(memory, &self.watch).await;

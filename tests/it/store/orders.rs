@@ -82,14 +82,21 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         total_fee: Fen::new(1).unwrap(),
         paid_at: Millis(5),
         openid: None,
+        known: Millis(5),
         role: PaymentRole::Winning,
+        returns: false,
+        refund_unknown: false,
         refunds: vec![Refund {
             out_refund_no: out_refund_no.to_owned(),
             refund_id: None,
             refund_fee: Fen::new(1).unwrap(),
             refund_desc: None,
             state: RefundState::Processing,
+            cash_refund_fee: None,
             asked_at: Millis(6),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
         }],
     }
 }
@@ -267,7 +274,10 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
         openid: named.4,
+        known: Millis(named.3),
         role,
+        returns: named.0 == 1,
+        refund_unknown: named.0 == 2,
         refunds,
     })
 }
@@ -287,7 +297,11 @@ fn any_refund() -> impl Strategy<Value = Refund> {
             refund_fee: Fen::new(fee).unwrap(),
             refund_desc,
             state,
+            cash_refund_fee: Fen::new(fee / 2),
             asked_at: Millis(asked),
+            looked: (fee % 2 == 0).then_some(Millis(asked)),
+            refunded_at: (fee % 3 == 0).then_some(Millis(asked)),
+            automatic: fee % 5 == 0,
         },
     )
 }

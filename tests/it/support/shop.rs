@@ -14,7 +14,8 @@ use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
 use paygate::mock::{
-    Declined, Fault, FaultKind, InProcess, Operation, Order, PayWith, Purchase, State, keys,
+    Declined, Fault, FaultKind, InProcess, Notification, Operation, Order, PayWith, Purchase,
+    State, keys,
 };
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store;
@@ -140,6 +141,26 @@ impl Shop {
     /// A buyer opens the cashier with what is in `created`, and does not pay.
     pub(crate) fn scan(&self, created: &Created) -> Result<Order, Declined> {
         self.providers.scan(&held(created))
+    }
+
+    /// Brings what the providers have to tell to the engine, once, and tells them what it said.
+    pub(crate) async fn notify(&self) -> Vec<Result<(), Kind>> {
+        let mut answers = Vec::new();
+        for told in self.providers.notifications() {
+            let answer = self.take(&told).await;
+            let (status, body) = if answer.is_ok() { (200, "success") } else { (503, "failure") };
+            self.providers.answered(&told, status, body.as_bytes());
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// Brings one notification to the engine; its provider does not hear of the answer.
+    pub(crate) async fn take(&self, told: &Notification) -> Result<(), Kind> {
+        let pid = told.url.path_segments().unwrap().next_back().unwrap();
+        let (headers, body) = (&told.headers, told.body.clone());
+        let taken = self.engine.notify(told.provider, &Pid::new(pid), headers, body).await;
+        taken.map_err(|error| error.kind())
     }
 
     /// The states of every order that the providers know, by their numbers there.

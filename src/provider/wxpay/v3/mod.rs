@@ -1,5 +1,5 @@
-//! WeChat Pay V3: JSAPI, APP, H5 and Native orders, query, close and notifications, for merchants
-//! and partners.
+//! WeChat Pay V3: JSAPI, APP, H5 and Native orders, query, close, refunds and notifications, for
+//! merchants and partners.
 //!
 //! Building a request and reading an answer are functions of bytes; `line` alone talks, through
 //! the call's [`Transport`](crate::provider::Transport).
@@ -10,6 +10,7 @@ mod line;
 mod notice;
 mod order;
 mod present;
+mod refund;
 mod sign;
 mod trade;
 
@@ -30,7 +31,8 @@ use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::request::Facts;
 use crate::error::Text;
 use crate::provider::{
-    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, Stamp, Trade, transport,
+    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, RefundPlan,
+    RefundTrade, Stamp, Trade, transport,
 };
 
 /// One merchant at WeChat Pay V3.
@@ -182,6 +184,44 @@ impl Provider for V3 {
                     Err(unknown("said to be closed already, and not confirmed"))
                 }
             }
+        })
+    }
+
+    fn refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<RefundTrade, Failure>> {
+        Box::pin(async move {
+            let ends = Instant::now() + call.timeout;
+            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let reply = line.exchange(refund::send(&parties, &plan), call).await?;
+            let sent = refund::sent(&plan, &attempt.channel_no, reply);
+            let Err(Failure::Refused { code, message }) = sent else { return sent };
+            // An unsigned refusal ends no refund: the query has the last word.
+            let timeout = ends.saturating_duration_since(Instant::now());
+            match self.query_refund(attempt, plan, Call { timeout, ..call }).await {
+                Ok(Some(refund)) => Ok(refund),
+                Ok(None) => Err(Failure::Refused { code, message }),
+                Err(_) => {
+                    let reason = format!("said to be refused ({code}), and not confirmed");
+                    Err(Failure::Unknown { reason, said: Some((code, message)) })
+                }
+            }
+        })
+    }
+
+    fn query_refund<'a>(
+        &'a self,
+        attempt: &'a Attempt,
+        plan: RefundPlan<'a>,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>> {
+        Box::pin(async move {
+            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let reply = line.exchange(refund::query(&parties, &plan), call).await?;
+            refund::queried(&plan, &attempt.channel_no, reply)
         })
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::refund::state;
 use super::trade::Told;
 use crate::domain::ids::{ChannelNo, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::refund::RefundState;
 use crate::domain::time::Millis;
 use crate::provider::notice::{Notice, NoticeError, RefundFee, RefundNotice};
 use crate::provider::wxpay::Account;
@@ -112,13 +112,8 @@ fn refund(account: &Account, message: Value) -> Result<Notice, NoticeError> {
     if whose.as_ref() != Some(&account.mch_id) {
         return Err(another_merchants());
     }
-    let state = match told.refund_status.as_str() {
-        "SUCCESS" => RefundState::Success,
-        "CLOSED" => RefundState::Closed,
-        "ABNORMAL" => RefundState::Abnormal,
-        "PROCESSING" => RefundState::Processing,
-        _ => return Err(NoticeError::unreadable("a refund in a state that is not documented")),
-    };
+    let state = state(&told.refund_status)
+        .ok_or_else(|| NoticeError::unreadable("a refund in a state that is not documented"))?;
     let refund_fee = Fen::new(told.amount.refund)
         .ok_or_else(|| NoticeError::unreadable("a refund without a sound amount"))?;
     if [&told.transaction_id, &told.out_refund_no, &told.refund_id].iter().any(|it| it.is_empty()) {

@@ -40,7 +40,8 @@ pub(super) fn close(parties: &Parties, no: &str) -> Outgoing {
 ///
 /// # Errors
 ///
-/// [`Failure::Unknown`] for everything but a signed answer about exactly this order, and a 404.
+/// [`Failure::Unknown`] for everything but a signed answer about this merchant's order of this
+/// number, and a 404.
 ///
 /// The 404 is unsigned, as all refusals are; TLS vouches for it. It is believed because of what
 /// it leads to: the same order call under the same number, which WeChat Pay answers with the one
@@ -93,14 +94,16 @@ fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str>
     let message: Value =
         serde_json::from_slice(body).map_err(|_| "a signed answer that is no JSON")?;
     let text = Told::deserialize(&message).map_err(|_| "a signed answer that is no order")?;
-    if !text.concerns(parties, no) {
+    if !text.is_merchants(parties, no) {
         return Err("a signed answer about another order");
     }
     match text.trade_state.as_str() {
-        _ if text.is_paid() && text.foreign_currency().is_some() => {
-            Err("a payment in another currency")
+        // A merchant has one order under a number, whichever of its apps it was opened with.
+        _ if text.is_paid() => {
+            let is_apps = text.is_apps(parties);
+            let trade = text.paid(message)?;
+            Ok(Trade::Paid(PaidTrade { fits: trade.fits && is_apps, ..trade }))
         }
-        _ if text.is_paid() => text.paid(message).map(Trade::Paid),
         "NOTPAY" | "USERPAYING" | "PAYERROR" | "ACCEPT" => {
             Ok(Trade::Unpaid { trade_state: text.trade_state })
         }
@@ -114,7 +117,7 @@ fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str>
 /// `parties`. A refund's names no app.
 pub(super) fn is_of(parties: &Parties, no: &str, message: &Value) -> bool {
     let is_refund = message.get("refund_status").is_some();
-    Told::deserialize(message).is_ok_and(|it| it.concerns(parties, no))
+    Told::deserialize(message).is_ok_and(|it| it.is_merchants(parties, no) && it.is_apps(parties))
         || is_refund && Whose::deserialize(message).is_ok_and(|it| it.fits(parties, no))
 }
 
@@ -188,27 +191,31 @@ impl Told {
         currency.filter(|it| *it != "CNY")
     }
 
-    fn concerns(&self, parties: &Parties, no: &str) -> bool {
-        let (app_id, mch_id) = match parties.sub {
-            None => (&self.appid, &self.mchid),
-            Some(_) => (&self.sp_appid, &self.sp_mchid),
-        };
+    /// Whether it is the order `no` of the same merchants.
+    fn is_merchants(&self, parties: &Parties, no: &str) -> bool {
         let sub = parties.sub.as_ref();
+        let mch_id = if sub.is_some() { &self.sp_mchid } else { &self.mchid };
+        mch_id.as_ref() == Some(&parties.mch_id)
+            && self.sub_mchid.as_ref() == sub.map(|it| &it.mch_id)
+            && self.out_trade_no == no
+    }
+
+    /// Whether it was opened with the same apps.
+    fn is_apps(&self, parties: &Parties) -> bool {
+        let sub = parties.sub.as_ref();
+        let app_id = if sub.is_some() { &self.sp_appid } else { &self.appid };
         // Left out where the order named none.
         let sub_app_fits = match (&self.sub_appid, sub.and_then(|it| it.app_id.as_ref())) {
             (Some(told), Some(ours)) => told == ours,
             (None, _) | (_, None) => true,
         };
-        app_id.as_ref() == Some(&parties.app_id)
-            && mch_id.as_ref() == Some(&parties.mch_id)
-            && self.sub_mchid.as_ref() == sub.map(|it| &it.mch_id)
-            && sub_app_fits
-            && self.out_trade_no == no
+        app_id.as_ref() == Some(&parties.app_id) && sub_app_fits
     }
 
     /// `amount.total` is the order's price; what the buyer paid of it (`payer_total`) is less by
     /// WeChat Pay's own coupons.
     pub(super) fn paid(self, message: Value) -> Result<PaidTrade, &'static str> {
+        let fits = self.foreign_currency().is_none();
         let amount = self.amount.ok_or("a payment without an amount")?;
         let total_fee = amount.total.and_then(Fen::new).ok_or("a payment without a sound total")?;
         let id = self.transaction_id.filter(|it| !it.is_empty());
@@ -216,6 +223,7 @@ impl Told {
         Ok(PaidTrade {
             transaction_id: TransactionId(id.into()),
             total_fee,
+            fits,
             paid_at: self.success_time.as_deref().and_then(Millis::from_rfc3339),
             openid: self.payer.and_then(|it| it.openid.or(it.sub_openid).or(it.sp_openid)),
             message: Arc::new(message),
@@ -228,7 +236,7 @@ fn order_path(parties: &Parties, no: &str) -> String {
 }
 
 /// Percent-encoded once: these bytes are both signed and sent.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 

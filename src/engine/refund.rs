@@ -1,0 +1,421 @@
+//! Money back: the intent is durable before anything is sent, the same number is the same refund,
+//! and what is recorded is finished.
+
+use super::budget::Budget;
+use super::close::TURN;
+use super::create::unreachable_store;
+use super::{Engine, Inner};
+use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
+use crate::domain::money::Fen;
+use crate::domain::order::{Event, Order};
+use crate::domain::refund::{
+    Payment, Refund, RefundSaid, RefundState, RefundTold, derived_refund_no,
+};
+use crate::domain::time::SECOND_MS;
+use crate::error::{Code, Error, Kind, Text, Violation};
+use crate::provider::{Failure, RefundPlan, RefundTrade};
+
+/// A wish to return money.
+#[derive(Clone, Debug)]
+pub struct RefundRequest {
+    /// The order.
+    pub out_trade_no: OutTradeNo,
+    /// The refund's number, unique per merchant; made of the payment when absent.
+    pub out_refund_no: Option<String>,
+    /// How much, in fen; everything that is left when absent.
+    pub refund_fee: Option<Fen>,
+    /// Why, for the buyer.
+    pub refund_desc: Option<String>,
+    /// Which payment of the order; the one that made it paid when absent.
+    pub transaction_id: Option<TransactionId>,
+}
+
+/// A refund as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refunded {
+    /// The order.
+    pub out_trade_no: OutTradeNo,
+    /// The payment it is of.
+    pub transaction_id: TransactionId,
+    /// The refund.
+    pub refund: Refund,
+}
+
+/// Every refund of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refunds {
+    /// Each of them, in the order in which they became known.
+    pub refunds: Vec<Refunded>,
+    /// What went back in all, in fen.
+    pub refund_fee: u64,
+    /// Whether something went back that nobody here knows the amount of.
+    pub refund_unknown: bool,
+}
+
+/// A pending refund that is asked for again is looked at, at most once in so long.
+const LOOK_MS: i64 = 5 * SECOND_MS;
+
+impl Engine {
+    /// Returns a payment, or a part of it. Once it is recorded it is finished under its number,
+    /// however long its provider takes: until then it is `PROCESSING`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`], [`Kind::NotPaid`], [`Kind::RefundExceeds`], [`Kind::Different`] for
+    /// a known number with another amount, [`Kind::TooSoon`] while the order is busy: nothing was
+    /// recorded then. [`Kind::ProviderRefused`] when it is final: the refund is `CLOSED`, and its
+    /// number may be sent again.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future stops nothing that was begun.
+    pub async fn refund(&self, request: RefundRequest) -> Result<Refunded, Error> {
+        let known = self.0.load(&request.out_trade_no).await?;
+        let turn = self.0.flights.await_turn(&request.out_trade_no, TURN).await;
+        let lead = turn.ok_or_else(|| Error::new(Kind::TooSoon))?;
+        let engine = self.0.clone();
+        let (done, refunded) = tokio::sync::oneshot::channel();
+        self.0.tasks.spawn(async move {
+            lead.claimed(&known.fingerprint);
+            let result = engine.refund_order(&request).await;
+            drop(lead);
+            // Who asked may have left.
+            drop(done.send(result));
+        });
+        refunded.await.unwrap_or_else(|_| Err(Error::new(Kind::OutcomeUnknown)))
+    }
+
+    /// The refund with this number, of whichever merchant.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotRefunded`] when there is none.
+    pub async fn query_refund(&self, out_refund_no: &str) -> Result<Refunded, Error> {
+        for pid in self.0.merchants.keys() {
+            let found = self.0.find_refund(pid, out_refund_no).await?;
+            if let Some(order) = found {
+                let order = self.looked(order, out_refund_no).await?;
+                return refunded(&order, out_refund_no);
+            }
+        }
+        Err(Error::new(Kind::NotRefunded))
+    }
+
+    /// Every refund of an order.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was.
+    pub async fn query_refunds(&self, no: &OutTradeNo) -> Result<Refunds, Error> {
+        let order = self.0.load(no).await?;
+        let of = |payment: &Payment| -> Vec<Refunded> {
+            let id = &payment.transaction_id;
+            payment.refunds.iter().map(|it| one(no, id, it)).collect()
+        };
+        let refunds: Vec<Refunded> = order.payments.iter().flat_map(of).collect();
+        let refund_unknown = order.payments.iter().any(|it| it.refund_unknown);
+        if refunds.is_empty() && !refund_unknown {
+            return Err(Error::new(Kind::NotRefunded));
+        }
+        let refund_fee = order.payments.iter().map(Payment::returned).sum();
+        Ok(Refunds { refunds, refund_fee, refund_unknown })
+    }
+
+    /// The order, after the provider was asked about a pending refund of it.
+    async fn looked(&self, order: Order, out_refund_no: &str) -> Result<Order, Error> {
+        let now = self.0.clock.now();
+        let is_stale = order.refund(out_refund_no).is_some_and(|(_, it)| {
+            let looked = it.looked.unwrap_or(it.asked_at);
+            it.state == RefundState::Processing && now.since(looked) >= LOOK_MS
+        });
+        let no = order.out_trade_no().clone();
+        let Some(lead) = self.0.flights.seize(&no).filter(|_| is_stale) else { return Ok(order) };
+        let (engine, refund_no) = (self.0.clone(), out_refund_no.to_owned());
+        let (done, looked) = tokio::sync::oneshot::channel();
+        self.0.tasks.spawn(async move {
+            lead.claimed(&order.fingerprint);
+            let order = match engine.load(&no).await {
+                Ok(order) => engine.finish(order, &refund_no, engine.budget()).await,
+                Err(error) => Err(error),
+            };
+            drop(lead);
+            drop(done.send(order.map(|(order, _)| order)));
+        });
+        looked.await.unwrap_or_else(|_| Err(Error::new(Kind::OutcomeUnknown)))
+    }
+}
+
+impl Inner {
+    async fn refund_order(&self, request: &RefundRequest) -> Result<Refunded, Error> {
+        let order = self.load(&request.out_trade_no).await?;
+        let payment =
+            match (order.payment(request.transaction_id.as_ref()), &request.transaction_id) {
+                (Some(payment), _) => payment,
+                (None, Some(_)) => return Err(Error::new(Kind::NoSuchOrder)),
+                (None, None) => return Err(Error::new(Kind::NotPaid)),
+            };
+        let refund = self.wanted(&order, payment, request).await?;
+        let number = refund.out_refund_no.clone();
+        let order = match order.refund(&number) {
+            Some((_, known)) if known.state != RefundState::Closed => order,
+            _ => self.want(order.clone(), payment.transaction_id.clone(), refund).await?,
+        };
+        let pending =
+            order.refund(&number).is_some_and(|(_, it)| it.state == RefundState::Processing);
+        if !pending {
+            return refunded(&order, &number);
+        }
+        // Recorded is recorded: whatever comes of the sending, it is finished under its number.
+        match self.finish(order.clone(), &number, self.budget()).await {
+            Ok((_, Some(refusal))) => Err(refusal),
+            Ok((order, None)) => refunded(&order, &number),
+            Err(_) => refunded(&order, &number),
+        }
+    }
+
+    /// The refund that `request` is about: a known one, or a new one.
+    async fn wanted(
+        &self,
+        order: &Order,
+        payment: &Payment,
+        request: &RefundRequest,
+    ) -> Result<Refund, Error> {
+        let id = &payment.transaction_id;
+        let number = match &request.out_refund_no {
+            Some(number) => number.clone(),
+            None => derived_refund_no(order.out_trade_no(), id),
+        };
+        if let Some((of, known)) = order.refund(&number) {
+            let same_fee = request.refund_fee.is_none_or(|it| it == known.refund_fee);
+            let same_payment =
+                request.transaction_id.as_ref().is_none_or(|it| *it == of.transaction_id);
+            return match (same_fee, same_payment) {
+                (false, _) => Err(different("refund_fee")),
+                (_, false) => Err(different("transaction_id")),
+                (true, true) => {
+                    Ok(Refund { state: RefundState::Processing, looked: None, ..known.clone() })
+                }
+            };
+        }
+        if self.find_refund(&order.facts.pid, &number).await?.is_some() {
+            return Err(different("out_trade_no"));
+        }
+        let left = payment.left();
+        let refund_fee = match request.refund_fee {
+            Some(fee) => Some(fee),
+            None => Fen::new(left),
+        };
+        let refund_fee = refund_fee.filter(|it| it.fen() <= left && !payment.refund_unknown);
+        Ok(Refund {
+            out_refund_no: number,
+            refund_id: None,
+            refund_fee: refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?,
+            refund_desc: request.refund_desc.clone(),
+            state: RefundState::Processing,
+            cash_refund_fee: None,
+            asked_at: self.clock.now(),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
+        })
+    }
+
+    /// Makes the wish durable. Nothing was sent when it fails.
+    async fn want(
+        &self,
+        order: Order,
+        transaction_id: TransactionId,
+        refund: Refund,
+    ) -> Result<Order, Error> {
+        let number = refund.out_refund_no.clone();
+        let event = Event::RefundWanted { transaction_id, refund: Box::new(refund) };
+        if order.apply(event.clone()).is_none() {
+            return Err(Error::new(Kind::RefundExceeds));
+        }
+        let recorded = self.record(order, event).await;
+        let order = recorded.map_err(|_| Error::new(Kind::NotSent))?;
+        match order.refund(&number) {
+            Some(_) => Ok(order),
+            None => Err(Error::new(Kind::RefundExceeds)),
+        }
+    }
+
+    /// Sends a pending refund, or asks what became of it when it may have been sent, and makes
+    /// durable what its provider says: with the refusal, where that is final.
+    async fn finish(
+        &self,
+        order: Order,
+        number: &str,
+        budget: Budget,
+    ) -> Result<(Order, Option<Error>), Error> {
+        let told = self.tell_provider(&order, number, budget).await;
+        let told = told.and_then(|trade| same_fee(&order, number, trade));
+        let (said, refusal) = match told {
+            Ok(trade) => (RefundSaid::Told(told_of(trade)), None),
+            Err(Failure::Refused { code, message } | Failure::Taken { code, message }) => {
+                tracing::warn!(number, code, message, "a provider refused a refund");
+                let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
+                (RefundSaid::Refused, Some(refusal))
+            }
+            Err(Failure::NotSent(reason)) => {
+                tracing::info!(number, reason, "a refund is sent later");
+                (RefundSaid::Nothing, None)
+            }
+            Err(Failure::Unknown { reason, .. }) => {
+                tracing::warn!(number, reason, "the outcome of a refund is unknown");
+                (RefundSaid::Nothing, None)
+            }
+        };
+        let at = self.clock.now();
+        let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
+        Ok((self.record(order, event).await?, refusal))
+    }
+
+    async fn tell_provider(
+        &self,
+        order: &Order,
+        number: &str,
+        budget: Budget,
+    ) -> Result<RefundTrade, Failure> {
+        let lost = |why: &str| Failure::NotSent(why.to_owned());
+        let (payment, refund) = order.refund(number).ok_or_else(|| lost("there is no refund"))?;
+        let attempt = order.attempt(payment.attempt).ok_or_else(|| lost("there is no attempt"))?;
+        let (pid, way) = (&order.facts.pid, &attempt.way);
+        let provider = self
+            .provider(pid, way.provider())
+            .ok_or_else(|| lost("the merchant is no longer configured"))?;
+        let notify_url = self.notify_url(way.pay_type, pid);
+        let plan = RefundPlan { payment, refund, notify_url: &notify_url };
+        let busy = |_| lost("no time is left for a call");
+        if refund.looked.is_some() {
+            let call = self.call(budget).map_err(busy)?;
+            if let Some(trade) = provider.query_refund(attempt, plan, call).await? {
+                return Ok(trade);
+            }
+        }
+        provider.refund(attempt, plan, self.call(budget).map_err(busy)?).await
+    }
+
+    /// Does what is due about the refunds of `order`, which nobody else works on.
+    pub(super) async fn tend_refunds(&self, order: Order, budget: Budget) -> Order {
+        let mut order = order;
+        let now = self.clock.now();
+        let unreturned: Vec<Payment> =
+            order.payments.iter().filter(|it| it.is_to_return()).cloned().collect();
+        for payment in unreturned {
+            let Some(refund) = self.automatic(&order, &payment) else { continue };
+            match self.want(order.clone(), payment.transaction_id, refund).await {
+                Ok(next) => order = next,
+                Err(_) => return order,
+            }
+        }
+        let refunds = order.payments.iter().filter(|it| !it.refund_unknown);
+        let due: Vec<Refund> = refunds
+            .flat_map(|it| &it.refunds)
+            .filter(|it| it.due().is_some_and(|due| due <= now))
+            .cloned()
+            .collect();
+        for refund in due {
+            match self.once_more(order.clone(), refund, budget).await {
+                Ok(next) => order = next,
+                Err(_) => return order,
+            }
+        }
+        order
+    }
+
+    async fn once_more(
+        &self,
+        order: Order,
+        refund: Refund,
+        budget: Budget,
+    ) -> Result<Order, Error> {
+        let number = refund.out_refund_no.clone();
+        let order = match refund.state {
+            RefundState::Closed => {
+                let of = order.refund(&number).map(|(it, _)| it.transaction_id.clone());
+                let of = of.ok_or_else(|| Error::new(Kind::NotRefunded))?;
+                let again = Refund { state: RefundState::Processing, ..refund };
+                self.want(order, of, again).await?
+            }
+            _ => order,
+        };
+        self.finish(order, &number, budget).await.map(|(order, _)| order)
+    }
+
+    /// The refund of a payment that goes back without anybody asking for it.
+    fn automatic(&self, order: &Order, payment: &Payment) -> Option<Refund> {
+        Some(Refund {
+            out_refund_no: derived_refund_no(order.out_trade_no(), &payment.transaction_id),
+            refund_id: None,
+            refund_fee: Fen::new(payment.left())?,
+            refund_desc: Some("重复支付退款".to_owned()),
+            state: RefundState::Processing,
+            cash_refund_fee: None,
+            asked_at: self.clock.now(),
+            looked: None,
+            refunded_at: None,
+            automatic: true,
+        })
+    }
+
+    /// The order that a refund's number belongs to.
+    pub(super) async fn find_refund(
+        &self,
+        pid: &Pid,
+        number: &str,
+    ) -> Result<Option<Order>, Error> {
+        let found = self.store.find_refund(pid, number).await;
+        match found.map_err(|error| unreachable_store(&error))? {
+            Some(no) => self.load(&no).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A provider that knows the number by another amount was not sent it from here: nobody knows what
+/// went back of this refund.
+fn same_fee(order: &Order, number: &str, trade: RefundTrade) -> Result<RefundTrade, Failure> {
+    if order.refund(number).is_some_and(|(_, it)| it.refund_fee == trade.refund_fee) {
+        return Ok(trade);
+    }
+    let fee = trade.refund_fee.fen();
+    tracing::error!(number, fee, "the provider has another refund under this number");
+    Err(Failure::Unknown { reason: "another refund has the number".to_owned(), said: None })
+}
+
+fn told_of(trade: RefundTrade) -> RefundTold {
+    RefundTold {
+        refund_id: trade.refund_id,
+        state: trade.state,
+        cash_refund_fee: trade.cash_refund_fee,
+        refunded_at: trade.refunded_at,
+        message: trade.message,
+    }
+}
+
+fn refunded(order: &Order, number: &str) -> Result<Refunded, Error> {
+    let (payment, refund) = order.refund(number).ok_or_else(|| Error::new(Kind::NotRefunded))?;
+    Ok(one(order.out_trade_no(), &payment.transaction_id, refund))
+}
+
+fn one(no: &OutTradeNo, id: &TransactionId, refund: &Refund) -> Refunded {
+    let (out_trade_no, transaction_id) = (no.clone(), id.clone());
+    Refunded { out_trade_no, transaction_id, refund: refund.clone() }
+}
+
+/// 4102: the number is another refund's.
+fn different(field: &str) -> Error {
+    let text = |zh: &str, en: &str| Text::new(format!("{zh}：{field}"), format!("{en}: {field}"));
+    Error::new(Kind::Different)
+        .text(text(
+            "同一 out_refund_no 的参数不一致",
+            "the same out_refund_no with other parameters",
+        ))
+        .violations_of(vec![Violation {
+            code: Code::Different,
+            path: format!("/{field}"),
+            rule: "same",
+            message: Text::new("与该退款号首次请求的值不同", "differs from the first request's"),
+        }])
+}

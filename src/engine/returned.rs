@@ -1,0 +1,128 @@
+//! Notifications of refunds: ours, and those that were made in the provider's console.
+
+use super::notify::Place;
+use super::{Engine, Inner};
+use crate::domain::money::Fen;
+use crate::domain::order::{Event, Order};
+use crate::domain::refund::{Payment, Refund, RefundSaid, RefundState, RefundTold};
+use crate::error::{Error, Kind};
+use crate::provider::{RefundFee, RefundNotice};
+
+impl Engine {
+    /// Records what a provider tells of a refund. The payment may be heard of first here.
+    pub(super) async fn returned(
+        &self,
+        place: Place<'_>,
+        notice: RefundNotice,
+    ) -> Result<(), Error> {
+        if let Some(trade) = &notice.trade {
+            match self.paid(place, &notice.channel_no, trade, true).await {
+                Err(error) if error.kind() != Kind::Mismatched => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let order = self.0.order_of(place, &notice.channel_no).await?;
+        let order = self.0.with_payment(order, &notice).await?;
+        self.0.take_refund(order, notice).await
+    }
+}
+
+impl Inner {
+    /// The order, after its provider was asked for the payment, if that is not known yet.
+    async fn with_payment(&self, order: Order, notice: &RefundNotice) -> Result<Order, Error> {
+        if order.payment(Some(&notice.transaction_id)).is_some() {
+            return Ok(order);
+        }
+        let of = |order: &Order| order.trades(|it| it.channel_no == notice.channel_no);
+        let mut order = order;
+        for n in of(&order) {
+            (order, _) = self.ask(order, n, self.budget()).await?;
+        }
+        match order.payment(Some(&notice.transaction_id)) {
+            Some(_) => Ok(order),
+            None => Err(Error::new(Kind::NoSuchOrder)),
+        }
+    }
+
+    async fn take_refund(&self, order: Order, notice: RefundNotice) -> Result<(), Error> {
+        let id = &notice.transaction_id;
+        let Some(payment) = order.payment(Some(id)) else {
+            return Err(Error::new(Kind::NoSuchOrder));
+        };
+        let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
+        let event = match known {
+            Some(number) => Event::RefundAsked {
+                out_refund_no: number.clone(),
+                at: self.clock.now(),
+                said: RefundSaid::Told(told(&notice)),
+            },
+            None => match self.elsewhere(payment, &notice) {
+                Elsewhere::Known => return Ok(()),
+                Elsewhere::Refund(refund) => {
+                    Event::RefundedElsewhere { transaction_id: id.clone(), refund: Some(refund) }
+                }
+                Elsewhere::Unknown => {
+                    Event::RefundedElsewhere { transaction_id: id.clone(), refund: None }
+                }
+            },
+        };
+        self.record(order, event).await.map(drop)
+    }
+
+    /// What a refund under a number that is not known here means to its payment.
+    fn elsewhere(&self, payment: &Payment, notice: &RefundNotice) -> Elsewhere {
+        let now = self.clock.now();
+        let refund_fee = match notice.refund_fee {
+            RefundFee::This(fee) => Some(fee),
+            // Everything that went back so far; what is pending here may be what it tells of.
+            RefundFee::All(all) => {
+                let known = payment.total_fee.fen().saturating_sub(payment.left());
+                match Fen::new(all.fen().saturating_sub(known)) {
+                    Some(more) => Some(more),
+                    None => return Elsewhere::Known,
+                }
+            }
+            RefundFee::Unknown => None,
+        };
+        let number = notice.out_refund_no.clone().or_else(|| notice.refund_id.clone());
+        match (refund_fee, number) {
+            (Some(refund_fee), number) => Elsewhere::Refund(Box::new(Refund {
+                out_refund_no: number.unwrap_or_else(|| {
+                    let returned = payment.returned().saturating_add(refund_fee.fen());
+                    format!("console-{}-{returned}", payment.transaction_id.0)
+                }),
+                refund_id: notice.refund_id.clone(),
+                refund_fee,
+                refund_desc: None,
+                state: notice.state,
+                cash_refund_fee: None,
+                asked_at: notice.refunded_at.unwrap_or(now),
+                looked: Some(now),
+                refunded_at: notice.refunded_at,
+                automatic: false,
+            })),
+            (None, _) if notice.state == RefundState::Success => Elsewhere::Unknown,
+            (None, _) => Elsewhere::Known,
+        }
+    }
+}
+
+/// A refund that was not sent from here.
+enum Elsewhere {
+    /// Nothing that is not known.
+    Known,
+    /// This one.
+    Refund(Box<Refund>),
+    /// One of an unknown amount.
+    Unknown,
+}
+
+fn told(notice: &RefundNotice) -> RefundTold {
+    RefundTold {
+        refund_id: notice.refund_id.clone(),
+        state: notice.state,
+        cash_refund_fee: None,
+        refunded_at: notice.refunded_at,
+        message: notice.message.clone(),
+    }
+}

@@ -1,0 +1,274 @@
+// The cashier page. What comes from orders and shops is text, and only ever shown as text.
+'use strict';
+
+const POLL_MS = 1000;
+const TIMEOUT_MS = 5000;
+/** How many deliveries of a notification stand there at once. */
+const DELIVERIES_SHOWN = 4;
+
+const PROVIDERS = { wxpay: '微信支付 WeChat Pay', alipay: '支付宝 Alipay' };
+const PRODUCTS = {
+  jsapi: '小程序/公众号 JSAPI', app: 'App', h5: '手机浏览器 H5', native: '扫码 Native',
+  app_pay: 'App', create: '小程序 Mini program', precreate: '扫码 QR code',
+  wap_pay: '手机网页 Wap page', page_pay: '电脑网页 PC page',
+};
+const STATES = {
+  offered: '待支付 Waiting', unpaid: '待支付 Waiting', paid: '已支付 Paid',
+  closed: '已关闭 Closed', expired: '已过期 Expired',
+};
+const FORGERIES = { wrong_key: '伪造签名 Forged', probe: '签名探测 Signature probe' };
+
+const byId = (id) => document.getElementById(id);
+const cards = new Map();
+let shown = '';
+
+/** Shows `text` at the place that `name` names. */
+function show(card, name, text) {
+  const place = card.querySelector(`[data-of="${name}"]`);
+  if (place.textContent !== text) place.textContent = text;
+  return place;
+}
+
+function row(card, name, isShown) {
+  card.querySelector(`[data-row="${name}"]`).hidden = !isShown;
+}
+
+const clock = (ms) => new Date(ms).toLocaleTimeString('zh-CN', { hour12: false });
+function moment(ms) {
+  const day = new Date(ms).toLocaleDateString('sv-SE');
+  return day === new Date().toLocaleDateString('sv-SE') ? clock(ms) : `${day} ${clock(ms)}`;
+}
+
+function wait(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  if (seconds < 90) return [`${seconds} 秒`, `${seconds} s`];
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return [`${minutes} 分钟`, `${minutes} min`];
+  return [`${Math.round(minutes / 60)} 小时`, `${Math.round(minutes / 60)} h`];
+}
+
+/** What became of a notice, in words, and how good that is. */
+function verdict(notice, now) {
+  if (!notice.url) return ['off', '订单没有通知地址 No notify_url'];
+  const last = notice.deliveries.at(-1);
+  const isOut = last && last.status === null && !last.answer;
+  if (notice.acknowledged !== null) return ['good', '商户已确认 Acknowledged'];
+  if (isOut) return ['wait', '等待商户应答 Waiting for the answer'];
+  if (notice.due !== null) {
+    const [zh, en] = wait(notice.due - now);
+    return ['wait', `${zh}后重试 Next try in ${en}`];
+  }
+  return ['bad', last ? '已停止重试 Given up' : '未通知 Not told'];
+}
+
+function delivery(told) {
+  const item = document.createElement('li');
+  const at = document.createElement('time');
+  at.textContent = clock(told.at);
+  at.dateTime = new Date(told.at).toISOString();
+  const status = document.createElement('span');
+  status.className = 'status';
+  const isOut = told.status === null && !told.answer;
+  status.textContent = isOut ? '…' : told.status ?? '—';
+  const isGood = told.status === 200 || told.status === 204;
+  status.dataset.kind = isOut ? 'wait' : isGood ? 'good' : 'bad';
+  const answer = document.createElement('span');
+  answer.className = 'mono';
+  if (told.forged) {
+    const mark = document.createElement('span');
+    mark.className = 'forged';
+    mark.textContent = FORGERIES[told.forged] ?? told.forged;
+    answer.append(mark);
+  }
+  answer.append(isOut ? '已发送 Sent' : told.answer || '（无内容 empty）');
+  item.append(at, status, answer);
+  return item;
+}
+
+function showDeliveries(card, deliveries) {
+  const text = JSON.stringify(deliveries);
+  if (card.told === text) return;
+  card.told = text;
+  const items = deliveries.map(delivery);
+  const latest = items.splice(-DELIVERIES_SHOWN);
+  row(card, 'earlier', items.length > 0);
+  show(card, 'earliercount', `更早的 ${items.length} 次 ${items.length} earlier`);
+  card.querySelector('[data-of="earlier"]').replaceChildren(...items);
+  card.querySelector('[data-of="deliveries"]').replaceChildren(...latest);
+}
+
+function showNotice(card, payment, now) {
+  row(card, 'told', Boolean(payment));
+  if (!payment) return;
+  const { notice } = payment;
+  const [kind, words] = verdict(notice, now);
+  show(card, 'verdict', words).dataset.kind = kind;
+  show(card, 'url', notice.url ?? '');
+  showDeliveries(card, notice.deliveries);
+  card.querySelector('[data-act="notifications"]').hidden = !notice.url;
+}
+
+function showOrder(card, order, now) {
+  card.order = order;
+  card.dataset.provider = order.provider;
+  card.dataset.number = order.out_trade_no;
+  show(card, 'provider', PROVIDERS[order.provider] ?? order.provider);
+  show(card, 'product', PRODUCTS[order.product] ?? order.product);
+  show(card, 'state', STATES[order.state] ?? order.state).dataset.state = order.state;
+  show(card, 'yuan', order.payment?.yuan ?? order.yuan);
+  show(card, 'subject', order.subject);
+  show(card, 'number', order.out_trade_no);
+  show(card, 'created', moment(order.created));
+  show(card, 'transaction', order.transaction_id ?? '');
+  row(card, 'transaction', order.transaction_id !== null);
+  show(card, 'paid', order.payment ? moment(order.payment.paid_at) : '');
+  row(card, 'paid', order.payment !== null);
+  show(card, 'expires', moment(order.expires));
+  row(card, 'expires', order.is_payable);
+  row(card, 'acts', order.is_payable);
+  const hasCode = order.is_payable && order.has_code;
+  row(card, 'code', hasCode);
+  const image = card.querySelector('[data-of="code"]');
+  if (hasCode && image.dataset.at !== String(order.code_at)) {
+    image.dataset.at = order.code_at;
+    const number = encodeURIComponent(order.out_trade_no);
+    image.src = `/_mock/qr/${order.provider}/${number}?at=${order.code_at}`;
+    image.alt = `${order.subject} ¥${order.yuan}: 付款二维码 payment QR code`;
+  }
+  showNotice(card, order.payment, now);
+}
+
+function newCard() {
+  const card = byId('card').content.firstElementChild.cloneNode(true);
+  for (const button of card.querySelectorAll('[data-act]')) {
+    button.addEventListener('click', () => act(card, button));
+  }
+  return card;
+}
+
+function render(view) {
+  const seen = new Set();
+  view.orders.forEach((order, place) => {
+    const key = JSON.stringify([order.provider, order.merchant, order.out_trade_no]);
+    seen.add(key);
+    if (!cards.has(key)) cards.set(key, newCard());
+    const card = cards.get(key);
+    showOrder(card, order, view.now);
+    const list = byId('orders');
+    if (list.children[place] !== card) list.insertBefore(card, list.children[place] ?? null);
+  });
+  for (const [key, card] of cards) {
+    if (!seen.has(key)) {
+      card.remove();
+      cards.delete(key);
+    }
+  }
+  byId('empty').hidden = view.count > 0;
+  const hidden = view.count - view.orders.length;
+  byId('more').hidden = hidden === 0;
+  byId('more').textContent = `另有 ${hidden} 个较早的订单 ${hidden} older orders`;
+}
+
+/** Says what happened, for a while. */
+function say(kind, text) {
+  const place = byId('said');
+  place.textContent = text;
+  place.dataset.kind = kind;
+  place.hidden = false;
+  clearTimeout(place.timer);
+  place.timer = setTimeout(() => { place.hidden = true; }, 8000);
+}
+
+async function post(operation, body) {
+  const reply = await fetch(`/_mock/${operation}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  });
+  const told = await reply.json();
+  if (!reply.ok) throw new Error(`${told.code}: ${told.message}`);
+  return told;
+}
+
+const DONE = {
+  pay: '已付款 Paid', cancel: '买家放弃了付款 The buyer turned away',
+  expire: '订单已过期 The order has expired', notifications: '已重新通知 Sent again',
+};
+
+async function act(card, button) {
+  const { provider, out_trade_no } = card.order;
+  await acted(button, button.dataset.act, { provider, out_trade_no });
+}
+
+/** Whether the operation was done. */
+async function acted(button, operation, body) {
+  button.disabled = true;
+  try {
+    await post(operation, body);
+    say('good', DONE[operation]);
+    await look();
+    return true;
+  } catch (error) {
+    say('bad', error.message);
+    return false;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** What a pasted text is, in the control operations' words. */
+function purchase(text) {
+  if (text.startsWith('weixin://')) return { provider: 'wxpay', code_url: text };
+  if (text.startsWith('https://wx.tenpay.com/')) return { provider: 'wxpay', h5_url: text };
+  if (text.startsWith('wx')) return { provider: 'wxpay', prepay_id: text };
+  if (text.startsWith('https://qr.alipay.com/')) return { provider: 'alipay', code_url: text };
+  if (/^\d{28}$/.test(text)) return { provider: 'alipay', trade_no: text };
+  if (/^https?:\/\//.test(text)) return { provider: 'alipay', pay_url: text };
+  return { provider: 'alipay', order_string: text };
+}
+
+async function look() {
+  const line = byId('line');
+  try {
+    const reply = await fetch('/_mock/cashier', { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
+    const text = await reply.text();
+    if (text !== shown) render(JSON.parse(text));
+    shown = text;
+    connected(line, 'on', '已连接 Connected');
+  } catch {
+    connected(line, 'off', '连接中断，正在重试 Connection lost, trying again');
+  }
+}
+
+function connected(line, state, text) {
+  if (line.dataset.line === state) return;
+  line.dataset.line = state;
+  line.textContent = text;
+}
+
+async function watch() {
+  if (!document.hidden) await look();
+  setTimeout(watch, POLL_MS);
+}
+
+/** Alipay's pay pages lead here with what they were opened with. */
+function takePasted() {
+  const given = location.hash.match(/^#pay=(.*)$/);
+  if (!given) return;
+  byId('with').value = decodeURIComponent(given[1]);
+  byId('other').open = true;
+  byId('with').focus();
+  history.replaceState(null, '', '/');
+}
+
+byId('paste').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const pasted = byId('with');
+  if (await acted(event.submitter, 'pay', purchase(pasted.value.trim()))) pasted.value = '';
+});
+document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
+window.addEventListener('hashchange', takePasted);
+takePasted();
+watch();

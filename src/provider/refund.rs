@@ -1,0 +1,98 @@
+//! Refunds: what goes back of a payment, and what a provider knows of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::domain::money::Fen;
+use crate::domain::refund::{Payment, Refund, RefundState};
+use crate::domain::time::Millis;
+
+/// What a refund is sent, and asked about, by. It goes to the payment by the provider's number.
+#[derive(Clone, Copy, Debug)]
+pub struct RefundPlan<'a> {
+    /// What money goes back of: a payment by the attempt that is named beside the plan.
+    pub payment: &'a Payment,
+    /// What goes back. A reason that is too long for the provider is cut: at 80 bytes by WeChat
+    /// Pay, at 256 by Alipay.
+    pub refund: &'a Refund,
+    /// Where WeChat Pay reports the refund. Alipay reports it to where it reported the payment.
+    pub notify_url: &'a str,
+}
+
+/// A refund as the provider tells it. That it is of this payment and of this number was compared
+/// by the codec; its amount was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundTrade {
+    /// The provider's number of the refund (WeChat Pay).
+    pub refund_id: Option<String>,
+    /// Where it stands.
+    pub state: RefundState,
+    /// How much goes back by this refund, in fen. Other than planned where the provider knows the
+    /// number by a refund that was not sent from here.
+    pub refund_fee: Fen,
+    /// How much of that is money and no coupon, if told, in fen: what the buyer gets (WeChat Pay
+    /// `payer_refund`), what the merchant gives (Alipay `send_back_fee`).
+    pub cash_refund_fee: Option<Fen>,
+    /// When the buyer had it, if told.
+    pub refunded_at: Option<Millis>,
+    /// The verified message.
+    pub message: Arc<Value>,
+}
+
+/// As much of a refund's reason as a provider takes: whole characters of at most three bytes, the
+/// longest that WeChat Pay stores, `bytes_max` of them together. `None` when nothing is left.
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) fn reason(refund: &Refund, bytes_max: usize) -> Option<String> {
+    let told = refund.refund_desc.as_deref().unwrap_or_default();
+    let mut reason = String::new();
+    for it in told.chars().filter(|it| !it.is_control() && it.len_utf8() < 4) {
+        if reason.len().saturating_add(it.len_utf8()) > bytes_max {
+            break;
+        }
+        reason.push(it);
+    }
+    (!reason.trim().is_empty()).then_some(reason)
+}
+
+/// Whether a provider that refuses a refund asks for the same one later: "please try again later",
+/// "too often", "the interval is too short". Neither has one code for it.
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) fn asks_to_wait(message: &str) -> bool {
+    ["稍后", "稍候", "间隔", "频繁", "频率"].iter().any(|it| message.contains(it))
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+mod tests {
+    use super::*;
+
+    fn check(desc: Option<&str>, expected: Option<&str>) {
+        let refund = Refund {
+            out_refund_no: "R-1".to_owned(),
+            refund_id: None,
+            refund_fee: Fen::new(1).unwrap(),
+            refund_desc: desc.map(str::to_owned),
+            state: RefundState::Processing,
+            cash_refund_fee: None,
+            asked_at: Millis(0),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
+        };
+        assert_eq!(reason(&refund, 8).as_deref(), expected, "{desc:?}");
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        check(None, None);
+        check(Some(""), None);
+        check(Some(" \n"), None);
+        check(Some("\u{1f600}"), None);
+        check(Some("12345678"), Some("12345678"));
+        check(Some("123456789"), Some("12345678"));
+        check(Some("退款吧"), Some("退款"));
+        check(Some("退\u{1f600}\r\n款ab"), Some("退款ab"));
+        check(Some("1234567é9"), Some("1234567"));
+    }
+}

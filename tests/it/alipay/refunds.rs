@@ -1,0 +1,275 @@
+//! Money back: what is sent, and what the replies mean.
+
+use paygate::domain::ids::TransactionId;
+use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
+use paygate::provider::{Failure, RefundPlan, RefundTrade};
+
+use super::replies::{refusal, refused, said, signed};
+use super::*;
+
+const REFUND: &str = "alipay.trade.refund";
+const QUERY: &str = "alipay.trade.fastpay.refund.query";
+
+/// 30 fen of a payment of 1 yuan.
+pub(super) struct Case {
+    payment: Payment,
+    refund: Refund,
+}
+
+impl Default for Case {
+    fn default() -> Case {
+        let payment = Payment {
+            attempt: 1,
+            transaction_id: TransactionId("2021071522001".into()),
+            total_fee: Fen::new(100).unwrap(),
+            paid_at: NOW,
+            openid: None,
+            known: NOW,
+            role: PaymentRole::Winning,
+            returns: false,
+            refund_unknown: false,
+            refunds: Vec::new(),
+        };
+        let refund = Refund {
+            out_refund_no: "R-2".to_owned(),
+            refund_id: None,
+            refund_fee: Fen::new(30).unwrap(),
+            refund_desc: None,
+            state: RefundState::Processing,
+            cash_refund_fee: None,
+            asked_at: NOW,
+            looked: None,
+            refunded_at: None,
+            automatic: false,
+        };
+        Case { payment, refund }
+    }
+}
+
+impl Case {
+    pub(super) fn plan(&self) -> RefundPlan<'_> {
+        RefundPlan { payment: &self.payment, refund: &self.refund, notify_url: NOTIFY_URL }
+    }
+}
+
+async fn refund(body: &str) -> Result<RefundTrade, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    gateway(app()).refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
+}
+
+async fn query(body: &str) -> Result<Option<RefundTrade>, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    gateway(app()).query_refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
+}
+
+#[tokio::test]
+async fn a_refund_names_the_trade_its_number_and_its_own_amount() {
+    let facts = Facts { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..facts() };
+    let attempt = attempt(app(), Product::Precreate, &facts);
+    let long = "退".repeat(100);
+    let reasons = [
+        (None, String::new()),
+        (Some("七天\"无理由\""), r#","refund_reason":"七天\"无理由\"""#.to_owned()),
+        (Some(&*long), format!(r#","refund_reason":"{}""#, "退".repeat(85))),
+    ];
+    for (desc, expected) in reasons {
+        let mut case = Case::default();
+        case.refund.refund_desc = desc.map(str::to_owned);
+        let wire = Wire::new("");
+        gateway(app()).refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
+        let sent = calls::sent(wire);
+        assert_eq!((&*sent["method"], &*sent["app_auth_token"]), (REFUND, TOKEN));
+        assert!(!sent.contains_key("notify_url"), "it is told where the payment was");
+        let head = r#"{"trade_no":"2021071522001","refund_amount":"0.30","out_request_no":"R-2""#;
+        assert_eq!(sent["biz_content"], format!("{head}{expected}}}"));
+    }
+    let wire = Wire::new("");
+    gateway(app()).query_refund(&attempt, Case::default().plan(), wire.call()).await.unwrap_err();
+    let sent = calls::sent(wire);
+    assert_eq!((&*sent["method"], &*sent["app_auth_token"]), (QUERY, TOKEN));
+    assert_eq!(
+        sent["biz_content"],
+        concat!(
+            r#"{"trade_no":"2021071522001","out_request_no":"R-2","#,
+            r#""query_options":["gmt_refund_pay","refund_detail_item_list"]}"#
+        )
+    );
+}
+
+/// A reply to a refund, `refund_fee` being what went back in all.
+fn done(rest: &str) -> String {
+    format!(
+        r#"{{"code":"10000","msg":"Success","trade_no":"2021071522001",
+            "out_trade_no":"{NUMBER}","refund_fee":"0.60"{rest}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_refund_succeeded_when_money_moved_and_has_its_own_amount() {
+    let moved = r#","fund_change":"Y","gmt_refund_pay":"2021-07-15 10:10:11""#;
+    let cases = [
+        (moved, RefundState::Success, Some(NOW.plus(1_000))),
+        (r#","fund_change":"Y""#, RefundState::Success, None),
+        (r#","fund_change":"Y","gmt_refund_pay":"x""#, RefundState::Success, None),
+        (
+            r#","fund_change":"N","gmt_refund_pay":"2021-07-15 10:10:11""#,
+            RefundState::Processing,
+            None,
+        ),
+        (r#","fund_change":"y""#, RefundState::Processing, None),
+        (r#","fund_change":true"#, RefundState::Processing, None),
+        ("", RefundState::Processing, None),
+    ];
+    for (rest, state, refunded_at) in cases {
+        let trade = refund(&signed(REFUND, &done(rest))).await.unwrap();
+        assert_eq!((trade.state, trade.refunded_at), (state, refunded_at), "{rest}");
+        assert_eq!(Some(trade.refund_fee), Fen::new(30), "never what went back in all");
+        assert_eq!((&trade.refund_id, trade.cash_refund_fee), (&None, None));
+        assert_eq!(trade.message["refund_fee"], "0.60");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
+    for code in [
+        "ACQ.SELLER_BALANCE_NOT_ENOUGH",
+        "ACQ.TRADE_HAS_FINISHED",
+        "ACQ.TRADE_HAS_CLOSE",
+        "ACQ.TRADE_NOT_ALLOW_REFUND",
+        "ACQ.TRADE_STATUS_ERROR",
+        "ACQ.TRADE_NOT_EXIST",
+        "ACQ.REASON_TRADE_REFUND_FEE_ERR",
+        "REFUND_AMT_NOT_EQUAL_TOTAL",
+        "ACQ.DISCORDANT_REPEAT_REQUEST",
+        "ACQ.INVALID_PARAMETER",
+    ] {
+        let result = refund(&signed(REFUND, &refusal("40004", code))).await;
+        assert_eq!(result, Err(refused(code)));
+    }
+    let result = refund(&signed(REFUND, &refusal("40006", "isv.x"))).await;
+    assert_eq!(result, Err(refused("isv.x")));
+    let too_soon = refusal("40004", "ACQ.X").replace("why", "退款间隔过短，请稍后再试");
+    for raw in [
+        refusal("40004", "ACQ.REFUND_CHARGE_ERROR"),
+        refusal("40005", "isv.app-call-limited"),
+        too_soon,
+    ] {
+        for result in
+            [refund(&signed(REFUND, &raw)).await.map(Some), query(&signed(QUERY, &raw)).await]
+        {
+            assert!(matches!(result, Err(Failure::NotSent(_))), "{raw}: {result:?}");
+        }
+    }
+    let busy = refusal("40004", "ACQ.SYSTEM_ERROR").replace("why", "请稍后再试");
+    for raw in [
+        busy,
+        refusal("40004", ""),
+        refusal("20000", "isp.unknow-error"),
+        refusal("40002", "isv.invalid-timestamp"),
+        refusal("", ""),
+    ] {
+        said(refund(&signed(REFUND, &raw)).await);
+        said(query(&signed(QUERY, &raw)).await);
+    }
+    // Of a question no refusal is final.
+    for code in ["ACQ.TRADE_NOT_EXIST", "ACQ.INVALID_PARAMETER"] {
+        let told = Some((code.to_owned(), "why".to_owned()));
+        assert_eq!(said(query(&signed(QUERY, &refusal("40004", code))).await), told);
+    }
+}
+
+fn told(rest: &str) -> String {
+    format!(
+        r#"{{"code":"10000","msg":"Success","trade_no":"2021071522001","out_trade_no":"{NUMBER}",
+            "out_request_no":"R-2","refund_amount":"0.30","total_amount":"1.00"{rest}}}"#
+    )
+}
+
+const SUCCESS: &str = r#","refund_status":"REFUND_SUCCESS""#;
+
+#[tokio::test]
+async fn a_query_tells_this_refunds_amount_and_time() {
+    let rest = r#","gmt_refund_pay":"2021-07-15 10:10:11.320","send_back_fee":"0.28""#;
+    let trade = query(&signed(QUERY, &told(&format!("{SUCCESS}{rest}")))).await.unwrap().unwrap();
+    assert_eq!(trade.state, RefundState::Success);
+    assert_eq!(Some(trade.refund_fee), Fen::new(30));
+    assert_eq!(trade.cash_refund_fee, Fen::new(28));
+    assert_eq!(trade.refunded_at, Some(NOW.plus(1_000)));
+    assert_eq!(trade.message["refund_status"], "REFUND_SUCCESS");
+    let other = told(SUCCESS).replace("0.30", "0.20");
+    let trade = query(&signed(QUERY, &other)).await.unwrap().unwrap();
+    assert_eq!(Some(trade.refund_fee), Fen::new(20), "what really went back");
+    let pending = told(r#","refund_status":"REFUND_PROCESSING""#);
+    let trade = query(&signed(QUERY, &pending)).await.unwrap().unwrap();
+    assert_eq!(trade.state, RefundState::Processing);
+}
+
+#[tokio::test]
+async fn a_query_without_a_refund_status_knows_of_no_refund() {
+    let bare = r#"{"code":"10000","msg":"Success"}"#;
+    for raw in [bare, &told(""), &told(r#","refund_status":"""#)] {
+        assert_eq!(query(&signed(QUERY, raw)).await, Ok(None), "{raw}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_reply_about_another_refund_says_nothing() {
+    let moved = done(r#","fund_change":"Y""#);
+    for (what, raw) in [
+        ("another trade", moved.replace("2021071522001", "2021071522002")),
+        ("no trade", moved.replace("\"trade_no\"", "\"no\"")),
+    ] {
+        assert_eq!(said(refund(&signed(REFUND, &raw)).await), None, "{what}");
+    }
+    for (what, raw) in [
+        ("another trade", told(SUCCESS).replace("2021071522001", "2021071522002")),
+        ("no trade", told(SUCCESS).replace("\"trade_no\"", "\"no\"")),
+        ("another refund", told(SUCCESS).replace("R-2", "R-1")),
+        ("no amount", told(SUCCESS).replace("\"refund_amount\"", "\"amount\"")),
+        ("nothing", told(SUCCESS).replace("0.30", "0.00")),
+        ("a third decimal", told(SUCCESS).replace("0.30", "0.300")),
+        ("another state", told(r#","refund_status":"REFUND_SOMETHING""#)),
+    ] {
+        assert_eq!(said(query(&signed(QUERY, &raw)).await), None, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_signed_refunds_nothing() {
+    let (moved, success) = (done(r#","fund_change":"Y""#), told(SUCCESS));
+    let nothing = r#"{"code":"10000","msg":"Success"}"#;
+    for body in [
+        reply(REFUND, &moved, &SHOP),
+        signed(QUERY, &moved),
+        signed(REFUND, &done(r#","fund_change":"N""#)).replace("\"N\"", "\"Y\""),
+    ] {
+        assert_eq!(said(refund(&body).await), None);
+    }
+    for body in [
+        reply(QUERY, &success, &SHOP),
+        reply(QUERY, nothing, &SHOP),
+        signed(REFUND, &success),
+        signed(QUERY, &told("")).replace("1.00", "2.00"),
+    ] {
+        assert_eq!(said(query(&body).await), None);
+    }
+    let unsigned = format!(r#"{{"alipay_trade_refund_response":{moved}}}"#);
+    assert!(said(refund(&unsigned).await).is_some());
+    let finished = refusal("40004", "ACQ.TRADE_HAS_FINISHED");
+    let unsigned = format!(r#"{{"alipay_trade_refund_response":{finished}}}"#);
+    assert!(said(refund(&unsigned).await).is_some());
+    let unsigned = format!(r#"{{"alipay_trade_fastpay_refund_query_response":{nothing}}}"#);
+    assert!(said(query(&unsigned).await).is_some());
+}
+
+#[tokio::test]
+async fn an_app_that_is_gone_refunds_nothing() {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let other = gateway(App { app_id: "2021009999999999".to_owned(), ..app() });
+    let (wire, case) = (Wire::new(""), Case::default());
+    let failure = other.refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
+    assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
+    let failure = other.query_refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
+    assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
+    assert!(wire.sent().is_empty());
+}

@@ -1,0 +1,81 @@
+//! The real program, killed again and again while clients order: run by hand.
+//!
+//! ```sh
+//! cargo test --test kill                 # 200 times
+//! cargo test --test kill -- 20 4711      # 20 times, by the chance that 4711 gives
+//! ```
+//!
+//! Twenty clients create 500 orders at the sidecar in mock mode, pay some, and change their minds
+//! about how; calls to the providers fail in every way there is; SIGKILL comes at random. In the
+//! end every order is asked for until it is answered, twice, and the providers' ledger, which is
+//! on disk, says whether anything was ordered twice. What chance decides is repeatable; how far
+//! the program was when it was killed is not.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../it/simulation/chance.rs"]
+#[allow(dead_code, reason = "the simulation uses the rest")]
+mod chance;
+mod clients;
+mod program;
+mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chance::Chance;
+use clients::{Shop, Shopper};
+use program::Program;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const CLIENTS: usize = 20;
+const ORDERS: usize = 500;
+const KILLS: u64 = 200;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter_map(|it| it.parse::<u64>().ok());
+    let kills = arguments.next().unwrap_or(KILLS);
+    let seed = arguments.next().unwrap_or(1);
+    println!("{kills} kills, {CLIENTS} clients, {ORDERS} orders, chance {seed}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run(kills, Chance::new(seed)));
+}
+
+async fn run(kills: u64, chance: Chance) {
+    let home = TempDir::new().unwrap();
+    let mut program = Program::start(home.path()).await;
+    let shop = Arc::new(Shop::new(ORDERS, &chance));
+    shop.serves(&program);
+    let mut clients = JoinSet::new();
+    for n in 0..CLIENTS {
+        let shopper = Shopper::new(shop.clone(), (n, CLIENTS), chance.fork());
+        clients.spawn(shopper.shop());
+    }
+    for count in 1..=kills {
+        shop.trouble(&chance).await;
+        tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
+        program.kill().await;
+        program = Program::start(home.path()).await;
+        shop.serves(&program);
+        if count % 20 == 0 {
+            println!("killed {count} times, {} answers", shop.answers.load(Ordering::Relaxed));
+        }
+    }
+    shop.closing.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    shop.calm().await;
+    println!("calm; every order is asked for once more");
+    let verdict = verdict::reach(&shop).await;
+    println!("{verdict:#?}");
+    program.kill().await;
+    for line in &program.alarms() {
+        println!("the last program said: {line}");
+    }
+    if !verdict.violations.is_empty() {
+        let kept = home.keep();
+        panic!("{} violations; the files are in {}", verdict.violations.len(), kept.display());
+    }
+}
