@@ -202,6 +202,7 @@ async fn check_order(sidecar: &Program) {
     let purchase = json!({"provider": "wxpay", "code_url": code_url});
     let mock = sidecar.mock.as_ref().unwrap();
     let pay = Client::new().post(mock.join("/_mock/pay").unwrap());
+    let pay = pay.header("content-type", "application/json");
     read(pay.body(purchase.to_string()).send().await.unwrap()).await;
     let waiting = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40});
     let asked = sidecar.post("/pay/queryPayment", &waiting, None).await;
