@@ -68,6 +68,12 @@ impl Attempt {
         self.way.provider() == other.way.provider() && self.channel_no == other.channel_no
     }
 
+    /// When it is about to expire.
+    #[must_use]
+    pub fn ends(&self) -> Millis {
+        self.expires.plus(MINUTE_MS.saturating_neg())
+    }
+
     /// When its provider has stopped taking money for it, whatever the two clocks say.
     #[must_use]
     pub fn lapses(&self) -> Millis {

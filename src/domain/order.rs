@@ -218,6 +218,8 @@ pub struct Receipt {
     pub openid: Option<String>,
     /// Whether app, merchant and currency are the order's.
     pub fits: bool,
+    /// Whether something of it went back, nobody here knows how much.
+    pub refunded: bool,
     /// Whether it goes back when it is a duplicate, or late.
     pub returns: Returns,
     /// The provider's message, as it was verified.
@@ -281,15 +283,19 @@ impl Order {
     }
 
     /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
-    /// its outcome is unknown, or when it may still be paid and should not; when it lapsed, if it
-    /// is offered to the buyer.
+    /// its outcome is unknown, or when it may still be paid and should not; if it is offered to
+    /// the buyer, a minute before it expires, for a payment that nobody told, and when it lapsed.
     #[must_use]
     pub fn due_of(&self, attempt: &Attempt) -> Option<Millis> {
         if !attempt.is_live() && !attempt.is_unknown() {
             return None;
         }
         let again = attempt.next_look();
-        Some(if self.is_offered(attempt) { again.max(attempt.lapses()) } else { again })
+        if !self.is_offered(attempt) {
+            return Some(again);
+        }
+        let is_new = attempt.asked.unwrap_or(attempt.opened) < attempt.ends();
+        Some(again.max(if is_new { attempt.ends() } else { attempt.lapses() }))
     }
 
     /// The order after `event`, one version on; `None` when the event tells nothing new, because
@@ -419,8 +425,9 @@ impl Order {
                 PaymentRole::Late => receipt.returns.late,
                 PaymentRole::Winning | PaymentRole::Mismatch => false,
             },
-            refund_unknown: false,
+            refund_unknown: receipt.refunded,
             refunds: Vec::new(),
         });
+        self.restate();
     }
 }

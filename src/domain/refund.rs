@@ -247,7 +247,10 @@ impl Order {
     pub(super) fn foreign_refund(&mut self, id: &TransactionId, refund: Option<Refund>) {
         if let Some(payment) = self.payments.iter_mut().find(|it| it.transaction_id == *id) {
             match refund {
-                Some(refund) => payment.refunds.push(refund),
+                Some(refund) => {
+                    payment.refunds.push(refund);
+                    payment.refund_unknown = false;
+                }
                 None => payment.refund_unknown = true,
             }
         }
@@ -255,7 +258,7 @@ impl Order {
     }
 
     /// The order's status and flags after something went back.
-    fn restate(&mut self) {
+    pub(super) fn restate(&mut self) {
         let unreturned =
             |it: &Payment| it.role == PaymentRole::Mismatch && it.returned() < it.total_fee.fen();
         self.flags.mismatch = self.payments.iter().any(unreturned);

@@ -133,6 +133,7 @@ impl Inner {
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
                 fits: paid.fits,
+                refunded: paid.refunded,
                 returns: self.settings.returns,
                 message: paid.message.clone(),
             }),
@@ -151,7 +152,7 @@ fn message(event: &Event) -> Option<&Value> {
 
 /// A question, or a close, without an answer that can be believed. Logged here, where it is
 /// handled.
-fn untold(failure: &Failure) -> Error {
+pub(super) fn untold(failure: &Failure) -> Error {
     let unknown = Error::new(Kind::OutcomeUnknown);
     match failure {
         Failure::NotSent(reason) => {

@@ -132,6 +132,7 @@ impl Inner {
             paid_at: trade.paid_at.unwrap_or_else(|| self.clock.now()),
             openid: trade.openid.clone(),
             fits: is_cny && own.is_some(),
+            refunded: false,
             returns: self.settings.returns,
             message: trade.message.clone(),
         };

@@ -1,12 +1,13 @@
 //! Notifications of refunds: ours, and those that were made in the provider's console.
 
+use super::ask::untold;
 use super::notify::Place;
 use super::{Engine, Inner};
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
 use crate::domain::refund::{Payment, Refund, RefundSaid, RefundState, RefundTold};
 use crate::error::{Error, Kind};
-use crate::provider::{RefundFee, RefundNotice};
+use crate::provider::{RefundFee, RefundNotice, Trade};
 
 impl Engine {
     /// Records what a provider tells of a refund. The payment may be heard of first here.
@@ -22,22 +23,34 @@ impl Engine {
             }
         }
         let order = self.0.order_of(place, &notice.channel_no).await?;
-        let order = self.0.with_payment(order, &notice).await?;
+        let order = self.0.with_payment(place, order, &notice).await?;
         self.0.take_refund(order, notice).await
     }
 }
 
 impl Inner {
     /// The order, after its provider was asked for the payment, if that is not known yet.
-    async fn with_payment(&self, order: Order, notice: &RefundNotice) -> Result<Order, Error> {
+    async fn with_payment(
+        &self,
+        place: Place<'_>,
+        order: Order,
+        notice: &RefundNotice,
+    ) -> Result<Order, Error> {
         if order.payment(Some(&notice.transaction_id)).is_some() {
             return Ok(order);
         }
-        let of = |order: &Order| order.trades(|it| it.channel_no == notice.channel_no);
-        let mut order = order;
-        for n in of(&order) {
-            (order, _) = self.ask(order, n, self.budget()).await?;
-        }
+        let call = self.call(self.budget())?;
+        let no = &notice.channel_no;
+        let attempt = order.attempts.iter().rev().find(|it| it.channel_no == *no);
+        let attempt = attempt.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
+        let asked = place.provider.query(attempt, call).await;
+        let order = match asked {
+            Ok(Trade::Paid(trade)) => {
+                self.take_payment(place, order, (no, &trade), trade.fits).await?
+            }
+            Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
+            Err(failure) => return Err(untold(&failure)),
+        };
         match order.payment(Some(&notice.transaction_id)) {
             Some(_) => Ok(order),
             None => Err(Error::new(Kind::NoSuchOrder)),

@@ -273,6 +273,8 @@ pub struct PaidTrade {
     /// currency is CNY: [`Provider::is_of`] tells the rest. Where the currency is another one,
     /// `total_fee` counts its smallest units.
     pub fits: bool,
+    /// Whether something of it went back since.
+    pub refunded: bool,
     /// When it was paid, if told.
     pub paid_at: Option<Millis>,
     /// The payer, if told.

@@ -157,6 +157,7 @@ impl Form {
                 NoticeError::unreadable("a payment without a readable total_amount")
             })?,
             fits: true,
+            refunded: false,
             paid_at: self.text("gmt_payment").and_then(Millis::from_alipay),
             openid: self.text("buyer_open_id").or(self.text("buyer_id")).map(str::to_owned),
             message: self.message(),

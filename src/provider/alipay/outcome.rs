@@ -104,9 +104,12 @@ fn refusal(node: &Node) -> Failure {
 /// A closed trade was never paid, or was paid and went back whole (alipay.trade.query,
 /// trade_status): only the latter has a payment date or tells of a refund.
 fn was_paid(node: &Node) -> bool {
+    node.text("send_pay_date").is_some() || was_refunded(node)
+}
+
+fn was_refunded(node: &Node) -> bool {
     let amount = |name| node.text(name).and_then(Fen::from_yuan).is_some_and(|it| it.fen() > 0);
-    node.text("send_pay_date").is_some()
-        || node.text("gmt_refund_pay").is_some()
+    node.text("gmt_refund_pay").is_some()
         || amount("refund_fee")
         || amount("send_back_fee")
         || node.0.get("refund_detail_item_list").is_some_and(|it| !it.is_null())
@@ -121,6 +124,8 @@ fn paid(node: Node) -> Result<PaidTrade, Failure> {
     Ok(PaidTrade {
         transaction_id: TransactionId(trade_no.into()),
         total_fee,
+        // A paid trade is closed when all of it went back.
+        refunded: was_refunded(&node) || node.text("trade_status") == Some("TRADE_CLOSED"),
         // Only trades across borders name a currency (alipay.trade.query, trans_currency).
         fits: node.text("trans_currency").is_none_or(|it| it == "CNY"),
         paid_at: node.text("send_pay_date").and_then(Millis::from_alipay),

@@ -216,6 +216,7 @@ impl Told {
     /// WeChat Pay's own coupons.
     pub(super) fn paid(self, message: Value) -> Result<PaidTrade, &'static str> {
         let fits = self.foreign_currency().is_none();
+        let refunded = self.trade_state == "REFUND";
         let amount = self.amount.ok_or("a payment without an amount")?;
         let total_fee = amount.total.and_then(Fen::new).ok_or("a payment without a sound total")?;
         let id = self.transaction_id.filter(|it| !it.is_empty());
@@ -224,6 +225,7 @@ impl Told {
             transaction_id: TransactionId(id.into()),
             total_fee,
             fits,
+            refunded,
             paid_at: self.success_time.as_deref().and_then(Millis::from_rfc3339),
             openid: self.payer.and_then(|it| it.openid.or(it.sub_openid).or(it.sp_openid)),
             message: Arc::new(message),
