@@ -190,3 +190,50 @@ impl fmt::Debug for AppAuthToken {
         f.write_str("***")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(subject: &str) -> Facts {
+        Facts {
+            out_trade_no: OutTradeNo::parse("order-1").unwrap(),
+            total_fee: Fen::new(100).unwrap(),
+            subject: subject.to_owned(),
+            body: None,
+            kind: "goods".to_owned(),
+            pid: Pid::default(),
+            user_id: None,
+            custom: RawJson::parse(r#"{"b": 1.0, "a": "\u0061"}"#).ok(),
+            other: None,
+            sub_appid: None,
+            sub_mchid: None,
+            app_auth_token: None,
+            profit_sharing: None,
+        }
+    }
+
+    /// What version 1 wrote into stores, for ever: a later version compares such orders by it.
+    const STORED: &str = concat!(
+        r#"{"custom":"175f34ad978d528f53407e58fab27e7d","#,
+        r#""pid":"37a8eec1ce19687d132fe29051dca629","#,
+        r#""subject":"a9f74d1ec36ebdeb2da3f6e5868090cd","#,
+        r#""total_fee":"ad57366865126e55649ecb23ae1d4888","#,
+        r#""type":"089857f9c407941715faed7f7321a553","v":"1"}"#,
+    );
+
+    #[test]
+    fn orders_that_an_earlier_version_stored_are_compared_as_it_stored_them() {
+        let stored = serde_json::to_string(&facts("tea").fingerprint()).unwrap();
+        assert_eq!(stored, STORED);
+        let read: Fingerprint = serde_json::from_str(STORED).unwrap();
+        assert_eq!(read.differences(&facts("tea").fingerprint()), [""; 0]);
+        assert_eq!(read.differences(&facts("coffee").fingerprint()), ["subject"]);
+    }
+
+    #[test]
+    fn a_fingerprint_of_a_later_version_is_not_read_as_this_ones() {
+        let later = STORED.replace(r#""v":"1""#, r#""v":"2""#);
+        assert!(serde_json::from_str::<Fingerprint>(&later).is_err());
+    }
+}

@@ -21,6 +21,9 @@ use crate::store::Committed;
 /// Events that are on their way at once.
 const AT_ONCE: usize = 16;
 
+/// Events that one look takes.
+const ROUND_MAX: usize = 1024;
+
 /// How often the outbox is looked at when nothing wakes it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -136,16 +139,19 @@ impl Engine {
     /// Tells the shop once what is due, and waits for its answers: what the background does all
     /// the time. Returns how many events were sent.
     pub async fn dispatch(&self) -> usize {
-        let mut sent = 0;
+        let due = self.0.events_due(ROUND_MAX).await;
+        let sent = due.len();
         let mut running = Running::default();
-        loop {
-            let begun = running.begin(&self.0, AT_ONCE).await;
-            sent += begun;
-            if begun == 0 && running.tasks.is_empty() {
-                return sent;
+        for event in due {
+            running.start(&self.0, event);
+            if running.events.len() == AT_ONCE {
+                running.end_one(&self.0).await;
             }
+        }
+        while !running.events.is_empty() {
             running.end_one(&self.0).await;
         }
+        sent
     }
 
     /// At most `limit` events in `state`, in the order of their next sending.
@@ -194,7 +200,7 @@ impl Inner {
                     }
                     return;
                 }
-                running.begin(&engine, AT_ONCE).await;
+                running.begin(&engine).await;
                 let is_busy = !running.tasks.is_empty();
                 tokio::select! {
                     () = running.end_one(&engine), if is_busy => {}
@@ -204,6 +210,14 @@ impl Inner {
                 }
             }
         });
+    }
+
+    async fn events_due(&self, limit: usize) -> Vec<Outgoing> {
+        let due = self.store.outbox_due(self.clock.now(), limit).await;
+        due.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store could not tell which events are due");
+            Vec::new()
+        })
     }
 
     async fn deliver(&self, event: &Outgoing) -> Result<(), Undelivered> {
@@ -249,9 +263,16 @@ impl Inner {
         let settled = Outgoing { state, tries, next, ..event };
         match self.store.outbox_set(&settled).await {
             Ok(Committed::Done) => self.waiting.tell(&settled.out_trade_no),
-            // It is told again: by its number it is the same.
-            Ok(Committed::Conflict) => tracing::error!(id = %settled.id, "the outbox has moved on"),
-            Err(error) => tracing::error!(%error, "the outbox could not be written"),
+            // It is told again, by its number the same; but a shop is not told all the time because
+            // a disk is full.
+            Ok(Committed::Conflict) => {
+                tracing::error!(id = %settled.id, "the outbox has moved on");
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the outbox could not be written");
+                tokio::time::sleep(LOOK).await;
+            }
         }
     }
 }
@@ -281,30 +302,24 @@ struct Running {
 }
 
 impl Running {
-    /// Sends what is due, so that at most `at_once` are on their way. Returns how many it sent.
-    async fn begin(&mut self, engine: &Arc<Inner>, at_once: usize) -> usize {
-        let free = at_once.saturating_sub(self.events.len());
-        if free == 0 {
-            return 0;
+    /// Sends what is due, as long as not too many are on their way.
+    async fn begin(&mut self, engine: &Arc<Inner>) {
+        if self.events.len() >= AT_ONCE {
+            return;
         }
         // Those on their way are due as well, until they are settled.
-        let now = engine.clock.now();
-        let due = match engine.store.outbox_due(now, at_once).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "the store could not tell which events are due");
-                return 0;
+        for event in engine.events_due(AT_ONCE).await {
+            let is_new = !self.events.values().any(|it| it.id == event.id);
+            if is_new && self.events.len() < AT_ONCE {
+                self.start(engine, event);
             }
-        };
-        let is_new = |it: &Outgoing| !self.events.values().any(|other| other.id == it.id);
-        let new: Vec<Outgoing> = due.into_iter().filter(is_new).take(free).collect();
-        let begun = new.len();
-        for event in new {
-            let (engine, sent) = (engine.clone(), event.clone());
-            let task = self.tasks.spawn(async move { engine.deliver(&sent).await });
-            self.events.insert(task.id(), event);
         }
-        begun
+    }
+
+    fn start(&mut self, engine: &Arc<Inner>, event: Outgoing) {
+        let (engine, sent) = (engine.clone(), event.clone());
+        let task = self.tasks.spawn(async move { engine.deliver(&sent).await });
+        self.events.insert(task.id(), event);
     }
 
     /// Waits for one of them, and records what became of it.
