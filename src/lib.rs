@@ -1,26 +1,35 @@
 //! vk-uni-pay's `createPayment` as Rust middleware: a tower layer for a hyper or axum app, and a
-//! sidecar for services in any other language. One `out_trade_no` is paid once.
+//! sidecar for services in any other language. One `out_trade_no` is paid once; where a provider
+//! makes a second payment unpreventable, it is found and refunded.
 //!
 //! A client POSTs `{provider, data: {out_trade_no, total_fee, subject, type, …}}` to
 //! `/pay/createPayment` and gets what it needs to pay by WeChat Pay or Alipay on its platform. The
-//! same `out_trade_no` again gets the same answer, without a second order at the provider.
+//! same `out_trade_no` again gets the same answer, without a second order at the provider. When the
+//! buyer has paid, the shop is told at least once, by a webhook or a handler.
 //!
 //! # Quick start
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "mock", feature = "sqlite"))]
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! use paygate::domain::outbox::EventType;
+//! use paygate::engine::OrderEvent;
 //! use paygate::store::sqlite::Sqlite;
 //! use paygate::{Engine, PaymentLayer, Pricing, provider::wxpay};
 //! # let merchant = wxpay::Merchant::default();
+//! # let token = "0123456789abcdef0123456789abcdef";
 //!
 //! let engine = Engine::builder()
 //!     .store(Sqlite::open("paygate.db")?)
 //!     .provider(wxpay::V3::new(merchant)?)
 //!     .public_url("https://shop.example.com".parse()?)
+//!     // It comes again, with the same id, until this returns without an error.
+//!     .on(EventType::PaymentSucceeded, "goods", |paid: OrderEvent| async move {
+//!         println!("ship {}", paid.out_trade_no);
+//!     })
 //!     .start()
 //!     .await?;
-//! let payments = PaymentLayer::new(engine.clone(), Pricing::danger_trust_every_caller());
+//! let payments = PaymentLayer::new(engine.clone(), Pricing::caller_token(token)?);
 //! // let app = axum::Router::new().route("/", get(home)).layer(payments);
 //! # let _ = payments;
 //! engine.shutdown().await;
@@ -28,7 +37,9 @@
 //! # }
 //! ```
 //!
-//! Or all of it from the environment: `Config::from_env()?.start().await?`.
+//! Or all of it from the environment: `Config::from_env()?.start().await?`. For the shop's
+//! operators there are [`Engine::query`], [`Engine::close`], [`Engine::refund`],
+//! [`Engine::query_refund`], [`Engine::events`] and [`Engine::retry_event`].
 //!
 //! # Features
 //!
@@ -52,7 +63,16 @@
 //!    [`domain::admission`]: other parameters, paid, closed, a replay, or work to do.
 //! 6. A new order is claimed in the [`store`], with its first attempt, in one durable statement.
 //! 7. [`provider`] sends the attempt's stored parameters; the outcome is made durable.
+//!    An unknown outcome is asked about, never guessed; another way to pay ends the first one.
 //! 8. The material is signed for the client, remembered for repeats, and [`reply`] writes it.
+//! 9. The provider notifies, or is asked: [`domain::order`] says what the payment is to its order
+//!    (the one that pays it, a duplicate, late, a mismatch), and [`domain::outbox`] what the shop
+//!    is told. Order and events are committed in one step, then the provider is acknowledged.
+//! 10. The outbox tells the shop until it accepts, by a handler or a [`webhook`].
+//! 11. Money goes back by [`domain::refund`]: the intent is durable first, and finished under its
+//!     own number. Duplicates and late payments go back by themselves.
+//! 12. In the background the reconciler asks about what nobody asks about any more: what a crash
+//!     left, what can be paid and should not, what lapsed, what is on its way back.
 //!
 //! # Invariants
 //!
@@ -64,7 +84,8 @@
 //! 4. An order changes only through [`domain::order::Order::apply`], and is committed by
 //!    compare-and-set on its version, under the store's fence.
 //! 5. No store transaction is open across a network call.
-//! 6. After an unknown outcome nothing is created again before the provider was asked.
+//! 6. After an unknown outcome nothing is created again before the provider was asked, and nothing
+//!    is returned again except under the same number.
 //! 7. A call that was sent is finished and recorded even when its client leaves; nothing is
 //!    spawned that [`Engine::shutdown`] does not await.
 //! 8. There is no unverified path: no null verifier, no skip flag. The mock signs for real.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use paygate::config::help::markdown_table;
 use paygate::domain::channel::PayType;
+use paygate::domain::outbox::EventType;
 use paygate::error::{Code, Error, Kind, Text, Violation};
-use paygate::guard::schema::parameter_table;
+use paygate::guard::schema::{accepts, parameter_table};
 use paygate::reply::{Language, Reply};
 use serde_json::Value;
 
@@ -79,8 +80,73 @@ fn it_names_every_pay_type() {
 }
 
 #[test]
+fn it_names_every_event() {
+    let text = section("## Events to the shop");
+    for event in EventType::ALL {
+        let row = format!("| `{event}` | ");
+        assert!(text.contains(&row), "README's table of events lacks {event}");
+    }
+}
+
+#[test]
+fn its_examples_are_what_the_schemas_accept() {
+    let text = readme();
+    let mut operations = BTreeSet::new();
+    for (operation, body) in text.split("```sh\n").skip(1).flat_map(requests) {
+        let schema = schema_of(operation);
+        let accepted = accepts(&schema, body.as_bytes());
+        assert_eq!(accepted, Some(true), "{operation}, by {schema}: {body}");
+        operations.insert(operation);
+    }
+    let all = ["closePayment", "createPayment", "queryPayment", "queryRefund", "refund"];
+    assert_eq!(operations, BTreeSet::from(all));
+}
+
+/// The operations that a block of shell commands asks for, with their bodies.
+fn requests(block: &str) -> Vec<(&str, &str)> {
+    let block = block.split("```").next().unwrap_or_default();
+    let calls = block.split("curl ").skip(1).filter_map(|call| {
+        let (_, path) = call.split_once("/pay/")?;
+        let operation = path.split([' ', '\'', '"']).next()?;
+        let (_, body) = path.split_once("-d '")?;
+        Some((operation, body.split('\'').next()?))
+    });
+    calls.collect()
+}
+
+/// `createPayment` is judged by `create-payment`.
+fn schema_of(operation: &str) -> String {
+    let mut name = String::new();
+    for letter in operation.chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[test]
+fn its_links_lead_to_headings() {
+    let text = readme();
+    let anchors: BTreeSet<String> =
+        text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let links = text.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+    for link in links {
+        assert!(anchors.contains(link), "README has no heading for #{link}");
+    }
+}
+
+/// A heading's name in links, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars();
+    let kept = kept.filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
+    kept.map(|it| if it == ' ' { '-' } else { it.to_ascii_lowercase() }).collect()
+}
+
+#[test]
 fn its_table_of_codes_has_every_refusal_with_its_status() {
-    let text = section("### Errors");
+    let text = section("## Errors");
     let rows: Vec<(BTreeSet<u64>, BTreeSet<u64>)> = text
         .lines()
         .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>())
@@ -134,6 +200,10 @@ fn every_error() -> Vec<Error> {
         Kind::RefundExceeds,
         Kind::Unverifiable,
         Kind::Mismatched,
+        Kind::NotPaid,
+        Kind::NotRefunded,
+        Kind::TooSoon,
+        Kind::RefundExceeds,
     ];
     let codes = [
         Code::OutTradeNo,
