@@ -108,7 +108,8 @@ impl Shop {
     /// An operation of the simulated providers. `None` when the program died.
     pub(crate) async fn control(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let url = format!("http://{}/_mock/{path}", self.addresses().1);
-        let request = self.client.request(method.parse().unwrap(), url).body(body.to_string());
+        let request = self.client.request(method.parse().unwrap(), url);
+        let request = request.header("content-type", "application/json").body(body.to_string());
         let response = request.send().await.ok()?;
         let is_done = response.status().is_success();
         let bytes = response.bytes().await.ok()?;
@@ -120,7 +121,7 @@ impl Shop {
         for _ in 0..chance.below(6) {
             let kind = *chance.pick(&FAULTS);
             let mut fault = json!({ "fault": kind, "times": 1 + chance.below(3) });
-            if kind == "delay" {
+            if matches!(kind, "delay" | "notify_slow") {
                 fault["ms"] = json!(chance.below(3_000));
             }
             if kind == "refuse" {
@@ -137,7 +138,7 @@ impl Shop {
     }
 }
 
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 14] = [
     "lose_request",
     "lose_reply",
     "delay",
@@ -148,6 +149,10 @@ const FAULTS: [&str; 10] = [
     "reset",
     "refuse",
     "pay_first",
+    "notify_twice",
+    "notify_slow",
+    "notify_wrong_key",
+    "notify_probe",
 ];
 
 /// Provider, platform, `isPC`, `openid`.

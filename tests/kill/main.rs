@@ -43,8 +43,8 @@ fn main() {
 }
 
 async fn run(kills: u64, chance: Chance) {
-    let home = TempDir::new().unwrap();
-    let mut program = Program::start(home.path()).await;
+    let (home, port) = (TempDir::new().unwrap(), program::free_port());
+    let mut program = Program::start(home.path(), port, &[]).await;
     let shop = Arc::new(Shop::new(ORDERS, &chance));
     shop.serves(&program);
     let mut clients = JoinSet::new();
@@ -56,7 +56,7 @@ async fn run(kills: u64, chance: Chance) {
         shop.trouble(&chance).await;
         tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
         program.kill().await;
-        program = Program::start(home.path()).await;
+        program = Program::start(home.path(), port, &[]).await;
         shop.serves(&program);
         if count % 20 == 0 {
             println!("killed {count} times, {} answers", shop.answers.load(Ordering::Relaxed));
