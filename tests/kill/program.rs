@@ -84,9 +84,13 @@ impl Program {
         self.addresses["serving payments"]
     }
 
-    /// Where its admin operations are.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.addresses["serving health and admin"]
+    /// Every event that it has to tell, or told.
+    pub(crate) async fn webhooks(&self, token: &str) -> serde_json::Value {
+        let admin = self.addresses["serving health and admin"];
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("http://{admin}/pay/webhooks")).bearer_auth(token);
+        let bytes = request.send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     /// Where the simulated providers are.
