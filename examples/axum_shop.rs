@@ -26,6 +26,8 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
 use paygate::clock::SystemClock;
+use paygate::domain::outbox::EventType;
+use paygate::engine::OrderEvent;
 use paygate::mock::{HURRY, Mock, MockConfig, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::StoreMode;
@@ -44,7 +46,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = arguments.next().map_or_else(|| directory.path().join("shop.db"), PathBuf::from);
 
     let listener = TcpListener::bind(listen).await?;
-    let engine = start(&store).await?;
+    // Where the simulated providers reach this shop.
+    let here = format!("http://{}", listener.local_addr()?).parse()?;
+    let engine = start(&store, here).await?;
     // Right here: whoever holds the token is the shop's own checkout, which looks the price up.
     // `Pricing::danger_trust_every_caller()` would be wrong: any browser could buy tea for 1 fen.
     // It is right where a layer further out has compared the amount with the shop's order.
@@ -73,7 +77,7 @@ async fn whoami(Extension(caller): Extension<CallerContext>) -> String {
 }
 
 /// The engine, with both providers simulated on a port of their own.
-async fn start(store: &Path) -> Result<Engine, Box<dyn Error>> {
+async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
     let mock = Mock::start(MockConfig {
         listen: "127.0.0.1:0".parse()?,
         // Providers never forget an order either.
@@ -86,7 +90,11 @@ async fn start(store: &Path) -> Result<Engine, Box<dyn Error>> {
         .store(Sqlite::open_as(store, StoreMode::Mock)?)
         .provider(wxpay::V3::new(keys::wxpay_merchant(mock.wxpay_base_url()))?)
         .provider(alipay::Gateway::new(keys::alipay_merchant(mock.alipay_gateway_url())))
-        .public_url("https://shop.example.com".parse()?)
+        .public_url(here)
+        // A paid order is shipped once: the event comes again until this returns without an error.
+        .on(EventType::PaymentSucceeded, "goods", |order: OrderEvent| async move {
+            println!("ship {}", order.out_trade_no);
+        })
         .simulated()
         .at_shutdown(mock.shutdown());
     Ok(engine.start().await?)

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::flight::Flights;
+use super::notify::Forgeries;
 use super::outbox::Outbox;
 use super::recent::Recents;
 use super::tasks::Tasks;
@@ -207,6 +208,7 @@ impl Builder {
             tasks: Tasks::default(),
             waiting: Waiting::default(),
             outbox: self.outbox,
+            forgeries: Forgeries::default(),
             stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),
         });

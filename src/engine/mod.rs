@@ -50,6 +50,7 @@ use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
 use flight::Flights;
+use notify::Forgeries;
 use outbox::Outbox;
 use recent::Recents;
 use tasks::Tasks;
@@ -70,6 +71,7 @@ struct Inner {
     tasks: Tasks,
     waiting: Waiting,
     outbox: Outbox,
+    forgeries: Forgeries,
     /// Whether the engine is being shut down.
     stopping: watch::Sender<bool>,
     at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,

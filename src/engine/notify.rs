@@ -1,5 +1,8 @@
 //! Notifications: what a provider tells unasked becomes durable before it is acknowledged.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -9,8 +12,13 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, Pid};
 use crate::domain::order::{Event, Order, Receipt, Said};
 use crate::domain::refund::PaymentRole;
+use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
-use crate::provider::{Notice, NoticeError, PaidTrade, Provider};
+use crate::provider::{Call, Notice, NoticeError, PaidTrade, Provider};
+
+/// A provider waits 5 s for an answer (WeChat Pay V3, payment notification): what is asked of it
+/// to verify its own notification takes less.
+const NOTICE: Duration = Duration::from_secs(3);
 
 /// Where a notification came to.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +50,9 @@ impl Engine {
     ) -> Result<(), Error> {
         let merchant = self.0.provider(pid, provider);
         let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?.clone();
-        let call = self.0.call(self.0.budget())?;
+        let call = Call { timeout: NOTICE, ..self.0.call(self.0.budget())? };
         let notice = merchant.notified(headers, &body, call).await;
-        let notice = notice.map_err(|error| unverifiable(provider, &error))?;
+        let notice = notice.map_err(|error| self.0.unverifiable(provider, &error))?;
         let place = Place { provider: merchant.as_ref(), pid };
         match notice {
             Notice::Payment { channel_no, trade } => {
@@ -130,15 +138,37 @@ impl Inner {
         let (n, at) = (attempt.n, self.clock.now());
         self.record(order, Event::Asked { n, at, said: Said::Paid(receipt) }).await
     }
+
+    /// Logged here, where it is handled; a stranger learns nothing of why, and does not fill the
+    /// log: forgeries are told once a minute.
+    fn unverifiable(&self, provider: ProviderId, error: &NoticeError) -> Error {
+        match error {
+            NoticeError::Forged { why } => {
+                if let Some(count) = self.forgeries.count(self.clock.now()) {
+                    tracing::warn!(%provider, why, count, "forged notifications");
+                }
+            }
+            NoticeError::Unreadable { why } => {
+                tracing::error!(%provider, why, "a genuine notification that cannot be read");
+            }
+        }
+        Error::new(Kind::Unverifiable)
+    }
 }
 
-/// Logged here, where it is handled; a stranger learns nothing of why.
-fn unverifiable(provider: ProviderId, error: &NoticeError) -> Error {
-    match error {
-        NoticeError::Forged { why } => tracing::warn!(%provider, why, "a forged notification"),
-        NoticeError::Unreadable { why } => {
-            tracing::error!(%provider, why, "a genuine notification that cannot be read");
+/// How many forged notifications came since they were told last.
+#[derive(Debug, Default)]
+pub(super) struct Forgeries(Mutex<(Option<Millis>, u64)>);
+
+impl Forgeries {
+    /// One more; how many, when they are to be told.
+    fn count(&self, now: Millis) -> Option<u64> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.1 = held.1.saturating_add(1);
+        if held.0.is_some_and(|told| now.since(told) < MINUTE_MS) {
+            return None;
         }
+        held.0 = Some(now);
+        Some(std::mem::take(&mut held.1))
     }
-    Error::new(Kind::Unverifiable)
 }
