@@ -1,4 +1,4 @@
-//! Simulated Alipay: orders, queries, closes, pay pages.
+//! Simulated Alipay: orders, queries, closes, pay pages; refunds are in `alipay_refund`.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::alipay_gateway::{Gateway, Refusal};
 use super::ledger::{Merchant, Order, State, Terms};
 use super::providers::Providers;
 use super::reply::{Page, Reply};
-use super::{alipay_rules, numbers};
+use super::{alipay_refund, alipay_rules, numbers};
 use crate::domain::channel::ProviderId;
 use crate::domain::time::{HOUR_MS, Millis};
 
@@ -24,6 +24,10 @@ pub(super) fn answer(providers: &Providers, gateway: &Gateway) -> Reply {
             "alipay.trade.precreate" => precreate(providers, gateway, &content),
             "alipay.trade.query" => query(providers, gateway, &content),
             "alipay.trade.close" => close(providers, gateway, &content),
+            "alipay.trade.refund" => alipay_refund::refund(providers, gateway, &content),
+            "alipay.trade.fastpay.refund.query" => {
+                alipay_refund::query(providers, gateway, &content)
+            }
             _ => Err(Refusal::new("40002", "isv.invalid-method", "不存在的方法名")),
         })),
     }
@@ -100,15 +104,15 @@ fn close(providers: &Providers, gateway: &Gateway, content: &Value) -> Result<Va
 }
 
 /// The trade that `trade_no`, or else `out_trade_no`, names.
-fn named(providers: &Providers, gateway: &Gateway, content: &Value) -> Result<Order, Refusal> {
+pub(super) fn named(
+    providers: &Providers,
+    gateway: &Gateway,
+    content: &Value,
+) -> Result<Order, Refusal> {
     let merchant = gateway.merchant();
     let found = match alipay_rules::text(content, "trade_no", 64)? {
         None => providers.find(&at(&merchant), &alipay_rules::number(content)?),
-        Some(id) => providers.orders().into_iter().find(|it| {
-            it.provider == ProviderId::Alipay
-                && it.merchant == merchant
-                && it.transaction_id.as_deref() == Some(id)
-        }),
+        Some(id) => providers.find_by_transaction(&at(&merchant), id),
     };
     found.filter(|order| order.state != State::Offered).ok_or_else(not_found)
 }
@@ -117,6 +121,9 @@ fn named(providers: &Providers, gateway: &Gateway, content: &Value) -> Result<Or
 pub(super) fn open_for(order: Order, terms: &Terms) -> Result<Order, Refusal> {
     match order.state {
         State::Offered => Ok(order),
+        State::Paid if order.is_returned() => {
+            Err(Refusal::business("ACQ.TRADE_HAS_CLOSE", "交易已经关闭"))
+        }
         State::Paid => Err(Refusal::business("ACQ.TRADE_HAS_SUCCESS", "交易已被支付")),
         State::Closed => Err(Refusal::business("ACQ.TRADE_HAS_CLOSE", "交易已经关闭")),
         State::Unpaid if !order.asks_the_same(terms) => {
@@ -154,19 +161,24 @@ pub(super) fn traded(order: Order, terms: Terms, now: Millis) -> Order {
     Order { state: State::Unpaid, terms, transaction_id, ..order }
 }
 
-/// The trade as a query tells it.
-fn told(order: &Order) -> Value {
-    let trade_status = match order.state {
+/// `trade_status`: a trade is closed when all of it went back (alipay.trade.query).
+pub(super) fn trade_status(order: &Order) -> &'static str {
+    match order.state {
+        State::Paid if order.is_returned() => "TRADE_CLOSED",
         State::Paid => "TRADE_SUCCESS",
         State::Closed => "TRADE_CLOSED",
         State::Offered | State::Unpaid => "WAIT_BUYER_PAY",
-    };
+    }
+}
+
+/// The trade as a query tells it.
+fn told(order: &Order) -> Value {
     let payment = order.payments.first();
     let paid = payment.map_or_else(|| "0.00".to_owned(), |it| it.amount.to_yuan());
     let mut told = json!({
         "out_trade_no": order.out_trade_no,
         "trade_no": order.transaction_id,
-        "trade_status": trade_status,
+        "trade_status": trade_status(order),
         "total_amount": payment.map_or(order.terms.amount, |it| it.amount).to_yuan(),
         "buyer_logon_id": "moc***@example.com",
         "buyer_pay_amount": paid,
@@ -175,11 +187,7 @@ fn told(order: &Order) -> Value {
         "point_amount": "0.00",
     });
     if let Some(buyer) = payment.map(|it| &it.payer).or(order.terms.buyer.as_ref()) {
-        let name = match alipay_rules::is_user_id(buyer) {
-            true => "buyer_user_id",
-            false => "buyer_open_id",
-        };
-        told[name] = json!(buyer);
+        told[alipay_rules::buyer_field(buyer)] = json!(buyer);
     }
     if let Some(payment) = payment {
         told["send_pay_date"] = json!(payment.paid_at.to_alipay());
@@ -212,10 +220,10 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal::business("ACQ.TRADE_NOT_EXIST", "交易不存在")
 }
 
-fn at(merchant: &str) -> Merchant<'_> {
+pub(super) fn at(merchant: &str) -> Merchant<'_> {
     Merchant { provider: ProviderId::Alipay, id: merchant }
 }

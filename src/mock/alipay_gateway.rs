@@ -93,6 +93,8 @@ impl Gateway {
         match self.method() {
             "alipay.trade.query" => Operation::Query,
             "alipay.trade.close" => Operation::Close,
+            "alipay.trade.refund" => Operation::Refund,
+            "alipay.trade.fastpay.refund.query" => Operation::RefundQuery,
             "alipay.trade.page.pay" | "alipay.trade.wap.pay" => Operation::Page,
             _ => Operation::Create,
         }

@@ -1,4 +1,4 @@
-//! Alipay's notification of a payment: a form, signed over everything but `sign` and `sign_type`
+//! Alipay's notification of a payment or a refund: a form, signed over everything but `sign` and `sign_type`
 //! (Alipay open platform, "asynchronous notification").
 
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use super::ledger::{Order, Payment};
-use super::notify::Stamp;
+use super::notify::{News, Stamp};
 use super::sign::Signer;
 use super::{alipay_rules, keys};
+use crate::domain::money::Fen;
 
-/// What is POSTed for `payment` of `order`.
-pub(super) fn payment(order: &Order, payment: &Payment, stamp: Stamp) -> (HeaderMap, String) {
-    let mut fields = fields(order, payment);
+/// What is POSTed for a payment, or for a refund of it.
+pub(super) fn told(news: News<'_>, stamp: Stamp) -> (HeaderMap, String) {
+    let mut fields = fields(news);
     fields.insert("notify_time", stamp.wall.to_alipay());
     let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let signer = match stamp.forged {
@@ -31,7 +31,17 @@ pub(super) fn payment(order: &Order, payment: &Payment, stamp: Stamp) -> (Header
     (headers, form.finish())
 }
 
-fn fields(order: &Order, payment: &Payment) -> BTreeMap<&'static str, String> {
+/// A trade is closed by the refund after which nothing of it is left (alipay.trade.query).
+fn trade_status(news: News<'_>) -> &'static str {
+    let paid = news.payment.amount.fen();
+    match news.refund {
+        Some(refund) if news.payment.returned_by(refund) >= paid => "TRADE_CLOSED",
+        _ => "TRADE_SUCCESS",
+    }
+}
+
+fn fields(news: News<'_>) -> BTreeMap<&'static str, String> {
+    let News { order, payment, .. } = news;
     let app_id = order.terms.app_id.clone();
     let yuan = payment.amount.to_yuan();
     // Who gave the app its token has an app and an account of its own.
@@ -46,7 +56,7 @@ fn fields(order: &Order, payment: &Payment) -> BTreeMap<&'static str, String> {
     };
     let mut fields = BTreeMap::from([
         ("notify_type", "trade_status_sync".to_owned()),
-        ("notify_id", payment.notice.id.clone()),
+        ("notify_id", news.notice().id.clone()),
         ("charset", "utf-8".to_owned()),
         ("version", "1.0".to_owned()),
         ("app_id", app_id),
@@ -57,7 +67,7 @@ fn fields(order: &Order, payment: &Payment) -> BTreeMap<&'static str, String> {
         ("buyer_logon_id", "moc***@example.com".to_owned()),
         ("seller_id", seller_id.to_owned()),
         ("seller_email", "shop@example.com".to_owned()),
-        ("trade_status", "TRADE_SUCCESS".to_owned()),
+        ("trade_status", trade_status(news).to_owned()),
         ("total_amount", yuan.clone()),
         ("receipt_amount", yuan.clone()),
         ("invoice_amount", yuan.clone()),
@@ -68,6 +78,15 @@ fn fields(order: &Order, payment: &Payment) -> BTreeMap<&'static str, String> {
         ("gmt_payment", payment.paid_at.to_alipay()),
         ("fund_bill_list", json!([{ "amount": yuan, "fundChannel": "ALIPAYACCOUNT" }]).to_string()),
     ]);
+    if let Some(refund) = news.refund {
+        let all = Fen::new(payment.returned_by(refund)).unwrap_or(payment.amount);
+        let at = refund.ends;
+        fields.insert("out_biz_no", refund.out_refund_no.clone());
+        fields.insert("refund_fee", all.to_yuan());
+        fields.insert("send_back_fee", refund.amount.to_yuan());
+        // The only time that has thousandths.
+        fields.insert("gmt_refund", format!("{}.{:03}", at.to_alipay(), at.0.rem_euclid(1_000)));
+    }
     let asked = |name: &str| order.terms.request.pointer(&format!("/biz_content/{name}"));
     for name in ["body", "passback_params"] {
         if let Some(value) = asked(name).and_then(Value::as_str).filter(|it| !it.is_empty()) {

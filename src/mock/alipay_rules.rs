@@ -84,7 +84,7 @@ pub(super) fn text<'a>(
     }
 }
 
-fn invalid(name: &str) -> Refusal {
+pub(super) fn invalid(name: &str) -> Refusal {
     Refusal::business("ACQ.INVALID_PARAMETER", &format!("参数有误：{name}"))
 }
 
@@ -139,6 +139,11 @@ fn buyer(content: &Value) -> Result<String, Refusal> {
 /// `2088` and twelve digits.
 pub(super) fn is_user_id(id: &str) -> bool {
     id.len() == 16 && id.starts_with("2088") && id.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The field that tells a buyer in answers.
+pub(super) fn buyer_field(buyer: &str) -> &'static str {
+    if is_user_id(buyer) { "buyer_user_id" } else { "buyer_open_id" }
 }
 
 /// `time_expire` wins over `timeout_express`; without both, 3 hours for the products of the

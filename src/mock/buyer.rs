@@ -247,6 +247,7 @@ fn paid(providers: &Providers, order: Order, purchase: &Purchase, now: Millis) -
         payer: payer.unwrap_or_else(|| some_buyer(order.provider)),
         paid_at: now.floor_to_second(),
         notice,
+        refunds: Vec::new(),
     };
     let transaction_id = Some(transaction_id);
     let payments = vec![payment];

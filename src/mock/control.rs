@@ -11,8 +11,12 @@
 //! | `POST begin` | a buyer enters a password, for up to a minute: [`Purchase`] |
 //! | `POST cancel` | a buyer opens the cashier and turns away: [`Purchase`] |
 //! | `POST expire` | nobody pays in time: [`Purchase`] |
-//! | `GET notifications` | what the shop was told of each payment, and what it answered |
-//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: tells it now, once more |
+//! | `POST refund` | somebody sends money back in the console: [`ConsoleRefund`] |
+//! | `POST refund/end` | a refund ends now: [`RefundEnd`] |
+//! | `POST refunding` | `{"takes_ms": 3000, "alipay_tells": true}`: how refunds go from now on |
+//! | `GET money` | what buyers paid and what they have back: in all, and of each payment |
+//! | `GET notifications` | what the shop was told of payments and refunds, and what it answered |
+//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`, for a refund with its `out_refund_no`: tells it now, once more |
 //! | `POST hurry` | `{"hurry": 60}`: the waits between notifications are 60 times shorter |
 //! | `GET cashier` | what the cashier page shows |
 //! | `GET qr/{provider}/{number}` | the QR code that was handed out last, as SVG |
@@ -26,12 +30,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::balance::{self, Balance, Money};
 use super::buyer::{self, Act, Declined, Purchase};
 use super::cashier;
+use super::console::{self, ConsoleRefund, RefundEnd};
 use super::faults::Fault;
 use super::ledger::Order;
-use super::notify;
+use super::notify::{self, News};
 use super::providers::Providers;
+use super::refund::Refunding;
 use super::reply::{Page, Reply};
 use crate::domain::time::Millis;
 
@@ -39,6 +46,13 @@ use crate::domain::time::Millis;
 #[serde(deny_unknown_fields)]
 struct Advance {
     advance_ms: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    takes_ms: Option<u32>,
+    alipay_tells: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +72,21 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, path: &str
         (&Method::POST, "expire") => {
             read(request).and_then(|purchase| done(buyer::expire(providers, &purchase)))
         }
+        (&Method::POST, "refund") => {
+            read::<ConsoleRefund>(request).and_then(|it| done(console::refund(providers, &it)))
+        }
+        (&Method::POST, "refund/end") => {
+            read::<RefundEnd>(request).and_then(|it| done(console::end(providers, &it)))
+        }
+        (&Method::POST, "refunding") => read::<Change>(request).map(|it| {
+            let before = providers.refunding();
+            providers.set_refunding(Refunding {
+                takes_ms: it.takes_ms.unwrap_or(before.takes_ms),
+                alipay_tells: it.alipay_tells.unwrap_or(before.alipay_tells),
+            });
+            json!(providers.refunding())
+        }),
+        (&Method::GET, "money") => Ok(money(&balance::balances(&providers.orders()))),
         (&Method::GET, "notifications") => Ok(notifications(providers)),
         (&Method::POST, "notifications") => {
             read(request).and_then(|told| done(notify::resend(providers, &told)))
@@ -99,12 +128,18 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, path: &str
 type Failed = (StatusCode, Value);
 
 fn ledger(providers: &Providers) -> Value {
+    let orders = providers.orders();
     json!({
         "now": providers.now(),
         "calls": providers.calls(),
         "faults": providers.faults().pending(),
-        "orders": providers.orders(),
+        "money": Money::total(&balance::balances(&orders)),
+        "orders": orders,
     })
+}
+
+fn money(balances: &[Balance]) -> Value {
+    json!({ "total": Money::total(balances), "payments": balances })
 }
 
 fn orders(providers: &Providers, no: &str) -> Result<Value, Failed> {
@@ -129,23 +164,26 @@ fn done(acted: Result<Order, Declined>) -> Result<Value, Failed> {
     }
 }
 
-/// Newest payments first.
+/// The newest first.
 fn notifications(providers: &Providers) -> Value {
     let mut told: Vec<_> = providers.orders().into_iter().flat_map(told_of).collect();
-    told.sort_by_key(|(paid_at, _)| std::cmp::Reverse(*paid_at));
+    told.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let told: Vec<Value> = told.into_iter().map(|(_, notice)| notice).collect();
     json!({ "hurry": providers.hurry(), "notifications": told })
 }
 
-fn told_of(order: Order) -> impl Iterator<Item = (Millis, Value)> {
-    let Order { provider, out_trade_no, payments, .. } = order;
-    payments.into_iter().map(move |payment| {
-        let mut notice = json!(payment.notice);
-        notice["provider"] = json!(provider);
-        notice["out_trade_no"] = json!(out_trade_no);
-        notice["transaction_id"] = json!(payment.transaction_id);
-        (payment.paid_at, notice)
-    })
+fn told_of(order: Order) -> Vec<(Millis, Value)> {
+    let told = |news: News<'_>| {
+        let mut notice = json!(news.notice());
+        notice["provider"] = json!(news.order.provider);
+        notice["out_trade_no"] = json!(news.order.out_trade_no);
+        notice["transaction_id"] = json!(news.payment.transaction_id);
+        if let Some(refund) = news.refund {
+            notice["out_refund_no"] = json!(refund.out_refund_no);
+        }
+        (news.refund.map_or(news.payment.paid_at, |it| it.asked), notice)
+    };
+    News::all(&order).map(told).collect()
 }
 
 fn faults(providers: &Providers) -> Value {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::ProviderId;
+use crate::domain::refund::RefundState;
 
 /// Something that goes wrong with the next calls it fits.
 ///
@@ -15,7 +16,8 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
     /// Calls of this kind; all when absent. Payments are no calls: what goes wrong with them names
-    /// none.
+    /// none. What goes wrong with notifications happens to payments' and refunds' when absent, and
+    /// to refunds' only when it is [`Operation::Refund`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
     /// What goes wrong.
@@ -36,6 +38,10 @@ pub enum Operation {
     Query,
     /// A close.
     Close,
+    /// A refund; also what goes wrong with refunds and their notifications only.
+    Refund,
+    /// A query of a refund.
+    RefundQuery,
     /// WeChat Pay's platform certificates.
     Certificates,
     /// Alipay's wap and page products.
@@ -49,6 +55,8 @@ impl Operation {
             Operation::Create => "create",
             Operation::Query => "query",
             Operation::Close => "close",
+            Operation::Refund => "refund",
+            Operation::RefundQuery => "refund_query",
             Operation::Certificates => "certificates",
             Operation::Page => "page",
         }
@@ -88,6 +96,21 @@ pub enum FaultKind {
         /// `timestamp`).
         ms: u32,
     },
+    /// The provider does not act: there is not enough in the merchant's account to send back.
+    NotEnough,
+    /// The provider does not act: the same refund, or query of one, is to come later.
+    TooSoon,
+    /// The next refund takes so many milliseconds, at Alipay too.
+    RefundSlow {
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// The next refund is taken, and ends so. Alipay tells nothing of one that ends `ABNORMAL` or
+    /// `CLOSED`.
+    RefundEnds {
+        /// `ABNORMAL`, `CLOSED`, `SUCCESS`.
+        state: RefundState,
+    },
     /// A buyer pays with what was handed out last for the number, just before the provider acts.
     PayFirst,
     /// The provider acts; a buyer pays at once, and the provider answers so many milliseconds
@@ -98,11 +121,11 @@ pub enum FaultKind {
     },
     /// The next payment is of one fen more than was ordered.
     WrongAmount,
-    /// The shop is never told of the next payment.
+    /// The shop is never told of the next payment or refund.
     NotifyNever,
-    /// The shop is told of the next payment twice at once.
+    /// The shop is told of the next payment or refund twice at once.
     NotifyTwice,
-    /// The shop is told of the next payment so many milliseconds later.
+    /// The shop is told of the next payment or refund so many milliseconds later.
     NotifySlow {
         /// Milliseconds.
         ms: u32,
@@ -137,15 +160,27 @@ impl FaultKind {
         }
     }
 
-    /// Whether it happens to payments and their notifications, and not to the merchant's calls.
-    fn is_of_payments(&self) -> bool {
+    /// Whether it can happen to a call of this kind.
+    fn fits(&self, operation: Operation) -> bool {
+        match self {
+            FaultKind::NotEnough => operation == Operation::Refund,
+            FaultKind::TooSoon => matches!(operation, Operation::Refund | Operation::RefundQuery),
+            _ => !self.is_of_money(),
+        }
+    }
+
+    /// Whether it happens to payments, refunds and their notifications, and not to the merchant's
+    /// calls.
+    fn is_of_money(&self) -> bool {
         match self {
             FaultKind::WrongAmount
             | FaultKind::NotifyNever
             | FaultKind::NotifyTwice
             | FaultKind::NotifySlow { .. }
             | FaultKind::NotifyWrongKey
-            | FaultKind::NotifyProbe => true,
+            | FaultKind::NotifyProbe
+            | FaultKind::RefundSlow { .. }
+            | FaultKind::RefundEnds { .. } => true,
             FaultKind::LoseRequest
             | FaultKind::LoseReply
             | FaultKind::Delay { .. }
@@ -156,6 +191,8 @@ impl FaultKind {
             | FaultKind::Malformed
             | FaultKind::Reset
             | FaultKind::Late { .. }
+            | FaultKind::NotEnough
+            | FaultKind::TooSoon
             | FaultKind::PayFirst
             | FaultKind::PayBeforeReply { .. } => false,
         }
@@ -182,7 +219,7 @@ impl Faults {
     /// Uses up the first fault that fits this call.
     pub(super) fn take(&mut self, provider: ProviderId, operation: Operation) -> Option<FaultKind> {
         self.first(|fault| {
-            !fault.kind.is_of_payments()
+            fault.kind.fits(operation)
                 && fault.provider.is_none_or(|it| it == provider)
                 && fault.operation.is_none_or(|it| it == operation)
         })
@@ -194,7 +231,24 @@ impl Faults {
         provider: ProviderId,
         fits: impl Fn(&FaultKind) -> bool,
     ) -> Option<FaultKind> {
-        self.first(|fault| fault.provider.is_none_or(|it| it == provider) && fits(&fault.kind))
+        self.first(|fault| {
+            fault.operation != Some(Operation::Refund)
+                && fault.provider.is_none_or(|it| it == provider)
+                && fits(&fault.kind)
+        })
+    }
+
+    /// Uses up the first fault of refunds at `provider` that `fits`.
+    pub(super) fn take_of_refund(
+        &mut self,
+        provider: ProviderId,
+        fits: impl Fn(&FaultKind) -> bool,
+    ) -> Option<FaultKind> {
+        self.first(|fault| {
+            fault.operation.is_none_or(|it| it == Operation::Refund)
+                && fault.provider.is_none_or(|it| it == provider)
+                && fits(&fault.kind)
+        })
     }
 
     fn first(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
@@ -237,6 +291,8 @@ mod tests {
             "unsigned",
             "malformed",
             "reset",
+            "not_enough",
+            "too_soon",
             "pay_first",
             "wrong_amount",
             "notify_never",

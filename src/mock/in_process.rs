@@ -8,12 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use super::balance::{self, Balance, Money};
 use super::buyer::{self, Act, Declined, Purchase};
+use super::console::{self, ConsoleRefund, RefundEnd};
 use super::faults::Fault;
 use super::ledger::Order;
 use super::notice::Answer;
 use super::notify::{self, Notification};
 use super::providers::{Outcome, Providers};
+use super::refund::Refunding;
 use crate::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Transport, TransportFailure};
@@ -96,6 +99,43 @@ impl InProcess {
     pub fn expire(&self, purchase: &Purchase) -> Result<Order, Declined> {
         self.providers.catch_up();
         buyer::expire(&self.providers, purchase)
+    }
+
+    /// Somebody sends money back in the provider's console.
+    ///
+    /// # Errors
+    ///
+    /// When nobody paid it, or not so much is left of the payment.
+    pub fn refund_in_console(&self, refund: &ConsoleRefund) -> Result<Order, Declined> {
+        self.providers.catch_up();
+        console::refund(&self.providers, refund)
+    }
+
+    /// A refund that is `PROCESSING` or `ABNORMAL` ends now, and the shop is told.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such refund, or it has ended already.
+    pub fn end_refund(&self, end: &RefundEnd) -> Result<Order, Declined> {
+        self.providers.catch_up();
+        console::end(&self.providers, end)
+    }
+
+    /// How refunds go from now on.
+    pub fn set_refunding(&self, refunding: Refunding) {
+        self.providers.set_refunding(refunding);
+    }
+
+    /// What became of the money of every payment.
+    #[must_use]
+    pub fn balances(&self) -> Vec<Balance> {
+        balance::balances(&self.orders())
+    }
+
+    /// What all buyers paid, and what they have back.
+    #[must_use]
+    pub fn money(&self) -> Money {
+        Money::total(&self.balances())
     }
 
     /// The notifications that are due, signed at this moment. They count as sent: what is not

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::notice::Notice;
+use super::refund::Refund;
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
 use crate::domain::time::{DAY_MS, Millis};
@@ -113,10 +114,13 @@ pub struct Payment {
     /// What the shop was told of it.
     #[serde(default)]
     pub notice: Notice,
+    /// What goes back of it, oldest first.
+    #[serde(default)]
+    pub refunds: Vec<Refund>,
 }
 
 impl Order {
-    /// This order at `now`: what time has closed is closed.
+    /// This order at `now`: what time has closed is closed, and what takes time is done.
     ///
     /// Alipay closes a trade at its timeout (alipay.trade.create, `timeout_express`); WeChat Pay
     /// leaves it NOTPAY after `time_expire` and closes it after 7 days (V3, "query order").
@@ -126,10 +130,20 @@ impl Order {
             ProviderId::Wxpay => self.created.plus(7 * DAY_MS),
             ProviderId::Alipay => self.terms.expires,
         };
-        if self.state == State::Unpaid && now >= ends {
-            return Order { state: State::Closed, closed: Some(ends), ..self.clone() };
+        let mut order = self.clone();
+        if order.state == State::Unpaid && now >= ends {
+            order.state = State::Closed;
+            order.closed = Some(ends);
         }
-        self.clone()
+        let refunds = order.payments.iter_mut().flat_map(|it| &mut it.refunds);
+        refunds.for_each(|it| it.settle(now));
+        order
+    }
+
+    /// Whether it was paid and all of it went back.
+    #[must_use]
+    pub fn is_returned(&self) -> bool {
+        !self.payments.is_empty() && self.payments.iter().all(Payment::is_returned)
     }
 
     /// Whether another call for it asks for the same.
@@ -146,7 +160,9 @@ impl Order {
 
     /// When it has something to tell next.
     fn due(&self) -> Option<Millis> {
-        self.payments.iter().filter_map(|it| it.notice.due).min()
+        let refunds = self.payments.iter().flat_map(|it| &it.refunds).map(|it| &it.notice);
+        let notices = self.payments.iter().map(|it| &it.notice).chain(refunds);
+        notices.filter_map(|it| it.due).min()
     }
 
     fn key(&self) -> Key {
@@ -166,6 +182,10 @@ pub(super) type Unsent = Key;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     orders: BTreeMap<Key, Order>,
+    /// Which order has the provider's number of a payment or trade.
+    transactions: BTreeMap<(ProviderId, String), Key>,
+    /// Which order a merchant's number of a refund is used for first: provider, merchant, number.
+    refunds: BTreeMap<Key, Key>,
     /// Which of them have something to tell, and when.
     unsent: BTreeSet<(Millis, Key)>,
     journal: Option<File>,
@@ -198,13 +218,50 @@ impl Ledger {
         file.seek(SeekFrom::End(0))?;
         let due = |(key, order): (&Key, &Order)| Some((order.due()?, key.clone()));
         let unsent = orders.iter().filter_map(due).collect();
-        Ok(Ledger { orders, unsent, journal: Some(file) })
+        let mut ledger = Ledger { unsent, journal: Some(file), ..Ledger::default() };
+        orders.values().for_each(|order| ledger.index(order));
+        ledger.orders = orders;
+        Ok(ledger)
     }
 
     /// The order under this number at `now`.
     pub(super) fn find(&self, merchant: &Merchant<'_>, no: &str, now: Millis) -> Option<Order> {
         let key = (merchant.provider, merchant.id.to_owned(), no.to_owned());
         self.orders.get(&key).map(|order| order.at(now))
+    }
+
+    /// The order whose payment or trade has the provider's number `id`, at `now`.
+    pub(super) fn find_by_transaction(
+        &self,
+        merchant: &Merchant<'_>,
+        id: &str,
+        now: Millis,
+    ) -> Option<Order> {
+        let key = self.transactions.get(&(merchant.provider, id.to_owned()))?;
+        let order = self.orders.get(key).filter(|it| it.merchant == merchant.id)?;
+        Some(order.at(now))
+    }
+
+    /// The order that the merchant's number of a refund is used for, at `now`.
+    pub(super) fn find_by_refund(
+        &self,
+        merchant: &Merchant<'_>,
+        no: &str,
+        now: Millis,
+    ) -> Option<Order> {
+        let key = (merchant.provider, merchant.id.to_owned(), no.to_owned());
+        self.orders.get(self.refunds.get(&key)?).map(|order| order.at(now))
+    }
+
+    fn index(&mut self, order: &Order) {
+        if let Some(id) = &order.transaction_id {
+            self.transactions.insert((order.provider, id.clone()), order.key());
+        }
+        for refund in order.payments.iter().flat_map(|it| &it.refunds) {
+            let no = refund.out_refund_no.clone();
+            let key = (order.provider, order.merchant.clone(), no);
+            self.refunds.entry(key).or_insert_with(|| order.key());
+        }
     }
 
     /// Every order at `now`.
@@ -241,6 +298,7 @@ impl Ledger {
             self.unsent.remove(&(due, key.clone()));
         }
         self.unsent.extend(order.due().map(|due| (due, key.clone())));
+        self.index(&order);
         self.orders.insert(key, order);
         Ok(())
     }

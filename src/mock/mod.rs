@@ -24,8 +24,10 @@ mod courier;
 mod gate;
 mod server;
 
+mod balance;
 mod buyer;
 mod cashier;
+mod console;
 mod control;
 mod faults;
 mod in_process;
@@ -33,10 +35,12 @@ mod ledger;
 mod notice;
 mod notify;
 mod providers;
+mod refund;
 
 mod wxpay;
 mod wxpay_auth;
 mod wxpay_notify;
+mod wxpay_refund;
 mod wxpay_route;
 mod wxpay_rules;
 mod wxpay_told;
@@ -44,6 +48,7 @@ mod wxpay_told;
 mod alipay;
 mod alipay_gateway;
 mod alipay_notify;
+mod alipay_refund;
 mod alipay_rules;
 
 mod numbers;
@@ -60,12 +65,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+pub use balance::{Balance, Money};
 pub use buyer::{Declined, PayWith, Purchase};
+pub use console::{ConsoleRefund, ConsoleTold, RefundEnd};
 pub use faults::{Fault, FaultKind, Operation, Refuse};
 pub use in_process::InProcess;
 pub use ledger::{Offer, Order, Payment, State, Terms};
 pub use notice::{DELIVERIES_MAX, Delivery, Forgery, Notice};
 pub use notify::Notification;
+pub use refund::{Refund, Refunding};
 
 use crate::clock::Clock;
 

@@ -10,18 +10,22 @@ use super::faults::FaultKind;
 use super::ledger::{Merchant, Order, Payment, Unsent};
 use super::notice::{Answer, Forgery, Notice, Pace};
 use super::providers::{NotWritten, Providers};
+use super::refund::Refund;
 use super::{alipay_notify, wxpay_notify};
 use crate::domain::channel::ProviderId;
+use crate::domain::refund::RefundState;
 use crate::domain::time::Millis;
 use crate::secret::random_text;
 
-/// A POST by which a provider tells the shop of a payment.
+/// A POST by which a provider tells the shop of a payment or a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// Who tells.
     pub provider: ProviderId,
     /// The merchant's number, as the provider knows it.
     pub out_trade_no: String,
+    /// The number of the refund that it tells of; of the payment when absent.
+    pub out_refund_no: Option<String>,
     /// Where to.
     pub url: Url,
     /// The headers, signature included.
@@ -33,12 +37,67 @@ pub struct Notification {
     number: u32,
 }
 
-/// Whose notification: `{"provider":"wxpay","out_trade_no":"…"}`.
+/// Whose notification: `{"provider":"wxpay","out_trade_no":"…"}`, with `out_refund_no` that of a
+/// refund.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Told {
     provider: ProviderId,
     out_trade_no: String,
+    #[serde(default)]
+    out_refund_no: Option<String>,
+}
+
+/// What is told: a payment, or a refund of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News<'a> {
+    pub(super) order: &'a Order,
+    pub(super) payment: &'a Payment,
+    pub(super) refund: Option<&'a Refund>,
+}
+
+impl<'a> News<'a> {
+    pub(super) fn all(order: &'a Order) -> impl Iterator<Item = News<'a>> {
+        order.payments.iter().flat_map(move |payment| {
+            let of_payment = News { order, payment, refund: None };
+            let refunds = payment.refunds.iter();
+            let refunds = refunds.map(move |it| News { order, payment, refund: Some(it) });
+            std::iter::once(of_payment).chain(refunds)
+        })
+    }
+
+    /// What the shop was told of it.
+    pub(super) fn notice(&self) -> &'a Notice {
+        self.refund.map_or(&self.payment.notice, |it| &it.notice)
+    }
+
+    fn about(&self) -> About {
+        About {
+            transaction_id: self.payment.transaction_id.clone(),
+            out_refund_no: self.refund.map(|it| it.out_refund_no.clone()),
+        }
+    }
+}
+
+/// Names a payment of an order, or a refund of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct About {
+    transaction_id: String,
+    out_refund_no: Option<String>,
+}
+
+impl About {
+    fn notice<'a>(&self, order: &'a mut Order) -> Option<&'a mut Notice> {
+        let mut payments = order.payments.iter_mut();
+        let payment = payments.find(|it| it.transaction_id == self.transaction_id)?;
+        match &self.out_refund_no {
+            None => Some(&mut payment.notice),
+            Some(no) => {
+                let mut refunds = payment.refunds.iter_mut();
+                refunds.find(|it| it.out_refund_no == *no).map(|it| &mut it.notice)
+            }
+        }
+    }
 }
 
 /// What is signed, by whom, when.
@@ -52,22 +111,43 @@ pub(super) struct Stamp {
 /// The notice of a payment of `order` that is made at `now`.
 pub(super) fn notice(providers: &Providers, order: &Order, now: Millis) -> Notice {
     let mut faults = providers.faults();
-    let mut happens = |fits: fn(&FaultKind) -> bool| faults.take_of_payment(order.provider, fits);
+    new_notice((url_of(order), now), |fits| faults.take_of_payment(order.provider, fits))
+}
+
+/// The notice of a refund that ends at a time, told to an address.
+pub(super) fn notice_of_refund(
+    providers: &Providers,
+    provider: ProviderId,
+    told: (Option<String>, Millis),
+) -> Notice {
+    let mut faults = providers.faults();
+    new_notice(told, |fits| faults.take_of_refund(provider, fits))
+}
+
+/// Where the order asked to be told.
+pub(super) fn url_of(order: &Order) -> Option<String> {
+    order.terms.request.get("notify_url")?.as_str().map(str::to_owned)
+}
+
+/// The notice of what is to be told after `before`, to the same address, at `now`.
+pub(super) fn notice_again(before: &Notice, now: Millis) -> Notice {
+    let was_told = before.due.is_some() || before.tries > 0;
+    let due = before.url.as_ref().filter(|_| was_told).map(|_| now);
+    Notice { id: random_text(), url: before.url.clone(), due, ..Notice::default() }
+}
+
+fn new_notice(
+    (url, now): (Option<String>, Millis),
+    mut happens: impl FnMut(fn(&FaultKind) -> bool) -> Option<FaultKind>,
+) -> Notice {
     let never = happens(|it| matches!(it, FaultKind::NotifyNever)).is_some();
     let twice = happens(|it| matches!(it, FaultKind::NotifyTwice)).is_some();
     let delay_ms = match happens(|it| matches!(it, FaultKind::NotifySlow { .. })) {
         Some(FaultKind::NotifySlow { ms }) => i64::from(ms),
         _ => 0,
     };
-    let url = order.terms.request.get("notify_url").and_then(|it| it.as_str());
     let due = (url.is_some() && !never).then(|| now.plus(delay_ms));
-    Notice {
-        id: random_text(),
-        url: url.map(str::to_owned),
-        due,
-        copies: u32::from(twice),
-        ..Notice::default()
-    }
+    Notice { id: random_text(), url, due, copies: u32::from(twice), ..Notice::default() }
 }
 
 /// What is due now. It counts as sent.
@@ -84,47 +164,56 @@ fn send(providers: &Providers, unsent: &Unsent, now: Millis) -> Vec<Notification
     let mut sent = Vec::new();
     let noted = providers.change(&Merchant { provider, id: merchant }, no, |existing| {
         let mut order = existing.expect("what is due is in the ledger");
-        for payment in order.payments.iter_mut().filter(|it| it.notice.is_due(now)) {
-            let forged = forgery(providers, provider);
-            let numbers = payment.notice.send(now, pace, forged);
-            sent.push((payment.transaction_id.clone(), numbers, Stamp { wall, forged }));
+        let due = News::all(&order).filter(|it| it.notice().is_due(now));
+        let due: Vec<About> = due.map(|it| it.about()).collect();
+        for about in due {
+            let forged = forgery(providers, provider, about.out_refund_no.is_some());
+            let notice = about.notice(&mut order).expect("it was just seen");
+            let numbers = notice.send(now, pace, forged);
+            sent.push((about, numbers, Stamp { wall, forged }));
         }
         Ok::<_, NotWritten>(order)
     });
     let Ok(order) = noted else { return Vec::new() };
-    let of_payment = |(id, numbers, stamp): (String, Vec<u32>, Stamp)| {
-        let payment = order.payments.iter().find(|it| it.transaction_id == id);
-        let signed = payment.and_then(|it| signed(&order, it, stamp));
+    let of_one = |(about, numbers, stamp): (About, Vec<u32>, Stamp)| {
+        let news = News::all(&order).find(|it| it.about() == about);
+        let signed = news.and_then(|it| signed(it, stamp));
         numbers
             .into_iter()
             .filter_map(move |number| Some(Notification { number, ..signed.clone()? }))
     };
-    sent.into_iter().flat_map(of_payment).collect()
+    sent.into_iter().flat_map(of_one).collect()
 }
 
 /// Whether the next delivery is one that nobody may believe.
-fn forgery(providers: &Providers, provider: ProviderId) -> Option<Forgery> {
+fn forgery(providers: &Providers, provider: ProviderId, is_refund: bool) -> Option<Forgery> {
     let fits = |it: &FaultKind| matches!(it, FaultKind::NotifyWrongKey | FaultKind::NotifyProbe);
-    match providers.faults().take_of_payment(provider, fits)? {
+    let mut faults = providers.faults();
+    let taken = match is_refund {
+        true => faults.take_of_refund(provider, fits),
+        false => faults.take_of_payment(provider, fits),
+    };
+    match taken? {
         FaultKind::NotifyProbe => Some(Forgery::Probe),
         _ => Some(Forgery::WrongKey),
     }
 }
 
-fn signed(order: &Order, payment: &Payment, stamp: Stamp) -> Option<Notification> {
-    let url = payment.notice.url.as_deref()?.parse().ok()?;
-    let (headers, body) = match order.provider {
-        ProviderId::Wxpay => wxpay_notify::payment(order, payment, stamp),
-        ProviderId::Alipay => alipay_notify::payment(order, payment, stamp),
+fn signed(news: News<'_>, stamp: Stamp) -> Option<Notification> {
+    let url = news.notice().url.as_deref()?.parse().ok()?;
+    let (headers, body) = match news.order.provider {
+        ProviderId::Wxpay => wxpay_notify::told(news, stamp),
+        ProviderId::Alipay => alipay_notify::told(news, stamp),
     };
     Some(Notification {
-        provider: order.provider,
-        out_trade_no: order.out_trade_no.clone(),
+        provider: news.order.provider,
+        out_trade_no: news.order.out_trade_no.clone(),
+        out_refund_no: news.refund.map(|it| it.out_refund_no.clone()),
         url,
         headers,
         body: body.into(),
-        merchant: order.merchant.clone(),
-        transaction_id: payment.transaction_id.clone(),
+        merchant: news.order.merchant.clone(),
+        transaction_id: news.payment.transaction_id.clone(),
         number: 0,
     })
 }
@@ -136,9 +225,12 @@ pub(super) fn answered(providers: &Providers, told: &Notification, answer: Answe
     let merchant = Merchant { provider: told.provider, id: &told.merchant };
     let noted = providers.change(&merchant, &told.out_trade_no, |existing| {
         let mut order = existing.expect("a payment's order stays in the ledger");
-        let mut payments = order.payments.iter_mut();
-        if let Some(payment) = payments.find(|it| it.transaction_id == told.transaction_id) {
-            payment.notice.answered(told.number, answer, (now, pace));
+        let about = About {
+            transaction_id: told.transaction_id.clone(),
+            out_refund_no: told.out_refund_no.clone(),
+        };
+        if let Some(notice) = about.notice(&mut order) {
+            notice.answered(told.number, answer, (now, pace));
         }
         Ok::<_, NotWritten>(order)
     });
@@ -147,7 +239,7 @@ pub(super) fn answered(providers: &Providers, told: &Notification, answer: Answe
     }
 }
 
-/// Sends a paid order's notification now, whatever became of it before.
+/// Sends the notification of a paid order, or of a refund that ended, now, whatever became of it before.
 pub(super) fn resend(providers: &Providers, told: &Told) -> Result<Order, Declined> {
     let now = providers.now();
     let unknown = || Declined::new("ORDER_NOT_EXIST", "no such order here");
@@ -157,12 +249,17 @@ pub(super) fn resend(providers: &Providers, told: &Told) -> Result<Order, Declin
     let merchant = Merchant { provider: told.provider, id: &found.merchant };
     let order = providers.change(&merchant, &told.out_trade_no, |existing| {
         let mut order = existing.ok_or_else(unknown)?;
-        let paid = order.payments.iter_mut().filter(|it| it.notice.url.is_some());
-        let due = paid.map(|payment| payment.notice.due = Some(now)).count();
-        match due {
-            0 => Err(Declined::new("NOT_NOTIFIED", "nobody paid it, or it names no notify_url")),
-            _ => Ok(order),
-        }
+        let is_meant = |it: &News<'_>| {
+            let no = it.refund.map(|it| &it.out_refund_no);
+            let has_ended = it.refund.is_none_or(|it| it.state != RefundState::Processing);
+            no == told.out_refund_no.as_ref() && has_ended && it.notice().url.is_some()
+        };
+        let about = News::all(&order).find(is_meant).map(|it| it.about());
+        let notice = about.and_then(|it| it.notice(&mut order)).ok_or_else(|| {
+            Declined::new("NOT_NOTIFIED", "nothing to tell of, or it names no notify_url")
+        })?;
+        notice.due = Some(now);
+        Ok::<_, Declined>(order)
     })?;
     providers.wake();
     Ok(order)

@@ -27,6 +27,16 @@ pub(super) fn transaction_id(now: Millis) -> String {
     format!("4200{}{}", digits_of(now), digits(10))
 }
 
+/// WeChat Pay's `refund_id`: 29 digits.
+pub(super) fn refund_id(now: Millis) -> String {
+    format!("50300{}{}", digits_of(now), digits(10))
+}
+
+/// The number of a refund that was made in a provider's console.
+pub(super) fn console_refund_no(now: Millis) -> String {
+    format!("console{}{}", digits_of(now), digits(10))
+}
+
 /// Alipay's `qr_code`.
 pub(super) fn qr_code() -> String {
     format!("https://qr.alipay.com/bax{}", &random_text()[..21])

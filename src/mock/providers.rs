@@ -15,10 +15,11 @@ use super::alipay_gateway::Gateway;
 use super::buyer::{Act, PayWith, Purchase};
 use super::faults::{FaultKind, Faults, Operation, Refuse};
 use super::ledger::{Ledger, Merchant, Order, Unsent};
+use super::refund::Refunding;
 use super::reply::{self, Reply};
 use super::sign::Signer;
 use super::wxpay_route::Route;
-use super::{alipay, buyer, cashier, control, wxpay};
+use super::{alipay, alipay_refund, buyer, cashier, control, wxpay, wxpay_refund};
 use crate::clock::Clock;
 use crate::domain::channel::ProviderId;
 use crate::domain::time::Millis;
@@ -35,6 +36,7 @@ pub(super) struct Providers {
     advanced_ms: AtomicI64,
     /// What the real waits between notifications are divided by.
     hurry: AtomicU32,
+    refunding: Mutex<Refunding>,
     /// There may be something to tell.
     woken: Notify,
 }
@@ -64,6 +66,7 @@ impl Providers {
             clock,
             advanced_ms: AtomicI64::new(0),
             hurry: AtomicU32::new(1),
+            refunding: Mutex::default(),
             woken: Notify::new(),
         })
     }
@@ -87,6 +90,8 @@ impl Providers {
                 return Outcome::Hangup;
             }
             Some(FaultKind::Refuse(refuse)) => call.refused(refuse),
+            Some(FaultKind::NotEnough) => call.not_enough(),
+            Some(FaultKind::TooSoon) => call.too_soon(),
             Some(FaultKind::PayFirst) => {
                 call.let_pay(self, request);
                 call.act(self, request)
@@ -142,6 +147,15 @@ impl Providers {
         self.hurry.store(hurry, Ordering::Relaxed);
     }
 
+    /// How refunds go.
+    pub(super) fn refunding(&self) -> Refunding {
+        *locked(&self.refunding)
+    }
+
+    pub(super) fn set_refunding(&self, refunding: Refunding) {
+        *locked(&self.refunding) = refunding;
+    }
+
     /// Says that there may be something to tell.
     pub(super) fn wake(&self) {
         self.woken.notify_one();
@@ -171,6 +185,14 @@ impl Providers {
 
     pub(super) fn orders(&self) -> Vec<Order> {
         locked(&self.ledger).orders(self.now()).collect()
+    }
+
+    pub(super) fn find_by_transaction(&self, merchant: &Merchant<'_>, id: &str) -> Option<Order> {
+        locked(&self.ledger).find_by_transaction(merchant, id, self.now())
+    }
+
+    pub(super) fn find_by_refund(&self, merchant: &Merchant<'_>, no: &str) -> Option<Order> {
+        locked(&self.ledger).find_by_refund(merchant, no, self.now())
     }
 
     pub(super) fn find(&self, merchant: &Merchant<'_>, no: &str) -> Option<Order> {
@@ -251,6 +273,20 @@ impl Call {
         let purchase = Purchase { provider, with: PayWith::OutTradeNo(no), payer: None };
         if let Err(declined) = buyer::act(providers, &purchase, Act::Pay) {
             tracing::debug!(declined.code, "nobody could pay");
+        }
+    }
+
+    fn not_enough(&self) -> Reply {
+        match self {
+            Call::Wxpay(_) => wxpay::refused(wxpay_refund::not_enough()),
+            Call::Alipay(gateway) => gateway.reply(Err(alipay_refund::not_enough())),
+        }
+    }
+
+    fn too_soon(&self) -> Reply {
+        match self {
+            Call::Wxpay(_) => wxpay::refused(wxpay_refund::too_soon()),
+            Call::Alipay(gateway) => gateway.reply(Err(alipay_refund::too_soon())),
         }
     }
 

@@ -177,7 +177,13 @@ pub(super) fn wxpay_refusal(refuse: &Refuse) -> Reply {
         "SYSTEM_ERROR" | "SYSTEMERROR" | "BANK_ERROR" | "OPENID_MISMATCH" => 500,
         "SERVICE_UNAVAILABLE" => 503,
         "FREQUENCY_LIMITED" | "RATELIMIT_EXCEEDED" => 429,
-        "OUT_TRADE_NO_USED" | "NO_AUTH" | "RULE_LIMIT" | "TRADE_ERROR" | "ACCOUNT_ERROR" => 403,
+        "OUT_TRADE_NO_USED"
+        | "NO_AUTH"
+        | "RULE_LIMIT"
+        | "TRADE_ERROR"
+        | "ACCOUNT_ERROR"
+        | "NOT_ENOUGH"
+        | "USER_ACCOUNT_ABNORMAL" => 403,
         "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS" => 404,
         "SIGN_ERROR" => 401,
         _ => 400,

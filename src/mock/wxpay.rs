@@ -1,4 +1,4 @@
-//! Simulated WeChat Pay V3: orders, queries, closes, certificates.
+//! Simulated WeChat Pay V3: orders, queries, closes, certificates; refunds are in `wxpay_refund`.
 
 use bytes::Bytes;
 use http::header::USER_AGENT;
@@ -13,7 +13,7 @@ use super::sign::{self, Signer};
 use super::wxpay_route::{Place, Route};
 use super::wxpay_rules::text;
 use super::wxpay_told::{Refusal, certificates, not_found, told};
-use super::{keys, numbers, wxpay_auth, wxpay_rules};
+use super::{keys, numbers, wxpay_auth, wxpay_refund, wxpay_rules};
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -28,12 +28,15 @@ pub(super) fn answer(providers: &Providers, request: &Request<Bytes>, route: &Ro
     let (status, body) = match act(providers, request, route) {
         Ok(Some(body)) => (StatusCode::OK, body.to_string()),
         Ok(None) => (StatusCode::NO_CONTENT, String::new()),
-        Err(refusal) => {
-            let status = StatusCode::from_u16(refusal.status);
-            (status.expect("a status of the table of errors"), refusal.body.to_string())
-        }
+        Err(refusal) => return refused(refusal),
     };
     Reply::Wxpay { status, body, signer }
+}
+
+/// A refusal, which nobody signs.
+pub(super) fn refused(refusal: Refusal) -> Reply {
+    let status = StatusCode::from_u16(refusal.status).expect("a status of the table of errors");
+    Reply::Wxpay { status, body: refusal.body.to_string(), signer: Signer::WxpayPlatform }
 }
 
 fn act(
@@ -55,15 +58,13 @@ fn act(
         }
         Route::ByTransaction(id, place) => {
             let merchant = merchant_of_query(request, *place)?;
-            let paid = |it: &Order| {
-                it.provider == ProviderId::Wxpay
-                    && it.merchant == merchant
-                    && it.transaction_id.as_deref() == Some(id)
-            };
-            let order = providers.orders().into_iter().find(paid).ok_or_else(not_found)?;
+            let found = providers.find_by_transaction(&at(&merchant), id);
+            let order = found.ok_or_else(not_found)?;
             Ok(Some(told(&order, *place)))
         }
         Route::Close(no, place) => close(providers, request.body(), no, *place),
+        Route::Refund => wxpay_refund::refund(providers, request.body()),
+        Route::RefundByNumber(no) => wxpay_refund::query(providers, request, no),
         Route::Certificates => Ok(Some(certificates())),
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Route {
     ByNumber(String, Place),
     ByTransaction(String, Place),
     Close(String, Place),
+    Refund,
+    RefundByNumber(String),
     Certificates,
 }
 
@@ -29,11 +31,11 @@ impl Route {
     pub(super) fn number(&self, body: &[u8]) -> Option<String> {
         match self {
             Route::ByNumber(no, _) | Route::Close(no, _) => Some(no.clone()),
-            Route::Create(..) => {
+            Route::Create(..) | Route::Refund => {
                 let body: Value = serde_json::from_slice(body).ok()?;
                 Some(body.get("out_trade_no")?.as_str()?.to_owned())
             }
-            Route::ByTransaction(..) | Route::Certificates => None,
+            Route::ByTransaction(..) | Route::RefundByNumber(_) | Route::Certificates => None,
         }
     }
 
@@ -41,6 +43,13 @@ impl Route {
     pub(super) fn parse(path: &str) -> Option<(Method, Route)> {
         if path == "/v3/certificates" {
             return Some((Method::GET, Route::Certificates));
+        }
+        if let Some(rest) = path.strip_prefix("/v3/refund/domestic/refunds") {
+            return match rest.strip_prefix('/') {
+                None => rest.is_empty().then_some((Method::POST, Route::Refund)),
+                Some(no) if no.contains('/') => None,
+                Some(no) => Some((Method::GET, Route::RefundByNumber(decoded(no)?))),
+            };
         }
         let rest = path.strip_prefix("/v3/pay/")?;
         let (place, rest) = match rest.strip_prefix("partner/") {
@@ -68,6 +77,8 @@ impl Route {
             Route::Create(..) => Operation::Create,
             Route::ByNumber(..) | Route::ByTransaction(..) => Operation::Query,
             Route::Close(..) => Operation::Close,
+            Route::Refund => Operation::Refund,
+            Route::RefundByNumber(_) => Operation::RefundQuery,
             Route::Certificates => Operation::Certificates,
         }
     }

@@ -1,7 +1,7 @@
-//! WeChat Pay V3's rules for the fields of an order.
+//! WeChat Pay V3's rules for the fields of an order and of a refund.
 //!
-//! From the parameter tables of "JSAPI order", "APP order", "H5 order" and "Native order", direct
-//! and partner.
+//! From the parameter tables of "JSAPI order", "APP order", "H5 order", "Native order" and "refund
+//! request", direct and partner.
 
 use std::net::IpAddr;
 
@@ -81,6 +81,21 @@ const H5: &[Rule] = &[
     ("/scene_info/h5_info/package_name", Shape::Chars(128), false),
 ];
 
+const REFUND: &[Rule] = &[
+    ("/sub_mchid", Shape::Chars(32), false),
+    ("/transaction_id", Shape::Chars(32), false),
+    ("/out_trade_no", Shape::Chars(32), false),
+    ("/out_refund_no", Shape::Chars(64), true),
+    ("/reason", Shape::Bytes(80), false),
+    ("/notify_url", Shape::Chars(256), false),
+    ("/funds_account", Shape::Chars(32), false),
+    ("/amount", Shape::Object, true),
+    ("/amount/refund", Shape::Integer(1), true),
+    ("/amount/total", Shape::Integer(1), true),
+    // Optional in an order, required here.
+    ("/amount/currency", Shape::Chars(16), true),
+];
+
 /// Checks an order's body. The first broken rule is told, as WeChat Pay does.
 pub(super) fn check(body: &Value, product: Product, place: Place) -> Result<(), Refusal> {
     if !body.is_object() {
@@ -109,6 +124,30 @@ pub(super) fn check(body: &Value, product: Product, place: Place) -> Result<(), 
     refuse_if(currency != "CNY", body, "/amount/currency", "must be CNY")?;
     let expiry = text(body, "/time_expire").is_none_or(|it| Millis::from_rfc3339(it).is_some());
     refuse_if(!expiry, body, "/time_expire", "must be RFC 3339 with an offset")
+}
+
+/// Checks a refund's body, but which payment it names ("refund request").
+pub(super) fn check_refund(body: &Value) -> Result<(), Refusal> {
+    if !body.is_object() {
+        return Err(Refusal::parameter("", body, "must be a JSON object"));
+    }
+    check_characters(body)?;
+    check_table(body, REFUND)?;
+    let no = text(body, "/out_refund_no").unwrap_or_default();
+    let plain = no.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-|*@".contains(&b));
+    refuse_if(!plain, body, "/out_refund_no", "1 to 64 of 0-9A-Za-z_-|*@")?;
+    if body.get("notify_url").is_some() {
+        check_notify_url(body)?;
+    }
+    let account = text(body, "/funds_account").unwrap_or("AVAILABLE");
+    let known = matches!(account, "AVAILABLE" | "UNSETTLED");
+    refuse_if(!known, body, "/funds_account", "must be AVAILABLE or UNSETTLED")?;
+    for pointer in ["/amount/refund", "/amount/total"] {
+        let fen = body.pointer(pointer).and_then(Value::as_u64);
+        refuse_if(fen.and_then(Fen::new).is_none(), body, pointer, "exceeds the limit")?;
+    }
+    let currency = text(body, "/amount/currency");
+    refuse_if(currency != Some("CNY"), body, "/amount/currency", "must be CNY")
 }
 
 /// The text at `pointer`.

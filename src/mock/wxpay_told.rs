@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ledger::{Order, State};
+use super::ledger::{Order, Payment, State};
 use super::providers::NotWritten;
 use super::wxpay_route::Place;
 use super::{keys, sign};
@@ -40,6 +40,8 @@ impl From<NotWritten> for Refusal {
 /// The order as a query tells it. What only a payment brings is absent before it.
 pub(super) fn told(order: &Order, place: Place) -> Value {
     let (trade_state, description) = match order.state {
+        // After the first refund, be it of a part (V3, "query order", `trade_state`).
+        State::Paid if order.payments.iter().any(Payment::is_refunded) => ("REFUND", "转入退款"),
         State::Paid => ("SUCCESS", "支付成功"),
         State::Closed => ("CLOSED", "订单已关闭"),
         State::Offered | State::Unpaid => ("NOTPAY", "订单未支付"),

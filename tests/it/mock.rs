@@ -4,6 +4,7 @@
 mod alipay;
 mod cashier;
 mod notifications;
+mod refunds;
 mod whole;
 mod wxpay;
 

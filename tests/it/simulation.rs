@@ -15,9 +15,13 @@
 
 mod audit;
 mod chance;
+mod clerk;
+mod courier;
+mod money;
 mod people;
 mod power;
 mod records;
+mod shop;
 mod wire;
 mod world;
 
@@ -71,6 +75,9 @@ struct Total {
     attempts: u64,
     paid: u64,
     paid_twice: u64,
+    refunds: u64,
+    closed: u64,
+    heard: u64,
     crashes: u64,
     /// The worlds that broke the promise.
     violated: Vec<u64>,

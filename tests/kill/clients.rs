@@ -105,10 +105,34 @@ impl Shop {
         Some(answer)
     }
 
+    /// Where the order stands.
+    pub(crate) async fn query(&self, order: &Order) -> Value {
+        let url = format!("http://{}/pay/queryPayment", self.addresses().0);
+        let request = self.client.post(url).header("content-type", "application/json");
+        let response = request.body(json!({ "out_trade_no": order.no }).to_string()).send().await;
+        serde_json::from_slice(&response.unwrap().bytes().await.unwrap()).unwrap()
+    }
+
+    /// Pays with something that was handed out.
+    pub(crate) async fn pay(&self, order: &Order, chance: &Chance) -> bool {
+        let given = order.known.lock().unwrap().given.clone();
+        let given: Vec<_> = given.into_iter().collect();
+        if given.is_empty() {
+            return false;
+        }
+        let code = chance.pick(&given);
+        let (provider, kind) = kind_of(code);
+        let purchase = json!({ "provider": provider, kind: code });
+        let paid = self.control("POST", "pay", &purchase).await.is_some();
+        order.known.lock().unwrap().paid |= paid;
+        paid
+    }
+
     /// An operation of the simulated providers. `None` when the program died.
     pub(crate) async fn control(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let url = format!("http://{}/_mock/{path}", self.addresses().1);
-        let request = self.client.request(method.parse().unwrap(), url).body(body.to_string());
+        let request = self.client.request(method.parse().unwrap(), url);
+        let request = request.header("content-type", "application/json").body(body.to_string());
         let response = request.send().await.ok()?;
         let is_done = response.status().is_success();
         let bytes = response.bytes().await.ok()?;
@@ -120,7 +144,7 @@ impl Shop {
         for _ in 0..chance.below(6) {
             let kind = *chance.pick(&FAULTS);
             let mut fault = json!({ "fault": kind, "times": 1 + chance.below(3) });
-            if kind == "delay" {
+            if matches!(kind, "delay" | "notify_slow") {
                 fault["ms"] = json!(chance.below(3_000));
             }
             if kind == "refuse" {
@@ -137,7 +161,7 @@ impl Shop {
     }
 }
 
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 14] = [
     "lose_request",
     "lose_reply",
     "delay",
@@ -148,6 +172,10 @@ const FAULTS: [&str; 10] = [
     "reset",
     "refuse",
     "pay_first",
+    "notify_twice",
+    "notify_slow",
+    "notify_wrong_key",
+    "notify_probe",
 ];
 
 /// Provider, platform, `isPC`, `openid`.
@@ -212,7 +240,7 @@ impl Shopper {
                 Some(_) => sleep(Duration::from_millis(self.chance.below(300))).await,
             }
         }
-        if self.chance.percent(8) && self.pay(order).await {
+        if self.chance.percent(8) && self.shop.pay(order, &self.chance).await {
             return;
         }
         let mut known = order.known.lock().unwrap();
@@ -220,21 +248,6 @@ impl Shopper {
             known.switches += 1;
             known.way = 1 - known.way;
         }
-    }
-
-    /// Pays with something that was handed out.
-    async fn pay(&self, order: &Order) -> bool {
-        let given = order.known.lock().unwrap().given.clone();
-        let given: Vec<_> = given.into_iter().collect();
-        if given.is_empty() {
-            return false;
-        }
-        let code = self.chance.pick(&given);
-        let (provider, kind) = kind_of(code);
-        let purchase = json!({ "provider": provider, kind: code });
-        let paid = self.shop.control("POST", "pay", &purchase).await.is_some();
-        order.known.lock().unwrap().paid |= paid;
-        paid
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo test --test kill                 # 200 times
 //! cargo test --test kill -- 20 4711      # 20 times, by the chance that 4711 gives
+//! cargo test --test kill -- told 60      # the second story, 60 times
 //! ```
 //!
 //! Twenty clients create 500 orders at the sidecar in mock mode, pay some, and change their minds
@@ -10,13 +11,17 @@
 //! end every order is asked for until it is answered, twice, and the providers' ledger, which is
 //! on disk, says whether anything was ordered twice. What chance decides is repeatable; how far
 //! the program was when it was killed is not.
+//!
+//! In the second story all orders are paid, and a shop that fails and dies is told of it.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 #[path = "../it/simulation/chance.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod chance;
 mod clients;
+mod endpoint;
 mod program;
+mod told;
 mod verdict;
 
 use std::sync::Arc;
@@ -37,14 +42,19 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|it| it.parse::<u64>().ok());
     let kills = arguments.next().unwrap_or(KILLS);
     let seed = arguments.next().unwrap_or(1);
-    println!("{kills} kills, {CLIENTS} clients, {ORDERS} orders, chance {seed}");
+    let is_told = std::env::args().any(|it| it == "told");
+    println!("{kills} kills, chance {seed}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(run(kills, Chance::new(seed)));
+    if is_told {
+        runtime.block_on(told::run(kills, Chance::new(seed)));
+    } else {
+        runtime.block_on(run(kills, Chance::new(seed)));
+    }
 }
 
 async fn run(kills: u64, chance: Chance) {
-    let home = TempDir::new().unwrap();
-    let mut program = Program::start(home.path()).await;
+    let (home, port) = (TempDir::new().unwrap(), program::free_port());
+    let mut program = Program::start(home.path(), port, &[]).await;
     let shop = Arc::new(Shop::new(ORDERS, &chance));
     shop.serves(&program);
     let mut clients = JoinSet::new();
@@ -56,7 +66,7 @@ async fn run(kills: u64, chance: Chance) {
         shop.trouble(&chance).await;
         tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
         program.kill().await;
-        program = Program::start(home.path()).await;
+        program = Program::start(home.path(), port, &[]).await;
         shop.serves(&program);
         if count % 20 == 0 {
             println!("killed {count} times, {} answers", shop.answers.load(Ordering::Relaxed));

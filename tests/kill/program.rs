@@ -15,6 +15,14 @@ use tokio::time::timeout;
 /// A program that takes longer than this to start hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
+/// A port that is free, and that no connection is given by chance (RFC 6335, section 6, and
+/// Linux' `ip_local_port_range`).
+pub(crate) fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let first = u16::try_from(std::process::id() % 8_000).unwrap() + 20_000;
+    (first..32_000).find(is_free).expect("some port is free")
+}
+
 /// A running sidecar with the providers that it simulates.
 pub(crate) struct Program {
     child: Child,
@@ -24,19 +32,21 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it in `home` and waits until it serves.
-    pub(crate) async fn start(home: &Path) -> Program {
+    /// Starts it in `home` and waits until it serves: at `port`, where providers reach it again
+    /// after it was killed.
+    pub(crate) async fn start(home: &Path, port: u16, more: &[(&str, String)]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_paygate"))
             .env_clear()
             .envs([
                 ("PAYGATE_MODE", "mock"),
-                ("PAYGATE_LISTEN", "127.0.0.1:0"),
                 ("PAYGATE_ADMIN_LISTEN", "127.0.0.1:0"),
                 ("PAYGATE_MOCK_LISTEN", "127.0.0.1:0"),
                 ("PAYGATE_CALL_TIMEOUT", "2s"),
                 ("PAYGATE_CALL_BUDGET", "5s"),
                 ("PAYGATE_LOG_FORMAT", "json"),
             ])
+            .env("PAYGATE_LISTEN", format!("127.0.0.1:{port}"))
+            .envs(more.iter().map(|(name, value)| (name, value)))
             .current_dir(home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -72,6 +82,15 @@ impl Program {
     /// Where it takes payments.
     pub(crate) fn public(&self) -> SocketAddr {
         self.addresses["serving payments"]
+    }
+
+    /// Every event that it has to tell, or told.
+    pub(crate) async fn webhooks(&self, token: &str) -> serde_json::Value {
+        let admin = self.addresses["serving health and admin"];
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("http://{admin}/pay/webhooks")).bearer_auth(token);
+        let bytes = request.send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     /// Where the simulated providers are.

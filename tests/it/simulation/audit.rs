@@ -10,6 +10,7 @@ use paygate::domain::refund::{Payment, PaymentRole};
 use paygate::error::Kind;
 use paygate::mock::{self, State};
 
+use super::money;
 use super::people::{Answer, Case};
 use super::world::Shared;
 use crate::support::shop::order_info;
@@ -145,7 +146,18 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
     for case in &shared.cases {
         let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
         let order = shared.records.order(&case.no);
-        let said = settled(order.as_ref(), &trades);
+        let mut said = settled(order.as_ref(), &trades);
+        let heard = shared.shop.heard_of(&case.no);
+        if let Some(order) = &order {
+            said.extend(money::returned(order, &trades));
+            if shared.shop.listens() {
+                said.extend(money::heard(order, &heard));
+                let (there, told) = (money::ledger(&trades), money::books(&heard));
+                if there != told {
+                    said.push(format!("the providers hold {there} fen, the shop heard of {told}"));
+                }
+            }
+        }
         let known = order.as_ref().map(summary);
         found.extend(said.into_iter().map(|it| format!("{}: {it}: {known:#?}", case.no)));
         let paid = trades.iter().filter(|it| it.state == State::Paid).count();
@@ -153,6 +165,11 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
             it.attempts += order.as_ref().map_or(0, |order| order.attempts.len() as u64);
             it.paid += u64::from(paid > 0);
             it.paid_twice += u64::from(paid > 1);
+            it.refunds += order
+                .as_ref()
+                .map_or(0, |order| order.payments.iter().map(|it| it.refunds.len() as u64).sum());
+            it.closed += u64::from(order.is_some_and(|it| it.status == OrderStatus::Closed));
+            it.heard += heard.len() as u64;
         });
     }
     found
@@ -204,12 +221,19 @@ pub(super) fn settled(order: Option<&Order>, trades: &[&mock::Order]) -> Vec<Str
         must(payment.amount == order.facts.total_fee, "paid with another amount");
     }
     must(order.payments.len() == paid.len(), "payments that the providers know");
-    let winning = order.payments.iter().filter(|it| it.role == PaymentRole::Winning).count();
-    let duplicate = order.payments.iter().filter(|it| it.role == PaymentRole::Duplicate).count();
-    must(winning == usize::from(!paid.is_empty()), "one payment wins");
-    must(duplicate + winning == paid.len(), "the others are duplicates");
-    must((order.status == OrderStatus::Paid) == (winning == 1), "paid here as there");
+    let count = |role| order.payments.iter().filter(|it| it.role == role).count();
+    let (winning, late) = (count(PaymentRole::Winning), count(PaymentRole::Late));
+    let duplicate = count(PaymentRole::Duplicate);
+    must(winning + late + duplicate == paid.len(), "every payment has its role");
+    match order.status {
+        OrderStatus::Open => must(paid.is_empty(), "paid there, and open here"),
+        OrderStatus::Closed => must(late == paid.len(), "paid there, and closed here"),
+        OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
+            must(winning == 1 && late == 0, "one payment wins, the others are duplicates");
+        }
+    }
     must(order.flags.duplicate_paid == (duplicate > 0), "a duplicate is flagged");
+    must(order.flags.late_paid == (late > 0), "a late payment is flagged");
     must(!order.attempts.iter().any(|it| it.is_unknown()), "an outcome that stays unknown");
     must(!order.attempts.iter().any(|it| it.is_live()), "an attempt that nobody ended");
     found

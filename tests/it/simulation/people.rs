@@ -262,6 +262,9 @@ pub(super) async fn buyer(shared: Arc<Shared>, at: usize, chance: Chance) {
 
 /// A buyer pays; whether that went well.
 pub(super) fn pay(shared: &Shared, item: &Item) -> bool {
+    if shared.troubled() {
+        shared.shadow();
+    }
     let paid = shared.providers.pay(&purchase(item));
     let told = paid.as_ref().map(|it| it.state).map_err(|it| &it.code);
     let (provider, no) = (item.provider, &item.no);
@@ -277,13 +280,28 @@ fn purchase(item: &Item) -> Purchase {
 pub(super) async fn background(shared: Arc<Shared>, chance: Chance) {
     let mut rounds = JoinSet::new();
     loop {
-        sleep(chance.time(Duration::from_secs(40))).await;
+        sleep(shared.pace(chance.time(Duration::from_secs(40)))).await;
         if shared.flaw == Flaw::NobodyReconciles {
             continue;
         }
         let Process { engine, power } = shared.front();
         // A round of a process that stalls goes on when it wakes up.
         rounds.spawn(async move { engine.reconcile().await });
+        tokio::select! {
+            biased;
+            () = power.stopped() => {}
+            _ = rounds.join_next() => {}
+        }
+    }
+}
+
+/// Tells the shop what there is to tell.
+pub(super) async fn teller(shared: Arc<Shared>, chance: Chance) {
+    let mut rounds = JoinSet::new();
+    loop {
+        sleep(shared.pace(chance.time(Duration::from_secs(20)))).await;
+        let Process { engine, power } = shared.front();
+        rounds.spawn(async move { engine.dispatch().await });
         tokio::select! {
             biased;
             () = power.stopped() => {}

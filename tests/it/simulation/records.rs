@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use paygate::clock::Clock as _;
 use paygate::domain::attempt::Attempt;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
+use paygate::domain::refund::RefundState;
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
@@ -25,6 +27,10 @@ pub(super) struct Records(Mutex<BTreeMap<String, Order>>);
 impl Records {
     pub(super) fn order(&self, no: &str) -> Option<Order> {
         self.0.lock().unwrap().get(no).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Order> {
+        self.0.lock().unwrap().values().cloned().collect()
     }
 
     /// Takes note of a stored order, and gives back what it was before.
@@ -50,6 +56,22 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
         order.payments.iter().map(|it| (it.transaction_id.clone(), it.role)).collect()
     };
     must(ids(after).starts_with(&ids(before)), "no payment is forgotten");
+    for (old, new) in before.payments.iter().zip(&after.payments) {
+        must(new.returned() >= old.returned(), "what went back went back");
+        let kept = old.refunds.iter().all(|old| {
+            new.refunds
+                .iter()
+                .any(|it| it.out_refund_no == old.out_refund_no && it.refund_fee == old.refund_fee)
+        });
+        must(kept, "no refund is forgotten");
+        let sum: u64 = new
+            .refunds
+            .iter()
+            .filter(|it| it.state != RefundState::Closed)
+            .map(|it| it.refund_fee.fen())
+            .sum();
+        must(sum <= new.total_fee.fen(), "no more goes back than was paid");
+    }
     for old in &before.attempts {
         let follows = |new: &Attempt| {
             new.state.rank() >= old.state.rank()
@@ -213,7 +235,22 @@ impl Store for Held {
         &'a self,
         event: &'a Outgoing,
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
-        self.memory.outbox_set(event)
+        Box::pin(async move {
+            self.moment().await;
+            let fails = self.shared.troubled() && self.chance.below(200) == 0;
+            if fails && self.chance.percent(50) {
+                return Err(failed());
+            }
+            self.shared.step(&self.power, &self.chance);
+            self.power.pass().await;
+            // The wait's spread follows from numbers that differ from run to run.
+            let wait_ms = event.next.since(self.shared.clock.now()) / 600 * 600;
+            let next = self.shared.clock.now().plus(wait_ms);
+            let set = self.memory.outbox_set(&Outgoing { next, ..event.clone() }).await;
+            self.shared.step(&self.power, &self.chance);
+            self.power.pass().await;
+            if fails { Err(failed()) } else { set }
+        })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use paygate::domain::channel::ProviderId;
-use paygate::mock::{Fault, FaultKind, Operation, Refuse};
+use paygate::mock::{Fault, FaultKind, Refuse};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
 
@@ -36,7 +36,7 @@ impl Wire {
         self.power.pass().await;
         let call = Purpose::of(&request);
         if self.shared.flaw == Flaw::ClosesAreIgnored
-            && call.operation == Operation::Close
+            && call.what == What::Close
             && call.provider == ProviderId::Wxpay
         {
             return self.shared.decoy.send(request, timeout).await;
@@ -49,7 +49,7 @@ impl Wire {
                 self.shared.somebody_pays(&self.chance);
             } else {
                 let kind = self.fault(&call);
-                self.shared.tell(format!("{:?} {:?} {kind:?}", call.provider, call.operation));
+                self.shared.tell(format!("{:?} {:?} {kind:?}", call.provider, call.what));
                 let fault = Fault { provider: None, operation: None, kind, times: 1 };
                 self.shared.providers.add_fault(fault);
             }
@@ -59,9 +59,13 @@ impl Wire {
         }
         self.shared.step(&self.power, &self.chance);
         self.power.pass().await;
-        let sent = self.shared.providers.send(request, timeout).await;
+        // The provider acts at once, however late its answer is.
+        let (sent, ()) = tokio::join!(
+            biased;
+            self.shared.providers.send(request, timeout),
+            async { self.shared.asked(&call) },
+        );
         self.shared.step(&self.power, &self.chance);
-        self.shared.asked(&call);
         tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
         sent
     }
@@ -84,8 +88,8 @@ impl Wire {
     /// A refusal that the provider may give for no reason that can be seen from here. It does not
     /// lie about what it knows.
     fn refusal(&self, call: &Purpose) -> Refuse {
-        let codes: &[&str] = match (call.provider, call.operation) {
-            (ProviderId::Wxpay, Operation::Create) => &[
+        let codes: &[&str] = match (call.provider, call.what) {
+            (ProviderId::Wxpay, What::Create) => &[
                 "SYSTEM_ERROR",
                 "FREQUENCY_LIMITED",
                 "PARAM_ERROR",
@@ -95,7 +99,7 @@ impl Wire {
                 "NO_AUTH",
             ],
             (ProviderId::Wxpay, _) => &["SYSTEM_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR"],
-            (ProviderId::Alipay, Operation::Create) => &[
+            (ProviderId::Alipay, What::Create) => &[
                 "20000",
                 "ACQ.SYSTEM_ERROR",
                 "ACQ.INVALID_PARAMETER",
@@ -129,26 +133,46 @@ impl Transport for Wire {
 #[derive(Clone, Debug)]
 pub(super) struct Purpose {
     pub(super) provider: ProviderId,
-    pub(super) operation: Operation,
-    pub(super) no: String,
+    pub(super) what: What,
+    /// The trade's; a refund is about a payment.
+    pub(super) no: Option<String>,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Create,
+    Query,
+    Close,
+    Refund,
+    RefundQuery,
 }
 
 impl Purpose {
     fn of(request: &Request<Bytes>) -> Purpose {
         let path = request.uri().path();
-        let Some(rest) = path.strip_prefix("/v3/pay/transactions/") else {
-            return Purpose::of_alipay(request);
-        };
+        if path.starts_with("/v3/") {
+            Purpose::of_wxpay(request)
+        } else {
+            Purpose::of_alipay(request)
+        }
+    }
+
+    fn of_wxpay(request: &Request<Bytes>) -> Purpose {
         let provider = ProviderId::Wxpay;
-        if let Some(rest) = rest.strip_prefix("out-trade-no/") {
-            let no = rest.split('/').next().unwrap().to_owned();
-            let is_query = request.method() == Method::GET;
-            let operation = if is_query { Operation::Query } else { Operation::Close };
-            return Purpose { provider, operation, no };
+        let path = request.uri().path();
+        let is_get = request.method() == Method::GET;
+        if path.starts_with("/v3/refund/") {
+            let what = if is_get { What::RefundQuery } else { What::Refund };
+            return Purpose { provider, what, no: None };
+        }
+        if let Some((_, rest)) = path.split_once("/out-trade-no/") {
+            let no = rest.split('/').next().map(str::to_owned);
+            return Purpose { provider, what: if is_get { What::Query } else { What::Close }, no };
         }
         let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
-        let no = body["out_trade_no"].as_str().unwrap().to_owned();
-        Purpose { provider, operation: Operation::Create, no }
+        let no = body["out_trade_no"].as_str().map(str::to_owned);
+        Purpose { provider, what: What::Create, no }
     }
 
     fn of_alipay(request: &Request<Bytes>) -> Purpose {
@@ -157,17 +181,17 @@ impl Purpose {
         let mut params = params.chain(url::form_urlencoded::parse(request.body()));
         let mut value = |name: &str| params.find(|(key, _)| key == name).unwrap().1.into_owned();
         let content: serde_json::Value = serde_json::from_str(&value("biz_content")).unwrap();
-        let no = content["out_trade_no"].as_str().unwrap().to_owned();
+        let no = content["out_trade_no"].as_str().map(str::to_owned);
         let text = request.uri().query().unwrap_or_default();
         let body = String::from_utf8_lossy(request.body());
-        let calls = |method: &str| text.contains(method) || body.contains(method);
-        let operation = if calls("alipay.trade.query") {
-            Operation::Query
-        } else if calls("alipay.trade.close") {
-            Operation::Close
-        } else {
-            Operation::Create
-        };
-        Purpose { provider: ProviderId::Alipay, operation, no }
+        let methods = [
+            ("alipay.trade.fastpay.refund.query", What::RefundQuery),
+            ("alipay.trade.refund", What::Refund),
+            ("alipay.trade.query", What::Query),
+            ("alipay.trade.close", What::Close),
+        ];
+        let called = methods.into_iter().find(|it| text.contains(it.0) || body.contains(it.0));
+        let what = called.map_or(What::Create, |it| it.1);
+        Purpose { provider: ProviderId::Alipay, what, no }
     }
 }

@@ -1,16 +1,19 @@
 //! One world: what everybody shares, the processes that come and go, and its end.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock;
 use paygate::domain::channel::{AlipayChoice, ProviderId};
+use paygate::domain::outbox::DeliveryState;
 use paygate::domain::time::Millis;
-use paygate::engine::{Engine, Switching};
-use paygate::mock::{InProcess, State, keys};
+use paygate::engine::{Engine, Returns, Switching};
+use paygate::mock::{Fault, FaultKind, InProcess, State, keys};
 use paygate::provider::{alipay, wxpay};
+use paygate::store::Store as _;
 use paygate::store::memory::Memory;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -18,9 +21,12 @@ use tokio::time::{Instant, sleep};
 
 use super::audit;
 use super::chance::Chance;
+use super::clerk::clerk;
+use super::courier::courier;
 use super::people::{self, Case};
 use super::power::Power;
 use super::records::{Held, Records};
+use super::shop::{Ear, Shop};
 use super::wire::{Purpose, Wire};
 
 /// Something that is broken on purpose, to see that it is noticed.
@@ -34,11 +40,19 @@ pub(super) enum Flaw {
     NobodyReconciles,
     /// WeChat Pay says that it closed an order, and did not.
     ClosesAreIgnored,
+    /// An event counts as told, and the shop never heard of it.
+    EventsAreDropped,
+    /// Providers are told to return everything twice.
+    RefundsAreDoubled,
 }
+
+/// When every world begins.
+pub(super) const STARTED: Millis = Millis(1_763_900_000_000);
 
 /// What everybody in a world shares.
 #[derive(Debug)]
 pub(super) struct Shared {
+    seed: u64,
     pub(super) chance: Chance,
     pub(super) flaw: Flaw,
     /// How many calls in a hundred meet trouble.
@@ -62,7 +76,12 @@ pub(super) struct Shared {
     ttl: Duration,
     choice: AlipayChoice,
     switching: Switching,
+    returns: Returns,
+    pub(super) shop: Shop,
+    /// What processes do unasked, and go on with when they wake up.
+    pub(super) working: Mutex<JoinSet<()>>,
     calm: AtomicBool,
+    quiet: AtomicBool,
     front: Mutex<Option<Process>>,
     asked: Mutex<BTreeMap<(ProviderId, String), State>>,
     told: Mutex<Report>,
@@ -80,6 +99,10 @@ pub(super) struct Report {
     pub(super) attempts: u64,
     pub(super) paid: u64,
     pub(super) paid_twice: u64,
+    pub(super) refunds: u64,
+    pub(super) closed: u64,
+    /// How often the shop was told something.
+    pub(super) heard: u64,
     pub(super) crashes: u64,
 }
 
@@ -91,6 +114,9 @@ impl Report {
         total.attempts += self.attempts;
         total.paid += self.paid;
         total.paid_twice += self.paid_twice;
+        total.refunds += self.refunds;
+        total.closed += self.closed;
+        total.heard += self.heard;
         total.crashes += self.crashes;
     }
 }
@@ -122,7 +148,7 @@ impl Watch {
 impl Clock for Watch {
     fn now(&self) -> Millis {
         let passed_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap();
-        Millis(1_763_900_000_000 + passed_ms + self.wrong_ms.load(Ordering::Relaxed))
+        STARTED.plus(passed_ms + self.wrong_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -135,7 +161,9 @@ impl Shared {
         let ways = if jumps { people::closable() } else { people::WAYS.to_vec() };
         let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
         let reject = chance.percent(15);
+        let returns = Returns { duplicate: chance.percent(85), late: chance.percent(85) };
         Shared {
+            seed,
             flaw,
             trouble: *chance.pick(&[0, 5, 15, 30, 60]),
             frailty: *chance.pick(&[0, 3, 10, 30]),
@@ -149,7 +177,11 @@ impl Shared {
             ttl: Duration::from_secs(chance.within(300..720)),
             choice,
             switching: if reject { Switching::Reject } else { Switching::Close },
+            returns,
+            shop: Shop::new(&chance),
+            working: Mutex::default(),
             calm: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             front: Mutex::default(),
             asked: Mutex::default(),
             told: Mutex::default(),
@@ -173,7 +205,7 @@ impl Shared {
 
     /// Adds a line to the story.
     pub(super) fn tell(&self, what: impl std::fmt::Display) {
-        let at = self.clock.now().since(Millis(1_763_900_000_000));
+        let at = self.clock.now().since(STARTED);
         self.told.lock().unwrap().story.push(format!("{:>9.3} s {what}", at as f64 / 1000.0));
     }
 
@@ -196,10 +228,11 @@ impl Shared {
 
     /// A provider was asked: what it knew then.
     pub(super) fn asked(&self, call: &Purpose) {
+        let Some(no) = &call.no else { return };
         let known = self.providers.orders().into_iter();
-        let found = known.filter(|it| it.provider == call.provider);
-        if let Some(order) = found.into_iter().find(|it| it.out_trade_no == call.no) {
-            let key = (call.provider, call.no.clone());
+        let mut found = known.filter(|it| it.provider == call.provider);
+        if let Some(order) = found.find(|it| it.out_trade_no == *no) {
+            let key = (call.provider, no.clone());
             self.asked.lock().unwrap().insert(key, order.state);
         }
     }
@@ -207,6 +240,40 @@ impl Shared {
     /// What the provider knew of a number when it was called about it last.
     pub(super) fn known(&self, provider: ProviderId, no: &str) -> Option<State> {
         self.asked.lock().unwrap().get(&(provider, no.to_owned())).copied()
+    }
+
+    /// A process does something, and goes on with it when it wakes up.
+    pub(super) fn works(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut working = self.working.lock().unwrap();
+        while working.try_join_next().is_some() {}
+        working.spawn(work);
+    }
+
+    /// Something may go wrong with what is told of the next payment.
+    pub(super) fn shadow(&self) {
+        let ms = u32::try_from(self.chance.below(300_000)).unwrap();
+        let kind = match self.chance.below(12) {
+            0 => FaultKind::NotifyNever,
+            1 => FaultKind::NotifyTwice,
+            2 => FaultKind::NotifySlow { ms },
+            3 => FaultKind::NotifyWrongKey,
+            4 => FaultKind::NotifyProbe,
+            _ => return,
+        };
+        self.providers.add_fault(Fault { provider: None, operation: None, kind, times: 1 });
+    }
+
+    /// Chance that follows from a text, whenever it is needed.
+    pub(super) fn chance_of(&self, text: &[&str]) -> Chance {
+        let bytes = text.iter().flat_map(|it| it.bytes());
+        let hash = bytes
+            .fold(self.seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Chance::new(hash)
+    }
+
+    /// How long until the next look at something: long, once there is nothing left but waiting.
+    pub(super) fn pace(&self, pause: Duration) -> Duration {
+        if self.quiet.load(Ordering::Relaxed) { pause * 10 } else { pause }
     }
 
     /// Some buyer pays something, now.
@@ -228,6 +295,8 @@ impl Shared {
             .public_url("https://shop.example.com".parse().unwrap())
             .order_ttl(self.ttl)
             .switching(self.switching)
+            .returns(self.returns)
+            .webhook(Ear::new(power.clone(), self))
             .reconcile_every(None)
             .provider(wxpay::V3::new(wxpay).unwrap())
             .provider(alipay::Gateway::new(alipay))
@@ -271,9 +340,14 @@ impl World {
             for _ in 0..shared.chance.below(4) {
                 buyers.spawn(people::buyer(shared.clone(), at, shared.chance.fork()));
             }
+            if shared.chance.percent(60) {
+                buyers.spawn(clerk(shared.clone(), at, shared.chance.fork()));
+            }
         }
         let mut background = JoinSet::new();
         background.spawn(people::background(shared.clone(), shared.chance.fork()));
+        background.spawn(people::teller(shared.clone(), shared.chance.fork()));
+        background.spawn(courier(shared.clone(), shared.chance.fork()));
         tokio::select! {
             biased;
             () = async { while clients.join_next().await.is_some() {} } => {}
@@ -285,6 +359,9 @@ impl World {
         world.finish().await;
         let mut report = shared.told.lock().unwrap().clone();
         report.orders = shared.cases.len() as u64;
+        // The engine knows of the world, and the world of the engine.
+        *shared.front.lock().unwrap() = None;
+        shared.working.lock().unwrap().abort_all();
         let kinds = ["create", "query", "close"];
         report.calls = kinds
             .iter()
@@ -364,7 +441,21 @@ impl World {
         for _ in 0..80 {
             sleep(Duration::from_secs(60)).await;
         }
+        self.shared.quiet.store(true, Ordering::Relaxed);
+        for _ in 0..6 * 30 {
+            if self.is_quiet().await {
+                break;
+            }
+            sleep(Duration::from_secs(600)).await;
+        }
         self.shared.saw(audit::quiet(&self.shared));
+    }
+
+    /// Whether nothing is left to do, except to tell a shop that does not listen.
+    async fn is_quiet(&self) -> bool {
+        let waiting = self.memory.outbox_list(DeliveryState::Pending, 1).await.unwrap();
+        let is_told = waiting.is_empty() || !self.shared.shop.listens();
+        is_told && self.shared.records.all().iter().all(|it| it.due().is_none())
     }
 
     /// Everybody tries everything once more, and asks for the last time.

@@ -1,0 +1,205 @@
+//! Where the money is: by the providers' ledger, by the store, and by what the shop was told.
+
+use std::collections::BTreeSet;
+
+use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::outbox::{EventId, EventType};
+use paygate::domain::refund::{PaymentRole, RefundState};
+use paygate::engine::Queried;
+use paygate::mock::{self, Notification, State};
+use serde_json::Value;
+
+use super::people::Case;
+use super::shop::Heard;
+use super::world::Shared;
+
+/// The shop hears something: it is so at the provider at that moment.
+pub(super) fn told(shared: &Shared, heard: &Heard, body: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            found.push(format!("{}: the shop was told {what}: {body}", heard.no));
+        }
+    };
+    let Some(case) = shared.cases.iter().find(|it| it.no == heard.no) else {
+        return vec![format!("{} is nobody's order", heard.no)];
+    };
+    let data = &body["data"];
+    let text = |key: &str| data[key].as_str().unwrap_or_default();
+    let trades = shared.providers.orders();
+    let mut payments = trades
+        .iter()
+        .filter(|it| it.terms.subject == case.subject)
+        .flat_map(|it| &it.payments)
+        .filter(|it| it.transaction_id == text("transaction_id"));
+    let payment = payments.next();
+    must(payment.is_some(), "of a payment that nobody made");
+    must(body["type"] == heard.event.name() && text("out_trade_no") == case.no, "of another order");
+    let paid = payment.map(|it| it.amount.fen());
+    must(heard.paid.is_some() && heard.paid == paid, "another amount");
+    let shop = &shared.shop;
+    match heard.event {
+        EventType::PaymentSucceeded => {
+            must(data["total_fee"].as_u64() == paid, "that it is paid, with another amount");
+            let ids = ids(&shop.heard_of(&case.no), EventType::PaymentSucceeded);
+            must(ids.iter().all(|it| *it == heard.id), "twice that it is paid");
+        }
+        EventType::RefundSucceeded | EventType::DuplicateRefunded | EventType::LateRefunded => {
+            let back = payment.and_then(|it| returned_by(it, text("out_refund_no")));
+            must(back.is_some() && back == heard.refunded, "of a refund that is none");
+        }
+        EventType::PaymentDuplicate
+        | EventType::PaymentLate
+        | EventType::PaymentMismatch
+        | EventType::RefundAbnormal
+        | EventType::RefundClosed => {}
+    }
+    found
+}
+
+/// A provider may forget what was acknowledged.
+pub(super) fn acknowledged(shared: &Shared, told: &Notification) -> Vec<String> {
+    let trades = shared.providers.orders().into_iter();
+    let mut trades = trades.filter(|it| it.provider == told.provider);
+    let trade = trades.find(|it| it.out_trade_no == told.out_trade_no);
+    let case = shared
+        .cases
+        .iter()
+        .find(|case| trade.as_ref().is_some_and(|it| it.terms.subject == case.subject));
+    let order = case.and_then(|it| shared.records.order(&it.no));
+    let is_known = |payment: &mock::Payment| {
+        let known = |it: &Order| it.payments.iter().any(|it| is_same(it, payment));
+        order.as_ref().is_some_and(known)
+    };
+    let is_durable = trade.is_some_and(|it| it.payments.iter().all(is_known));
+    let what = format!("{}: acknowledged, and not durable", told.out_trade_no);
+    if is_durable { Vec::new() } else { vec![what] }
+}
+
+/// What a clerk is told of an order.
+pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
+    let trades = shared.providers.orders();
+    let is_paid_there =
+        trades.iter().any(|it| it.terms.subject == case.subject && it.state == State::Paid);
+    let is_paid = queried.order.status.number() > 0;
+    let has_accepted = shared
+        .shop
+        .heard_of(&case.no)
+        .iter()
+        .any(|it| it.event == EventType::PaymentSucceeded && it.is_accepted);
+    let accepted = match queried.user_order_success {
+        None => !is_paid,
+        Some(false) => true,
+        Some(true) => is_paid && has_accepted,
+    };
+    accepted && (is_paid_there || !is_paid)
+}
+
+/// What is wrong in the end with what went back of an order.
+pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: String| {
+        if !holds {
+            found.push(what);
+        }
+    };
+    for payment in trades.iter().flat_map(|it| &it.payments) {
+        let Some(known) = order.payments.iter().find(|it| is_same(it, payment)) else { continue };
+        let (there, here) = (payment.returned(), known.returned());
+        must(there <= payment.amount.fen(), format!("{there} fen went back of {payment:?}"));
+        must(there == here, format!("{there} fen went back, and {here} here: {known:?}"));
+        let unfinished = known
+            .refunds
+            .iter()
+            .find(|it| matches!(it.state, RefundState::Processing | RefundState::Abnormal));
+        must(unfinished.is_none(), format!("a refund that never ends: {unfinished:?}"));
+        let is_back = !known.returns || here == known.total_fee.fen();
+        must(is_back, format!("a payment too many that stays: {known:?}"));
+    }
+    let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
+    let expected = winning.map(|it| match it.returned() {
+        0 => OrderStatus::Paid,
+        back if back == it.total_fee.fen() => OrderStatus::Refunded,
+        _ => OrderStatus::PartRefunded,
+    });
+    must(expected.is_none_or(|it| it == order.status), "the status says what is back".to_owned());
+    found
+}
+
+/// What the shop must have heard of an order in the end, and nothing else.
+pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            let told: Vec<_> = heard.iter().map(|it| (it.event, it.is_accepted)).collect();
+            found.push(format!("the shop was told {what}: {told:?}"));
+        }
+    };
+    for event in EventType::ALL {
+        let all: Vec<&Heard> = heard.iter().filter(|it| it.event == event).collect();
+        let accepted = |id: &EventId| all.iter().any(|it| it.id == *id && it.is_accepted);
+        let ids: BTreeSet<&EventId> = all.iter().map(|it| &it.id).collect();
+        must(ids.iter().all(|it| accepted(it)), &format!("of {event} and never took it"));
+        let paid = |role| order.payments.iter().filter(|it| it.role == role).count();
+        let back = |roles: &[PaymentRole]| {
+            let payments = order.payments.iter().filter(|it| roles.contains(&it.role));
+            let refunds = payments.flat_map(|it| &it.refunds);
+            refunds.filter(|it| it.state == RefundState::Success).count()
+        };
+        let expected = match event {
+            EventType::PaymentSucceeded => paid(PaymentRole::Winning),
+            EventType::PaymentDuplicate => paid(PaymentRole::Duplicate),
+            EventType::PaymentLate => paid(PaymentRole::Late),
+            EventType::PaymentMismatch => paid(PaymentRole::Mismatch),
+            EventType::RefundSucceeded => back(&[PaymentRole::Winning, PaymentRole::Mismatch]),
+            EventType::DuplicateRefunded => back(&[PaymentRole::Duplicate]),
+            EventType::LateRefunded => back(&[PaymentRole::Late]),
+            // They may be tried again.
+            EventType::RefundAbnormal | EventType::RefundClosed => continue,
+        };
+        must(ids.len() == expected, &format!("of {} {event}, not {expected}", ids.len()));
+    }
+    found
+}
+
+/// The shop's own books: what came in less what went back, by what it was told.
+pub(super) fn books(heard: &[Heard]) -> i128 {
+    let mut known = BTreeSet::new();
+    let mut balance = 0_i128;
+    for it in heard.iter().filter(|it| it.is_accepted) {
+        if !known.insert(&it.id) {
+            continue;
+        }
+        balance += match it.event {
+            EventType::PaymentSucceeded
+            | EventType::PaymentDuplicate
+            | EventType::PaymentLate
+            | EventType::PaymentMismatch => i128::from(it.paid.unwrap_or_default()),
+            EventType::RefundSucceeded | EventType::DuplicateRefunded | EventType::LateRefunded => {
+                -i128::from(it.refunded.unwrap_or_default())
+            }
+            EventType::RefundAbnormal | EventType::RefundClosed => 0,
+        };
+    }
+    balance
+}
+
+/// The providers' books.
+pub(super) fn ledger(trades: &[&mock::Order]) -> i128 {
+    let payments = trades.iter().flat_map(|it| &it.payments);
+    payments.map(|it| i128::from(it.amount.fen()) - i128::from(it.returned())).sum()
+}
+
+fn returned_by(payment: &mock::Payment, out_refund_no: &str) -> Option<u64> {
+    let mut refunds = payment.refunds.iter();
+    let found = refunds.find(|it| it.out_refund_no == out_refund_no)?;
+    (found.state == RefundState::Success).then(|| found.amount.fen())
+}
+
+fn is_same(known: &paygate::domain::refund::Payment, payment: &mock::Payment) -> bool {
+    *known.transaction_id.0 == *payment.transaction_id && known.total_fee == payment.amount
+}
+
+fn ids(heard: &[Heard], event: EventType) -> BTreeSet<EventId> {
+    heard.iter().filter(|it| it.event == event).map(|it| it.id.clone()).collect()
+}
