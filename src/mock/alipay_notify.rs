@@ -1,5 +1,5 @@
-//! Alipay's notification of a payment or a refund: a form, signed over everything but `sign` and `sign_type`
-//! (Alipay open platform, "asynchronous notification").
+//! Alipay's notification of a payment or a refund: a form, signed over everything but `sign` and
+//! `sign_type` (Alipay open platform, "asynchronous notification").
 
 use std::collections::BTreeMap;
 

@@ -239,7 +239,8 @@ pub(super) fn answered(providers: &Providers, told: &Notification, answer: Answe
     }
 }
 
-/// Sends the notification of a paid order, or of a refund that ended, now, whatever became of it before.
+/// Sends the notification of a paid order, or of a refund that ended, now, whatever became of it
+/// before.
 pub(super) fn resend(providers: &Providers, told: &Told) -> Result<Order, Declined> {
     let now = providers.now();
     let unknown = || Declined::new("ORDER_NOT_EXIST", "no such order here");

@@ -1,5 +1,5 @@
-//! WeChat Pay V3's notification of a payment or a refund: encrypted with the APIv3 key, signed in four headers
-//! (V3, "payment success notification", "refund result notification").
+//! WeChat Pay V3's notification of a payment or a refund: encrypted with the APIv3 key, signed in
+//! four headers (V3, "payment success notification", "refund result notification").
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

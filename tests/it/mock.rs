@@ -5,6 +5,7 @@ mod alipay;
 mod cashier;
 mod notifications;
 mod refunds;
+mod refunds_told;
 mod whole;
 mod wxpay;
 

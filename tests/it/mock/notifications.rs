@@ -26,13 +26,13 @@ impl Merchant {
     }
 
     /// What is due, WeChat Pay's first.
-    fn told(&self) -> Vec<Notification> {
+    pub(super) fn told(&self) -> Vec<Notification> {
         let mut told = self.providers.notifications();
         told.sort_by_key(|it| it.provider);
         told
     }
 
-    fn refuse(&self, told: &[Notification]) {
+    pub(super) fn refuse(&self, told: &[Notification]) {
         told.iter().for_each(|it| self.providers.answered(it, 503, b"later"));
     }
 }
@@ -42,7 +42,7 @@ fn header<'a>(told: &'a Notification, name: &str) -> &'a str {
 }
 
 /// Whether the four headers verify, with the key that the serial number names.
-fn wxpay_signed(told: &Notification) -> bool {
+pub(super) fn wxpay_signed(told: &Notification) -> bool {
     let mut response = Response::new(told.body.clone());
     *response.headers_mut() = told.headers.clone();
     wxpay_verifies(&response)
@@ -50,12 +50,16 @@ fn wxpay_signed(told: &Notification) -> bool {
 
 /// What is in WeChat Pay's envelope.
 fn opened(told: &Notification) -> Value {
+    opened_as(told, "TRANSACTION.SUCCESS", "transaction")
+}
+
+pub(super) fn opened_as(told: &Notification, event: &str, original_type: &str) -> Value {
     let envelope: Value = serde_json::from_slice(&told.body).unwrap();
-    assert_eq!(envelope["event_type"], "TRANSACTION.SUCCESS");
+    assert_eq!(envelope["event_type"], event);
     assert_eq!(envelope["resource_type"], "encrypt-resource");
     let resource = &envelope["resource"];
     assert_eq!(resource["algorithm"], "AEAD_AES_256_GCM");
-    assert_eq!(resource["original_type"], "transaction");
+    assert_eq!(resource["original_type"], original_type);
     let text = |name: &str| resource[name].as_str().unwrap().to_owned();
     let key = UnboundKey::new(&AES_256_GCM, keys::API_V3_KEY.as_bytes()).unwrap();
     let nonce = Nonce::try_assume_unique_for_key(text("nonce").as_bytes()).unwrap();
@@ -68,7 +72,7 @@ fn opened(told: &Notification) -> Value {
 }
 
 /// Alipay's fields, and whether the signature over all but `sign` and `sign_type` verifies.
-fn read(told: &Notification) -> (Value, bool) {
+pub(super) fn read(told: &Notification) -> (Value, bool) {
     let mut fields: Vec<(String, String)> =
         form_urlencoded::parse(&told.body).into_owned().collect();
     let all: Value = fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();

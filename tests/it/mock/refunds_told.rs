@@ -1,0 +1,225 @@
+//! What the shop is told of refunds: by the providers' protocols, on their schedules.
+
+use paygate::domain::refund::RefundState;
+use paygate::mock::{ConsoleRefund, ConsoleTold, Notification, RefundEnd, Refunding};
+
+use super::notifications::{opened_as, read, wxpay_signed};
+use super::*;
+
+impl Merchant {
+    /// With 100 fen at each provider, the payments told and acknowledged.
+    async fn settled() -> Merchant {
+        let merchant = Merchant::with_money().await;
+        merchant.accept();
+        merchant
+    }
+
+    /// Acknowledges what is due, and returns it.
+    fn accept(&self) -> Vec<Notification> {
+        let told = self.told();
+        told.iter().for_each(|it| self.providers.answered(it, 200, b"success"));
+        told
+    }
+}
+
+fn console(provider: ProviderId, told: ConsoleTold) -> ConsoleRefund {
+    ConsoleRefund { provider, out_trade_no: NO.to_owned(), amount: None, told }
+}
+
+#[tokio::test]
+async fn a_refund_is_told_as_wechat_pay_tells_it_when_it_ends() {
+    let merchant = Merchant::settled().await;
+    merchant.back("R-1", 30).await;
+    assert!(merchant.told().is_empty(), "it has not ended");
+    merchant.providers.advance_ms(3_000);
+    let told = merchant.accept();
+    assert_eq!((told.len(), told[0].out_refund_no.as_deref()), (1, Some("R-1")));
+    assert_eq!(told[0].url.as_str(), "https://shop.example.com/pay/refunded");
+    assert!(wxpay_signed(&told[0]));
+    let resource = opened_as(&told[0], "REFUND.SUCCESS", "refund");
+    let payment = &merchant.order_at(ProviderId::Wxpay).payments[0];
+    assert_eq!(resource["mchid"], keys::MCH_ID);
+    assert_eq!(
+        (&resource["out_trade_no"], &resource["out_refund_no"]),
+        (&json!(NO), &json!("R-1"))
+    );
+    assert_eq!(resource["transaction_id"], json!(payment.transaction_id));
+    assert_eq!(resource["refund_id"], json!(payment.refunds[0].refund_id));
+    assert_eq!(resource["refund_status"], "SUCCESS");
+    assert_eq!(resource["success_time"], "2025-06-15T23:06:43+08:00");
+    let amount = json!({ "total": 100, "refund": 30, "payer_total": 100, "payer_refund": 30 });
+    assert_eq!((&resource["amount"], resource.get("status")), (&amount, None));
+    merchant.providers.advance_ms(2 * DAY_MS);
+    assert!(merchant.told().is_empty(), "it was acknowledged");
+    merchant.back("R-1", 30).await;
+    assert!(merchant.told().is_empty(), "a repeat tells nothing anew");
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_is_told_by_its_own_event() {
+    for (state, event) in
+        [(RefundState::Abnormal, "REFUND.ABNORMAL"), (RefundState::Closed, "REFUND.CLOSED")]
+    {
+        let merchant = Merchant::settled().await;
+        merchant.spoil(FaultKind::RefundEnds { state });
+        merchant.back("R-1", 30).await;
+        merchant.providers.advance_ms(3_000);
+        let told = merchant.accept();
+        let resource = opened_as(&told[0], event, "refund");
+        assert_eq!(resource["refund_status"], state.name());
+        assert!(resource.get("success_time").is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_waited_for_a_person_is_told_anew_when_it_ends() {
+    let merchant = Merchant::settled().await;
+    merchant.spoil(FaultKind::RefundEnds { state: RefundState::Abnormal });
+    merchant.back("R-1", 30).await;
+    merchant.providers.advance_ms(3_000);
+    let first = merchant.accept();
+    let end = RefundEnd {
+        provider: ProviderId::Wxpay,
+        out_trade_no: NO.to_owned(),
+        out_refund_no: "R-1".to_owned(),
+        state: RefundState::Success,
+    };
+    merchant.providers.end_refund(&end).unwrap();
+    let told = merchant.accept();
+    opened_as(&told[0], "REFUND.SUCCESS", "refund");
+    let id = |it: &Notification| serde_json::from_slice::<Value>(&it.body).unwrap()["id"].clone();
+    assert_ne!(id(&told[0]), id(&first[0]));
+}
+
+#[tokio::test]
+async fn a_refund_is_told_as_alipay_tells_it_with_what_went_back_in_all() {
+    let merchant = Merchant::settled().await;
+    let mut told = Vec::new();
+    for (no, yuan) in [("R-1", "0.30"), ("R-2", "0.30"), ("R-3", "0.40")] {
+        assert_eq!(merchant.give(no, yuan).await.1["fund_change"], "Y");
+        merchant.give(no, yuan).await;
+        told.extend(merchant.told());
+        merchant.providers.advance_ms(3_000);
+    }
+    assert_eq!(told.len(), 3);
+    let payment = merchant.order_at(ProviderId::Alipay).payments[0].clone();
+    for (told, (no, fee, all, status)) in told.iter().zip([
+        ("R-1", "0.30", "0.30", "TRADE_SUCCESS"),
+        ("R-2", "0.30", "0.60", "TRADE_SUCCESS"),
+        ("R-3", "0.40", "1.00", "TRADE_CLOSED"),
+    ]) {
+        assert_eq!(told.url.as_str(), "https://shop.example.com/pay/notify?a=1&b=2");
+        let (fields, verified) = read(told);
+        assert!(verified, "{fields}");
+        for (name, value) in [
+            ("out_biz_no", no),
+            ("send_back_fee", fee),
+            ("refund_fee", all),
+            ("trade_status", status),
+            ("total_amount", "1.00"),
+            ("out_trade_no", NO),
+            ("trade_no", &payment.transaction_id),
+            ("gmt_payment", "2025-06-15 23:06:40"),
+        ] {
+            assert_eq!(fields[name], value, "{no} {name}");
+        }
+    }
+    assert_eq!(read(&told[0]).0["gmt_refund"], "2025-06-15 23:06:40.123");
+    assert_ne!(read(&told[0]).0["notify_id"], read(&told[1]).0["notify_id"]);
+}
+
+#[tokio::test]
+async fn alipay_tells_of_refunds_only_where_the_contract_is_so() {
+    let merchant = Merchant::settled().await;
+    merchant.providers.set_refunding(Refunding { alipay_tells: false, ..Refunding::default() });
+    merchant.give("R-1", "0.30").await;
+    merchant.providers.advance_ms(2 * DAY_MS);
+    assert!(merchant.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_refund_that_is_not_acknowledged_is_told_again_on_the_same_schedule() {
+    let merchant = Merchant::settled().await;
+    merchant.back("R-1", 30).await;
+    merchant.give("R-1", "0.30").await;
+    merchant.providers.advance_ms(3_000);
+    let first = merchant.told();
+    assert_eq!(first.len(), 2);
+    merchant.refuse(&first);
+    merchant.providers.advance_ms(15_000);
+    let again = merchant.told();
+    assert_eq!((again.len(), again[0].provider), (1, ProviderId::Wxpay));
+    merchant.providers.advance_ms(4 * MINUTE_MS);
+    let told = merchant.accept();
+    assert_eq!(told.len(), 2);
+    assert!(wxpay_signed(&told[0]) && read(&told[1]).1);
+    for order in merchant.providers.orders() {
+        let payment = &order.payments[0];
+        let notice = &payment.refunds[0].notice;
+        assert!(notice.acknowledged.is_some() && notice.deliveries[0].status == Some(503));
+        assert_eq!(payment.notice.deliveries.len(), 1, "the payment's is another");
+    }
+    let which = json!({ "provider": "alipay", "out_trade_no": NO, "out_refund_no": "R-1" });
+    assert_eq!(merchant.control("POST", "notifications", &which.to_string()).await.0, 200);
+    assert_eq!(read(&merchant.accept()[0]).0["out_biz_no"], "R-1");
+    let (_, list) = merchant.control("GET", "notifications", "").await;
+    let numbers = list["notifications"].as_array().unwrap().iter();
+    assert_eq!(numbers.filter(|it| it["out_refund_no"] == "R-1").count(), 2);
+}
+
+#[tokio::test]
+async fn notifications_of_refunds_fail_on_demand_without_those_of_payments() {
+    let with = async |kind: FaultKind| {
+        let merchant = Merchant::new();
+        let operation = Some(Operation::Refund);
+        merchant.providers.add_fault(Fault { provider: None, operation, kind, times: 2 });
+        merchant.sell_for_100().await;
+        assert_eq!(merchant.accept().len(), 2, "payments are told");
+        merchant.back("R-1", 30).await;
+        merchant.give("R-1", "0.30").await;
+        merchant.providers.advance_ms(3_000);
+        merchant
+    };
+    let never = with(FaultKind::NotifyNever).await;
+    never.providers.advance_ms(2 * DAY_MS);
+    assert!(never.told().is_empty());
+    assert_eq!(with(FaultKind::NotifyTwice).await.told().len(), 4);
+    let slow = with(FaultKind::NotifySlow { ms: 90_000 }).await;
+    assert!(slow.told().is_empty());
+    slow.providers.advance_ms(90_000);
+    assert_eq!(slow.told().len(), 2);
+    let forged = with(FaultKind::NotifyWrongKey).await;
+    let told = forged.told();
+    assert!(told.len() == 2 && !wxpay_signed(&told[0]) && !read(&told[1]).1);
+    forged.refuse(&told);
+    let told = forged.told();
+    assert!(told.len() == 2 && wxpay_signed(&told[0]) && read(&told[1]).1);
+}
+
+#[tokio::test]
+async fn a_refund_in_the_console_is_told_where_the_payment_was_or_not_at_all() {
+    let merchant = Merchant::settled().await;
+    for provider in [ProviderId::Wxpay, ProviderId::Alipay] {
+        let refund = console(provider, ConsoleTold::Notification);
+        merchant.providers.refund_in_console(&refund).unwrap();
+    }
+    merchant.providers.advance_ms(3_000);
+    let told = merchant.accept();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].url.as_str(), "https://shop.example.com/pay/notify");
+    let resource = opened_as(&told[0], "REFUND.SUCCESS", "refund");
+    assert_eq!(resource["out_refund_no"], json!(told[0].out_refund_no));
+    assert_eq!(resource["amount"]["refund"], 100);
+    assert_eq!(read(&told[1]).0["trade_status"], "TRADE_CLOSED");
+
+    for (how, count) in [(ConsoleTold::Nobody, 0), (ConsoleTold::Xml, 1)] {
+        let merchant = Merchant::settled().await;
+        let refund = console(ProviderId::Wxpay, how);
+        merchant.providers.refund_in_console(&refund).unwrap();
+        merchant.providers.advance_ms(3_000);
+        let told = merchant.told();
+        assert_eq!(told.len(), count);
+        assert!(told.iter().all(|it| it.body.starts_with(b"<xml>")));
+        assert_eq!(merchant.ask(NO).await.1["trade_state"], "REFUND");
+    }
+}
