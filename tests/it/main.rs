@@ -14,6 +14,7 @@ mod paid;
 mod pricing;
 mod providers;
 mod readme;
+mod returned;
 mod sidecar;
 mod simulation;
 mod store;

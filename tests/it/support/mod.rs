@@ -2,4 +2,5 @@
 
 #[cfg(feature = "mock")]
 pub(crate) mod crashing;
+pub(crate) mod ear;
 pub(crate) mod shop;

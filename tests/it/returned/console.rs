@@ -1,0 +1,112 @@
+//! Refunds that were made in the provider's console, and notifications out of order.
+
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::money::Fen;
+use paygate::error::Kind;
+use paygate::mock::{ConsoleRefund, ConsoleTold};
+
+use super::{
+    NO, check_money, everything, number, open, paid, qr, refund, settle, status, told,
+};
+use crate::support::shop::{Shop, kind};
+
+fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
+    let refund = ConsoleRefund {
+        provider,
+        out_trade_no: NO.to_owned(),
+        amount: Fen::new(fee),
+        told: ConsoleTold::Notification,
+    };
+    shop.providers.refund_in_console(&refund).unwrap();
+}
+
+#[tokio::test]
+async fn a_refund_in_the_console_counts_and_is_told() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        paid(&shop, provider).await;
+        in_console(&shop, provider, 40);
+        settle(&shop).await;
+        assert_eq!(status(&shop).await, 2, "{provider}");
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        assert_eq!((all.refunds.len(), all.refund_fee, all.refund_unknown), (1, 40, false));
+        let no = &all.refunds[0].refund.out_refund_no;
+        let one = shop.engine.query_refund(no).await.unwrap();
+        assert_eq!(one.refund.refund_fee.fen(), 40, "{provider}: by its number");
+        assert_eq!(kind(refund(&shop, "r-1", 61).await), Some(Kind::RefundExceeds), "{provider}");
+        let rest = shop.engine.refund(everything()).await.unwrap();
+        assert_eq!(rest.refund.refund_fee.fen(), 60, "{provider}");
+        settle(&shop).await;
+        assert_eq!(status(&shop).await, 3, "{provider}");
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
+        check_money(&shop, 100, 100);
+    }
+}
+
+#[tokio::test]
+async fn refunds_here_and_in_the_console_by_turns_add_up() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        paid(&shop, provider).await;
+        refund(&shop, "r-1", 20).await.unwrap();
+        settle(&shop).await;
+        in_console(&shop, provider, 30);
+        settle(&shop).await;
+        refund(&shop, "r-2", 25).await.unwrap();
+        settle(&shop).await;
+        in_console(&shop, provider, 25);
+        settle(&shop).await;
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        let mut fees: Vec<u64> = all.refunds.iter().map(|it| it.refund.refund_fee.fen()).collect();
+        fees.sort_unstable();
+        assert_eq!((fees, all.refund_fee), (vec![20, 25, 25, 30], 100), "{provider}");
+        assert_eq!(status(&shop).await, 3, "{provider}");
+        assert_eq!(told(&shop, &ear).await.len(), 5, "{provider}");
+        check_money(&shop, 100, 100);
+    }
+}
+
+#[tokio::test]
+async fn a_refund_is_heard_of_before_its_payment() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        let created = shop.create(&qr(provider)).await.unwrap();
+        shop.pay(&created).unwrap();
+        let payment = shop.providers.notifications().remove(0);
+        in_console(&shop, provider, 40);
+        shop.clock.advance_ms(10_000);
+        let back = shop.providers.notifications();
+        let back = back.iter().find(|it| it.out_refund_no.is_some()).unwrap();
+        assert_eq!(shop.take(back).await, Ok(()), "{provider}");
+        assert_eq!(status(&shop).await, 2, "{provider}: both are known");
+        assert_eq!(shop.take(&payment).await, Ok(()), "{provider}");
+        assert_eq!(status(&shop).await, 2, "{provider}");
+        let order = shop.order(NO).await;
+        assert_eq!((order.payments.len(), order.payments[0].refunds.len()), (1, 1));
+        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        check_money(&shop, 100, 40);
+    }
+}
+
+#[tokio::test]
+async fn a_refund_told_as_often_as_you_like_is_one() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        paid(&shop, provider).await;
+        refund(&shop, "r-1", 30).await.unwrap();
+        shop.clock.advance_ms(10_000);
+        let back = shop.providers.notifications();
+        let back = back.iter().find(|it| it.out_refund_no.is_some()).unwrap();
+        let (one, two) = tokio::join!(shop.take(back), shop.take(back));
+        assert_eq!((one, two), (Ok(()), Ok(())), "{provider}");
+        for _ in 0..3 {
+            assert_eq!(shop.take(back).await, Ok(()));
+        }
+        settle(&shop).await;
+        let order = shop.order(NO).await;
+        assert_eq!((order.payments[0].refunds.len(), order.status.number()), (1, 2), "{provider}");
+        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        check_money(&shop, 100, 30);
+    }
+}

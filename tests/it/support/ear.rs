@@ -1,0 +1,44 @@
+//! The shop's own endpoint, for tests of what it is told.
+#![cfg(feature = "mock")]
+
+use std::sync::{Arc, Mutex};
+
+use paygate::domain::outbox::Outgoing;
+use paygate::domain::time::Millis;
+use paygate::engine::Deliver;
+use paygate::store::BoxFuture;
+
+/// A shop's endpoint that writes down what it is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ear {
+    heard: Arc<Mutex<Vec<Outgoing>>>,
+    /// How many more times it refuses.
+    refusals: Arc<Mutex<usize>>,
+}
+
+impl Ear {
+    /// It refuses so many events before it accepts one.
+    pub(crate) fn refuse(&self, times: usize) {
+        *self.refusals.lock().unwrap() = times;
+    }
+
+    pub(crate) fn heard(&self) -> Vec<Outgoing> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// The types of what it accepted or refused, in order.
+    pub(crate) fn events(&self) -> Vec<&'static str> {
+        self.heard().iter().map(|it| it.event.name()).collect()
+    }
+}
+
+impl Deliver for Ear {
+    fn deliver<'a>(&'a self, event: &'a Outgoing, _: Millis) -> BoxFuture<'a, Result<(), String>> {
+        self.heard.lock().unwrap().push(event.clone());
+        let mut refusals = self.refusals.lock().unwrap();
+        let refused = *refusals > 0;
+        *refusals = refusals.saturating_sub(1);
+        let answer = if refused { Err("HTTP 500".to_owned()) } else { Ok(()) };
+        Box::pin(async move { answer })
+    }
+}
