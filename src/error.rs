@@ -83,8 +83,6 @@ pub enum Kind {
     NotSent,
     /// The outcome is unknown; repeat with the same number.
     OutcomeUnknown,
-    /// A part of paygate that this build or version does not have.
-    NotAvailable,
     /// No such order, or none of the caller's: the same for both.
     NoSuchOrder,
     /// The order is not paid.

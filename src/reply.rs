@@ -370,7 +370,6 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
         Kind::ProviderRefused => (3001, S::BAD_GATEWAY, "provider_refused"),
         Kind::NotSent => (5001, S::SERVICE_UNAVAILABLE, "not_sent"),
         Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
-        Kind::NotAvailable => (5001, S::SERVICE_UNAVAILABLE, "not_available"),
         Kind::NoSuchOrder => (2001, S::NOT_FOUND, "no_such_order"),
         Kind::NotPaid => (2002, S::CONFLICT, "not_paid"),
         Kind::NotRefunded => (2003, S::CONFLICT, "not_refunded"),
@@ -417,7 +416,6 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
             "支付结果未知,请使用相同订单号重试",
             "the outcome is unknown; repeat with the same number",
         ),
-        Kind::NotAvailable => ("该功能暂不可用", "this is not available"),
         Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
         Kind::NotPaid => ("订单未支付", "the order is not paid"),
         Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
@@ -432,7 +430,7 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
 /// another request is working on.
 fn default_wait_s(kind: Kind, status: StatusCode) -> Option<u32> {
     match (kind, status) {
-        (Kind::Busy, _) => Some(2),
+        (Kind::Busy | Kind::TooSoon, _) => Some(2),
         (_, StatusCode::SERVICE_UNAVAILABLE) => Some(5),
         _ => None,
     }

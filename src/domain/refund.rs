@@ -11,6 +11,21 @@ use super::money::Fen;
 use super::order::{Order, OrderStatus};
 use super::time::{HOUR_MS, Millis, SECOND_MS};
 
+/// A wish to return money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundRequest {
+    /// The order.
+    pub out_trade_no: OutTradeNo,
+    /// The refund's number, unique per merchant; made of the payment when absent.
+    pub out_refund_no: Option<String>,
+    /// How much, in fen; everything that is left when absent.
+    pub refund_fee: Option<Fen>,
+    /// Why, for the buyer.
+    pub refund_desc: Option<String>,
+    /// Which payment of the order; the one that made it paid when absent.
+    pub transaction_id: Option<TransactionId>,
+}
+
 /// Money that a provider took for one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Payment {

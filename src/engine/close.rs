@@ -16,6 +16,20 @@ impl Engine {
     /// attempt whose trade does not exist yet is closed here, and watched until it expires. Closing
     /// a closed order is closing it again.
     ///
+    /// ```
+    /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
+    /// use paygate::error::Kind;
+    ///
+    /// /// Whether the goods can go back on the shelf: not when the buyer was faster.
+    /// async fn give_up(engine: &Engine, order: &OutTradeNo) -> Result<bool, Error> {
+    ///     match engine.close(order).await {
+    ///         Ok(()) => Ok(true),
+    ///         Err(error) if error.kind() == Kind::AlreadyPaid => Ok(false),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Kind::AlreadyPaid`] with the order's status; [`Kind::Busy`] when it is too early or the

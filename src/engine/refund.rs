@@ -8,27 +8,13 @@ use super::{Engine, Inner};
 use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
+pub use crate::domain::refund::RefundRequest;
 use crate::domain::refund::{
     Payment, Refund, RefundSaid, RefundState, RefundTold, derived_refund_no,
 };
 use crate::domain::time::SECOND_MS;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::{Failure, RefundPlan, RefundTrade};
-
-/// A wish to return money.
-#[derive(Clone, Debug)]
-pub struct RefundRequest {
-    /// The order.
-    pub out_trade_no: OutTradeNo,
-    /// The refund's number, unique per merchant; made of the payment when absent.
-    pub out_refund_no: Option<String>,
-    /// How much, in fen; everything that is left when absent.
-    pub refund_fee: Option<Fen>,
-    /// Why, for the buyer.
-    pub refund_desc: Option<String>,
-    /// Which payment of the order; the one that made it paid when absent.
-    pub transaction_id: Option<TransactionId>,
-}
 
 /// A refund as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,9 +45,35 @@ impl Engine {
     /// Returns a payment, or a part of it. Once it is recorded it is finished under its number,
     /// however long its provider takes: until then it is `PROCESSING`.
     ///
+    /// The same `out_refund_no` again is the same refund: asking twice returns nothing twice.
+    /// Without one everything that is left goes back, under a number that follows from the payment,
+    /// so that a repeat after a lost answer is a replay too.
+    ///
+    /// ```
+    /// # use paygate::{Engine, Error};
+    /// use paygate::domain::ids::OutTradeNo;
+    /// use paygate::domain::money::Fen;
+    /// use paygate::domain::refund::RefundState;
+    /// use paygate::engine::RefundRequest;
+    ///
+    /// /// Gives 0.30 yuan back; `true` when the buyer has it, `false` when it is on its way.
+    /// async fn give_back(engine: &Engine, order: OutTradeNo) -> Result<bool, Error> {
+    ///     let wanted = RefundRequest {
+    ///         out_trade_no: order,
+    ///         out_refund_no: Some("return-1".to_owned()),
+    ///         refund_fee: Fen::new(30),
+    ///         refund_desc: Some("one cup broke".to_owned()),
+    ///         transaction_id: None,
+    ///     };
+    ///     let refunded = engine.refund(wanted).await?;
+    ///     Ok(refunded.refund.state == RefundState::Success)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`Kind::NoSuchOrder`], [`Kind::NotPaid`], [`Kind::RefundExceeds`], [`Kind::Different`] for
+    /// [`Kind::NoSuchOrder`] also for a `transaction_id` that is no payment of the order,
+    /// [`Kind::NotPaid`], [`Kind::RefundExceeds`], [`Kind::Different`] for
     /// a known number with another amount, [`Kind::TooSoon`] while the order is busy: nothing was
     /// recorded then. [`Kind::ProviderRefused`] when it is final: the refund is `CLOSED`, and its
     /// number may be sent again.
@@ -85,11 +97,31 @@ impl Engine {
         refunded.await.unwrap_or_else(|_| Err(Error::new(Kind::OutcomeUnknown)))
     }
 
-    /// The refund with this number, of whichever merchant.
+    /// The refund with this number, of whichever merchant. One that is pending is asked about at
+    /// its provider, at most once in 5 s.
+    ///
+    /// ```
+    /// # use paygate::{Engine, Error};
+    /// use paygate::domain::refund::RefundState;
+    /// use paygate::error::Kind;
+    ///
+    /// /// Whether the buyer has it back; `None` when nobody was refunded under this number.
+    /// async fn arrived(engine: &Engine, out_refund_no: &str) -> Result<Option<bool>, Error> {
+    ///     match engine.query_refund(out_refund_no).await {
+    ///         Ok(found) => Ok(Some(found.refund.state == RefundState::Success)),
+    ///         Err(error) if error.kind() == Kind::NotRefunded => Ok(None),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Kind::NotRefunded`] when there is none.
+    /// [`Kind::NotRefunded`] when there is none; [`Kind::NotSent`] when the store cannot tell.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future stops no call that was begun.
     pub async fn query_refund(&self, out_refund_no: &str) -> Result<Refunded, Error> {
         for pid in self.0.merchants.keys() {
             let found = self.0.find_refund(pid, out_refund_no).await?;
@@ -101,11 +133,21 @@ impl Engine {
         Err(Error::new(Kind::NotRefunded))
     }
 
-    /// Every refund of an order.
+    /// Every refund of an order, as it is known here: no provider is asked.
+    ///
+    /// ```
+    /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
+    /// /// What the buyer of this order has back, in fen; `None` when only a person can tell.
+    /// async fn returned(engine: &Engine, order: &OutTradeNo) -> Result<Option<u64>, Error> {
+    ///     let refunds = engine.query_refunds(order).await?;
+    ///     Ok((!refunds.refund_unknown).then_some(refunds.refund_fee))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was.
+    /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was; [`Kind::NotSent`] when the
+    /// store cannot tell.
     pub async fn query_refunds(&self, no: &OutTradeNo) -> Result<Refunds, Error> {
         let order = self.0.load(no).await?;
         let of = |payment: &Payment| -> Vec<Refunded> {

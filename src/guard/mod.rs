@@ -24,11 +24,13 @@ mod client;
 mod create;
 mod fields;
 mod query;
+mod refund;
 pub mod schema;
 
 pub use client::{ClientRequest, read_client};
 pub use create::read_create;
 pub use query::{AskedBy, QueryRequest, read_query};
+pub use refund::{RefundQuery, read_close, read_query_refund, read_refund};
 pub use route::{Mount, Operation, Route};
 
 use bytes::Bytes;

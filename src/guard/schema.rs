@@ -104,11 +104,11 @@ pub(super) fn instance(json: Json<'_>) -> Value {
     }
 }
 
-/// README's table of `createPayment`'s parameters, in Markdown, as the schema describes them and
-/// in its order; a star marks what is required.
+/// README's table of an operation's parameters, in Markdown, as the schema called `name` describes
+/// them and in its order; a star marks what is required.
 #[must_use]
-pub fn parameter_table() -> String {
-    let schema = text("create-payment").and_then(|it| scan(it.as_bytes()).ok());
+pub fn parameter_table(name: &str) -> String {
+    let schema = text(name).and_then(|it| scan(it.as_bytes()).ok());
     let mut table = String::from("| parameter | type | meaning |\n| --- | --- | --- |\n");
     for (name, property) in schema.into_iter().flat_map(properties) {
         if name != "data" {

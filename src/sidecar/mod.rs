@@ -13,6 +13,7 @@ pub mod health;
 mod operations;
 pub mod proxy;
 mod record;
+mod refunds;
 pub mod server;
 mod stop;
 pub mod telemetry;

@@ -14,7 +14,7 @@ use crate::caller::request_id;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::engine::Query;
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::guard::{body, read_query};
+use crate::guard::read_query;
 use crate::layer::{known, order_number};
 use crate::reply::{Language, Reply};
 
@@ -22,17 +22,20 @@ use crate::reply::{Language, Reply};
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Operation {
     QueryPayment,
+    Refund,
+    QueryRefund,
+    ClosePayment,
     Webhooks,
     Retry(EventId),
-    /// Of a later version.
-    Later,
 }
 
 impl Operation {
     fn parse(path: &str) -> Option<Operation> {
         match path {
             "queryPayment" => Some(Operation::QueryPayment),
-            "refund" | "queryRefund" | "closePayment" => Some(Operation::Later),
+            "refund" => Some(Operation::Refund),
+            "queryRefund" => Some(Operation::QueryRefund),
+            "closePayment" => Some(Operation::ClosePayment),
             "webhooks" => Some(Operation::Webhooks),
             _ => {
                 let id = path.strip_prefix("webhooks/")?.strip_suffix("/retry")?;
@@ -70,11 +73,13 @@ impl AdminParts {
         };
         let done = match operation {
             Operation::QueryPayment => self.query(request, &reply).await,
+            Operation::Refund => self.refund(request, &reply).await,
+            Operation::QueryRefund => self.query_refund(request, &reply).await,
+            Operation::ClosePayment => self.close_payment(request, &reply).await,
             Operation::Webhooks => self.webhooks(request.uri().query(), &reply).await,
             Operation::Retry(id) => {
                 self.engine.retry_event(&id).await.map(|()| reply.done(&Done { code: 0 }))
             }
-            Operation::Later => Err(Error::new(Kind::NotAvailable)),
         };
         Ok(done.unwrap_or_else(|error| reply.refusal(&error)))
     }
@@ -92,9 +97,7 @@ impl AdminParts {
         request: Request<B>,
         reply: &Reply<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let (parts, body) = request.into_parts();
-        let bytes = body::read_json(&parts.headers, body, self.body_bytes_max).await?;
-        let asked = read_query(&bytes)?;
+        let asked = read_query(&self.read(request).await?)?;
         let with_record = asked.pay_order_info == Some(true);
         let await_accepted = asked.await_accepted;
         let number = order_number(asked.number);

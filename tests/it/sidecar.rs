@@ -6,6 +6,7 @@ mod admin;
 mod drain;
 mod framing;
 mod limits;
+mod money;
 mod passing;
 mod rig;
 mod streaming;

@@ -38,7 +38,11 @@ fn every_kind_has_its_code_status_and_name() {
         (Kind::ProviderRefused, 3001, 502, "provider_refused"),
         (Kind::NotSent, 5001, 503, "not_sent"),
         (Kind::OutcomeUnknown, 5002, 503, "outcome_unknown"),
-        (Kind::NotAvailable, 5001, 503, "not_available"),
+        (Kind::NoSuchOrder, 2001, 404, "no_such_order"),
+        (Kind::NotPaid, 2002, 409, "not_paid"),
+        (Kind::NotRefunded, 2003, 409, "not_refunded"),
+        (Kind::TooSoon, 2004, 409, "too_soon"),
+        (Kind::RefundExceeds, 4106, 422, "refund_exceeds"),
     ];
     for (kind, code, status, name) in table {
         let reply = ENGLISH.refusal(&Error::new(kind));
@@ -47,7 +51,7 @@ fn every_kind_has_its_code_status_and_name() {
         assert_eq!((&body["code"], &body["error"]), (&json!(code), &json!(name)), "{kind:?}");
         assert_eq!(schema::accepts("error", reply.body()), Some(true), "{kind:?}");
         // Whoever is told to come again is told when.
-        let waits = status == 503 || code == 4103;
+        let waits = status == 503 || [2004, 4103].contains(&code);
         assert_eq!(reply.headers().contains_key(RETRY_AFTER), waits, "{kind:?}");
         assert_eq!(reply.headers().contains_key(ALLOW), status == 405, "{kind:?}");
         assert_eq!(reply.headers().contains_key(WWW_AUTHENTICATE), status == 401, "{kind:?}");

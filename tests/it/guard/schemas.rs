@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use paygate::error::Kind;
-use paygate::guard::{read_client, read_create, read_query, schema};
+use paygate::error::{Error, Kind};
+use paygate::guard::{
+    read_client, read_close, read_create, read_query, read_query_refund, read_refund, schema,
+};
 use serde_json::Value;
 
 use super::replies::ENGLISH;
@@ -89,19 +91,31 @@ fn check_described(at: &str, schema: &Value) {
     }
 }
 
+type Reader = fn(&[u8]) -> Result<(), Error>;
+
+/// Who reads what the schema called `name` describes.
+fn reader(name: &str) -> Option<Reader> {
+    Some(match name {
+        "create-payment" => |it| read_create(it).map(drop),
+        "create-payment-client" => |it| read_client(it).map(drop),
+        "query-payment" => |it| read_query(it).map(drop),
+        "refund" => |it| read_refund(it).map(drop),
+        "query-refund" => |it| read_query_refund(it).map(drop),
+        "close-payment" => |it| read_close(it).map(drop),
+        _ => return None,
+    })
+}
+
 #[test]
 fn every_valid_example_is_accepted() {
     let mut seen = BTreeSet::new();
     for (name, bytes) in examples("valid") {
         assert_eq!(schema::accepts(&name[0], &bytes), Some(true), "{name:?}");
-        if name[0] == "create-payment" {
-            read_create(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
-        }
         if name[0].starts_with("create-payment") && !name[0].ends_with("reply") {
             read_client(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
         }
-        if name[0] == "query-payment" {
-            read_query(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
+        if let Some(read) = reader(&name[0]) {
+            read(&bytes).unwrap_or_else(|err| panic!("{name:?}: {err:?}"));
         }
         seen.insert(name[0].clone());
     }
@@ -111,16 +125,11 @@ fn every_valid_example_is_accepted() {
 #[test]
 fn every_invalid_example_gives_its_code() {
     for (name, bytes) in examples("invalid") {
-        let error = match name[0].as_str() {
-            "create-payment" => read_create(&bytes).err(),
-            "create-payment-client" => read_client(&bytes).err(),
-            "query-payment" => read_query(&bytes).err(),
-            schema => {
-                assert_eq!(schema::accepts(schema, &bytes), Some(false), "{name:?}");
-                continue;
-            }
+        let Some(read) = reader(&name[0]) else {
+            assert_eq!(schema::accepts(&name[0], &bytes), Some(false), "{name:?}");
+            continue;
         };
-        let error = error.unwrap_or_else(|| panic!("{name:?} is accepted"));
+        let error = read(&bytes).err().unwrap_or_else(|| panic!("{name:?} is accepted"));
         let (code, unreadable) =
             name[1].strip_suffix("-400").map_or((name[1].as_str(), false), |it| (it, true));
         let reply = ENGLISH.refusal(&error);
@@ -164,7 +173,7 @@ fn before_pricing_a_client_may_send_the_same_fields_and_needs_fewer() {
 
 #[test]
 fn the_parameter_table_tells_of_every_field_in_the_schemas_order() {
-    let table = schema::parameter_table();
+    let table = schema::parameter_table("create-payment");
     let rows: Vec<_> = table.lines().collect();
     assert_eq!(rows[0], "| parameter | type | meaning |");
     assert!(
@@ -175,4 +184,8 @@ fn the_parameter_table_tells_of_every_field_in_the_schemas_order() {
     assert!(rows[5].starts_with("| `data.out_trade_no` * | string | "), "{}", rows[5]);
     let fields = 17 + 6;
     assert_eq!(rows.len(), 2 + fields, "{table}");
+    let table = schema::parameter_table("refund");
+    assert!(table.contains("\n| `out_trade_no` * | string | "), "{table}");
+    assert!(table.contains("\n| `refund_fee` | integer | "), "{table}");
+    assert_eq!(schema::parameter_table("nothing").lines().count(), 2);
 }

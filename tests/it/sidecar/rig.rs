@@ -10,10 +10,12 @@ use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{Listeners, Sidecar, stop};
+use paygate::{PaymentLayer, Pricing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tower::Layer;
 
 use crate::support::shop::Shop;
 
@@ -45,6 +47,8 @@ impl Default for Wanted {
 pub(super) struct Rig {
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
+    /// What the operations ask.
+    pub(super) shop: Shop,
     upstream: Option<TcpListener>,
     end: Option<oneshot::Sender<()>>,
     running: JoinSet<()>,
@@ -61,11 +65,14 @@ impl Rig {
         let (public, admin) =
             (listeners.public_addr().unwrap(), listeners.admin_addr().unwrap().unwrap());
         let (say_stop, stopping) = stop();
+        let shop = Shop::open().await;
+        let pricing = Pricing::danger_trust_every_caller();
+        let layer = PaymentLayer::new(shop.engine.clone(), pricing);
         let sidecar = Sidecar {
             listeners,
-            payments: Proxy::new(to, trusted, wanted.limits.stall),
+            payments: layer.layer(Proxy::new(to, trusted, wanted.limits.stall)),
             admin: Admin::new(AdminParts {
-                engine: Shop::open().await.engine,
+                engine: shop.engine.clone(),
                 ready: Arc::new(move || Box::pin(async move { wanted.ready })),
                 stopping: stopping.clone(),
                 schemas: vec![("reply", "{}")],
@@ -82,7 +89,7 @@ impl Rig {
         };
         let mut running = JoinSet::new();
         running.spawn(sidecar.run(until, say_stop, stopping));
-        Rig { public, admin, upstream: Some(upstream), end: Some(end), running }
+        Rig { public, admin, shop, upstream: Some(upstream), end: Some(end), running }
     }
 
     /// A client.

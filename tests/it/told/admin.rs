@@ -123,7 +123,12 @@ async fn what_there_is_not_is_404_and_a_wrong_method_is_told_the_right_one() {
         ("POST", "/pay/createPayment", 404),
         ("POST", "/pay//queryPayment", 404),
         ("POST", "/payments", 404),
-        ("POST", "/pay/refund", 503),
+        ("POST", "/pay/refund", 415),
+        ("GET", "/pay/refund", 405),
+        ("GET", "/pay/queryRefund", 405),
+        ("PUT", "/pay/closePayment", 405),
+        ("POST", "/pay/refund/", 404),
+        ("POST", "/pay/closepayment", 404),
     ] {
         let request = authorised(Request::builder().method(method).uri(path));
         let (got, body) = ask(&admin, request.body(Full::default()).unwrap()).await;
