@@ -173,7 +173,7 @@ pub static VARS: &[Var] = &[
         .default("127.0.0.1:8787")
         .example("0.0.0.0:8787"),
     Var::new("PAYGATE_ADMIN_LISTEN", Group::Edge)
-        .doc("The address of health, metrics and admin operations.")
+        .doc("The address of health, schemas and admin operations.")
         .form("an IP address and a port, or off")
         .default("127.0.0.1:8788")
         .example("127.0.0.1:8788"),

@@ -200,10 +200,6 @@ fn every_error() -> Vec<Error> {
         Kind::RefundExceeds,
         Kind::Unverifiable,
         Kind::Mismatched,
-        Kind::NotPaid,
-        Kind::NotRefunded,
-        Kind::TooSoon,
-        Kind::RefundExceeds,
     ];
     let codes = [
         Code::OutTradeNo,
