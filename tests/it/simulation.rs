@@ -60,7 +60,13 @@ fn a_number_is_a_world() {
 
 #[test]
 fn a_world_that_breaks_the_promise_is_noticed() {
-    for flaw in [Flaw::CommitsAreLost, Flaw::NobodyReconciles, Flaw::ClosesAreIgnored] {
+    for flaw in [
+        Flaw::CommitsAreLost,
+        Flaw::NobodyReconciles,
+        Flaw::ClosesAreIgnored,
+        Flaw::EventsAreDropped,
+        Flaw::RefundsAreDoubled,
+    ] {
         let noticed = (0..60).any(|seed| !simulate(seed, flaw).violations.is_empty());
         assert!(noticed, "{flaw:?}");
     }

@@ -5,9 +5,7 @@ use paygate::domain::money::Fen;
 use paygate::error::Kind;
 use paygate::mock::{ConsoleRefund, ConsoleTold};
 
-use super::{
-    NO, check_money, everything, number, open, paid, qr, refund, settle, status, told,
-};
+use super::{NO, check_money, everything, number, open, paid, qr, refund, settle, status, told};
 use crate::support::shop::{Shop, kind};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {

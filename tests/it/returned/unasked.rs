@@ -234,7 +234,6 @@ async fn what_was_paid_once_stays_where_it_is() {
         let (shop, ear) = open().await;
         paid(&shop, provider).await;
         settle(&shop).await;
-        shop.providers.notifications();
         assert_eq!(told(&shop, &ear).await, ["payment.succeeded"]);
         check_money(&shop, 100, 0);
         assert_eq!(shop.providers.calls(&format!("{provider}.refund")), 0);
@@ -244,8 +243,6 @@ async fn what_was_paid_once_stays_where_it_is() {
 #[tokio::test]
 async fn a_duplicate_that_is_found_by_asking_is_as_good_as_told() {
     let (shop, _) = open().await;
-    let ear = Ear::default();
-    drop(ear);
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&code).unwrap();

@@ -65,6 +65,9 @@ impl Wire {
             self.shared.providers.send(request, timeout),
             async { self.shared.asked(&call) },
         );
+        if self.shared.flaw == Flaw::RefundsAreDoubled && call.what == What::Refund {
+            self.shared.return_the_rest();
+        }
         self.shared.step(&self.power, &self.chance);
         tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
         sent

@@ -11,7 +11,7 @@ use paygate::domain::channel::{AlipayChoice, ProviderId};
 use paygate::domain::outbox::DeliveryState;
 use paygate::domain::time::Millis;
 use paygate::engine::{Engine, Returns, Switching};
-use paygate::mock::{Fault, FaultKind, InProcess, State, keys};
+use paygate::mock::{ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store as _;
 use paygate::store::memory::Memory;
@@ -42,7 +42,7 @@ pub(super) enum Flaw {
     ClosesAreIgnored,
     /// An event counts as told, and the shop never heard of it.
     EventsAreDropped,
-    /// Providers are told to return everything twice.
+    /// Whoever is asked for some of a payment returns the rest as well, and tells nobody.
     RefundsAreDoubled,
 }
 
@@ -281,6 +281,19 @@ impl Shared {
         let case = chance.pick(&self.cases);
         if let Some(item) = case.some_item(chance) {
             people::pay(self, &item);
+        }
+    }
+
+    /// Of every payment of which some is on its way back, all is.
+    pub(super) fn return_the_rest(&self) {
+        for trade in self.providers.orders() {
+            let Some(payment) = trade.payments.first() else { continue };
+            if !payment.refunds.is_empty() && payment.returned() < payment.amount.fen() {
+                let (provider, told) = (trade.provider, ConsoleTold::Nobody);
+                let out_trade_no = trade.out_trade_no.clone();
+                let rest = ConsoleRefund { provider, out_trade_no, amount: None, told };
+                let _ = self.providers.refund_in_console(&rest);
+            }
         }
     }
 
