@@ -20,6 +20,12 @@ impl Fen {
         (fen <= Fen::MAX.0).then_some(Fen(fen))
     }
 
+    /// The same, and `None` for no money at all.
+    #[must_use]
+    pub fn positive(fen: u64) -> Option<Fen> {
+        Fen::new(fen).filter(|it| it.0 > 0)
+    }
+
     /// The number of fen.
     #[must_use]
     pub fn fen(self) -> u64 {

@@ -150,17 +150,41 @@ impl Payment {
         done.fold(0_u64, |sum, it| sum.saturating_add(it.refund_fee.fen()))
     }
 
-    /// Whether it is to be sent back and nothing of it is on its way yet.
+    /// When what is left of it is to be sent back without anybody asking for it, if ever: at once,
+    /// an hour after that was refused, and later and later where its provider gave it up.
     #[must_use]
-    pub fn is_to_return(&self) -> bool {
-        self.returns && !self.refund_unknown && self.refunds.is_empty()
+    pub fn return_due(&self) -> Option<Millis> {
+        if !self.returns || self.refund_unknown || self.left() == 0 {
+            return None;
+        }
+        let unasked = self.refunds.iter().filter(|it| it.automatic);
+        let looked = unasked.filter_map(|it| it.looked).max();
+        let spent = self.refunds.iter().filter(|it| it.is_spent()).count();
+        let hours = i64::try_from(spent).unwrap_or(i64::MAX).clamp(1, 24);
+        Some(looked.map_or(self.known, |it| it.plus(HOUR_MS.saturating_mul(hours))))
     }
 
     /// When something is to be done about its refunds, if ever.
     pub(super) fn due(&self) -> Option<Millis> {
-        let first = self.is_to_return().then_some(self.known);
         let refunds = self.refunds.iter().filter(|_| !self.refund_unknown);
-        first.into_iter().chain(refunds.filter_map(Refund::due)).min()
+        self.return_due().into_iter().chain(refunds.filter_map(Refund::due)).min()
+    }
+
+    /// The number under which everything that is left of it goes back, when nobody gave one: the
+    /// same for the same payment of the same order, until a refund ended unpaid under it.
+    #[must_use]
+    pub fn derived_refund_no(&self, no: &OutTradeNo) -> String {
+        let is_spent = |number: &str| {
+            self.refunds.iter().any(|it| it.out_refund_no == number && it.is_spent())
+        };
+        let mut nth = 0;
+        loop {
+            let number = derived_refund_no(no, &self.transaction_id, nth);
+            if !is_spent(&number) {
+                return number;
+            }
+            nth += 1;
+        }
     }
 }
 
@@ -176,21 +200,25 @@ impl Refund {
             RefundState::Processing => {
                 Some(looked.plus(age_ms.wrapping_div(4).clamp(LOOK_MIN_MS, HOUR_MS)))
             }
-            RefundState::Closed if self.automatic => Some(looked.plus(HOUR_MS)),
             RefundState::Abnormal => Some(looked.plus(HOUR_MS)),
             RefundState::Closed | RefundState::Success => None,
         }
     }
+
+    /// Whether its provider took it and gave it up: nothing goes back under its number any more
+    /// (WeChat Pay V3, "refund request": what is `CLOSED` is asked for anew under a new number).
+    fn is_spent(&self) -> bool {
+        self.state == RefundState::Closed && self.refund_id.is_some()
+    }
 }
 
-/// The number of a refund that nobody gave one: the same for the same payment of the same order.
-#[must_use]
-pub fn derived_refund_no(no: &OutTradeNo, id: &TransactionId) -> String {
-    let hash = Sha256::new()
-        .chain_update(no.as_str())
-        .chain_update([0])
-        .chain_update(id.0.as_bytes())
-        .finalize();
+fn derived_refund_no(no: &OutTradeNo, id: &TransactionId, nth: u32) -> String {
+    let mut hash =
+        Sha256::new().chain_update(no.as_str()).chain_update([0]).chain_update(id.0.as_bytes());
+    if nth > 0 {
+        hash = hash.chain_update([0]).chain_update(nth.to_be_bytes());
+    }
+    let hash = hash.finalize();
     let hex: String = hash.iter().take(15).map(|byte| format!("{byte:02x}")).collect();
     format!("pgr{hex}")
 }

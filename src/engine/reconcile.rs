@@ -84,7 +84,9 @@ impl Inner {
     pub(super) fn end_others(self: &Arc<Self>, order: &Order) {
         let no = order.out_trade_no().clone();
         let is_over = order.open_trades().is_empty();
-        let owes = order.payments.iter().any(Payment::is_to_return);
+        let now = self.clock.now();
+        let is_due = |it: &Payment| it.return_due().is_some_and(|due| due <= now);
+        let owes = order.payments.iter().any(is_due);
         if order.status == OrderStatus::Open || (is_over && !owes) {
             return;
         }

@@ -9,9 +9,7 @@ use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
 pub use crate::domain::refund::RefundRequest;
-use crate::domain::refund::{
-    Payment, Refund, RefundSaid, RefundState, RefundTold, derived_refund_no,
-};
+use crate::domain::refund::{Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold};
 use crate::domain::time::SECOND_MS;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::{Failure, RefundPlan, RefundTrade};
@@ -222,10 +220,9 @@ impl Inner {
         payment: &Payment,
         request: &RefundRequest,
     ) -> Result<Refund, Error> {
-        let id = &payment.transaction_id;
         let number = match &request.out_refund_no {
             Some(number) => number.clone(),
-            None => derived_refund_no(order.out_trade_no(), id),
+            None => payment.derived_refund_no(order.out_trade_no()),
         };
         if let Some((of, known)) = order.refund(&number) {
             let same_fee = request.refund_fee.is_none_or(|it| it == known.refund_fee);
@@ -245,7 +242,7 @@ impl Inner {
         let left = payment.left();
         let refund_fee = match request.refund_fee {
             Some(fee) => Some(fee),
-            None => Fen::new(left),
+            None => Fen::positive(left),
         };
         let refund_fee = refund_fee.filter(|it| it.fen() <= left && !payment.refund_unknown);
         Ok(Refund {
@@ -342,8 +339,9 @@ impl Inner {
     pub(super) async fn tend_refunds(&self, order: Order, budget: Budget) -> Order {
         let mut order = order;
         let now = self.clock.now();
+        let is_due = |it: &Payment| it.return_due().is_some_and(|due| due <= now);
         let unreturned: Vec<Payment> =
-            order.payments.iter().filter(|it| it.is_to_return()).cloned().collect();
+            order.payments.iter().filter(|it| is_due(it)).cloned().collect();
         for payment in unreturned {
             let Some(refund) = self.automatic(&order, &payment) else { continue };
             match self.want(order.clone(), payment.transaction_id, refund).await {
@@ -352,52 +350,40 @@ impl Inner {
             }
         }
         let refunds = order.payments.iter().filter(|it| !it.refund_unknown);
-        let due: Vec<Refund> = refunds
+        let due: Vec<String> = refunds
             .flat_map(|it| &it.refunds)
             .filter(|it| it.due().is_some_and(|due| due <= now))
-            .cloned()
+            .map(|it| it.out_refund_no.clone())
             .collect();
-        for refund in due {
-            match self.once_more(order.clone(), refund, budget).await {
-                Ok(next) => order = next,
+        for number in due {
+            match self.finish(order.clone(), &number, budget).await {
+                Ok((next, _)) => order = next,
                 Err(_) => return order,
             }
         }
         order
     }
 
-    async fn once_more(
-        &self,
-        order: Order,
-        refund: Refund,
-        budget: Budget,
-    ) -> Result<Order, Error> {
-        let number = refund.out_refund_no.clone();
-        let order = match refund.state {
-            RefundState::Closed => {
-                let of = order.refund(&number).map(|(it, _)| it.transaction_id.clone());
-                let of = of.ok_or_else(|| Error::new(Kind::NotRefunded))?;
-                let again = Refund { state: RefundState::Processing, ..refund };
-                self.want(order, of, again).await?
-            }
-            _ => order,
-        };
-        self.finish(order, &number, budget).await.map(|(order, _)| order)
-    }
-
-    /// The refund of a payment that goes back without anybody asking for it.
+    /// The refund of a payment that goes back without anybody asking for it: anew, where it was
+    /// refused.
     fn automatic(&self, order: &Order, payment: &Payment) -> Option<Refund> {
+        let number = payment.derived_refund_no(order.out_trade_no());
+        let refused = order.refund(&number).map(|(_, it)| it);
+        let why = match payment.role {
+            PaymentRole::Late => "订单关闭后支付的退款",
+            _ => "重复支付退款",
+        };
         Some(Refund {
-            out_refund_no: derived_refund_no(order.out_trade_no(), &payment.transaction_id),
             refund_id: None,
-            refund_fee: Fen::new(payment.left())?,
-            refund_desc: Some("重复支付退款".to_owned()),
+            refund_fee: Fen::positive(payment.left())?,
+            refund_desc: Some(why.to_owned()),
             state: RefundState::Processing,
             cash_refund_fee: None,
             asked_at: self.clock.now(),
-            looked: None,
+            looked: refused.and_then(|it| it.looked),
             refunded_at: None,
             automatic: true,
+            out_refund_no: number,
         })
     }
 

@@ -90,7 +90,7 @@ impl Inner {
             // Everything that went back so far; what is pending here may be what it tells of.
             RefundFee::All(all) => {
                 let known = payment.total_fee.fen().saturating_sub(payment.left());
-                match Fen::new(all.fen().saturating_sub(known)) {
+                match Fen::positive(all.fen().saturating_sub(known)) {
                     Some(more) => Some(more),
                     None => return Elsewhere::Known,
                 }

@@ -16,8 +16,8 @@
 //! | `POST refunding` | `{"takes_ms": 3000, "alipay_tells": true}`: how refunds go from now on |
 //! | `GET money` | what buyers paid and what they have back: in all, and of each payment |
 //! | `GET notifications` | what the shop was told of payments and refunds, and what it answered |
-//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: tells it now, once more; with |
-//! | | `"out_refund_no":"…"` the refund |
+//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: tells it now, once more; |
+//! | | a refund with its `out_refund_no` |
 //! | `POST hurry` | `{"hurry": 60}`: the waits between notifications are 60 times shorter |
 //! | `GET cashier` | what the cashier page shows |
 //! | `GET qr/{provider}/{number}` | the QR code that was handed out last, as SVG |

@@ -100,6 +100,8 @@ async fn the_first_payment_wins_the_second_is_told_as_a_duplicate_and_the_rest_i
         }
         while shop.engine.dispatch().await > 0 {}
         let mut events = ear.events();
+        // Whether it is back already is not the question here.
+        events.retain(|it| *it != "duplicate.refunded");
         events.sort_unstable();
         assert_eq!(events, ["payment.duplicate", "payment.succeeded"], "{first_wins}");
         let order = shop.order(NO).await;

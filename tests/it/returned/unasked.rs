@@ -8,10 +8,9 @@ use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};
 
 use super::{
-    MINUTE, NO, check_money, everything, number, of, open, open_as, paid, purchase, qr, settle,
-    state, status, told,
+    MINUTE, NO, aside, check_money, everything, number, of, open, open_as, paid, purchase, qr,
+    settle, state, status, told,
 };
-use crate::support::ear::Ear;
 use crate::support::shop::{Shop, kind};
 
 /// The order is paid by both providers before anybody hears of either, and then it is told of
@@ -251,6 +250,7 @@ async fn a_duplicate_that_is_found_by_asking_is_as_good_as_told() {
     let of_wxpay = news.iter().find(|it| it.provider == Wxpay).unwrap();
     assert_eq!(shop.take(of_wxpay).await, Ok(()));
     for _ in 0..9 {
+        aside().await;
         shop.clock.advance_ms(MINUTE);
         shop.engine.reconcile().await;
     }

@@ -122,6 +122,8 @@ async fn nobody_does_any_of_them_without_the_token() {
     assert_eq!(rig.shop.order(NO).await.payments[0].refunds, []);
 }
 
+type Broken = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn an_ill_body_is_told_every_field_that_is_ill() {
     let rig = rig().await;
@@ -130,7 +132,6 @@ async fn an_ill_body_is_told_every_field_that_is_ill() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    type Broken = &'static [(&'static str, &'static str)];
     let table: [(Value, i64, Broken); 22] = [
         (json!([]), 1001, &[("/out_trade_no", "required")]),
         (json!({}), 1001, &[("/out_trade_no", "required")]),
@@ -175,6 +176,11 @@ async fn an_ill_body_is_told_every_field_that_is_ill() {
         assert_eq!(answer.broken(), broken, "{wanted}");
         assert_eq!(schema::accepts("refund", wanted.to_string().as_bytes()), Some(false));
     }
+}
+
+#[tokio::test]
+async fn what_is_no_refund_nor_order_to_close_is_told_why() {
+    let rig = rig().await;
     let table: [(&str, Value, i64, Broken); 8] = [
         ("queryRefund", json!({}), 4000, &[("/out_refund_no", "required")]),
         ("queryRefund", json!(7), 4000, &[("/out_refund_no", "required")]),

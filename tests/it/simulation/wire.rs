@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use paygate::domain::channel::ProviderId;
+use paygate::domain::refund::RefundState;
 use paygate::mock::{Fault, FaultKind, Refuse};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
@@ -74,6 +75,13 @@ impl Wire {
     }
 
     fn fault(&self, call: &Purpose) -> FaultKind {
+        if call.what == What::Refund && self.chance.percent(40) {
+            return match self.chance.below(3) {
+                0 => FaultKind::TooSoon,
+                1 => FaultKind::NotEnough,
+                _ => FaultKind::RefundEnds { state: RefundState::Closed },
+            };
+        }
         match self.chance.below(12) {
             0 => FaultKind::LoseRequest,
             1 | 2 => FaultKind::LoseReply,
