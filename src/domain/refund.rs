@@ -177,14 +177,10 @@ impl Payment {
         let is_spent = |number: &str| {
             self.refunds.iter().any(|it| it.out_refund_no == number && it.is_spent())
         };
-        let mut nth = 0;
-        loop {
-            let number = derived_refund_no(no, &self.transaction_id, nth);
-            if !is_spent(&number) {
-                return number;
-            }
-            nth += 1;
-        }
+        (0..u32::MAX)
+            .map(|nth| derived_refund_no(no, &self.transaction_id, nth))
+            .find(|number| !is_spent(number))
+            .unwrap_or_default() // Refunds are fewer than numbers.
     }
 }
 
