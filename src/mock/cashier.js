@@ -15,6 +15,10 @@ const PRODUCTS = {
 const STATES = {
   offered: '待支付 Waiting', unpaid: '待支付 Waiting', paid: '已支付 Paid',
   closed: '已关闭 Closed', expired: '已过期 Expired',
+  part: '部分退款 Partly refunded', refunded: '已退款 Refunded',
+};
+const REFUND_STATES = {
+  PROCESSING: '处理中 Processing', SUCCESS: '已到账 Arrived', ABNORMAL: '异常 Abnormal', CLOSED: '已关闭 Closed',
 };
 const FORGERIES = { wrong_key: '伪造签名 Forged', probe: '签名探测 Signature probe' };
 
@@ -97,15 +101,54 @@ function showDeliveries(card, deliveries) {
   card.querySelector('[data-of="deliveries"]').replaceChildren(...latest);
 }
 
-function showNotice(card, payment, now) {
-  row(card, 'told', Boolean(payment));
-  if (!payment) return;
-  const { notice } = payment;
+/** What the shop is told of the payment, and of each refund of it. */
+function showNews(card, payment, now) {
+  const news = !payment ? [] : [
+    { title: '通知商户 Notifications to the shop', notice: payment.notice },
+    ...payment.refunds.map((it) => ({ title: refunded(it), notice: it.notice, refund: it })),
+  ];
+  const list = card.querySelector('[data-of="news"]');
+  news.forEach((it, place) => {
+    if (!list.children[place]) list.append(newNotice(card));
+    showNotice(list.children[place], it, now);
+  });
+  while (list.children.length > news.length) list.lastElementChild.remove();
+}
+
+const refunded = (refund) =>
+  `退款 Refund ¥${refund.yuan} · ${REFUND_STATES[refund.state] ?? refund.state}`;
+
+function showNotice(place, { title, notice, refund }, now) {
+  place.refund = refund;
+  show(place, 'title', title);
+  show(place, 'refundno', refund?.out_refund_no ?? '');
+  row(place, 'refundno', Boolean(refund));
   const [kind, words] = verdict(notice, now);
-  show(card, 'verdict', words).dataset.kind = kind;
-  show(card, 'url', notice.url ?? '');
-  showDeliveries(card, notice.deliveries);
-  card.querySelector('[data-act="notifications"]').hidden = !notice.url;
+  show(place, 'verdict', words).dataset.kind = kind;
+  show(place, 'url', notice.url ?? '');
+  showDeliveries(place, notice.deliveries);
+  const isPending = refund?.state === 'PROCESSING';
+  place.querySelector('[data-act]').hidden = !notice.url || isPending;
+}
+
+function newNotice(card) {
+  const place = byId('news').content.firstElementChild.cloneNode(true);
+  const button = place.querySelector('[data-act]');
+  button.addEventListener('click', () => act(card, button, refundNo(place.refund)));
+  return place;
+}
+
+const refundNo = (refund) => (refund ? { out_refund_no: refund.out_refund_no } : {});
+
+/** What may still go back, as the amount to begin with. */
+function showRefund(card, payment) {
+  const isLeft = Boolean(payment) && payment.left !== '0.00';
+  row(card, 'refund', isLeft);
+  const input = card.querySelector('[data-of="back"]');
+  if (isLeft && input.dataset.left !== payment.left) {
+    input.dataset.left = payment.left;
+    input.value = payment.left;
+  }
 }
 
 function showOrder(card, order, now) {
@@ -135,14 +178,19 @@ function showOrder(card, order, now) {
     image.src = `/_mock/qr/${order.provider}/${number}?at=${order.code_at}`;
     image.alt = `${order.subject} ¥${order.yuan}: 付款二维码 payment QR code`;
   }
-  showNotice(card, order.payment, now);
+  showRefund(card, order.payment);
+  showNews(card, order.payment, now);
 }
 
 function newCard() {
   const card = byId('card').content.firstElementChild.cloneNode(true);
-  for (const button of card.querySelectorAll('[data-act]')) {
+  for (const button of card.querySelectorAll('.acts [data-act]')) {
     button.addEventListener('click', () => act(card, button));
   }
+  card.querySelector('form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    act(card, event.submitter, { amount: fen(card.querySelector('[data-of="back"]').value) });
+  });
   return card;
 }
 
@@ -194,11 +242,18 @@ async function post(operation, body) {
 const DONE = {
   pay: '已付款 Paid', cancel: '买家放弃了付款 The buyer turned away',
   expire: '订单已过期 The order has expired', notifications: '已重新通知 Sent again',
+  refund: '已申请退款 The refund is on its way',
 };
 
-async function act(card, button) {
+async function act(card, button, more) {
   const { provider, out_trade_no } = card.order;
-  await acted(button, button.dataset.act, { provider, out_trade_no });
+  await acted(button, button.dataset.act, { provider, out_trade_no, ...more });
+}
+
+/** Yuan as a person writes them, in fen. */
+function fen(yuan) {
+  const [whole, cents = ''] = yuan.split('.');
+  return Number(whole) * 100 + Number(cents.padEnd(2, '0'));
 }
 
 /** Whether the operation was done. */

@@ -5,10 +5,12 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::ledger::{Order, State};
+use super::ledger::{Order, Payment, State};
 use super::providers::Providers;
+use super::refund::Refund;
 use super::reply::Page;
 use crate::domain::channel::{Product, ProviderId};
+use crate::domain::money::Fen;
 use crate::domain::time::Millis;
 
 /// How many orders the page shows.
@@ -44,9 +46,9 @@ fn seen(order: &Order, now: Millis) -> Value {
     let is_open = matches!(order.state, State::Offered | State::Unpaid);
     let state = match order.state {
         State::Offered | State::Unpaid if terms.expires <= now => json!("expired"),
+        State::Paid => json!(paid(order.payments.first())),
         state => json!(state),
     };
-    let payment = order.payments.first();
     json!({
         "provider": order.provider,
         "merchant": order.merchant,
@@ -61,12 +63,37 @@ fn seen(order: &Order, now: Millis) -> Value {
         "has_code": code(order).is_some(),
         "code_at": order.offers.last().map(|it| it.issued),
         "transaction_id": order.transaction_id,
-        "payment": payment.map(|it| json!({
-            "yuan": it.amount.to_yuan(),
-            "payer": it.payer,
-            "paid_at": it.paid_at,
-            "notice": it.notice,
-        })),
+        "payment": order.payments.first().map(seen_payment),
+    })
+}
+
+/// How much of what was paid the buyer has back.
+fn paid(payment: Option<&Payment>) -> &'static str {
+    match payment.map(|it| (it.returned(), it.amount.fen())) {
+        Some((back, all)) if back == all => "refunded",
+        Some((1.., _)) => "part",
+        _ => "paid",
+    }
+}
+
+fn seen_payment(payment: &Payment) -> Value {
+    let refunds: Vec<Value> = payment.refunds.iter().map(seen_refund).collect();
+    json!({
+        "yuan": payment.amount.to_yuan(),
+        "payer": payment.payer,
+        "paid_at": payment.paid_at,
+        "notice": payment.notice,
+        "left": Fen::new(payment.left()).map(Fen::to_yuan),
+        "refunds": refunds,
+    })
+}
+
+fn seen_refund(refund: &Refund) -> Value {
+    json!({
+        "out_refund_no": refund.out_refund_no,
+        "yuan": refund.amount.to_yuan(),
+        "state": refund.state,
+        "notice": refund.notice,
     })
 }
 

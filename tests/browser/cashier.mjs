@@ -136,6 +136,29 @@ async function main() {
     await page.press('Enter', '\r')
     await page.until(`${text(evil, 'state')}.includes('Paid')`)
   })
+  await fact('a part of it goes back, and is seen to arrive', async () => {
+    const input = card(evil, '[data-of="back"]')
+    await page.until(`document.querySelector(${JSON.stringify(input)}).value === '1234.56'`)
+    await page.eval(`document.querySelector(${JSON.stringify(input)}).value = '34.5'`)
+    await page.click(card(evil, '[data-act="refund"]'))
+    const titled = (word) => `[...document.querySelectorAll(${JSON.stringify(card(evil, 'h3'))})]`
+      + `.some((it) => it.textContent.includes('¥34.50') && it.textContent.includes('${word}'))`
+    await page.until(titled('Processing'))
+    await page.until(titled('Arrived'))
+    await page.until(`${text(evil, 'state')}.includes('Partly refunded')`)
+    await page.until(`document.querySelector(${JSON.stringify(input)}).value === '1200.06'`)
+    await page.until(`[...document.querySelectorAll(${JSON.stringify(card(evil, '.verdict'))})]`
+      + ".every((it) => it.textContent.includes('Acknowledged'))")
+    await page.picture('refunded.png')
+  })
+  await fact('what went back reaches the shop behind paygate', async () => {
+    for (let tries = 0; tries < 50; tries += 1) {
+      const { events } = await json(`${at(shop)}/paygate/events`)
+      if (events.some((it) => it.type === 'refund.succeeded' && it.out_trade_no === evil)) return
+      await new Promise((resolve) => { setTimeout(resolve, 100) })
+    }
+    assert.fail('the shop was not told')
+  })
   await fact('an app order is paid by its order string', async () => {
     const app = `app${Date.now()}`
     const told = await json(`${at(port)}/pay/createPayment`, {

@@ -182,3 +182,32 @@ async fn a_payment_is_told_over_the_network_and_the_answer_is_kept() {
     assert!(heads.iter().all(|it| it.contains("wechatpay-signature: ")));
     mock.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_cashier_sees_what_went_back_and_what_is_left() {
+    let merchant = Merchant::with_money().await;
+    let back = json!({ "provider": "wxpay", "out_trade_no": NO, "amount": 30 }).to_string();
+    assert_eq!(merchant.control("POST", "refund", &back).await.0, 200);
+    let seen = |view: &Value| {
+        let orders = view["orders"].as_array().unwrap().clone();
+        orders.into_iter().find(|it| it["provider"] == "wxpay").unwrap()
+    };
+    let (_, view) = merchant.control("GET", "cashier", "").await;
+    let order = seen(&view);
+    assert_eq!((&order["state"], &order["payment"]["left"]), (&json!("paid"), &json!("0.70")));
+    let refund = &order["payment"]["refunds"][0];
+    assert_eq!((&refund["yuan"], &refund["state"]), (&json!("0.30"), &json!("PROCESSING")));
+    merchant.providers.advance_ms(61_000);
+    let (_, view) = merchant.control("GET", "cashier", "").await;
+    let order = seen(&view);
+    assert_eq!(
+        (&order["state"], &order["payment"]["refunds"][0]["state"]),
+        (&json!("part"), &json!("SUCCESS"))
+    );
+    let rest = json!({ "provider": "wxpay", "out_trade_no": NO }).to_string();
+    assert_eq!(merchant.control("POST", "refund", &rest).await.0, 200);
+    merchant.providers.advance_ms(3_000);
+    let (_, view) = merchant.control("GET", "cashier", "").await;
+    let order = seen(&view);
+    assert_eq!((&order["state"], &order["payment"]["left"]), (&json!("refunded"), &json!("0.00")));
+}
