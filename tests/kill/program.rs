@@ -61,7 +61,8 @@ impl Program {
             let line = timeout(HANGS, log.next_line()).await.expect("it starts").unwrap();
             let line = line.unwrap_or_else(|| panic!("it ended:\n{said}"));
             said += &format!("{line}\n");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let event: serde_json::Value =
+                serde_json::from_str(&line).unwrap_or_else(|_| panic!("it said: {line}"));
             if let Some(addr) = event["addr"].as_str().and_then(|addr| addr.parse().ok()) {
                 addresses.insert(event["message"].as_str().unwrap().to_owned(), addr);
             }

@@ -24,7 +24,7 @@ const CLIENTS: usize = 10;
 /// fails: an outage of a few minutes makes the wait after it a few minutes long.
 const DELIVERING_S: u64 = 600;
 
-const TOKEN: &str = "a token of more than thirty-two letters";
+const TOKEN: &str = "a-token-of-more-than-thirty-two-letters";
 
 pub(crate) async fn run(kills: u64, chance: Chance) {
     let (home, port) = (TempDir::new().unwrap(), free_port());
