@@ -106,7 +106,8 @@ pub struct Params {
     pub app_auth_token: Option<AppAuthToken>,
 }
 
-/// What is known of an attempt. Ranks only rise: see [`AttemptState::rank`].
+/// What is known of an attempt. Ranks only rise, until what its provider did not know is sent once
+/// more: see [`AttemptState::rank`].
 ///
 /// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
 /// before it knows what they are.

@@ -144,6 +144,11 @@ pub enum Event {
         /// What happened, for the operator.
         reason: String,
     },
+    /// It is sent again although its provider did not know it: what was said no longer holds.
+    Again {
+        /// Which attempt.
+        n: u32,
+    },
     /// Its provider was asked about it, or told to close it.
     Asked {
         /// Which attempt: what is said holds for every attempt with the same trade.
@@ -315,6 +320,7 @@ impl Order {
             }
             Event::Taken { n, code } => next.learn(n, AttemptState::Taken { code })?,
             Event::Lost { n, reason } => next.learn(n, AttemptState::Ambiguous { reason })?,
+            Event::Again { n } => next.again(n)?,
             Event::Asked { n, at, said } => next.asked(n, at, said)?,
             Event::Closed => next.close()?,
             Event::RefundWanted { transaction_id, refund } => {
@@ -359,6 +365,11 @@ impl Order {
     fn learn(&mut self, n: u32, state: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
         (state.rank() > attempt.state.rank()).then(|| attempt.state = state)
+    }
+
+    fn again(&mut self, n: u32) -> Option<()> {
+        let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
+        (attempt.state == AttemptState::Absent).then(|| attempt.state = AttemptState::Prepared)
     }
 
     /// Material for an attempt, or newer material for one that has some.

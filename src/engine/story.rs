@@ -98,7 +98,10 @@ impl Story<'_> {
         }
         let (order, trade) = self.engine.ask(order, n, self.budget).await?;
         match trade {
-            Trade::Absent => self.send(order, n, Prior::Absent).await,
+            Trade::Absent => {
+                let order = self.engine.record(order, Event::Again { n }).await?;
+                self.send(order, n, Prior::Absent).await
+            }
             Trade::Unpaid { .. } => self.send(order, n, Prior::Unpaid).await,
             Trade::Closed | Trade::Paid(_) => Ok(Step::Again(order)),
         }
@@ -136,7 +139,7 @@ impl Story<'_> {
                 self.engine.record(order, Event::Unsent { n }).await?;
                 Err(told)
             }
-            (Failure::Unknown { reason, .. }, Prior::Fresh) => {
+            (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
                 self.engine.record(order, Event::Lost { n, reason }).await.map(Step::Again)
             }
             (Failure::NotSent(_) | Failure::Unknown { .. }, _) => Err(told),

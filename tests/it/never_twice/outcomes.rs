@@ -192,3 +192,23 @@ async fn nothing_is_sent_when_the_number_is_taken_and_nobody_can_tell_by_what() 
     assert_eq!(shop.creates() - before, 1);
     assert!(shop.create(&qr(Wxpay)).await.is_ok());
 }
+
+#[tokio::test]
+async fn what_was_lost_twice_is_looked_after_although_nobody_asks_again() {
+    for provider in [Wxpay, Alipay] {
+        let shop = Shop::open().await;
+        let request = qr(provider);
+        shop.fault_of(Operation::Create, FaultKind::LoseRequest);
+        for _ in 0..9 {
+            shop.fault_of(Operation::Create, FaultKind::LoseReply);
+        }
+        assert_eq!(kind(shop.create(&request).await), Some(Kind::OutcomeUnknown), "{provider}");
+        shop.providers.clear_faults();
+        assert!(shop.order(NO).await.due().is_some(), "{provider}: it waits for an answer");
+        let with = PayWith::OutTradeNo(NO.to_owned());
+        shop.providers.pay(&Purchase { provider, with, payer: None }).unwrap();
+        shop.clock.advance_ms(60_000);
+        shop.engine.reconcile().await;
+        assert_eq!(shop.order(NO).await.status.number(), 1, "{provider}: nobody told of it");
+    }
+}
