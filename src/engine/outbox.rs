@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{Engine, Inner};
 use crate::domain::ids::OutTradeNo;
@@ -201,12 +201,15 @@ impl Inner {
                     return;
                 }
                 running.begin(&engine).await;
-                let is_busy = !running.tasks.is_empty();
-                tokio::select! {
-                    () = running.end_one(&engine), if is_busy => {}
-                    () = engine.outbox.woken.notified() => {}
-                    () = tokio::time::sleep(LOOK) => {}
-                    _ = stopping.changed() => {}
+                let ended = tokio::select! {
+                    Some(ended) = running.tasks.join_next_with_id() => Some(ended),
+                    () = engine.outbox.woken.notified() => None,
+                    () = tokio::time::sleep(LOOK) => None,
+                    _ = stopping.changed() => None,
+                };
+                // What the shop said is recorded whatever else happens meanwhile.
+                if let Some(ended) = ended {
+                    running.settle(&engine, ended).await;
                 }
             }
         });
@@ -294,6 +297,9 @@ impl Display for Undelivered {
     }
 }
 
+/// A sending that came to an end, or panicked.
+type Ended = Result<(Id, Result<(), Undelivered>), JoinError>;
+
 /// The events that are on their way.
 #[derive(Default)]
 struct Running {
@@ -324,10 +330,15 @@ impl Running {
 
     /// Waits for one of them, and records what became of it.
     async fn end_one(&mut self, engine: &Inner) {
-        let (id, delivered) = match self.tasks.join_next_with_id().await {
-            None => return,
-            Some(Ok((id, delivered))) => (id, delivered),
-            Some(Err(panicked)) => {
+        if let Some(ended) = self.tasks.join_next_with_id().await {
+            self.settle(engine, ended).await;
+        }
+    }
+
+    async fn settle(&mut self, engine: &Inner, ended: Ended) {
+        let (id, delivered) = match ended {
+            Ok((id, delivered)) => (id, delivered),
+            Err(panicked) => {
                 let why = "the handler panicked".to_owned();
                 (panicked.id(), Err(Undelivered::Refused(why)))
             }

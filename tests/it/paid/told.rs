@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::domain::outbox::{DeliveryState, EventId, EventType};
@@ -13,7 +14,7 @@ use paygate::store::memory::Memory;
 use serde_json::{Value, json};
 
 use super::{Ear, MINUTE, NO, open, qr};
-use crate::support::shop::{Hands, Shop};
+use crate::support::shop::{Hands, Shop, with};
 
 /// A paid order whose event waits in the outbox.
 async fn paid(shop: &Shop) {
@@ -163,4 +164,33 @@ async fn what_a_dead_process_did_not_tell_the_next_one_does() {
     assert_eq!(shop.engine.dispatch().await, 1);
     assert_eq!((dead.heard().len(), alive.heard().len()), (0, 1));
     assert_eq!(shop.engine.dispatch().await, 0);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
+    let (clock, ear, home) = (Hands::new(), Ear::default(), tempfile::tempdir().unwrap());
+    let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
+    let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+    let shop = Shop::at(clock, store, providers, |it| {
+        it.webhook(ear.clone()).reconcile_every(Some(Duration::from_secs(3600)))
+    })
+    .await;
+    for n in 0..200 {
+        let request = with(qr(Wxpay), "/data/out_trade_no", json!(format!("order-{n:04}")));
+        let created = shop.create(&request).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    let news = shop.providers.notifications();
+    for some in news.chunks(3) {
+        let taken = futures_util::future::join_all(some.iter().map(|it| shop.take(it))).await;
+        assert!(taken.iter().all(Result::is_ok));
+    }
+    shop.engine.shutdown().await;
+    let mut told: Vec<EventId> = ear.heard().into_iter().map(|it| it.id).collect();
+    let count = told.len();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), count, "some were told twice");
+    assert!(count > 20, "only {count} were told while orders came");
 }
