@@ -146,7 +146,7 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
     for case in &shared.cases {
         let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
         let order = shared.records.order(&case.no);
-        let mut said = settled(order.as_ref(), &trades);
+        let mut said = settled(shared, order.as_ref(), &trades);
         let heard = shared.shop.heard_of(&case.no);
         if let Some(order) = &order {
             said.extend(money::returned(order, &trades));
@@ -191,7 +191,11 @@ pub(super) fn summary(order: &Order) -> Vec<String> {
 }
 
 /// What is wrong with an order in the end, by what the providers know of it.
-pub(super) fn settled(order: Option<&Order>, trades: &[&mock::Order]) -> Vec<String> {
+pub(super) fn settled(
+    shared: &Shared,
+    order: Option<&Order>,
+    trades: &[&mock::Order],
+) -> Vec<String> {
     let Some(order) = order else {
         return match trades {
             [] => Vec::new(),
@@ -207,7 +211,9 @@ pub(super) fn settled(order: Option<&Order>, trades: &[&mock::Order]) -> Vec<Str
     let paid: Vec<_> = trades.iter().filter(|it| it.state == State::Paid).collect();
     let at = |provider| paid.iter().filter(|it| it.provider == provider).count();
     must(at(ProviderId::Wxpay) <= 1, "paid twice at WeChat Pay");
-    must(at(ProviderId::Alipay) <= 1, "paid twice at Alipay");
+    // Under a number that is said to be taken nothing more can be ordered.
+    let is_once = at(ProviderId::Alipay) <= 1 || shared.was_lied_to(trades);
+    must(is_once, "paid twice at Alipay");
     let unpreventable =
         |it: &&&&mock::Order| it.provider == ProviderId::Alipay && !is_closable(it.terms.product);
     let avoidable = paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));

@@ -69,7 +69,10 @@ impl Shop {
 
     fn takes(&self, chance: &Chance, now: Millis) -> bool {
         match self.temper {
-            Temper::Takes(percent) => chance.percent(percent),
+            // Nobody is ill for longer than that.
+            Temper::Takes(percent) => {
+                chance.percent(percent) || now.since(STARTED) > 12 * 3_600_000
+            }
             Temper::Away(from, to) => now < from || now >= to,
             Temper::Deaf => false,
         }

@@ -1,6 +1,6 @@
 //! One world: what everybody shares, the processes that come and go, and its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -11,7 +11,7 @@ use paygate::domain::channel::{AlipayChoice, ProviderId};
 use paygate::domain::outbox::DeliveryState;
 use paygate::domain::time::Millis;
 use paygate::engine::{Engine, Returns, Switching};
-use paygate::mock::{ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
+use paygate::mock::{self, ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store as _;
 use paygate::store::memory::Memory;
@@ -84,6 +84,8 @@ pub(super) struct Shared {
     quiet: AtomicBool,
     front: Mutex<Option<Process>>,
     asked: Mutex<BTreeMap<(ProviderId, String), State>>,
+    /// The numbers under which Alipay said, on demand, that it has a trade, and had none.
+    lies: Mutex<BTreeSet<String>>,
     told: Mutex<Report>,
 }
 
@@ -184,6 +186,7 @@ impl Shared {
             quiet: AtomicBool::new(false),
             front: Mutex::default(),
             asked: Mutex::default(),
+            lies: Mutex::default(),
             told: Mutex::default(),
             clock,
             chance,
@@ -282,6 +285,23 @@ impl Shared {
         if let Some(item) = case.some_item(chance) {
             people::pay(self, &item);
         }
+    }
+
+    /// A provider answered a call.
+    pub(super) fn answered(&self, call: &Purpose, body: &[u8]) {
+        let Some(no) = &call.no else { return };
+        let text = String::from_utf8_lossy(body);
+        let says = text.contains("CONTEXT_INCONSISTENT") || text.contains("TRADE_HAS_CLOSE");
+        let has = |it: &mock::Order| it.out_trade_no == *no && it.state != State::Offered;
+        if says && !self.providers.orders().iter().any(has) {
+            self.lies.lock().unwrap().insert(no.clone());
+        }
+    }
+
+    /// Whether Alipay said of a number of these that it has a trade, and had none.
+    pub(super) fn was_lied_to(&self, trades: &[&mock::Order]) -> bool {
+        let lies = self.lies.lock().unwrap();
+        trades.iter().any(|it| lies.contains(&it.out_trade_no))
     }
 
     /// Of every payment of which some is on its way back, all is.
