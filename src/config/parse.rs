@@ -1,7 +1,7 @@
 //! Texts to values. Every function is total, and says what is wrong without repeating the text.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -11,6 +11,7 @@ use super::problem::Wrong;
 use crate::caller::TrustedProxies;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
+use crate::shop::is_no_shop;
 use crate::webhook;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
@@ -173,14 +174,10 @@ pub(super) fn shop_url(text: &str) -> Result<Url, Wrong> {
     let url = web_url(text)?;
     let address = match url.host() {
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
-        Some(Host::Ipv6(ip)) => ip.to_canonical(),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
         Some(Host::Domain(_)) | None => return Ok(url),
     };
-    let is_link_local = match address {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    if is_link_local || METADATA.contains(&address) {
+    if is_no_shop(address) {
         return Err("is a link-local or metadata address, where no shop is".into());
     }
     Ok(url)
@@ -280,12 +277,6 @@ fn only_origin(url: &Url) -> bool {
     let bare = url.username().is_empty() && url.password().is_none();
     bare && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
 }
-
-/// Metadata services that are not link-local: Alibaba Cloud's, and Amazon's by IPv6.
-const METADATA: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

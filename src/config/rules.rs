@@ -29,6 +29,12 @@ fn times(reader: &mut Reader<'_>, config: &Config) {
     if config.call_budget < config.call_timeout {
         reader.wrong("PAYGATE_CALL_BUDGET", "is shorter than PAYGATE_CALL_TIMEOUT");
     }
+    if config.shutdown_grace < config.call_budget {
+        reader.warn(
+            "PAYGATE_SHUTDOWN_GRACE is shorter than PAYGATE_CALL_BUDGET: a stop may cut a call to \
+             a provider, which is then asked what became of it at the next start",
+        );
+    }
     // One process alone owns the other stores: they have no leases.
     let leases = reader.starts_with("PAYGATE_STORE", "postgres");
     if leases && config.lease < config.call_budget.saturating_add(Duration::from_secs(10)) {

@@ -20,7 +20,7 @@ use crate::provider::{Failure, Trade};
 
 /// Orders that one round takes, and orders that are asked about at once.
 const ROUND_MAX: usize = 1024;
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 64;
 
 impl Engine {
     /// Asks the providers once about every order that is due: what the background does every

@@ -3,7 +3,7 @@
 
 use super::Inner;
 use super::budget::Budget;
-use super::create::unreachable_store;
+use super::create::{busy, unreachable_store};
 use super::story::{Prior, Step, Story};
 use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::order::{Event, Order, OrderStatus, Said};
@@ -33,10 +33,13 @@ impl Story<'_> {
     pub(super) async fn next(&self, order: Order) -> Result<Step, Error> {
         self.engine.forget(&order);
         self.may_switch(&order)?;
-        if let Err(error) = self.another(&order)
-            && error.kind() != Kind::Closed
-        {
-            return Err(error);
+        match self.another(&order) {
+            // Nothing that can be paid is closed when nothing can follow it.
+            Err(error) if error.kind() == Kind::Closed && self.may_be_paid(&order) => {
+                return Err(busy());
+            }
+            Err(error) if error.kind() != Kind::Closed => return Err(error),
+            Ok(_) | Err(_) => {}
         }
         let rejects = self.engine.settings.switching == Switching::Reject;
         let is_kept = |it: &Attempt| rejects && it.is_unknown() && it.way != self.incoming.way;
@@ -66,6 +69,12 @@ impl Story<'_> {
             return Err(Error::new(Kind::Closed));
         }
         self.engine.attempt(self.incoming, &trade, order.deadline)
+    }
+
+    /// Whether the buyer has something in hand, and time to pay it.
+    fn may_be_paid(&self, order: &Order) -> bool {
+        let now = self.engine.clock.now();
+        order.attempts.iter().any(|it| order.is_offered(it) && now < it.lapses())
     }
 
     fn may_switch(&self, order: &Order) -> Result<(), Error> {

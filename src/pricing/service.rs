@@ -46,8 +46,8 @@ pub(crate) fn question_json(question: &Question) -> Result<Vec<u8>, NoPrice> {
 }
 
 /// What the service answered to `operation`: `{"data": {…}}`, or a 4xx with `code` and `msg`.
-/// Whether somebody may ask needs no `data`: any JSON object says yes that has no other `code`
-/// than 0.
+/// An object with another `code` than 0 is no yes, whatever its status. Whether somebody may ask
+/// needs no `data`.
 ///
 /// # Errors
 ///
@@ -59,13 +59,7 @@ pub(crate) fn read_answer(
 ) -> Result<Price, NoPrice> {
     let json = scan(body);
     match (status, json) {
-        (200..300, Ok(answer)) => match (operation, answer.member("data")) {
-            (Operation::QueryPayment, data) => consent(answer, data),
-            (Operation::CreatePayment { .. }, Some(data)) => Price::of_json(RawJson::from(data)),
-            (Operation::CreatePayment { .. }, None) => {
-                Err(NoPrice::unavailable("the answer has no data"))
-            }
-        },
+        (200..300, Ok(answer)) => consent(operation, answer),
         (400..500, Ok(answer)) => Err(refusal(status, answer)),
         (200..300 | 400..500, Err(why)) => {
             Err(NoPrice::unavailable(format_args!("status {status}, and the answer is {why}")))
@@ -74,15 +68,18 @@ pub(crate) fn read_answer(
     }
 }
 
-fn consent(answer: Json<'_>, data: Option<Json<'_>>) -> Result<Price, NoPrice> {
+fn consent(operation: Operation, answer: Json<'_>) -> Result<Price, NoPrice> {
     let code = answer.member("code");
     let agrees = code.is_none_or(|it| it.whole() == Some(Whole::Exact(0)));
-    match (answer.shape(), data) {
-        (Shape::Object(_), _) if !agrees => {
+    match (answer.shape(), answer.member("data"), operation) {
+        (Shape::Object(_), ..) if !agrees => {
             Err(NoPrice::unavailable("a success whose code is not 0"))
         }
-        (Shape::Object(_), Some(data)) => Price::of_json(RawJson::from(data)),
-        (Shape::Object(_), None) => Ok(Price::allow()),
+        (Shape::Object(_), Some(data), _) => Price::of_json(RawJson::from(data)),
+        (Shape::Object(_), None, Operation::QueryPayment) => Ok(Price::allow()),
+        (Shape::Object(_), None, Operation::CreatePayment { .. }) => {
+            Err(NoPrice::unavailable("the answer has no data"))
+        }
         _ => Err(NoPrice::unavailable("the answer is no object")),
     }
 }

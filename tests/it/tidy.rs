@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "domain", "error", "secret", "clock", "provider", "store", "caller", "pricing",
+            "domain", "error", "secret", "clock", "provider", "store", "caller", "pricing", "shop",
             "webhook",
         ],
     ),

@@ -190,6 +190,17 @@ fn all_calls_of_a_request_last_at_least_as_long_as_one() {
 }
 
 #[test]
+fn a_stop_that_may_cut_a_call_is_warned_of() {
+    let warned = |vars: &[(&str, &str)]| {
+        let config = Config::read(&live(vars)).unwrap();
+        config.warnings.iter().any(|it| it.contains("PAYGATE_SHUTDOWN_GRACE is shorter"))
+    };
+    assert!(warned(&[("PAYGATE_CALL_BUDGET", "40s")]));
+    assert!(!warned(&[("PAYGATE_CALL_BUDGET", "40s"), ("PAYGATE_SHUTDOWN_GRACE", "40s")]));
+    assert!(!warned(&[]));
+}
+
+#[test]
 fn a_lease_is_longer_than_the_budget_where_there_are_leases() {
     Config::read(&live(&[("PAYGATE_LEASE", "1s")])).unwrap();
     let vars = live(&[("PAYGATE_STORE", "postgres://db/pay"), ("PAYGATE_LEASE", "29s")]);

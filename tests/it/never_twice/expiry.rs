@@ -131,6 +131,20 @@ async fn an_orders_own_deadline_still_finds_the_payment() {
 }
 
 #[tokio::test]
+async fn in_its_last_minute_an_order_keeps_what_its_buyer_has_in_hand() {
+    let deadline = Hands::new().now().0 + 10 * MINUTE;
+    let shop = Shop::open().await;
+    let asked = with(qr(Wxpay), "/data/time_expire", json!(deadline));
+    let first = shop.create(&asked).await.unwrap();
+    shop.clock.advance_ms(9 * MINUTE + 5_000);
+    let other = with(qr(Alipay), "/data/time_expire", json!(deadline));
+    assert_eq!(kind(shop.create(&other).await), Some(Kind::Busy), "nothing can follow it");
+    assert!(shop.pay(&first).is_ok());
+    shop.clock.advance_ms(3 * MINUTE);
+    assert_eq!(kind(shop.create(&other).await), Some(Kind::AlreadyPaid));
+}
+
+#[tokio::test]
 async fn a_clock_that_jumps_hands_out_nothing_stale_and_opens_no_second_order() {
     let shop = Shop::open().await;
     let first = shop.create(&qr(Wxpay)).await.unwrap();

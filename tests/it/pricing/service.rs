@@ -166,6 +166,7 @@ async fn the_services_refusal_is_the_clients_answer_and_anything_else_is_none() 
         ("200 OK", r#"{"data":null}"#, (503, 5001)),
         ("200 OK", r#"{"data":[]}"#, (503, 5001)),
         ("200 OK", refusal, (503, 5001)),
+        ("200 OK", &good.replace("\"code\":0", "\"code\":5"), (503, 5001)),
         ("200 OK", &long, (503, 5001)),
         ("200 OK", &data(price(OTHER_NO, json!({}))), (503, 5001)),
         ("200 OK", &data(price(NO, json!({"subject": null}))), (503, 5001)),
