@@ -95,6 +95,8 @@ pub struct Effect {
     pub transaction_id: TransactionId,
     /// By which refund.
     pub out_refund_no: Option<String>,
+    /// When the refund was asked for, if it may be asked for again and end the same again.
+    pub asked_at: Option<Millis>,
 }
 
 impl Order {
@@ -105,16 +107,22 @@ impl Order {
         for payment in &self.payments {
             let known = before.payments.iter().find(|it| it.is_same(payment));
             if known.is_none() {
-                effects.push(payment.effect(payment_event(payment.role), None));
+                effects.push(payment.effect(payment_event(payment.role)));
             }
             if payment.refund_unknown && known.is_none_or(|it| !it.refund_unknown) {
-                effects.push(payment.effect(EventType::RefundAbnormal, None));
+                effects.push(payment.effect(EventType::RefundAbnormal));
             }
             let states = known.map(|it| it.refunds.as_slice()).unwrap_or_default();
             for refund in &payment.refunds {
                 let was = states.iter().find(|it| it.out_refund_no == refund.out_refund_no);
                 if let Some(event) = refund_event(payment.role, was, refund) {
-                    effects.push(payment.effect(event, Some(refund.out_refund_no.clone())));
+                    // What the shop asks for again may end the same again.
+                    let is_anew = refund.state != RefundState::Success && !refund.automatic;
+                    effects.push(Effect {
+                        out_refund_no: Some(refund.out_refund_no.clone()),
+                        asked_at: is_anew.then_some(refund.asked_at),
+                        ..payment.effect(event)
+                    });
                 }
             }
         }
@@ -127,8 +135,9 @@ impl Payment {
         self.transaction_id == other.transaction_id
     }
 
-    fn effect(&self, event: EventType, out_refund_no: Option<String>) -> Effect {
-        Effect { event, transaction_id: self.transaction_id.clone(), out_refund_no }
+    fn effect(&self, event: EventType) -> Effect {
+        let transaction_id = self.transaction_id.clone();
+        Effect { event, transaction_id, out_refund_no: None, asked_at: None }
     }
 }
 
@@ -164,15 +173,18 @@ impl EventId {
     /// The number of `effect` on the order `no`.
     #[must_use]
     pub fn of(no: &OutTradeNo, effect: &Effect) -> EventId {
-        let hash = Sha256::new()
+        let mut hash = Sha256::new()
             .chain_update(no.as_str())
             .chain_update([0])
             .chain_update(effect.event.name())
             .chain_update([0])
             .chain_update(effect.transaction_id.0.as_bytes())
             .chain_update([0])
-            .chain_update(effect.out_refund_no.as_deref().unwrap_or_default())
-            .finalize();
+            .chain_update(effect.out_refund_no.as_deref().unwrap_or_default());
+        if let Some(asked_at) = effect.asked_at {
+            hash = hash.chain_update([0]).chain_update(asked_at.0.to_be_bytes());
+        }
+        let hash = hash.finalize();
         let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         EventId(format!("evt_{hex}").into())
     }

@@ -164,10 +164,15 @@ impl Payment {
         Some(looked.map_or(self.known, |it| it.plus(HOUR_MS.saturating_mul(hours))))
     }
 
+    /// The refunds of it that something may be to be done about. While nobody knows what else went
+    /// back of it, nothing goes back that the shop did not ask for.
+    pub fn tended(&self) -> impl Iterator<Item = &Refund> {
+        self.refunds.iter().filter(|it| !(it.automatic && self.refund_unknown))
+    }
+
     /// When something is to be done about its refunds, if ever.
     pub(super) fn due(&self) -> Option<Millis> {
-        let refunds = self.refunds.iter().filter(|_| !self.refund_unknown);
-        self.return_due().into_iter().chain(refunds.filter_map(Refund::due)).min()
+        self.return_due().into_iter().chain(self.tended().filter_map(Refund::due)).min()
     }
 
     /// The number under which everything that is left of it goes back, when nobody gave one: the

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::Inner;
 use crate::domain::order::Order;
-use crate::domain::outbox::{DeliveryState, Effect, EventId, Outgoing};
-use crate::domain::refund::{Payment, Refund};
+use crate::domain::outbox::{DeliveryState, Effect, EventId, EventType, Outgoing};
+use crate::domain::refund::{Payment, Refund, RefundState};
 use crate::domain::time::Millis;
 
 impl Inner {
@@ -83,7 +83,11 @@ fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
     });
     let mut own = of_order(order);
     own.extend(payment.map(|it| of_payment(order, it)).into_iter().flatten());
-    own.extend(refund.map(of_refund).into_iter().flatten());
+    match refund {
+        Some(refund) => own.extend(of_refund(refund)),
+        None if effect.event == EventType::RefundAbnormal => own.extend(of_unknown_refund()),
+        None => {}
+    }
     let raw = |(key, value)| to_raw_value(&value).ok().map(|raw| (key, raw));
     data.extend(own.into_iter().filter_map(raw));
     data
@@ -126,7 +130,13 @@ fn of_refund(refund: &Refund) -> Map<String, Value> {
         "refund_fee": refund.refund_fee.fen(),
         "refund_status": refund.state,
         "refund_desc": refund.refund_desc,
+        "refund_date": refund.refunded_at,
     }))
+}
+
+/// Something went back that nobody here knows the amount of.
+fn of_unknown_refund() -> Map<String, Value> {
+    members(json!({ "refund_status": RefundState::Abnormal, "refund_unknown": true }))
 }
 
 fn members(object: Value) -> Map<String, Value> {

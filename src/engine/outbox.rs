@@ -19,7 +19,7 @@ use crate::provider::BoxFuture;
 use crate::store::Committed;
 
 /// Events that are on their way at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 /// Events that one look takes.
 const ROUND_MAX: usize = 1024;

@@ -190,6 +190,7 @@ impl Inner {
             event: EventType::PaymentSucceeded,
             transaction_id: payment.transaction_id.clone(),
             out_refund_no: None,
+            asked_at: None,
         };
         let id = EventId::of(order.out_trade_no(), &effect);
         let found = self.store.outbox_find(&id).await;

@@ -1,10 +1,14 @@
 //! Money back: the intent is durable before anything is sent, the same number is the same refund,
 //! and what is recorded is finished.
 
+use std::sync::Arc;
+
+use super::ask::untold;
 use super::budget::Budget;
 use super::close::TURN;
 use super::create::unreachable_store;
 use super::{Engine, Inner};
+use crate::domain::attempt::Attempt;
 use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
@@ -12,7 +16,7 @@ pub use crate::domain::refund::RefundRequest;
 use crate::domain::refund::{Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold};
 use crate::domain::time::SECOND_MS;
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::provider::{Failure, RefundPlan, RefundTrade};
+use crate::provider::{Failure, Provider, RefundPlan, RefundTrade, Trade};
 
 /// A refund as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,9 +235,12 @@ impl Inner {
             return match (same_fee, same_payment) {
                 (false, _) => Err(different("refund_fee")),
                 (_, false) => Err(different("transaction_id")),
-                (true, true) => {
-                    Ok(Refund { state: RefundState::Processing, looked: None, ..known.clone() })
-                }
+                (true, true) => Ok(Refund {
+                    state: RefundState::Processing,
+                    asked_at: self.clock.now(),
+                    looked: None,
+                    ..known.clone()
+                }),
             };
         }
         if self.find_refund(&order.facts.pid, &number).await?.is_some() {
@@ -271,8 +278,14 @@ impl Inner {
         if order.apply(event.clone()).is_none() {
             return Err(Error::new(Kind::RefundExceeds));
         }
-        let recorded = self.record(order, event).await;
-        let order = recorded.map_err(|_| Error::new(Kind::NotSent))?;
+        let (no, pid) = (order.out_trade_no().clone(), order.facts.pid.clone());
+        let Ok(order) = self.record(order, event).await else {
+            // Another order may have taken the number a moment ago.
+            return match self.find_refund(&pid, &number).await {
+                Ok(Some(other)) if *other.out_trade_no() != no => Err(different("out_trade_no")),
+                _ => Err(Error::new(Kind::NotSent)),
+            };
+        };
         match order.refund(&number) {
             Some(_) => Ok(order),
             None => Err(Error::new(Kind::RefundExceeds)),
@@ -307,7 +320,11 @@ impl Inner {
         };
         let at = self.clock.now();
         let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
-        Ok((self.record(order, event).await?, refusal))
+        let order = self.record(order, event).await?;
+        match refusal {
+            Some(refusal) => Ok((self.after_refusal(order, number, budget).await, Some(refusal))),
+            None => Ok((order, None)),
+        }
     }
 
     async fn tell_provider(
@@ -316,6 +333,75 @@ impl Inner {
         number: &str,
         budget: Budget,
     ) -> Result<RefundTrade, Failure> {
+        let at = self.refund_at(order, number)?;
+        if at.refund.looked.is_some()
+            && let Some(trade) = self.query_refund_at(&at, budget).await?
+        {
+            return Ok(trade);
+        }
+        at.provider.refund(at.attempt, at.plan(), self.call(budget).map_err(busy)?).await
+    }
+
+    /// The order, after its provider was asked about every refund of the payment `id` that is
+    /// pending: nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// When the provider cannot tell, or what it says cannot be recorded.
+    pub(super) async fn ask_pending(
+        &self,
+        order: Order,
+        id: &TransactionId,
+    ) -> Result<Order, Error> {
+        let mut order = order;
+        let is_pending = |it: &&Refund| it.state == RefundState::Processing;
+        let refunds = order.payment(Some(id)).map(|it| it.refunds.as_slice()).unwrap_or_default();
+        let pending: Vec<String> =
+            refunds.iter().filter(is_pending).map(|it| it.out_refund_no.clone()).collect();
+        for number in pending {
+            let told = match self.refund_at(&order, &number) {
+                Ok(at) => self.query_refund_at(&at, self.budget()).await,
+                Err(failure) => Err(failure),
+            };
+            let told = told.map_err(|failure| untold(&failure))?;
+            if let Some(trade) = told {
+                let (at, said) = (self.clock.now(), RefundSaid::Told(told_of(trade)));
+                let event = Event::RefundAsked { out_refund_no: number, at, said };
+                order = self.record(order, event).await?;
+            }
+        }
+        Ok(order)
+    }
+
+    /// The order, after its provider refused the refund `number` for good: somebody else may have
+    /// sent the payment back, which nobody told.
+    async fn after_refusal(&self, order: Order, number: &str, budget: Budget) -> Order {
+        let Ok(at) = self.refund_at(&order, number) else { return order };
+        let Ok(call) = self.call(budget) else { return order };
+        if at.payment.returned() > 0 || at.payment.refund_unknown {
+            return order;
+        }
+        let id = at.payment.transaction_id.clone();
+        match at.provider.query(at.attempt, call).await {
+            Ok(Trade::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
+                let event = Event::RefundedElsewhere { transaction_id: id, refund: None };
+                self.record(order.clone(), event).await.unwrap_or(order)
+            }
+            _ => order,
+        }
+    }
+
+    async fn query_refund_at(
+        &self,
+        at: &RefundAt<'_>,
+        budget: Budget,
+    ) -> Result<Option<RefundTrade>, Failure> {
+        let call = self.call(budget).map_err(busy)?;
+        at.provider.query_refund(at.attempt, at.plan(), call).await
+    }
+
+    /// Where the refund `number` of `order` is known.
+    fn refund_at<'a>(&'a self, order: &'a Order, number: &str) -> Result<RefundAt<'a>, Failure> {
         let lost = |why: &str| Failure::NotSent(why.to_owned());
         let (payment, refund) = order.refund(number).ok_or_else(|| lost("there is no refund"))?;
         let attempt = order.attempt(payment.attempt).ok_or_else(|| lost("there is no attempt"))?;
@@ -324,15 +410,7 @@ impl Inner {
             .provider(pid, way.provider())
             .ok_or_else(|| lost("the merchant is no longer configured"))?;
         let notify_url = self.notify_url(way.pay_type, pid);
-        let plan = RefundPlan { payment, refund, notify_url: &notify_url };
-        let busy = |_| lost("no time is left for a call");
-        if refund.looked.is_some() {
-            let call = self.call(budget).map_err(busy)?;
-            if let Some(trade) = provider.query_refund(attempt, plan, call).await? {
-                return Ok(trade);
-            }
-        }
-        provider.refund(attempt, plan, self.call(budget).map_err(busy)?).await
+        Ok(RefundAt { provider, attempt, payment, refund, notify_url })
     }
 
     /// Does what is due about the refunds of `order`, which nobody else works on.
@@ -349,9 +427,10 @@ impl Inner {
                 Err(_) => return order,
             }
         }
-        let refunds = order.payments.iter().filter(|it| !it.refund_unknown);
-        let due: Vec<String> = refunds
-            .flat_map(|it| &it.refunds)
+        let due: Vec<String> = order
+            .payments
+            .iter()
+            .flat_map(Payment::tended)
             .filter(|it| it.due().is_some_and(|due| due <= now))
             .map(|it| it.out_refund_no.clone())
             .collect();
@@ -399,6 +478,25 @@ impl Inner {
             None => Ok(None),
         }
     }
+}
+
+/// A refund, and who knows of it.
+struct RefundAt<'a> {
+    provider: &'a Arc<dyn Provider>,
+    attempt: &'a Attempt,
+    payment: &'a Payment,
+    refund: &'a Refund,
+    notify_url: String,
+}
+
+impl RefundAt<'_> {
+    fn plan(&self) -> RefundPlan<'_> {
+        RefundPlan { payment: self.payment, refund: self.refund, notify_url: &self.notify_url }
+    }
+}
+
+fn busy(_: Error) -> Failure {
+    Failure::NotSent("no time is left for a call".to_owned())
 }
 
 /// A provider that knows the number by another amount was not sent it from here: nobody knows what

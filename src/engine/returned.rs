@@ -59,10 +59,15 @@ impl Inner {
 
     async fn take_refund(&self, order: Order, notice: RefundNotice) -> Result<(), Error> {
         let id = &notice.transaction_id;
+        let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
+        let order = match (known, notice.refund_fee) {
+            // What went back in all may hold some of what is pending here.
+            (None, RefundFee::All(_)) => self.ask_pending(order, id).await?,
+            _ => order,
+        };
         let Some(payment) = order.payment(Some(id)) else {
             return Err(Error::new(Kind::NoSuchOrder));
         };
-        let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
         let event = match known {
             Some(number) => Event::RefundAsked {
                 out_refund_no: number.clone(),
@@ -87,10 +92,9 @@ impl Inner {
         let now = self.clock.now();
         let refund_fee = match notice.refund_fee {
             RefundFee::This(fee) => Some(fee),
-            // Everything that went back so far; what is pending here may be what it tells of.
+            // Everything that went back so far.
             RefundFee::All(all) => {
-                let known = payment.total_fee.fen().saturating_sub(payment.left());
-                match Fen::positive(all.fen().saturating_sub(known)) {
+                match Fen::positive(all.fen().saturating_sub(payment.returned())) {
                     Some(more) => Some(more),
                     None => return Elsewhere::Known,
                 }

@@ -110,9 +110,10 @@ pub(super) fn end(providers: &Providers, end: &RefundEnd) -> Result<Order, Decli
         if matches!(refund.state, RefundState::Success | RefundState::Closed) {
             return Err(Declined::new("REFUND_ENDED", "it has ended already"));
         }
+        let state = refund::end_of(end.provider, end.state);
         refund.ends = now;
-        refund.ends_as = end.state;
-        refund.end(end.state, now);
+        refund.ends_as = state;
+        refund.end(state, now);
         refund.notice = notify::notice_again(&refund.notice, now);
         Ok::<_, Declined>(order)
     })?;

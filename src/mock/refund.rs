@@ -23,7 +23,7 @@ pub struct Refund {
     pub amount: Fen,
     /// Why, for the buyer.
     pub reason: Option<String>,
-    /// Where it stands. Alipay has no words for `ABNORMAL` and `CLOSED`: it tells nothing of them.
+    /// Where it stands. Alipay has no `ABNORMAL`, and tells nothing of what is `CLOSED`.
     pub state: RefundState,
     /// When it was taken.
     pub asked: Millis,
@@ -70,13 +70,21 @@ pub(super) struct Asked {
     pub(super) from_console: bool,
 }
 
+/// How a refund ends that is to end as `state`. Alipay has nothing between success and failure.
+pub(super) fn end_of(provider: ProviderId, state: RefundState) -> RefundState {
+    match (provider, state) {
+        (ProviderId::Alipay, RefundState::Abnormal) => RefundState::Closed,
+        (_, state) => state,
+    }
+}
+
 /// A refund that is taken at `now`: it ends as the faults to come say.
 pub(super) fn taken(providers: &Providers, order: &Order, asked: Asked, now: Millis) -> Refund {
     let provider = order.provider;
     let refunding = providers.refunding();
     let happens = |fits: fn(&FaultKind) -> bool| providers.faults().take_of_refund(provider, fits);
     let ends_as = match happens(|it| matches!(it, FaultKind::RefundEnds { .. })) {
-        Some(FaultKind::RefundEnds { state }) => state,
+        Some(FaultKind::RefundEnds { state }) => end_of(provider, state),
         _ => RefundState::Success,
     };
     let slow = happens(|it| matches!(it, FaultKind::RefundSlow { .. }));

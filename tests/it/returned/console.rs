@@ -2,19 +2,23 @@
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
+use paygate::domain::refund::RefundState::Processing;
 use paygate::error::Kind;
-use paygate::mock::{ConsoleRefund, ConsoleTold};
+use paygate::guard::schema;
+use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, Operation};
 
-use super::{NO, check_money, everything, number, open, paid, qr, refund, settle, status, told};
+use super::{
+    MINUTE, NO, check_money, everything, number, open, paid, qr, refund, settle, status, told,
+};
 use crate::support::shop::{Shop, kind};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
-    let refund = ConsoleRefund {
-        provider,
-        out_trade_no: NO.to_owned(),
-        amount: Fen::new(fee),
-        told: ConsoleTold::Notification,
-    };
+    made(shop, provider, fee, ConsoleTold::Notification);
+}
+
+fn made(shop: &Shop, provider: ProviderId, fee: u64, told: ConsoleTold) {
+    let (out_trade_no, amount) = (NO.to_owned(), Fen::new(fee));
+    let refund = ConsoleRefund { provider, out_trade_no, amount, told };
     shop.providers.refund_in_console(&refund).unwrap();
 }
 
@@ -106,5 +110,44 @@ async fn a_refund_told_as_often_as_you_like_is_one() {
         assert_eq!((order.payments[0].refunds.len(), order.status.number()), (1, 2), "{provider}");
         assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 30);
+    }
+}
+
+#[tokio::test]
+async fn what_is_pending_here_is_not_what_the_console_returned() {
+    for (fee, in_the_console) in [(30, 30), (60, 40), (20, 70)] {
+        let (shop, ear) = open().await;
+        paid(&shop, Alipay).await;
+        shop.fault_of(Operation::Refund, FaultKind::TooSoon);
+        assert_eq!(refund(&shop, "r-1", fee).await.unwrap().refund.state, Processing);
+        in_console(&shop, Alipay, in_the_console);
+        settle(&shop).await;
+        let back = fee + in_the_console;
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        assert_eq!((all.refunds.len(), all.refund_fee), (2, back));
+        check_money(&shop, 100, back);
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
+    }
+}
+
+#[tokio::test]
+async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        paid(&shop, provider).await;
+        made(&shop, provider, 100, ConsoleTold::Nobody);
+        shop.clock.advance_ms(MINUTE);
+        assert_eq!(kind(refund(&shop, "r-1", 30).await), Some(Kind::ProviderRefused), "{provider}");
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        assert!(all.refund_unknown, "{provider}: something went back");
+        assert_eq!(status(&shop).await, 2, "{provider}");
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.closed"], "{provider}");
+        let heard = ear.heard();
+        let unknown = heard.iter().find(|it| it.event.name() == "refund.abnormal").unwrap();
+        let fits = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
+        assert_eq!(fits, Some(true), "{}", unknown.body);
+        assert!(unknown.body.contains("\"refund_unknown\":true"), "{}", unknown.body);
     }
 }

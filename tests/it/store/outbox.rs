@@ -16,7 +16,7 @@ use super::orders::{any_event, attempt, later, live, order};
 pub(crate) fn event(order: &Order, n: i64) -> Outgoing {
     let transaction_id = TransactionId(format!("42{n:06}").into());
     let event = EventType::PaymentSucceeded;
-    let effect = Effect { event, transaction_id, out_refund_no: None };
+    let effect = Effect { event, transaction_id, out_refund_no: None, asked_at: None };
     Outgoing {
         id: EventId::of(order.out_trade_no(), &effect),
         event,
