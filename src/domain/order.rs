@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attempt::{Attempt, AttemptState, Material};
+use super::channel::ProviderId;
 use super::ids::{OutTradeNo, TransactionId};
 use super::money::Fen;
 use super::refund::{Payment, PaymentRole, Refund, RefundSaid};
@@ -287,6 +288,20 @@ impl Order {
         attempts.chain(self.payments.iter().filter_map(Payment::due)).min()
     }
 
+    /// When this provider is to be asked, if ever.
+    #[must_use]
+    pub fn due_at(&self, at: ProviderId) -> Option<Millis> {
+        let attempts = self.attempts.iter().filter(|it| it.way.provider() == at);
+        let payments = self.payments.iter().filter(|it| self.provider_of(it) == Some(at));
+        attempts.filter_map(|it| self.due_of(it)).chain(payments.filter_map(Payment::due)).min()
+    }
+
+    /// Where a payment was made.
+    #[must_use]
+    pub fn provider_of(&self, payment: &Payment) -> Option<ProviderId> {
+        self.attempt(payment.attempt).map(|it| it.way.provider())
+    }
+
     /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
     /// its outcome is unknown, or when it may still be paid and should not; if it is offered to
     /// the buyer, a minute before it expires, for a payment that nobody told, and when it lapsed.
@@ -407,10 +422,10 @@ impl Order {
         if self.payments.iter().any(|it| it.transaction_id == receipt.transaction_id) {
             return;
         }
+        let is_paid = self.payment(None).is_some();
+        let is_price = receipt.total_fee == self.facts.total_fee;
         let role = match self.status {
-            _ if !receipt.fits || receipt.total_fee != self.facts.total_fee => {
-                PaymentRole::Mismatch
-            }
+            _ if !receipt.fits || !(is_price || is_paid) => PaymentRole::Mismatch,
             OrderStatus::Open => PaymentRole::Winning,
             OrderStatus::Closed => PaymentRole::Late,
             OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {

@@ -94,6 +94,9 @@ impl Inner {
             self.forget(order);
             self.waiting.tell(order.out_trade_no());
         }
+        if matches!(event, Event::Offered { .. }) {
+            self.forsaken.add(order.out_trade_no());
+        }
         if !outbox.is_empty() {
             self.outbox.wake();
         }

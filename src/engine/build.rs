@@ -13,6 +13,7 @@ use super::flight::Flights;
 use super::notify::Forgeries;
 use super::outbox::Outbox;
 use super::recent::Recents;
+use super::reconcile::Forsaken;
 use super::tasks::Tasks;
 use super::waiting::Waiting;
 use super::{
@@ -208,6 +209,7 @@ impl Builder {
             tasks: Tasks::default(),
             waiting: Waiting::default(),
             outbox: self.outbox,
+            forsaken: Forsaken::default(),
             forgeries: Forgeries::default(),
             stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),

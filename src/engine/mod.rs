@@ -18,8 +18,9 @@ mod query;
 mod recent;
 mod reconcile;
 mod refund;
-mod returned;
 mod resolve;
+mod returned;
+mod returning;
 mod story;
 mod switch;
 mod tasks;
@@ -53,6 +54,7 @@ use flight::Flights;
 use notify::Forgeries;
 use outbox::Outbox;
 use recent::Recents;
+use reconcile::Forsaken;
 use tasks::Tasks;
 use waiting::Waiting;
 
@@ -71,6 +73,7 @@ struct Inner {
     tasks: Tasks,
     waiting: Waiting,
     outbox: Outbox,
+    forsaken: Forsaken,
     forgeries: Forgeries,
     /// Whether the engine is being shut down.
     stopping: watch::Sender<bool>,

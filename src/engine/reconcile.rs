@@ -1,16 +1,19 @@
 //! The reconciler: asks providers about what nobody asks about any more. What a crash left between
 //! phases, what may be paid and should not, and what lapsed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::budget::Budget;
+use super::close::TURN;
 use super::flight::Lead;
 use super::switch::is_unsigned;
 use super::{Engine, Inner};
-use crate::domain::attempt::valid_until;
+use crate::domain::attempt::{Attempt, valid_until};
+use crate::domain::channel::ProviderId;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{Event, Order, OrderStatus, Said};
 use crate::domain::refund::Payment;
@@ -18,16 +21,47 @@ use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, Trade};
 
-/// Orders that one round takes, and orders that are asked about at once.
+/// Orders that one round takes, and orders that are asked about at once, at each provider.
 const ROUND_MAX: usize = 1024;
 const AT_ONCE: usize = 64;
 
+/// The providers are looked after apart: one that does not answer keeps nobody from the other.
+const PROVIDERS: [ProviderId; 2] = [ProviderId::Wxpay, ProviderId::Alipay];
+
 impl Engine {
     /// Asks the providers once about every order that is due: what the background does every
-    /// second. Returns how many orders were looked after.
+    /// second. Returns how many orders were looked after, at each provider.
     pub async fn reconcile(&self) -> usize {
         let now = self.0.clock.now();
-        self.0.reconcile(now).await
+        let mut tended = 0;
+        for at in PROVIDERS {
+            tended += self.0.reconcile(at, now).await;
+        }
+        tended
+    }
+}
+
+/// The orders whose buyers went back to earlier material, until somebody closes the later.
+#[derive(Debug, Default)]
+pub(super) struct Forsaken {
+    numbers: Mutex<Vec<OutTradeNo>>,
+    some: Notify,
+}
+
+impl Forsaken {
+    /// More than these the next rounds find.
+    const MAX: usize = 1024;
+
+    pub(super) fn add(&self, no: &OutTradeNo) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.len() < Forsaken::MAX {
+            numbers.push(no.clone());
+            self.some.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<OutTradeNo> {
+        std::mem::take(&mut *self.numbers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -35,48 +69,96 @@ impl Inner {
     /// Reconciles `every` so often until the engine is shut down or dropped. The first round also
     /// takes what an earlier process left a moment ago: nobody works on it any more.
     pub(super) fn watch(self: &Arc<Self>, every: Duration) {
-        let engine = Arc::downgrade(self);
-        let mut stopping = self.stopping.subscribe();
-        let mut horizon_ms = MINUTE_MS;
-        self.tasks.spawn(async move {
-            loop {
-                let Some(engine) = engine.upgrade() else { return };
-                let now = engine.clock.now();
-                engine.reconcile(now.plus(horizon_ms)).await;
-                drop(engine);
-                horizon_ms = 0;
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    _ = stopping.wait_for(|it| *it) => return,
+        for at in PROVIDERS {
+            let engine = Arc::downgrade(self);
+            let mut stopping = self.stopping.subscribe();
+            let mut horizon_ms = MINUTE_MS;
+            self.tasks.spawn(async move {
+                loop {
+                    let Some(engine) = engine.upgrade() else { return };
+                    let now = engine.clock.now();
+                    engine.reconcile(at, now.plus(horizon_ms)).await;
+                    horizon_ms = 0;
+                    tokio::select! {
+                        () = tokio::time::sleep(every) => {}
+                        () = engine.forsaken.some.notified(), if at == ProviderId::Wxpay => {}
+                        _ = stopping.wait_for(|it| *it) => return,
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 
-    async fn reconcile(self: &Arc<Self>, horizon: Millis) -> usize {
+    async fn reconcile(self: &Arc<Self>, at: ProviderId, horizon: Millis) -> usize {
         let due = match self.store.due(horizon, ROUND_MAX).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the store could not tell which orders are due");
-                return 0;
+                Vec::new()
             }
         };
         let mut tended = 0;
         let mut running = JoinSet::new();
+        let forsaken = if at == ProviderId::Wxpay { self.forsaken.take() } else { Vec::new() };
+        for no in forsaken {
+            let engine = self.clone();
+            running.spawn(async move { engine.end_forsaken(&no).await });
+        }
         for no in due {
             if *self.stopping.borrow() {
                 break;
             }
-            let Some(lead) = self.flights.seize(&no) else { continue };
-            if running.len() == AT_ONCE {
-                running.join_next().await;
+            if running.len() >= AT_ONCE {
+                tended += usize::from(matches!(running.join_next().await, Some(Ok(true))));
             }
             let engine = self.clone();
-            running.spawn(async move { engine.tend(&lead, &no, horizon).await });
-            tended += 1;
+            running.spawn(async move { engine.tend_at(&no, at, horizon).await });
         }
-        while running.join_next().await.is_some() {}
+        while let Some(done) = running.join_next().await {
+            tended += usize::from(matches!(done, Ok(true)));
+        }
         tended
+    }
+
+    /// Closes what a buyer turned away from who went back to earlier material: that is handed out
+    /// without a call to any provider, and what it replaces can be paid until it is closed.
+    async fn end_forsaken(self: &Arc<Self>, no: &OutTradeNo) -> bool {
+        let Some(lead) = self.flights.await_turn(no, TURN).await else { return false };
+        let Some(mut order) = self.known(no).await else { return false };
+        lead.claimed(&order.fingerprint);
+        // Alipay's are superseded because they could not be closed.
+        let forsaken = order
+            .trades(|it| it.is_live() && it.superseded && it.way.provider() == ProviderId::Wxpay);
+        for n in forsaken {
+            match self.look_after(order, n, self.budget()).await {
+                Ok(next) => order = next,
+                // The next round looks after it.
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Looks after the order `no` at one provider, if there is something to do and nobody else
+    /// works on it.
+    async fn tend_at(&self, no: &OutTradeNo, at: ProviderId, horizon: Millis) -> bool {
+        let Some(order) = self.known(no).await else { return false };
+        if order.due_at(at).is_none_or(|due| due > horizon) {
+            return false;
+        }
+        let Some(lead) = self.flights.seize(no) else { return false };
+        self.tend(&lead, no, (Some(at), horizon)).await;
+        true
+    }
+
+    async fn known(&self, no: &OutTradeNo) -> Option<Order> {
+        match self.store.load(no).await {
+            Ok(order) => order,
+            Err(error) => {
+                tracing::warn!(%error, "an order could not be read");
+                None
+            }
+        }
     }
 
     /// Ends what may still be paid of an order that is paid, or closed, and returns what it was
@@ -93,20 +175,21 @@ impl Inner {
         // Whoever works on it now leaves the rest to the next round.
         if let Some(lead) = self.flights.seize(&no) {
             let engine = self.clone();
-            self.tasks.spawn(async move { engine.tend(&lead, &no, Millis(i64::MAX)).await });
+            self.tasks
+                .spawn(async move { engine.tend(&lead, &no, (None, Millis(i64::MAX))).await });
         }
     }
 
-    /// Looks after the order `no`, which nobody else works on.
-    async fn tend(&self, lead: &Lead, no: &OutTradeNo, horizon: Millis) {
-        let mut order = match self.store.load(no).await {
-            Ok(Some(order)) => order,
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(%error, "an order could not be read"),
-        };
+    /// Looks after the order `no`, which nobody else works on: what is due at one provider, or at
+    /// any.
+    async fn tend(&self, lead: &Lead, no: &OutTradeNo, what: (Option<ProviderId>, Millis)) {
+        let (at, horizon) = what;
+        let Some(mut order) = self.known(no).await else { return };
         lead.claimed(&order.fingerprint);
         let budget = self.budget();
-        let due = order.trades(|it| order.due_of(it).is_some_and(|due| due <= horizon));
+        let is_here = |it: &Attempt| at.is_none_or(|at| it.way.provider() == at);
+        let due =
+            order.trades(|it| is_here(it) && order.due_of(it).is_some_and(|due| due <= horizon));
         for n in due {
             let told = self.look_after(order.clone(), n, budget).await;
             // What stays unknown is asked again later.
@@ -119,7 +202,7 @@ impl Inner {
             };
             order = next;
         }
-        self.tend_refunds(order, budget).await;
+        self.tend_refunds(order, at, budget).await;
     }
 
     async fn look_after(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {

@@ -60,10 +60,14 @@ impl Inner {
     async fn take_refund(&self, order: Order, notice: RefundNotice) -> Result<(), Error> {
         let id = &notice.transaction_id;
         let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
-        let order = match (known, notice.refund_fee) {
-            // What went back in all may hold some of what is pending here.
-            (None, RefundFee::All(_)) => self.ask_pending(order, id).await?,
-            _ => order,
+        let (order, refund_fee) = match (known, notice.refund_fee) {
+            (None, RefundFee::All(all)) => {
+                // What went back in all may hold some of what is pending here.
+                let order = self.ask_pending(order, id).await?;
+                let own = self.ask_foreign(&order, &notice).await?;
+                (order, own.map_or(RefundFee::All(all), RefundFee::This))
+            }
+            (_, refund_fee) => (order, refund_fee),
         };
         let Some(payment) = order.payment(Some(id)) else {
             return Err(Error::new(Kind::NoSuchOrder));
@@ -74,7 +78,7 @@ impl Inner {
                 at: self.clock.now(),
                 said: RefundSaid::Told(told(&notice)),
             },
-            None => match self.elsewhere(payment, &notice) {
+            None => match self.elsewhere(payment, &notice, refund_fee) {
                 Elsewhere::Known => return Ok(()),
                 Elsewhere::Refund(refund) => {
                     Event::RefundedElsewhere { transaction_id: id.clone(), refund: Some(refund) }
@@ -88,11 +92,16 @@ impl Inner {
     }
 
     /// What a refund under a number that is not known here means to its payment.
-    fn elsewhere(&self, payment: &Payment, notice: &RefundNotice) -> Elsewhere {
+    fn elsewhere(
+        &self,
+        payment: &Payment,
+        notice: &RefundNotice,
+        refund_fee: RefundFee,
+    ) -> Elsewhere {
         let now = self.clock.now();
-        let refund_fee = match notice.refund_fee {
+        let refund_fee = match refund_fee {
             RefundFee::This(fee) => Some(fee),
-            // Everything that went back so far.
+            // Everything that went back when it was told.
             RefundFee::All(all) => {
                 match Fen::positive(all.fen().saturating_sub(payment.returned())) {
                     Some(more) => Some(more),

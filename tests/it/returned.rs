@@ -16,7 +16,7 @@ use paygate::mock::{Money, PayWith, Purchase};
 use serde_json::Value;
 
 use crate::support::ear::Ear;
-use crate::support::shop::{Shop, body};
+use crate::support::shop::{Shop, aside, body};
 
 const NO: &str = "order-0001";
 const MINUTE: i64 = 60_000;
@@ -83,13 +83,6 @@ fn of(id: &TransactionId) -> RefundRequest {
 
 async fn refund(shop: &Shop, no: &str, fee: u64) -> Result<Refunded, Error> {
     shop.engine.refund(part(no, fee)).await
-}
-
-/// Whatever the engine began beside the caller is done: nothing of it waits for time to pass.
-async fn aside() {
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Time goes by: whatever is due is told, asked and sent.

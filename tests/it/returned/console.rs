@@ -2,15 +2,16 @@
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
-use paygate::domain::refund::RefundState::Processing;
+use paygate::domain::refund::RefundState::{Processing, Success};
 use paygate::error::Kind;
 use paygate::guard::schema;
 use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, Operation};
 
 use super::{
-    MINUTE, NO, check_money, everything, number, open, paid, qr, refund, settle, status, told,
+    MINUTE, NO, check_money, everything, number, open, paid, qr, refund, settle, state, status,
+    told,
 };
-use crate::support::shop::{Shop, kind};
+use crate::support::shop::{Shop, aside, kind};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
     made(shop, provider, fee, ConsoleTold::Notification);
@@ -150,4 +151,50 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
         assert_eq!(fits, Some(true), "{}", unknown.body);
         assert!(unknown.body.contains("\"refund_unknown\":true"), "{}", unknown.body);
     }
+}
+
+#[tokio::test]
+async fn a_console_refund_that_is_told_after_a_later_one_of_ours_counts_by_its_own_amount() {
+    for (in_the_console, ours) in [(40, 60), (40, 20), (20, 60)] {
+        let (shop, ear) = open().await;
+        paid(&shop, Alipay).await;
+        in_console(&shop, Alipay, in_the_console);
+        shop.clock.advance_ms(4_000);
+        refund(&shop, "r-1", ours).await.unwrap();
+        assert_eq!(state(&shop, "r-1").await, Success);
+        settle(&shop).await;
+        let back = in_the_console + ours;
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        let mut fees: Vec<u64> = all.refunds.iter().map(|it| it.refund.refund_fee.fen()).collect();
+        let mut expected = vec![in_the_console, ours];
+        fees.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!((fees, all.refund_fee), (expected, back));
+        assert_eq!(status(&shop).await, if back == 100 { 3 } else { 2 });
+        check_money(&shop, 100, back);
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
+    let (shop, ear) = open().await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    shop.create(&qr(Wxpay)).await.unwrap();
+    shop.fault_of(Operation::Refund, FaultKind::TooSoon);
+    shop.providers.pay(&super::purchase(Wxpay)).unwrap();
+    shop.pay(&code).unwrap();
+    shop.notify().await;
+    aside().await;
+    in_console(&shop, Alipay, 100);
+    for _ in 0..4 {
+        shop.clock.advance_ms(60 * MINUTE);
+        settle(&shop).await;
+    }
+    check_money(&shop, 200, 100);
+    let events = told(&shop, &ear).await;
+    let count = |name: &str| events.iter().filter(|it| **it == name).count();
+    assert_eq!((count("duplicate.refunded"), count("payment.duplicate")), (1, 1), "{events:?}");
+    assert_eq!(status(&shop).await, 1);
 }

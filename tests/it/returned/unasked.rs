@@ -8,10 +8,10 @@ use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};
 
 use super::{
-    MINUTE, NO, aside, check_money, everything, number, of, open, open_as, paid, purchase, qr,
-    settle, state, status, told,
+    MINUTE, NO, check_money, everything, number, of, open, open_as, paid, purchase, qr, settle,
+    state, status, told,
 };
-use crate::support::shop::{Shop, kind};
+use crate::support::shop::{Shop, aside, kind};
 
 /// The order is paid by both providers before anybody hears of either, and then it is told of
 /// `first` and of the other one. The transactions, in this order.
