@@ -15,7 +15,13 @@ pub(super) fn unavailable(path: impl Display, why: impl Display) -> StoreError {
 
 /// The operating system refused.
 pub(super) fn refused(path: &Path, error: &io::Error) -> StoreError {
-    let why = format!("cannot be used: {error}. Its user must own the file and its directory");
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => "let paygate's user own the file and its directory",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk",
+        io::ErrorKind::ReadOnlyFilesystem => "mount its disk so that it can be written",
+        _ => "check the file, its directory and its disk",
+    };
+    let why = format!("cannot be used ({error}): {remedy}");
     unavailable(path.display(), why)
 }
 

@@ -43,8 +43,19 @@ impl Place {
             }
             Err(error) => return Err(refused(path, &error)),
         };
-        if database.is_dir() {
-            return Err(unavailable(database.display(), "is a directory: name a file in it"));
+        if let Ok(found) = fs::metadata(&database) {
+            let why = match () {
+                () if found.is_dir() => Some("is a directory: name a file in it"),
+                () if !found.is_file() => Some("is no file: name one"),
+                () if names(&found) > 1 => Some(
+                    "has another name (a hard link), by which another process may open it \
+                     unnoticed: remove one of the two",
+                ),
+                () => None,
+            };
+            if let Some(why) = why {
+                return Err(unavailable(database.display(), why));
+            }
         }
         Ok(Place { database })
     }
@@ -216,4 +227,15 @@ fn sync_directory(file: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// How many names a file has.
+#[cfg(unix)]
+fn names(found: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(found)
+}
+
+#[cfg(not(unix))]
+fn names(_: &fs::Metadata) -> u64 {
+    1
 }

@@ -171,7 +171,7 @@ fn only_the_owner_reads_the_files() {
 #[test]
 fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
     type Spoil = fn(&Place);
-    let cases: [(&str, Spoil, StoreErrorKind, &str); 11] = [
+    let cases: [(&str, Spoil, StoreErrorKind, &str); 12] = [
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
@@ -198,6 +198,7 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ("empty", |it| fs::write(&it.path, "").unwrap(), StoreErrorKind::Corrupt, "it is empty"),
         ("truncated", truncate, StoreErrorKind::Corrupt, "Restore"),
         ("read-only", read_only, StoreErrorKind::Unavailable, "read-only"),
+        ("two names", two_names, StoreErrorKind::Unavailable, "hard link"),
     ];
     for (name, spoil, kind, remedy) in cases {
         let place = Place::new();
@@ -224,6 +225,20 @@ fn truncate(place: &Place) {
     claim_blocking(&place.path, &order("before-spoiling", 1));
     let length = fs::metadata(&place.path).unwrap().len();
     File::options().write(true).open(&place.path).unwrap().set_len(length / 2).unwrap();
+}
+
+#[test]
+fn what_is_no_file_is_no_store() {
+    for path in ["/dev/null", "/dev"] {
+        let error = Sqlite::open(path).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unavailable, "{path}");
+        assert!(error.message.contains("name "), "{error}");
+    }
+}
+
+fn two_names(place: &Place) {
+    drop(place.open());
+    fs::hard_link(&place.path, place.path.with_extension("other")).unwrap();
 }
 
 fn read_only(place: &Place) {
