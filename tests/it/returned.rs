@@ -4,6 +4,7 @@
 mod asked;
 mod closed;
 mod console;
+mod crashes;
 mod unasked;
 
 use paygate::domain::channel::ProviderId;
