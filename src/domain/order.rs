@@ -345,7 +345,7 @@ impl Order {
                 next.refund_said(&out_refund_no, at, said);
             }
             Event::RefundedElsewhere { transaction_id, refund } => {
-                next.foreign_refund(&transaction_id, refund.map(|it| *it));
+                next.foreign_refund(&transaction_id, refund.map(|it| *it))?;
             }
         }
         next.version = next.version.saturating_add(1);

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::ids::{OutTradeNo, TransactionId};
 use super::money::Fen;
 use super::order::{Order, OrderStatus};
-use super::time::{HOUR_MS, Millis, SECOND_MS};
+use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 
 /// A wish to return money.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,9 @@ pub struct RefundTold {
 /// How soon a pending refund is looked at again, and how often at least.
 const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
 
+/// How long after a refusal it is asked once more whether an earlier sending arrived.
+const LATE_MS: i64 = 5 * MINUTE_MS;
+
 impl Payment {
     /// What is left of it, in fen: refunds that are pending count.
     #[must_use]
@@ -202,8 +205,18 @@ impl Refund {
                 Some(looked.plus(age_ms.wrapping_div(4).clamp(LOOK_MIN_MS, HOUR_MS)))
             }
             RefundState::Abnormal => Some(looked.plus(HOUR_MS)),
+            // An earlier sending of it may still be on its way to who refused a later one.
+            RefundState::Closed if self.may_arrive() && age_ms < DAY_MS => {
+                let is_first = age_ms < LATE_MS;
+                Some(looked.plus(if is_first { LATE_MS } else { HOUR_MS }))
+            }
             RefundState::Closed | RefundState::Success => None,
         }
+    }
+
+    /// Whether it was refused, and nobody sends it again.
+    fn may_arrive(&self) -> bool {
+        !self.is_spent() && !self.automatic
     }
 
     /// Whether its provider took it and gave it up: nothing goes back under its number any more
@@ -288,17 +301,25 @@ impl Order {
     }
 
     /// A refund that was made in the provider's console, or whose record was lost.
-    pub(super) fn foreign_refund(&mut self, id: &TransactionId, refund: Option<Refund>) {
-        if let Some(payment) = self.payments.iter_mut().find(|it| it.transaction_id == *id) {
-            match refund {
-                Some(refund) => {
-                    payment.refunds.push(refund);
-                    payment.refund_unknown = false;
-                }
-                None => payment.refund_unknown = true,
+    /// [`None`] when it is known already.
+    pub(super) fn foreign_refund(
+        &mut self,
+        id: &TransactionId,
+        refund: Option<Refund>,
+    ) -> Option<()> {
+        let is_known = refund.as_ref().is_some_and(|it| self.refund(&it.out_refund_no).is_some());
+        let payment = self.payments.iter_mut().find(|it| it.transaction_id == *id)?;
+        match refund {
+            Some(_) if is_known => return None,
+            Some(refund) => {
+                payment.refunds.push(refund);
+                payment.refund_unknown = false;
             }
+            None if payment.refund_unknown => return None,
+            None => payment.refund_unknown = true,
         }
         self.restate();
+        Some(())
     }
 
     /// The order's status and flags after something went back.

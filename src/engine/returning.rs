@@ -62,6 +62,9 @@ impl Inner {
         {
             return Ok(trade);
         }
+        if at.refund.state == RefundState::Closed {
+            return Err(Failure::NotSent("it was refused, and stays so".to_owned()));
+        }
         at.provider.refund(at.attempt, at.plan(), self.call(budget).map_err(busy)?).await
     }
 

@@ -7,7 +7,7 @@ use paygate::domain::ids::TransactionId;
 use paygate::domain::refund::RefundState::{Abnormal, Closed, Processing, Success};
 use paygate::engine::RefundRequest;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, InProcess, Operation, RefundEnd};
+use paygate::mock::{FaultKind, InProcess, Operation, RefundEnd, Refunding};
 use paygate::store::memory::Memory;
 
 use super::{
@@ -270,6 +270,28 @@ async fn a_refund_of_a_busy_order_records_and_sends_nothing() {
     assert_eq!(kind(asked), Some(Kind::NotRefunded));
     settle(&shop).await;
     check_money(&shop, 100, 30);
+}
+
+#[tokio::test]
+async fn a_refund_that_arrives_after_its_refusal_is_found() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        paid(&shop, provider).await;
+        shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
+        shop.fault_of(Operation::Refund, FaultKind::Late { ms: 46_000 });
+        assert_eq!(refund(&shop, "r-1", 30).await.unwrap().refund.state, Processing);
+        shop.clock.advance_ms(10_000);
+        shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+        assert_eq!(kind(refund(&shop, "r-1", 30).await), Some(Kind::ProviderRefused), "{provider}");
+        assert_eq!(state(&shop, "r-1").await, Closed);
+        for _ in 0..3 {
+            settle(&shop).await;
+        }
+        assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Success, 2), "{provider}");
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.closed", "refund.succeeded"]);
+        check_money(&shop, 100, 30);
+    }
 }
 
 #[tokio::test]

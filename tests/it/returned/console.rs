@@ -1,17 +1,20 @@
 //! Refunds that were made in the provider's console, and notifications out of order.
 
+use std::sync::Arc;
+
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
 use paygate::domain::refund::RefundState::{Processing, Success};
 use paygate::error::Kind;
 use paygate::guard::schema;
-use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, Operation};
+use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, InProcess, Operation};
 
 use super::{
     MINUTE, NO, check_money, everything, number, open, paid, qr, refund, settle, state, status,
     told,
 };
-use crate::support::shop::{Shop, aside, kind};
+use crate::support::ear::Ear;
+use crate::support::shop::{Hands, Shop, aside, kind};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
     made(shop, provider, fee, ConsoleTold::Notification);
@@ -197,4 +200,27 @@ async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
     let count = |name: &str| events.iter().filter(|it| **it == name).count();
     assert_eq!((count("duplicate.refunded"), count("payment.duplicate")), (1, 1), "{events:?}");
     assert_eq!(status(&shop).await, 1);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
+    for provider in [Wxpay, Alipay] {
+        let (clock, ear, home) = (Hands::new(), Ear::default(), tempfile::tempdir().unwrap());
+        let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
+        let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+        let shop = Shop::at(clock, store, providers, |it| it.webhook(ear.clone())).await;
+        paid(&shop, provider).await;
+        in_console(&shop, provider, 50);
+        shop.clock.advance_ms(3_000);
+        let news = shop.providers.notifications();
+        let [one] = &news[..] else { panic!("{news:?}") };
+        let both = tokio::join!(shop.take(one), shop.take(one), shop.take(one));
+        assert_eq!(both, (Ok(()), Ok(()), Ok(())), "{provider}");
+        let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+        assert_eq!((all.refunds.len(), all.refund_fee), (1, 50), "{provider}");
+        assert_eq!(status(&shop).await, 2);
+        let events = told(&shop, &ear).await;
+        assert_eq!(events, ["payment.succeeded", "refund.succeeded"], "{provider}");
+    }
 }
