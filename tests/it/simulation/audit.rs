@@ -91,7 +91,9 @@ pub(super) fn answer(
         }
         Answer::Refused(error) => match error.kind() {
             Kind::Different => owner == Some(fee),
-            Kind::AlreadyPaid => stored.as_ref().is_none_or(|it| it.status == OrderStatus::Open),
+            Kind::AlreadyPaid => stored
+                .as_ref()
+                .is_none_or(|it| it.status == OrderStatus::Open && !it.flags.mismatch),
             Kind::Busy
             | Kind::SwitchRejected
             | Kind::Closed
@@ -146,9 +148,13 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
     for case in &shared.cases {
         let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
         let order = shared.records.order(&case.no);
+        // The buyer paid what the merchant sells under this number by another of its apps.
+        if order.as_ref().is_some_and(|order| is_of_another_app(order, &trades)) {
+            continue;
+        }
         let mut said = settled(shared, order.as_ref(), &trades);
         let heard = shared.shop.heard_of(&case.no);
-        if let Some(order) = &order {
+        if let Some(order) = order.as_ref().filter(|_| !money::is_untold(&trades)) {
             said.extend(money::returned(order, &trades));
             if shared.shop.listens() {
                 said.extend(money::heard(order, &heard));
@@ -188,6 +194,20 @@ pub(super) fn summary(order: &Order) -> Vec<String> {
     let status = format!("{:?} {:?}", order.status, order.flags);
     let attempts = order.attempts.iter().map(attempt);
     [status].into_iter().chain(attempts).chain(order.payments.iter().map(payment)).collect()
+}
+
+/// Whether what arrived late at a provider made a trade by an app that the attempt, which took its
+/// place under the number, is not of: its payment is for a person to judge, and known.
+fn is_of_another_app(order: &Order, trades: &[&mock::Order]) -> bool {
+    let mut mismatched = order.payments.iter().filter(|it| it.role == PaymentRole::Mismatch);
+    mismatched.any(|payment| {
+        let attempt = order.attempt(payment.attempt);
+        let trade = trades.iter().find(|it| {
+            it.payments.iter().any(|it| *it.transaction_id == *payment.transaction_id.0)
+        });
+        let apps = attempt.zip(trade).map(|(ours, its)| (&*ours.way.app_id, &*its.terms.app_id));
+        apps.is_some_and(|(ours, its)| ours != its)
+    })
 }
 
 /// What is wrong with an order in the end, by what the providers know of it.

@@ -9,6 +9,7 @@ use paygate::domain::money::Fen;
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::engine::{Engine, OrderNumber, Queried, Query, RefundRequest, Refunded};
 use paygate::error::{Error, Kind};
+use paygate::mock::{self, ConsoleRefund, ConsoleTold, State};
 use tokio::time::sleep;
 
 use super::chance::Chance;
@@ -29,6 +30,7 @@ pub(super) async fn clerk(shared: Arc<Shared>, at: usize, chance: Chance) {
                 // Two clerks, or one who is impatient.
                 tokio::join!(refund(&shared, case, &chance), refund(&shared, case, &chance));
             }
+            7 if refunds => return_in_console(&shared, case, &chance),
             _ => query(&shared, case, &chance).await,
         }
     }
@@ -79,6 +81,22 @@ async fn refund(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
     let told = told.map_err(Error::kind);
     shared.tell(format!("{} refund {:?}: {told:?}", case.no, asked.out_refund_no));
     judge(shared, case, &asked, &answer);
+}
+
+/// Somebody returns money in a provider's console, and does not tell the shop.
+fn return_in_console(shared: &Shared, case: &Case, chance: &Chance) {
+    let trades = shared.providers.orders().into_iter();
+    let is_its = |it: &mock::Order| it.terms.subject == case.subject && it.state == State::Paid;
+    let paid: Vec<mock::Order> = trades.filter(is_its).collect();
+    if paid.is_empty() {
+        return;
+    }
+    let trade = chance.pick(&paid);
+    let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
+    let (amount, told) = (Fen::new(1 + chance.below(case.fee)), ConsoleTold::Notification);
+    let refund = ConsoleRefund { provider, out_trade_no, amount, told };
+    let done = shared.providers.refund_in_console(&refund).map(drop).map_err(|it| it.code);
+    shared.tell(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
 }
 
 fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Refunded, Error>) {

@@ -95,6 +95,12 @@ pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
     accepted && (is_paid_there || !is_paid)
 }
 
+/// Whether a person returned something that the provider never managed to tell.
+pub(super) fn is_untold(trades: &[&mock::Order]) -> bool {
+    let mut refunds = trades.iter().flat_map(|it| &it.payments).flat_map(|it| &it.refunds);
+    refunds.any(|it| it.from_console && it.notice.acknowledged.is_none())
+}
+
 /// What is wrong in the end with what went back of an order.
 pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
     let mut found = Vec::new();
