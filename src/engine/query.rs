@@ -43,6 +43,9 @@ pub struct Queried {
     pub trade_state: Option<String>,
 }
 
+/// How long a provider is waited for after a wait that brought nothing.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
 /// An unpaid order is asked about at its provider when that was not done for so long.
 const STALE_MS: i64 = 5 * SECOND_MS;
 
@@ -68,7 +71,13 @@ impl Engine {
                 match waited {
                     Ok(answer) => answer,
                     Err(_) => {
+                        // Nobody told of a payment: it may be that nobody will.
                         let order = self.0.load(&no).await?;
+                        let looked = tokio::time::timeout(LAST_LOOK, self.refreshed(order)).await;
+                        let order = match looked {
+                            Ok(order) => order?,
+                            Err(_) => self.0.load(&no).await?,
+                        };
                         self.0.queried(order).await
                     }
                 }

@@ -127,6 +127,20 @@ async fn who_waits_in_vain_is_answered_when_the_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_wait_that_nobody_ended_ends_with_a_question() {
+    let (shop, _) = open().await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    let buyer = async {
+        tokio::task::yield_now().await;
+        shop.clock.advance_ms(6_000);
+        shop.pay(&created).unwrap();
+    };
+    let wait = Some(Duration::from_millis(50));
+    let (asked, ()) = tokio::join!(ask(&shop, wait), buyer);
+    assert_eq!(asked.unwrap().order.status.number(), 1, "its notification is lost");
+}
+
+#[tokio::test]
 async fn a_wait_ends_when_the_engine_stops() {
     let (shop, _) = open().await;
     shop.create(&qr(Wxpay)).await.unwrap();
