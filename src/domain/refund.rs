@@ -179,11 +179,15 @@ impl Payment {
     }
 
     /// The number under which everything that is left of it goes back, when nobody gave one: the
-    /// same for the same payment of the same order, until a refund ended unpaid under it.
+    /// same for the same payment of the same order, until its provider gave up a refund under it,
+    /// or refused one of another amount.
     #[must_use]
     pub fn derived_refund_no(&self, no: &OutTradeNo) -> String {
+        let is_other =
+            |it: &Refund| it.state == RefundState::Closed && it.refund_fee.fen() != self.left();
         let is_spent = |number: &str| {
-            self.refunds.iter().any(|it| it.out_refund_no == number && it.is_spent())
+            let mut named = self.refunds.iter().filter(|it| it.out_refund_no == number);
+            named.any(|it| it.is_spent() || is_other(it))
         };
         (0..u32::MAX)
             .map(|nth| derived_refund_no(no, &self.transaction_id, nth))

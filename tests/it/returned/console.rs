@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
-use paygate::domain::refund::RefundState::{Processing, Success};
+use paygate::domain::refund::RefundState::{Closed, Processing, Success};
 use paygate::error::Kind;
 use paygate::guard::schema;
 use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, InProcess, Operation};
@@ -223,4 +223,29 @@ async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
         let events = told(&shop, &ear).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded"], "{provider}");
     }
+}
+
+#[tokio::test]
+async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own() {
+    let (shop, ear) = open().await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    shop.create(&qr(Wxpay)).await.unwrap();
+    shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+    shop.providers.pay(&super::purchase(Wxpay)).unwrap();
+    shop.pay(&code).unwrap();
+    shop.notify().await;
+    aside().await;
+    in_console(&shop, Alipay, 40);
+    for _ in 0..4 {
+        shop.clock.advance_ms(60 * MINUTE);
+        settle(&shop).await;
+    }
+    check_money(&shop, 200, 100);
+    let order = shop.order(NO).await;
+    let refunds = &order.payments.iter().find(|it| it.returns).unwrap().refunds;
+    let mut told: Vec<_> = refunds.iter().map(|it| (it.refund_fee.fen(), it.state)).collect();
+    told.sort_unstable_by_key(|it| it.0);
+    assert_eq!(told, [(40, Success), (60, Success), (100, Closed)]);
+    let events = self::told(&shop, &ear).await;
+    assert_eq!(events.iter().filter(|it| **it == "duplicate.refunded").count(), 2, "{events:?}");
 }
