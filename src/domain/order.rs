@@ -183,6 +183,9 @@ pub enum Event {
         transaction_id: TransactionId,
         /// The refund; none when only its existence is known.
         refund: Option<Box<Refund>>,
+        /// What went back in all when it was told, where its amount is not: the refund's is what
+        /// that is more than what is known.
+        all: Option<Fen>,
     },
 }
 
@@ -344,8 +347,8 @@ impl Order {
             Event::RefundAsked { out_refund_no, at, said } => {
                 next.refund_said(&out_refund_no, at, said);
             }
-            Event::RefundedElsewhere { transaction_id, refund } => {
-                next.foreign_refund(&transaction_id, refund.map(|it| *it))?;
+            Event::RefundedElsewhere { transaction_id, refund, all } => {
+                next.foreign_refund(&transaction_id, refund.map(|it| *it), all)?;
             }
         }
         next.version = next.version.saturating_add(1);

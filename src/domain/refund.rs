@@ -310,13 +310,16 @@ impl Order {
         &mut self,
         id: &TransactionId,
         refund: Option<Refund>,
+        all: Option<Fen>,
     ) -> Option<()> {
         let is_known = refund.as_ref().is_some_and(|it| self.refund(&it.out_refund_no).is_some());
         let payment = self.payments.iter_mut().find(|it| it.transaction_id == *id)?;
         match refund {
             Some(_) if is_known => return None,
             Some(refund) => {
-                payment.refunds.push(refund);
+                let more = |all: Fen| Fen::positive(all.fen().saturating_sub(payment.returned()));
+                let refund_fee = all.map_or(Some(refund.refund_fee), more)?;
+                payment.refunds.push(Refund { refund_fee, ..refund });
                 payment.refund_unknown = false;
             }
             None if payment.refund_unknown => return None,

@@ -104,6 +104,10 @@ impl Inner {
             let engine = self.clone();
             running.spawn(async move { engine.end_forsaken(&no).await });
         }
+        // These come first: what else is due of the same orders would find them busy.
+        while let Some(done) = running.join_next().await {
+            tended += usize::from(matches!(done, Ok(true)));
+        }
         for no in due {
             if *self.stopping.borrow() {
                 break;

@@ -81,10 +81,16 @@ impl Inner {
             None => match self.elsewhere(payment, &notice, refund_fee) {
                 Elsewhere::Known => return Ok(()),
                 Elsewhere::Refund(refund) => {
-                    Event::RefundedElsewhere { transaction_id: id.clone(), refund: Some(refund) }
+                    let all = match refund_fee {
+                        RefundFee::All(all) => Some(all),
+                        RefundFee::This(_) | RefundFee::Unknown => None,
+                    };
+                    let (transaction_id, refund) = (id.clone(), Some(refund));
+                    Event::RefundedElsewhere { transaction_id, refund, all }
                 }
                 Elsewhere::Unknown => {
-                    Event::RefundedElsewhere { transaction_id: id.clone(), refund: None }
+                    let transaction_id = id.clone();
+                    Event::RefundedElsewhere { transaction_id, refund: None, all: None }
                 }
             },
         };

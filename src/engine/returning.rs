@@ -144,7 +144,8 @@ impl Inner {
         let id = at.payment.transaction_id.clone();
         match at.provider.query(at.attempt, call).await {
             Ok(Trade::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
-                let event = Event::RefundedElsewhere { transaction_id: id, refund: None };
+                let event =
+                    Event::RefundedElsewhere { transaction_id: id, refund: None, all: None };
                 self.record(order.clone(), event).await.unwrap_or(order)
             }
             _ => order,

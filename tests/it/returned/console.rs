@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
+use paygate::domain::order::Event;
+use paygate::domain::refund::Refund;
 use paygate::domain::refund::RefundState::{Closed, Processing, Success};
+use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::guard::schema;
 use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, InProcess, Operation};
@@ -248,4 +251,32 @@ async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own()
     assert_eq!(told, [(40, Success), (60, Success), (100, Closed)]);
     let events = self::told(&shop, &ear).await;
     assert_eq!(events.iter().filter(|it| **it == "duplicate.refunded").count(), 2, "{events:?}");
+}
+
+#[tokio::test]
+async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
+    let (shop, _) = open().await;
+    let transaction_id = paid(&shop, Alipay).await;
+    let order = shop.order(NO).await;
+    // Both were read when nothing was known to have gone back.
+    let told = |number: &str, all: u64| Event::RefundedElsewhere {
+        transaction_id: transaction_id.clone(),
+        refund: Some(Box::new(Refund {
+            out_refund_no: number.to_owned(),
+            refund_id: None,
+            refund_fee: Fen::new(all).unwrap(),
+            refund_desc: None,
+            state: Success,
+            cash_refund_fee: None,
+            asked_at: Millis(0),
+            looked: None,
+            refunded_at: None,
+            automatic: false,
+        })),
+        all: Fen::new(all),
+    };
+    let order = order.apply(told("a", 30)).unwrap().apply(told("b", 50)).unwrap();
+    let fees: Vec<u64> = order.payments[0].refunds.iter().map(|it| it.refund_fee.fen()).collect();
+    assert_eq!((fees, order.payments[0].returned()), (vec![30, 20], 50));
+    assert!(order.apply(told("c", 50)).is_none(), "that much is known");
 }

@@ -12,7 +12,7 @@ use paygate::mock::{self, State};
 
 use super::money;
 use super::people::{Answer, Case};
-use super::world::Shared;
+use super::world::{Flaw, Shared};
 use crate::support::shop::order_info;
 
 /// At every change of an order: one trade is offered at most.
@@ -154,7 +154,8 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         }
         let mut said = settled(shared, order.as_ref(), &trades);
         let heard = shared.shop.heard_of(&case.no);
-        if let Some(order) = order.as_ref().filter(|_| !money::is_untold(&trades)) {
+        let is_excused = money::is_untold(&trades) && shared.flaw != Flaw::RefundsAreDoubled;
+        if let Some(order) = order.as_ref().filter(|_| !is_excused) {
             said.extend(money::returned(order, &trades));
             if shared.shop.listens() {
                 said.extend(money::heard(order, &heard));
