@@ -3,9 +3,8 @@
 use super::ask::untold;
 use super::notify::Place;
 use super::{Engine, Inner};
-use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
-use crate::domain::refund::{Payment, Refund, RefundSaid, RefundState, RefundTold};
+use crate::domain::refund::{Refund, RefundSaid, RefundState, RefundTold};
 use crate::error::{Error, Kind};
 use crate::provider::{RefundFee, RefundNotice, Trade};
 
@@ -69,16 +68,16 @@ impl Inner {
             }
             (_, refund_fee) => (order, refund_fee),
         };
-        let Some(payment) = order.payment(Some(id)) else {
+        if order.payment(Some(id)).is_none() {
             return Err(Error::new(Kind::NoSuchOrder));
-        };
+        }
         let event = match known {
             Some(number) => Event::RefundAsked {
                 out_refund_no: number.clone(),
                 at: self.clock.now(),
                 said: RefundSaid::Told(told(&notice)),
             },
-            None => match self.elsewhere(payment, &notice, refund_fee) {
+            None => match self.elsewhere(&notice, refund_fee) {
                 Elsewhere::Known => return Ok(()),
                 Elsewhere::Refund(refund) => {
                     let all = match refund_fee {
@@ -98,30 +97,18 @@ impl Inner {
     }
 
     /// What a refund under a number that is not known here means to its payment.
-    fn elsewhere(
-        &self,
-        payment: &Payment,
-        notice: &RefundNotice,
-        refund_fee: RefundFee,
-    ) -> Elsewhere {
+    fn elsewhere(&self, notice: &RefundNotice, refund_fee: RefundFee) -> Elsewhere {
         let now = self.clock.now();
         let refund_fee = match refund_fee {
-            RefundFee::This(fee) => Some(fee),
-            // Everything that went back when it was told.
-            RefundFee::All(all) => {
-                match Fen::positive(all.fen().saturating_sub(payment.returned())) {
-                    Some(more) => Some(more),
-                    None => return Elsewhere::Known,
-                }
-            }
+            // Of everything that went back, what is known is taken off when it is recorded.
+            RefundFee::This(fee) | RefundFee::All(fee) => Some(fee),
             RefundFee::Unknown => None,
         };
         let number = notice.out_refund_no.clone().or_else(|| notice.refund_id.clone());
         match (refund_fee, number) {
             (Some(refund_fee), number) => Elsewhere::Refund(Box::new(Refund {
                 out_refund_no: number.unwrap_or_else(|| {
-                    let returned = payment.returned().saturating_add(refund_fee.fen());
-                    format!("console-{}-{returned}", payment.transaction_id.0)
+                    format!("console-{}-{}", notice.transaction_id.0, refund_fee.fen())
                 }),
                 refund_id: notice.refund_id.clone(),
                 refund_fee,
