@@ -102,7 +102,13 @@ pub struct BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: cannot listen on {}: {}", self.variable, self.addr, self.source)
+        write!(f, "{}: cannot listen on {}: {}", self.variable, self.addr, self.source)?;
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                f.write_str(". End the program that does, or name another address")
+            }
+            _ => f.write_str(". Name an address of this machine that its user may listen on"),
+        }
     }
 }
 
