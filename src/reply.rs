@@ -56,7 +56,7 @@ pub struct Created<'a> {
     pub provider: ProviderId,
     /// `pay_type`
     pub pay_type: PayType,
-    /// `needQRcode`: whether `orderInfo` is a QR code's `codeUrl`.
+    /// `needQRcode`: whether the request asked for a QR code.
     pub need_qrcode: bool,
     /// `qrcodeImage`: a PNG data URI, where the picture was asked for.
     pub qrcode_image: Option<&'a str>,

@@ -114,16 +114,18 @@ impl Edge {
         let caller = self.caller(parts, &request.claims, request.is_pc)?;
         let out_trade_no = request.facts.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
-        let wants_image = request.need_qrcode == NeedQrcode::Image;
+        let need_qrcode = request.need_qrcode;
         let created = self.engine.create(request, caller).await?;
         let code_url = created.code_url.as_deref();
-        let image = code_url.filter(|_| wants_image).and_then(qrcode::data_uri);
+        let image = code_url.filter(|_| need_qrcode == NeedQrcode::Image);
+        let image = image.and_then(qrcode::data_uri);
         Ok(reply.created(&reply::Created {
             order_info: &created.order_info,
             out_trade_no: &out_trade_no,
             provider,
             pay_type: created.pay_type,
-            need_qrcode: code_url.is_some(),
+            // What was asked for: by this vk-uni-pay's component shows a code or opens the app.
+            need_qrcode: need_qrcode != NeedQrcode::No,
             qrcode_image: image.as_deref(),
             total_fee: created.total_fee,
             platform,

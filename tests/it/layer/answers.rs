@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use paygate::guard::schema;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
@@ -29,7 +30,7 @@ async fn a_payment_is_created_and_the_same_again_is_a_replay() {
         ("out_trade_no", json!(NO)),
         ("provider", json!("wxpay")),
         ("pay_type", json!("wxpay_h5")),
-        ("needQRcode", json!(true)),
+        ("needQRcode", json!(false)),
         ("total_fee", json!(1)),
         ("platform", json!("h5")),
     ] {
@@ -52,6 +53,32 @@ async fn a_picture_of_the_qr_code_comes_when_asked_for() {
     let answer = ask(&open_layer().await, create(&wanted)).await;
     let picture = answer.body["qrcodeImage"].as_str().unwrap();
     assert!(picture.starts_with("data:image/png;base64,iVBORw0KGgo"), "{picture}");
+}
+
+#[tokio::test]
+async fn the_reply_says_whether_a_qr_code_was_asked_for_not_whether_there_is_one() {
+    let layer = open_layer().await;
+    let rows = [
+        (json!(null), false, false),
+        (json!(""), false, false),
+        (json!(false), false, false),
+        (json!(true), true, false),
+        (json!("image"), true, true),
+    ];
+    for provider in ["wxpay", "alipay"] {
+        for (asked, told, image) in &rows {
+            let no = format!("asked-{provider}-{asked}").replace('"', "");
+            let wanted = with(order(1), "/needQRcode", asked.clone());
+            let wanted = with(wanted, "/data/out_trade_no", json!(no));
+            let answer = ask(&layer, create(&with(wanted, "/provider", json!(provider)))).await;
+            let body = &answer.body;
+            assert!(body["orderInfo"]["codeUrl"].is_string(), "{provider} {asked}: {body}");
+            assert_eq!(body["needQRcode"], json!(told), "{provider} {asked}");
+            assert_eq!(body["qrcodeImage"].is_string(), *image, "{provider} {asked}");
+            let fits = schema::accepts("create-payment-reply", body.to_string().as_bytes());
+            assert_eq!(fits, Some(true), "{provider} {asked}: {body}");
+        }
+    }
 }
 
 #[tokio::test]
