@@ -103,13 +103,13 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// Those of [`Guard::create`]; [`Kind::Invalid`] for what only the admin listener takes.
+    /// Those of [`Guard::create`].
     ///
     /// # Cancel safety
     ///
     /// As [`Guard::create`].
     pub async fn query<B: Body>(&self, parts: &Parts, body: B) -> Result<QueryRequest, Error> {
-        read_query(&self.read(parts, body).await?)?.of_the_public()
+        read_query(&self.read(parts, body).await?)
     }
 
     /// Reads a provider's notification, of any type: the bytes that were signed. The limit of

@@ -13,7 +13,7 @@ use super::fields::{Field, Form, Violations, field};
 use super::schema;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::json::scan;
-use crate::error::{Code, Error, Kind, Text, Violation};
+use crate::error::{Code, Error, Kind};
 
 static QUERY_PAYMENT: LazyLock<Validator> =
     LazyLock::new(|| schema::compile("query-payment").expect("the schema is embedded"));
@@ -32,7 +32,8 @@ pub struct QueryRequest {
     pub await_accepted: Option<Duration>,
     /// The order's quote.
     pub quote: Option<String>,
-    /// `pay_order_info`, which only the admin listener takes.
+    /// `pay_order_info`: with the order's own record, at the admin listener only. vk-uni-pay's
+    /// component sends it to the public one too, which adds nothing.
     pub pay_order_info: Option<bool>,
 }
 
@@ -93,24 +94,6 @@ fn decode(root: &Map<String, Value>) -> Option<QueryRequest> {
 
 /// What a wait takes at most unless told, in seconds.
 const AWAIT_S: u64 = 20;
-
-impl QueryRequest {
-    /// The request, if it asks for nothing that is the admin listener's.
-    pub(super) fn of_the_public(self) -> Result<QueryRequest, Error> {
-        if self.pay_order_info.is_none() {
-            return Ok(self);
-        }
-        Err(Error::invalid(vec![Violation {
-            code: Code::Body,
-            path: "/pay_order_info".to_owned(),
-            rule: "additionalProperties",
-            message: Text::new(
-                "pay_order_info仅限管理接口",
-                "pay_order_info is for the admin listener only",
-            ),
-        }]))
-    }
-}
 
 impl fmt::Debug for QueryRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::provider::{address, notification};
 use super::{NO, OTHER_NO, by_number, opened, paid, raw};
 use crate::layer::{Answer, ask, create_as, empty, posted};
-use crate::support::shop::Shop;
+use crate::support::shop::{Shop, with};
 
 const TOKEN: &str = "a-caller-token-of-more-than-32-characters";
 const QUOTE_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -113,8 +113,8 @@ async fn an_ill_question_names_what_is_ill() {
         (json!({"out_trade_no": NO, "await_max_time": 0}), 4000, "/await_max_time"),
         (json!({"out_trade_no": NO, "await_max_time": 41}), 4000, "/await_max_time"),
         (json!({"out_trade_no": NO, "await_max_time": 1.5}), 4000, "/await_max_time"),
-        (json!({"out_trade_no": NO, "pay_order_info": true}), 4000, "/pay_order_info"),
-        (json!({"out_trade_no": NO, "pay_order_info": false}), 4000, "/pay_order_info"),
+        (json!({"out_trade_no": NO, "pay_order_info": "yes"}), 4000, "/pay_order_info"),
+        (json!({"out_trade_no": NO, "pay_order_info": 1}), 4000, "/pay_order_info"),
         (json!({"out_trade_no": NO, "x": 1}), 4000, "/x"),
     ];
     for (body, code, path) in rows {
@@ -128,6 +128,36 @@ async fn an_ill_question_names_what_is_ill() {
     assert_eq!(ask(&layer, empty(http::Request::get("/pay/queryPayment"))).await.status, 405);
     let untyped = http::Request::post("/pay/queryPayment");
     assert_eq!(ask(&layer, create_as(untyped, &by_number(NO))).await.status, 415);
+}
+
+/// vk-uni-pay's component sends it with every question.
+#[tokio::test]
+async fn pay_order_info_adds_nothing_for_the_public_whoever_sets_the_price() {
+    let (shop, transaction_id) = shop().await;
+    let engine = || shop.engine.clone();
+    let token = PaymentLayer::new(engine(), Pricing::caller_token(TOKEN).unwrap());
+    let quoted = PaymentLayer::new(engine(), Pricing::quote(QUOTE_SECRET).unwrap());
+    let layers = [open_layer(&shop), token, quoted, asking(&shop).0];
+    let numbers = [
+        json!({"out_trade_no": NO, "quote": quote(NO, &json!({}))}),
+        json!({"transaction_id": transaction_id, "quote": quote(NO, &json!({}))}),
+        json!({"out_trade_no": OTHER_NO, "quote": quote(OTHER_NO, &json!({}))}),
+    ];
+    for layer in &layers {
+        for number in &numbers {
+            let ask_with = async |body: &Value| {
+                let request = request().header("authorization", format!("Bearer {TOKEN}"));
+                ask(layer, create_as(request.header("cookie", "sid=whole"), body)).await
+            };
+            let plain = ask_with(number).await;
+            assert_eq!(plain.status, 200, "{number}: {}", plain.body);
+            for value in [json!(true), json!(false), json!(null), json!("")] {
+                let answer = ask_with(&with(number.clone(), "/pay_order_info", value)).await;
+                assert_eq!(anonymous(&answer), anonymous(&plain), "{number}");
+                assert_eq!(answer.body.get("payOrder"), None, "{number}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
