@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::App;
 use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
-use crate::domain::json::RawJson;
+use crate::domain::json::{RawJson, Shape};
 use crate::error::Text;
 use crate::provider::Plan;
 
@@ -107,17 +107,15 @@ fn merge(order: Order<'_>, other: Option<&RawJson>) -> Result<String, Text> {
     let invalid = |zh: &str, en: &str| Text::new(format!("other{zh}"), format!("other {en}"));
     let mut document = serde_json::to_string(&order).expect("texts make JSON");
     let Some(other) = other else { return Ok(document) };
-    let inner = other.as_str().trim().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
-    let members: Option<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_str(other.as_str()).ok();
-    let (Some(inner), Some(members)) = (inner, members) else {
+    let Shape::Object(members) = other.json().shape() else {
         return Err(invalid("必须是对象", "must be an object"));
     };
-    let ours = |name: &str| RESERVED.contains(&name);
-    if let Some(name) = members.keys().find(|name| ours(name)) {
+    let names: Vec<_> = members.map(|(name, _)| name).collect();
+    if let Some(name) = names.iter().find(|name| RESERVED.contains(&name.as_ref())) {
         return Err(invalid(&format!("不能包含{name}"), &format!("must not hold {name}")));
     }
-    if !members.is_empty() {
+    let inner = other.as_str().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    if let Some(inner) = inner.filter(|_| !names.is_empty()) {
         document.pop();
         document.push(',');
         document.push_str(inner.trim());

@@ -44,6 +44,24 @@ async fn an_order_is_opened_with_exactly_what_was_stored() {
 }
 
 #[tokio::test]
+async fn other_reaches_alipay_byte_for_byte() {
+    let other = concat!(
+        r#""zz" : 1.0, "\u0061ttach":"\u4e2d\/}, \"b\": {","#,
+        "\n\t\"detail\": { \"y\":[1e2,-0, 12345678901234567890.10 ],",
+        r#""goods_detail":[{"price":1e400,"b":{"c":null,"a":[ ]}}] },"aa":true"#,
+    );
+    for written in [format!("{{{other}}}"), format!("{{ {other}\n}}")] {
+        let facts = Facts { other: Some(RawJson::parse(&written).unwrap()), ..facts() };
+        let attempt = attempt(app(), Product::Precreate, &facts);
+        let wire = Wire::new("");
+        gateway(app()).open(&attempt, wire.call()).await.unwrap_err();
+        let document = sent(wire).remove("biz_content").unwrap();
+        assert!(document.ends_with(&format!("10:40:10\",{other}}}")), "{document}");
+        assert!(RawJson::parse(&document).is_ok(), "no key stands twice: {document}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_only_signed_is_not_sent() {
     for product in [Product::AppPay, Product::WapPay, Product::PagePay] {
         let attempt = attempt(app(), product, &facts());

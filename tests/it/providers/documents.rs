@@ -100,21 +100,58 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
     scene.client_ip = Some("2001:db8::7".parse().unwrap());
     let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "y":[ ]},
         "goods_tag":"WXG", "scene_info": {"device_id": "013467007045764" } }"#;
-    scene.facts.other = Some(raw(other));
+    scene.facts.other = Some(raw(&unfolded(other)));
     check_document(
         &scene,
         r#"{"appid":"wxqr","mchid":"1900000001","description":"卖给你",
             "out_trade_no":"2107151010101541001","time_expire":"2023-11-15T06:43:20+08:00",
             "notify_url":"https://shop.example.com/pay/notify/wxpay/x/default",
             "amount":{"total":10000000000,"currency":"CNY"},
-            "scene_info":{"payer_client_ip":"2001:db8::7","device_id":"013467007045764"},
-            "attach":"\u0061/b","detail":{"cost_price": 1.0, "x": 1e400 , "y":[ ]},
+            "scene_info":{"payer_client_ip":"2001:db8::7","device_id": "013467007045764"},
+            "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "y":[ ]},
             "goods_tag":"WXG"}"#,
     );
     scene.client_ip = None;
     scene.facts.other = Some(raw("{}"));
     let document = scene.plan(&v3()).unwrap().document;
     assert!(document.ends_with(r#""currency":"CNY"}}"#), "no empty scene: {document}");
+}
+
+/// Numbers that no float holds, escapes, white space, and keys that stand in no alphabet's order.
+const OTHER: &str = concat!(
+    r#""zz" : 1.0, "\u0061ttach":"\u4e2d\/}, \"b\": {","#,
+    "\n\t\"detail\": { \"y\":[1e2,-0, 12345678901234567890.10 ],",
+    r#""goods_detail":[{"price":1e400,"b":{"c":null,"a":[ ]}}] },"aa":true"#,
+);
+
+#[tokio::test]
+async fn other_reaches_wechat_pay_byte_for_byte() {
+    let v3 = v3();
+    let scene_info = r#""scene_info" : { "store_info": {"id":"1", "area": 1.0 } ,"device_id":"7"}"#;
+    let others = [
+        format!("{{{OTHER}}}"),
+        format!("{{ {OTHER}\n}}"),
+        format!("{{ {scene_info} , {OTHER} }}"),
+        format!("{{{OTHER} , {scene_info}}}"),
+    ];
+    for other in others {
+        let mut scene = Scene::of(PayType::WxpayH5);
+        scene.facts.other = Some(raw(&other));
+        let attempt = scene.attempt(&v3);
+        let desk = Desk::always(Ok(signed(200, r#"{"code_url":"weixin://1"}"#)));
+        v3.open(&attempt, desk.call()).await.unwrap();
+        let sent = String::from_utf8(desk.seen()[0].body().to_vec()).unwrap();
+        assert!(sent.ends_with(&format!("}},{OTHER}}}")), "{sent}");
+        let own = r#""payer_client_ip":"203.0.113.7""#;
+        let scene = match other.contains(scene_info) {
+            true => {
+                format!(r#"{{{own},"store_info": {{"id":"1", "area": 1.0 }} ,"device_id":"7"}}"#)
+            }
+            false => format!("{{{own}}}"),
+        };
+        assert!(sent.contains(&format!(r#""scene_info":{scene},{OTHER}"#)), "{sent}");
+        assert!(RawJson::parse(&sent).is_ok(), "no key stands twice: {sent}");
+    }
 }
 
 #[test]

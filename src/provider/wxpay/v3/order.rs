@@ -49,7 +49,7 @@ pub(super) fn document(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
         scene_info,
         settle_info: facts.profit_sharing.map(|profit_sharing| Settlement { profit_sharing }),
     };
-    let rest = other.iter().filter(|it| it.0 != SCENE_INFO);
+    let rest = other.iter().filter(|it| it.name != SCENE_INFO);
     Ok(spliced(&to_json(&body), rest))
 }
 
@@ -222,12 +222,12 @@ fn scene_info(
             app_url: site.map(|it| &*it.url),
         }),
     };
-    let added = match other.iter().find(|it| it.0 == SCENE_INFO) {
-        Some((_, raw)) => members(raw.get()).ok_or_else(|| taken(SCENE_INFO))?,
+    let added = match other.iter().find(|it| it.name == SCENE_INFO) {
+        Some(member) => members(member.value).ok_or_else(|| taken(SCENE_INFO))?,
         None => Vec::new(),
     };
-    if let Some((key, _)) = added.iter().find(|it| SCENE_KEYS.contains(&it.0.as_str())) {
-        return Err(taken(key));
+    if let Some(member) = added.iter().find(|it| SCENE_KEYS.contains(&it.name.as_str())) {
+        return Err(taken(&member.name));
     }
     let text = spliced(&to_json(&own), added.iter());
     let raw = RawValue::from_string(text).expect("members of valid JSON are valid JSON");
@@ -245,16 +245,22 @@ fn h5_type(user_agent: &str) -> &'static str {
     }
 }
 
-/// A member of a JSON object: its key, and its value as it was written.
-type Member<'a> = (String, &'a RawValue);
+/// A member of a JSON object as it was written.
+struct Member<'a> {
+    /// Escapes undone.
+    name: String,
+    value: &'a str,
+    /// The whole member, with the comma and the white space before it.
+    text: &'a str,
+}
 
 /// The members of `data.other`, none of which may be one that is computed here.
 fn other_members<'a>(plan: &Plan<'a>) -> Result<Vec<Member<'a>>, Text> {
     let Some(other) = &plan.facts.other else { return Ok(Vec::new()) };
     let members = members(other.as_str())
         .ok_or_else(|| Text::new("other 必须是对象", "other must be an object"))?;
-    match members.iter().find(|it| COMPUTED_KEYS.contains(&it.0.as_str())) {
-        Some((key, _)) => Err(taken(key)),
+    match members.iter().find(|it| COMPUTED_KEYS.contains(&it.name.as_str())) {
+        Some(member) => Err(taken(&member.name)),
         None => Ok(members),
     }
 }
@@ -266,13 +272,16 @@ fn taken(key: &str) -> Text {
 /// `object` (JSON text of an object) with `members` added at its end, verbatim.
 fn spliced<'a>(object: &str, members: impl Iterator<Item = &'a Member<'a>>) -> String {
     let mut text = object.strip_suffix('}').unwrap_or(object).to_owned();
-    for (key, value) in members {
+    for (n, member) in members.enumerate() {
+        if n > 0 {
+            text.push_str(member.text);
+            continue;
+        }
+        // What stands before the first one depends on `object`.
         if text.len() > 1 {
             text.push(',');
         }
-        text.push_str(&to_json(key));
-        text.push(':');
-        text.push_str(value.get());
+        text.push_str(member.text.trim_start_matches(BETWEEN));
     }
     text.push('}');
     text
@@ -283,29 +292,48 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 /// The members of a JSON object in their order; `None` when `text` is no object.
-fn members(text: &str) -> Option<Vec<Member<'_>>> {
+fn members<'a>(text: &'a str) -> Option<Vec<Member<'a>>> {
+    let pairs = pairs(text)?;
+    let mut rest = text.trim_start_matches(BETWEEN).strip_prefix('{')?;
+    let member = |(key, value): Pair<'a>| {
+        let behind_key = rest.trim_start_matches(BETWEEN).strip_prefix(key.get())?;
+        let behind = behind_key.trim_start_matches(BETWEEN).strip_prefix(value.get())?;
+        let text = rest.strip_suffix(behind)?;
+        rest = behind;
+        Some(Member { name: serde_json::from_str(key.get()).ok()?, value: value.get(), text })
+    };
+    pairs.into_iter().map(member).collect()
+}
+
+/// What may stand between the keys and the values of an object.
+const BETWEEN: [char; 6] = [' ', '\t', '\r', '\n', ',', ':'];
+
+/// A member's key and value, as they were written.
+type Pair<'a> = (&'a RawValue, &'a RawValue);
+
+fn pairs(text: &str) -> Option<Vec<Pair<'_>>> {
     struct InOrder;
 
     impl<'de> Visitor<'de> for InOrder {
-        type Value = Vec<Member<'de>>;
+        type Value = Vec<Pair<'de>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
             }
-            Ok(members)
+            Ok(pairs)
         }
     }
 
     let mut json = serde_json::Deserializer::from_str(text);
-    let members = json.deserialize_map(InOrder).ok()?;
+    let pairs = json.deserialize_map(InOrder).ok()?;
     json.end().ok()?;
-    Some(members)
+    Some(pairs)
 }
 
 const SCENE_INFO: &str = "scene_info";
