@@ -109,8 +109,9 @@ const CREATE_FIELDS: [Field; 25] = [
     field(
         "/data/custom",
         Code::CustomKey,
-        "custom必须是对象,且其键名不能与订单字段同名",
-        "custom must be an object, and no key of it may be called like a field of the order",
+        "custom必须是对象,且其键名不能与订单字段或data中已有的字段同名",
+        "custom must be an object, and no key of it may be called like a field of the order, or \
+         like one that data has",
     ),
     field(
         "/data/other",

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use paygate::error::{Error, Kind};
+use paygate::error::{Code, Error, Kind};
 use paygate::guard::{
     read_client, read_close, read_create, read_query, read_query_refund, read_refund, schema,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::replies::ENGLISH;
 
@@ -144,15 +144,79 @@ fn names(schema: &Value) -> BTreeSet<&str> {
     schema.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
+/// The optional fields of a request that an event repeats, and nothing decides by.
+const ECHOED: [&str; 3] = ["user_id", "nickname", "body"];
+
+/// A valid value of each field of `data` that may be absent.
+fn optional_fields() -> Vec<(&'static str, Value)> {
+    vec![
+        ("openid", json!("o1")),
+        ("custom", json!({})),
+        ("other", json!({})),
+        ("pid", json!("001")),
+        ("time_expire", json!(1_893_456_000_000_i64)),
+        ("user_id", json!("u1")),
+        ("nickname", json!("n")),
+        ("body", json!("tea")),
+        ("return_url", json!("https://shop.example.com/")),
+        ("sub_appid", json!("wx1")),
+        ("sub_mchid", json!("19")),
+        ("app_auth_token", json!("t0ken")),
+        ("profit_sharing", json!(false)),
+    ]
+}
+
+/// A request whose `custom` has `key`, and whose `data` has `more`.
+fn with_custom(key: &str, more: &[(&str, Value)]) -> Value {
+    let mut data = json!({"out_trade_no": "2107151010101541001", "total_fee": 1,
+                          "subject": "tea", "type": "goods"});
+    more.iter().for_each(|(name, value)| data[*name] = value.clone());
+    data["custom"] = json!({ key: 1 });
+    json!({"provider": "wxpay", "data": data})
+}
+
 #[test]
-fn the_keys_taken_by_the_order_are_its_fields_and_those_of_an_event() {
+fn the_keys_taken_by_the_order_are_an_events_but_for_what_it_only_repeats() {
     let request = parsed("create-payment");
     let event = parsed("event");
     let taken = request["$defs"]["taken_by_the_order"]["enum"].as_array().unwrap();
     let taken: BTreeSet<_> = taken.iter().filter_map(Value::as_str).collect();
-    let fields = names(&request["properties"]["data"]["properties"]);
     let told = names(&event["properties"]["data"]["properties"]);
-    assert_eq!(taken, fields.union(&told).copied().collect());
+    assert_eq!(taken, told.difference(&BTreeSet::from(ECHOED)).copied().collect());
+    for name in taken {
+        let path = format!("/data/custom/{name}");
+        for read in [reader("create-payment").unwrap(), reader("create-payment-client").unwrap()] {
+            let error = read(with_custom(name, &[]).to_string().as_bytes()).unwrap_err();
+            let [found] = error.violations() else { panic!("{name}: {error:?}") };
+            assert_eq!((found.path.as_str(), found.rule), (path.as_str(), "propertyNames"));
+            assert_eq!(found.code, Code::CustomKey, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_custom_is_called_like_no_field_that_data_has() {
+    let request = parsed("create-payment");
+    let taken = request["$defs"]["taken_by_the_order"]["enum"].as_array().unwrap();
+    let optional = optional_fields();
+    let mut fields: BTreeSet<&str> = optional.iter().map(|(name, _)| *name).collect();
+    fields.extend(["out_trade_no", "total_fee", "subject", "type"]);
+    assert_eq!(fields, names(&request["properties"]["data"]["properties"]));
+    let free = optional.into_iter().filter(|(name, _)| !taken.contains(&json!(name)));
+    for (name, value) in free {
+        let path = format!("/data/custom/{name}");
+        for read in [reader("create-payment").unwrap(), reader("create-payment-client").unwrap()] {
+            let read = |more: &[_]| read(with_custom(name, more).to_string().as_bytes());
+            read(&[]).unwrap_or_else(|err| panic!("{name}: {err:?}"));
+            for absent in [json!(null), json!("")] {
+                read(&[(name, absent)]).unwrap_or_else(|err| panic!("{name}: {err:?}"));
+            }
+            let error = read(&[(name, value.clone())]).unwrap_err();
+            let [found] = error.violations() else { panic!("{name}: {error:?}") };
+            assert_eq!((found.path.as_str(), found.rule), (path.as_str(), "propertyNames"));
+            assert_eq!(found.code, Code::CustomKey, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::outbox::{DeliveryState, EventId, EventType};
 use paygate::engine::{OrderEvent, OrderNumber, Query};
 use paygate::error::Kind;
@@ -14,7 +14,7 @@ use paygate::store::memory::Memory;
 use serde_json::{Value, json};
 
 use super::{Ear, MINUTE, NO, open, qr};
-use crate::support::shop::{Hands, Shop, with};
+use crate::support::shop::{Hands, Shop, body, with};
 
 /// A paid order whose event waits in the outbox.
 async fn paid(shop: &Shop) {
@@ -45,6 +45,47 @@ async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
         assert_eq!(data["custom"], json!({"coupon": "spring", "lines": [1, 2]}));
         assert_eq!((&data["coupon"], &data["lines"]), (&json!("spring"), &json!([1, 2])));
         assert!(body["verifyResult"].is_object(), "the provider's own words");
+    }
+}
+
+/// The `data` of the event of a payment whose request had `fields`.
+async fn told_of(provider: ProviderId, fields: &Value) -> Value {
+    let (shop, ear) = open().await;
+    let mut request = body(provider, NO, 100);
+    let data = request["data"].as_object_mut().unwrap();
+    data.extend(fields.as_object().unwrap().clone());
+    let created = shop.create(&request).await.unwrap();
+    shop.pay(&created).unwrap();
+    shop.notify().await;
+    shop.engine.dispatch().await;
+    let event = ear.heard().remove(0);
+    let fits = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+    assert_eq!(fits, Some(true), "{provider}: {}", event.body);
+    serde_json::from_str::<Value>(&event.body).unwrap()["data"].take()
+}
+
+#[tokio::test]
+async fn custom_says_beside_the_orders_fields_what_the_request_left_out() {
+    let custom = json!({"user_id": "u1", "recharge_balance": 100});
+    for provider in [Wxpay, Alipay] {
+        let data = told_of(provider, &json!({"custom": custom, "type": "recharge"})).await;
+        assert_eq!((&data["user_id"], &data["recharge_balance"]), (&json!("u1"), &json!(100)));
+        assert_eq!(data["custom"], custom);
+        assert_eq!((&data["out_trade_no"], &data["total_fee"]), (&json!(NO), &json!(100)));
+        assert_eq!((&data["type"], &data["status"]), (&json!("recharge"), &json!(1)));
+        assert_eq!((&data["nickname"], &data["body"]), (&Value::Null, &Value::Null));
+
+        let absent = json!({"custom": {"user_id": 7, "nickname": "n", "body": {"a": 1}},
+                            "user_id": "", "nickname": null});
+        let data = told_of(provider, &absent).await;
+        assert_eq!((&data["user_id"], &data["nickname"]), (&json!(7), &json!("n")));
+        assert_eq!(data["body"], json!({"a": 1}));
+
+        let given = json!({"custom": {"recharge_balance": 100}, "user_id": "u2", "nickname": "n",
+                           "body": "tea"});
+        let data = told_of(provider, &given).await;
+        assert_eq!((&data["user_id"], &data["nickname"]), (&json!("u2"), &json!("n")));
+        assert_eq!((&data["body"], &data["recharge_balance"]), (&json!("tea"), &json!(100)));
     }
 }
 

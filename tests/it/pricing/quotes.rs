@@ -323,6 +323,20 @@ async fn a_quoted_field_that_breaks_its_rule_gives_its_code() {
 }
 
 #[tokio::test]
+async fn a_quotes_custom_is_judged_beside_the_whole_data() {
+    let (layer, _) = quoted().await;
+    let custom = json!({"user_id": "u1", "recharge_balance": 100});
+    let both = json!({"custom": custom, "user_id": "u1"});
+    let sent = client(NO, json!({"custom": custom}));
+    let answer = send(&layer, &with_quote(sent.clone(), quote(&claims(NO, both)))).await;
+    assert_eq!(answer.code(), (422, &json!(4001)), "{}", answer.body);
+    assert_eq!(paths(&answer), ["/data/custom/user_id"]);
+    let alone = json!({ "custom": custom });
+    let answer = send(&layer, &with_quote(sent, quote(&claims(NO, alone)))).await;
+    assert_eq!(answer.code(), (200, &json!(0)), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn an_ill_body_is_told_before_the_quote_is_looked_at() {
     let (layer, _) = quoted().await;
     for (body, code) in [
