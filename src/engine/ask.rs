@@ -162,7 +162,9 @@ pub(super) fn untold(failure: &Failure) -> Error {
             tracing::warn!(reason, "a provider could not be asked");
             unknown
         }
-        Failure::Refused { code, message } | Failure::Taken { code, message } => {
+        Failure::Refused { code, message }
+        | Failure::Taken { code, message }
+        | Failure::Throttled { code, message } => {
             tracing::warn!(code, message, "a provider refused a question");
             unknown.provider_said(code, message)
         }

@@ -241,7 +241,7 @@ impl Inner {
             Err(Failure::Refused { code, .. } | Failure::Taken { code, .. }) => {
                 Event::Taken { n, code }
             }
-            Err(Failure::NotSent(_) | Failure::Unknown { .. }) => {
+            Err(Failure::NotSent(_) | Failure::Unknown { .. } | Failure::Throttled { .. }) => {
                 return Err(Error::new(Kind::OutcomeUnknown));
             }
         };

@@ -32,6 +32,10 @@ impl Inner {
                 let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
                 (RefundSaid::Refused, Some(refusal))
             }
+            Err(Failure::Throttled { code, .. }) => {
+                tracing::info!(number, code, "a refund is sent later");
+                (RefundSaid::Nothing, None)
+            }
             Err(Failure::NotSent(reason)) => {
                 tracing::info!(number, reason, "a refund is sent later");
                 (RefundSaid::Nothing, None)

@@ -142,7 +142,13 @@ impl Story<'_> {
             (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
                 self.engine.record(order, Event::Lost { n, reason }).await.map(Step::Again)
             }
-            (Failure::NotSent(_) | Failure::Unknown { .. }, _) => Err(told),
+            (Failure::Throttled { code, .. }, Prior::Fresh | Prior::Absent) => {
+                let reason = format!("throttled: {code}");
+                self.engine.record(order, Event::Lost { n, reason }).await.map(Step::Again)
+            }
+            (Failure::NotSent(_) | Failure::Unknown { .. } | Failure::Throttled { .. }, _) => {
+                Err(told)
+            }
         }
     }
 
@@ -181,6 +187,10 @@ fn told(failure: &Failure) -> Error {
         }
         Failure::Taken { code, message } => {
             tracing::warn!(code, message, "the provider has another trade under the number");
+            Error::new(Kind::OutcomeUnknown).provider_said(code, message)
+        }
+        Failure::Throttled { code, message } => {
+            tracing::warn!(code, message, "the provider got too many calls");
             Error::new(Kind::OutcomeUnknown).provider_said(code, message)
         }
         Failure::NotSent(reason) => {

@@ -210,7 +210,11 @@ impl Gateway {
     pub(super) fn refused(&self, refuse: &Refuse) -> Reply {
         let gateway = refuse.code.len() == 5 && refuse.code.bytes().all(|b| b.is_ascii_digit());
         self.reply(Err(if gateway {
-            Refusal::new(&refuse.code, "isp.unknow-error", &refuse.message)
+            let sub_code = match refuse.code.as_str() {
+                "40005" => "isv.app-call-limited",
+                _ => "isp.unknow-error",
+            };
+            Refusal::new(&refuse.code, sub_code, &refuse.message)
         } else {
             Refusal::business(&refuse.code, &refuse.message)
         }))

@@ -224,6 +224,15 @@ pub enum Failure {
         /// The provider's message.
         message: String,
     },
+    /// The provider got too many calls and did not execute this one. Nobody signs that, so that
+    /// an attempt whose call was throttled is still asked about before it is sent again. Of
+    /// refunds this is [`Failure::NotSent`].
+    Throttled {
+        /// The provider's code.
+        code: String,
+        /// The provider's message.
+        message: String,
+    },
     /// Nothing was sent, or nothing was done yet (a refund); safe to repeat.
     NotSent(String),
     /// The provider may have acted: ask first. Holds the provider's unsigned code and message,

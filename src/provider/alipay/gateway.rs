@@ -1,8 +1,8 @@
 //! The gateway: Alipay as the engine knows it.
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,8 +50,8 @@ impl Gateway {
             .body(Bytes::from(signed.form()))
             .map_err(|_| Failure::NotSent("the call makes no valid request".to_owned()))?;
         let response = call.transport.send(request, call.timeout).await?;
-        if response.status() != http::StatusCode::OK {
-            return Err(response::unknown(&format!("the gateway answered {}", response.status())));
+        if response.status() != StatusCode::OK {
+            return Err(no_reply(&response, ask.method));
         }
         let skew = Skew::read(response.headers(), call.clock.now());
         let reply = response::read(response.body(), ask.method, &app.verification)?;
@@ -179,7 +179,7 @@ impl Provider for Gateway {
         Box::pin(async move {
             let biz_content = &refund::document(&plan);
             let ask = Ask { attempt, method: refund::REFUND, biz_content };
-            refund::sent(self.call(ask, call).await?, &plan)
+            refund::sent(self.call(ask, call).await.map_err(refund::later)?, &plan)
         })
     }
 
@@ -192,7 +192,7 @@ impl Provider for Gateway {
         Box::pin(async move {
             let biz_content = &refund::question(&plan);
             let ask = Ask { attempt, method: refund::QUERY, biz_content };
-            refund::queried(self.call(ask, call).await?, &plan)
+            refund::queried(self.call(ask, call).await.map_err(refund::later)?, &plan)
         })
     }
 
@@ -246,6 +246,17 @@ fn sign<'a>(app: &'a App, ask: &Ask<'a>, now: Millis) -> Signed<'a> {
         parameters.set("alipay_root_cert_sn", root_cert_sn);
     }
     parameters.signed(&app.signing)
+}
+
+/// An answer with another status than the 200 that every reply has.
+fn no_reply(response: &Response<Bytes>, method: &str) -> Failure {
+    let status = response.status();
+    let said = response::said_in(response.body(), method);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let (code, message) = said.unwrap_or_else(|| ("429".to_owned(), String::new()));
+        return Failure::Throttled { code, message };
+    }
+    Failure::Unknown { reason: format!("the gateway answered {status}"), said }
 }
 
 /// The gateway's address with `query`.

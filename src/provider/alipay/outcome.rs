@@ -78,6 +78,8 @@ pub(crate) fn closed(reply: Reply, attempt: &Attempt) -> Result<Closing, Failure
 pub(super) fn signed(reply: Reply) -> Result<Node, Failure> {
     match reply {
         Reply::Signed(node) => Ok(node),
+        // Believed without a signature: the attempt's outcome stays unknown to the engine.
+        Reply::Unsigned(node) if node.is_throttled() => Err(throttled(&node)),
         Reply::Unsigned(node) => Err(Failure::Unknown {
             reason: "the answer is not signed".to_owned(),
             said: Some(node.said()),
@@ -85,9 +87,17 @@ pub(super) fn signed(reply: Reply) -> Result<Node, Failure> {
     }
 }
 
+fn throttled(node: &Node) -> Failure {
+    let (code, message) = node.said();
+    Failure::Throttled { code, message }
+}
+
 /// A signed answer other than success: final, except where it says that the outcome is unknown
 /// or tells of a trade, as it can of no query or close.
 fn refusal(node: &Node) -> Failure {
+    if node.is_throttled() {
+        return throttled(node);
+    }
     let (code, message) = node.said();
     let is_final = match node.code() {
         REFUSED => {
@@ -140,8 +150,8 @@ pub(super) const DONE: &str = "10000";
 pub(super) const REFUSED: &str = "40004";
 
 /// `code`s of calls that were not carried out: no authorisation (20001), missing (40001) or
-/// invalid (40002) parameters, keys missing (40003), throttled (40005), no permission (40006).
-pub(super) const NOT_EXECUTED: [&str; 6] = ["20001", "40001", "40002", "40003", "40005", "40006"];
+/// invalid (40002) parameters, keys missing (40003), no permission (40006).
+pub(super) const NOT_EXECUTED: [&str; 5] = ["20001", "40001", "40002", "40003", "40006"];
 
 /// `sub_code`s that say that there is a trade under this number: paid, closed, another buyer's or
 /// with other parameters (alipay.trade.create and alipay.trade.precreate, error codes).

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::outcome::{DONE, NOT_EXECUTED, REFUSED, signed};
+use super::outcome::{self, DONE, NOT_EXECUTED, REFUSED};
 use super::response::{Node, Reply, unknown};
 use crate::domain::money::Fen;
 use crate::domain::refund::RefundState;
@@ -128,6 +128,20 @@ pub(super) fn queried(reply: Reply, plan: &RefundPlan<'_>) -> Result<Option<Refu
     }))
 }
 
+/// A call that was throttled did nothing: the same comes again later, under the same number.
+pub(super) fn later(failure: Failure) -> Failure {
+    match failure {
+        Failure::Throttled { code, message } => {
+            Failure::NotSent(format!("not taken yet: {code} {message}"))
+        }
+        other => other,
+    }
+}
+
+fn signed(reply: Reply) -> Result<Node, Failure> {
+    outcome::signed(reply).map_err(later)
+}
+
 /// The time of a refund, which alone may have thousandths: `2015-04-28 15:45:57.320`.
 pub(super) fn time(text: &str) -> Option<Millis> {
     Millis::from_alipay(text.split_once('.').map_or(text, |(seconds, _)| seconds))
@@ -144,10 +158,11 @@ fn fen(node: &Node, name: &str) -> Option<Fen> {
 /// A signed answer other than success.
 fn refusal(node: &Node) -> Failure {
     let (code, message) = node.said();
-    let is_early = match node.code() {
-        REFUSED => LATER.contains(&node.sub_code()) || asks_to_wait(&message),
-        other => other == THROTTLED,
-    };
+    if node.is_throttled() {
+        return later(Failure::Throttled { code, message });
+    }
+    let is_early =
+        node.code() == REFUSED && (LATER.contains(&node.sub_code()) || asks_to_wait(&message));
     let is_known = match node.code() {
         REFUSED => !["", "SYSTEM_ERROR"].contains(&node.sub_code()),
         other => NOT_EXECUTED.contains(&other),
@@ -161,9 +176,6 @@ fn refusal(node: &Node) -> Failure {
         },
     }
 }
-
-/// `code`: too many calls (common return codes).
-const THROTTLED: &str = "40005";
 
 /// `sub_code`s that ask for the same refund later (alipay.trade.refund, error codes).
 const LATER: [&str; 1] = ["REFUND_CHARGE_ERROR"];

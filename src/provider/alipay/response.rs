@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Verification;
+use super::outcome::DONE;
 use crate::provider::skew::Skew;
 use crate::provider::{CODE_CHARS_MAX, Failure, MESSAGE_CHARS_MAX, tidied};
 
@@ -57,6 +58,13 @@ impl Node {
         sub_code.rsplit('.').next().unwrap_or_default()
     }
 
+    /// Whether it says that there were too many calls (Alipay open platform, common error codes,
+    /// 40005 `isv.app-call-limited`, `isv.method-call-limited`).
+    pub(crate) fn is_throttled(&self) -> bool {
+        let code = self.code();
+        code == "40005" || code != DONE && self.sub_code().ends_with("call-limited")
+    }
+
     /// The most telling code and message, for the client.
     pub(crate) fn said(&self) -> (String, String) {
         let code = self.text("sub_code").or(self.text("code")).unwrap_or_default();
@@ -73,8 +81,7 @@ impl Node {
 pub(crate) fn read(body: &[u8], method: &str, by: &Verification) -> Result<Reply, Failure> {
     let members: Members<'_> = serde_json::from_slice(body)
         .map_err(|_| unknown("the reply is no JSON object, or names something twice"))?;
-    let name = format!("{}_response", method.replace('.', "_"));
-    let raw = match (members.find(&name), members.find("error_response")) {
+    let raw = match (members.find(&node_name(method)), members.find("error_response")) {
         (Some(raw), None) | (None, Some(raw)) => raw,
         _ => return Err(unknown("the reply holds no answer to this call")),
     };
@@ -86,6 +93,18 @@ pub(crate) fn read(body: &[u8], method: &str, by: &Verification) -> Result<Reply
         serde_json::from_str(sign).map_err(|_| unknown("the reply's sign is no text"))?;
     verify(raw, &sign, members.find("alipay_cert_sn"), by)?;
     Ok(Reply::Signed(node))
+}
+
+/// The code and message of a refusal that came with another status than 200, for the client.
+pub(crate) fn said_in(body: &[u8], method: &str) -> Option<(String, String)> {
+    let members: Members<'_> = serde_json::from_slice(body).ok()?;
+    let raw = members.find(&node_name(method)).or(members.find("error_response"))?;
+    let node = Node(serde_json::from_str(raw).ok()?);
+    Some(node.said()).filter(|(code, _)| !code.is_empty() && code != DONE)
+}
+
+fn node_name(method: &str) -> String {
+    format!("{}_response", method.replace('.', "_"))
 }
 
 /// Verifies `sign` over the answer's raw text (Alipay open platform, "verifying a synchronous

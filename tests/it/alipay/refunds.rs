@@ -160,6 +160,19 @@ async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
             assert!(matches!(result, Err(Failure::NotSent(_))), "{raw}: {result:?}");
         }
     }
+    let unsigned = refusal("40005", "isv.method-call-limited");
+    let unsigned = format!(r#"{{"error_response":{unsigned}}}"#);
+    let many = Wire { answer: Ok((429, Vec::new())), ..Wire::new("") };
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let case = Case::default();
+    for result in [
+        refund(&unsigned).await.map(Some),
+        query(&unsigned).await,
+        gateway(app()).refund(&attempt, case.plan(), many.call()).await.map(Some),
+        gateway(app()).query_refund(&attempt, case.plan(), many.call()).await,
+    ] {
+        assert!(matches!(result, Err(Failure::NotSent(_))), "{result:?}");
+    }
     let busy = refusal("40004", "ACQ.SYSTEM_ERROR").replace("why", "请稍后再试");
     for raw in [
         busy,

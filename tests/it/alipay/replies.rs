@@ -158,6 +158,65 @@ async fn what_alipay_says_of_a_buyer_reaches_the_client_in_its_words() {
 }
 
 #[tokio::test]
+async fn too_many_calls_are_told_as_such_signed_or_not() {
+    for (code, sub_code) in [
+        ("40005", "isv.app-call-limited"),
+        ("40005", "isv.method-call-limited"),
+        ("40005", ""),
+        ("40004", "aop.app-call-limited"),
+        ("20000", "isp.call-limited"),
+    ] {
+        let raw = refusal(code, sub_code);
+        let told = if sub_code.is_empty() { code } else { sub_code }.to_owned();
+        let throttled = Failure::Throttled { code: told, message: "why".to_owned() };
+        let answers = |method: &str| {
+            let node = method.replace('.', "_");
+            [
+                signed(method, &raw),
+                format!(r#"{{"{node}_response":{raw}}}"#),
+                format!(r#"{{"error_response":{raw}}}"#),
+            ]
+        };
+        for body in answers(PRECREATE) {
+            assert_eq!(open(Product::Precreate, &body).await, Err(throttled.clone()), "{body}");
+        }
+        for body in answers(QUERY) {
+            assert_eq!(query(&body).await, Err(throttled.clone()), "{body}");
+        }
+        for body in answers(CLOSE) {
+            assert_eq!(close(&body).await, Err(throttled.clone()), "{body}");
+        }
+        // A signature that is wrong is none.
+        let forged = reply(PRECREATE, &raw, &SHOP);
+        assert_eq!(said(open(Product::Precreate, &forged).await), None);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_another_status_is_told_and_decides_nothing() {
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    let at = async |status: u16, body: &str| {
+        let wire = Wire { answer: Ok((status, body.into())), ..Wire::new("") };
+        gateway(app()).open(&attempt, wire.call()).await
+    };
+    let raw = refusal("20000", "isp.unknow-error");
+    let told = Some(("isp.unknow-error".to_owned(), "why".to_owned()));
+    for body in [
+        format!(r#"{{"alipay_trade_precreate_response":{raw}}}"#),
+        format!(r#"{{"error_response":{raw}}}"#),
+    ] {
+        assert_eq!(said(at(500, &body).await), told, "{body}");
+    }
+    for body in ["", "<html>", "[]", "{}", r#"{"error_response":{}}"#] {
+        assert_eq!(said(at(502, body).await), None, "{body}");
+    }
+    for body in ["", &format!(r#"{{"error_response":{raw}}}"#)] {
+        let failure = at(429, body).await.unwrap_err();
+        assert!(matches!(failure, Failure::Throttled { .. }), "{failure:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_time_that_alipay_refuses_names_the_clock() {
     let raw = refusal("40002", "isv.invalid-timestamp");
     let attempt = attempt(app(), Product::Precreate, &facts());

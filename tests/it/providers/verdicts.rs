@@ -171,8 +171,6 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
         assert_eq!(result, Err(said));
     }
     let open = [
-        (429, "FREQUENCY_LIMITED", "频率超限"),
-        (429, "RATELIMIT_EXCEEDED", "频率超限"),
         (500, "SYSTEM_ERROR", "系统错误"),
         (500, "SYSTEMERROR", "系统错误"),
         (500, "BANK_ERROR", "银行系统异常"),
@@ -188,6 +186,50 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
         let Err(Failure::Unknown { said, .. }) = result else { panic!("{code}: {result:?}") };
         assert_eq!(said, Some((code.to_owned(), message.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn too_many_calls_are_told_as_such_of_orders_and_queries() {
+    let v3 = v3();
+    let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
+    for (status, code) in [
+        (429, "FREQUENCY_LIMITED"),
+        (429, "FREQUENCYLIMITED"),
+        (429, "RATELIMIT_EXCEEDED"),
+        (429, "RATELIMITEXCEEDED"),
+        (403, "FREQUENCY_LIMITED"),
+        (500, "RATELIMIT_EXCEEDED"),
+        (429, "SYSTEM_ERROR"),
+        (429, "PARAM_ERROR"),
+        (429, ""),
+    ] {
+        let desk = Desk::always(Ok(refusal(status, code, "频率超限")));
+        let said = Failure::Throttled { code: code.to_owned(), message: "频率超限".to_owned() };
+        assert_eq!(v3.open(&attempt, desk.call()).await, Err(said.clone()));
+        assert_eq!(v3.query(&attempt, desk.call()).await, Err(said));
+        // It is also what an order is answered with whose buyer pays just then.
+        let closing = v3.close(&attempt, desk.call()).await;
+        assert_eq!(closing, Ok(Closing::TooEarly), "{status} {code}");
+    }
+}
+
+#[tokio::test]
+async fn closed_already_without_a_confirmation_is_told_as_it_was_said() {
+    let v3 = v3();
+    let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
+    for asked in [refusal(404, "ORDER_NOT_EXIST", ""), refusal(500, "SYSTEM_ERROR", "")] {
+        let desk = Desk::new(move |request| {
+            let is_close = request.method() == http::Method::POST;
+            Ok(if is_close {
+                refusal(400, "ORDER_CLOSED", "订单已关闭")
+            } else {
+                asked.clone()
+            })
+        });
+        let result = v3.close(&attempt, desk.call()).await;
+        let Err(Failure::Unknown { said, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(said, Some(("ORDER_CLOSED".to_owned(), "订单已关闭".to_owned())));
     }
 }
 
@@ -426,7 +468,6 @@ async fn only_order_not_exist_is_absence() {
         (400, "ORDER_NOT_EXIST"),
         (401, "SIGN_ERROR"),
         (500, "ORDER_NOT_EXIST"),
-        (429, "FREQUENCY_LIMITED"),
         (500, "SYSTEM_ERROR"),
     ] {
         let desk = Desk::always(Ok(refusal(status, code, "")));

@@ -12,14 +12,15 @@ use crate::provider::Failure;
 ///
 /// # Errors
 ///
-/// [`Failure::Refused`] only for a code that is about the request itself, [`Failure::Taken`] for
-/// one that is about the number. Whatever else was said instead of a signed success leaves the
-/// outcome [`Failure::Unknown`].
+/// [`Failure::Throttled`] for too many calls, [`Failure::Refused`] only for a code that is about
+/// the request itself, [`Failure::Taken`] for one that is about the number. Whatever else was said
+/// instead of a signed success leaves the outcome [`Failure::Unknown`].
 pub(super) fn opened(product: Product, reply: Reply) -> Result<Material, Failure> {
     match reply {
         Reply::Verified { status: StatusCode::OK, body } => material(product, &body)
             .ok_or_else(|| unknown("a signed answer without what the buyer pays with")),
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
+        Reply::Refused(refusal) if refusal.is_throttled() => Err(refusal.failure()),
         Reply::Refused(refusal) if is_taken(&refusal) => Err(refusal.taken()),
         Reply::Refused(refusal) if is_final(&refusal) => Err(refusal.refused()),
         Reply::Refused(refusal) => Err(refusal.unknown()),

@@ -247,6 +247,23 @@ impl Refusal {
         self.bare_code() == "SIGNERROR" && (self.skew.is_some() || names_it)
     }
 
+    /// Whether it says that there were too many calls (WeChat Pay V3, common error codes; the
+    /// pages name it `FREQUENCY_LIMITED` and `RATELIMIT_EXCEEDED`).
+    pub(super) fn is_throttled(&self) -> bool {
+        let code = self.bare_code();
+        self.status == StatusCode::TOO_MANY_REQUESTS
+            || ["FREQUENCYLIMITED", "FREQUENCYLIMITEXCEED", "RATELIMITEXCEEDED"]
+                .contains(&code.as_str())
+    }
+
+    /// The call was throttled, or nothing is known but what it said.
+    pub(super) fn failure(self) -> Failure {
+        if self.is_throttled() {
+            return Failure::Throttled { code: self.code, message: self.message };
+        }
+        self.unknown()
+    }
+
     /// Nothing is known but what it said.
     pub(super) fn unknown(self) -> Failure {
         let reason = self.to_string();

@@ -21,9 +21,10 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::line::{Line, unknown};
+use self::line::Line;
 use self::order::Parties;
 use self::sign::{Outgoing, Signed, Unverified};
+use self::trade::CloseReply;
 use super::sealed::API_V3_KEY_BYTES;
 use super::{Account, App, Merchant, Verification};
 use crate::domain::attempt::{Attempt, Material, Params};
@@ -172,16 +173,19 @@ impl Provider for V3 {
             let ends = Instant::now() + call.timeout;
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
             let outgoing = trade::close(&parties, attempt.channel_no.as_str());
-            if let Some(closing) = trade::closed(line.exchange(outgoing, call).await?)? {
-                return Ok(closing);
-            }
+            let refusal = match trade::closed(line.exchange(outgoing, call).await?)? {
+                CloseReply::Ended(closing) => return Ok(closing),
+                CloseReply::ClosedAlready(refusal) => refusal,
+            };
             // An unsigned "closed already" ends no attempt: the signed answer to a query does.
             let timeout = ends.saturating_duration_since(Instant::now());
             match ask(&parties, line, attempt, Call { timeout, ..call }).await {
                 Ok(Trade::Closed) => Ok(Closing::Closed),
                 Ok(Trade::Paid(_)) => Ok(Closing::Paid),
                 Ok(Trade::Absent | Trade::Unpaid { .. }) | Err(_) => {
-                    Err(unknown("said to be closed already, and not confirmed"))
+                    let reason = "said to be closed already, and not confirmed".to_owned();
+                    let said = Some((refusal.code, refusal.message));
+                    Err(Failure::Unknown { reason, said })
                 }
             }
         })

@@ -180,11 +180,9 @@ fn is_absent(refusal: &Refusal) -> bool {
 /// and there are only so many calls a second (WeChat Pay V3, refund request, notes and error
 /// codes). The interval comes under several codes.
 fn is_early(refusal: &Refusal) -> bool {
-    let is_throttled = refusal.status == StatusCode::TOO_MANY_REQUESTS;
     match refusal.bare_code().as_str() {
-        "FREQUENCYLIMITED" | "FREQUENCYLIMITEXCEED" | "RATELIMITEXCEEDED" => true,
         "RULELIMIT" | "INVALIDREQUEST" | "TRADEERROR" => asks_to_wait(&refusal.message),
-        _ => is_throttled,
+        _ => refusal.is_throttled(),
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) fn close(parties: &Parties, no: &str) -> Outgoing {
 ///
 /// # Errors
 ///
-/// [`Failure::Unknown`] for everything but a signed answer about this merchant's order of this
-/// number, and a 404.
+/// [`Failure::Throttled`] for too many calls, else [`Failure::Unknown`] for everything but a signed
+/// answer about this merchant's order of this number, and a 404.
 ///
 /// The 404 is unsigned, as all refusals are; TLS vouches for it. It is believed because of what
 /// it leads to: the same order call under the same number, which WeChat Pay answers with the one
@@ -53,34 +53,39 @@ pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<Trade
         }
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
         Reply::Refused(refusal) if is_absent(&refusal) => Ok(Trade::Absent),
-        Reply::Refused(refusal) => Err(refusal.unknown()),
+        Reply::Refused(refusal) => Err(refusal.failure()),
     }
 }
 
-/// What the answer to a close means; [`None`] when it says "closed already" without a signature,
-/// which a query has to confirm.
+/// What the answer to a close means.
+pub(super) enum CloseReply {
+    /// What became of the order.
+    Ended(Closing),
+    /// "Closed already", without a signature: a query has to confirm it.
+    ClosedAlready(Refusal),
+}
+
+/// What the answer to a close means.
 ///
 /// # Errors
 ///
 /// [`Failure::Unknown`] for everything that is no answer to the question.
-pub(super) fn closed(reply: Reply) -> Result<Option<Closing>, Failure> {
+pub(super) fn closed(reply: Reply) -> Result<CloseReply, Failure> {
     let refusal = match reply {
         Reply::Verified { status: StatusCode::NO_CONTENT, .. } => {
-            return Ok(Some(Closing::Closed));
+            return Ok(CloseReply::Ended(Closing::Closed));
         }
         Reply::Verified { status, .. } => return Err(unknown(format!("HTTP {status}"))),
         Reply::Refused(refusal) => refusal,
     };
     match refusal.bare_code().as_str() {
-        _ if is_absent(&refusal) => Ok(Some(Closing::Absent)),
-        "ORDERPAID" => Ok(Some(Closing::Paid)),
-        "ORDERCLOSED" => Ok(None),
+        _ if is_absent(&refusal) => Ok(CloseReply::Ended(Closing::Absent)),
+        "ORDERPAID" => Ok(CloseReply::Ended(Closing::Paid)),
+        "ORDERCLOSED" => Ok(CloseReply::ClosedAlready(refusal)),
         // "Too many requests" is also what an order is answered with whose buyer is paying just
         // then (WeChat Pay V3, close order, error codes).
-        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" | "TRADEERROR" | "USERPAYING" => {
-            Ok(Some(Closing::TooEarly))
-        }
-        _ if refusal.status == StatusCode::TOO_MANY_REQUESTS => Ok(Some(Closing::TooEarly)),
+        "TRADEERROR" | "USERPAYING" => Ok(CloseReply::Ended(Closing::TooEarly)),
+        _ if refusal.is_throttled() => Ok(CloseReply::Ended(Closing::TooEarly)),
         _ => Err(refusal.unknown()),
     }
 }
