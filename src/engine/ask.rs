@@ -51,7 +51,7 @@ impl Inner {
             Closing::TooEarly => Err(Error::new(Kind::Busy)),
             Closing::Paid => match self.ask(order, n, budget).await? {
                 (order, Trade::Paid(_) | Trade::Closed) => Ok(order),
-                (_, Trade::Unpaid { .. } | Trade::Absent) => Err(Error::new(Kind::Busy)),
+                (_, Trade::Unpaid { .. } | Trade::Absent { .. }) => Err(Error::new(Kind::Busy)),
             },
         }
     }
@@ -127,7 +127,7 @@ impl Inner {
 
     fn meaning(&self, trade: &Trade) -> Said {
         match trade {
-            Trade::Absent => Said::Absent,
+            Trade::Absent { .. } => Said::Absent,
             Trade::Unpaid { .. } => Said::Unpaid,
             Trade::Closed => Said::Closed,
             Trade::Paid(paid) => Said::Paid(Receipt {

@@ -98,7 +98,7 @@ impl Story<'_> {
         }
         let (order, trade) = self.engine.ask(order, n, self.budget).await?;
         match trade {
-            Trade::Absent => {
+            Trade::Absent { .. } => {
                 let order = self.engine.record(order, Event::Again { n }).await?;
                 self.send(order, n, Prior::Absent).await
             }

@@ -72,7 +72,18 @@ impl Providers {
     }
 
     /// Acts on `request`, unless a fault prevents it, and answers, unless a fault prevents that.
+    /// Every answer carries the clock's time as its `Date`.
     pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
+        match self.outcome(request) {
+            Outcome::Response(mut response, delay) => {
+                reply::set_date(&mut response, self.wall());
+                Outcome::Response(response, delay)
+            }
+            lost @ (Outcome::Hangup | Outcome::Reset) => lost,
+        }
+    }
+
+    fn outcome(&self, request: &Request<Bytes>) -> Outcome {
         self.catch_up();
         let call = match Call::read(self, request) {
             Ok(call) => call,

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
 use super::faults::{FaultKind, Refuse};
@@ -193,6 +195,15 @@ pub(super) fn wxpay_refusal(refuse: &Refuse) -> Reply {
         status: status.unwrap_or(StatusCode::BAD_REQUEST),
         body: json!({ "code": refuse.code, "message": refuse.message }).to_string(),
         signer: Signer::WxpayPlatform,
+    }
+}
+
+/// Sets `Date`, as every server does; a time beyond the calendar is not written.
+pub(super) fn set_date(response: &mut Response<Bytes>, now: Millis) {
+    let time = Timestamp::from_second(now.seconds()).ok();
+    let text = time.and_then(|it| DateTimePrinter::new().timestamp_to_rfc9110_string(&it).ok());
+    if let Some(text) = text {
+        response.headers_mut().insert(DATE, header(&text));
     }
 }
 

@@ -259,7 +259,10 @@ impl From<TransportFailure> for Failure {
 pub enum Trade {
     /// The provider has no trade under this number. For Alipay's QR, app, wap and page products
     /// that is so until the buyer acts: it may still be paid.
-    Absent,
+    Absent {
+        /// The provider's own time: the `Date` of the answer that says so, which nobody signs.
+        date: Option<Millis>,
+    },
     /// Not paid.
     Unpaid {
         /// The provider's own word for it (`NOTPAY`, `WAIT_BUYER_PAY`).

@@ -24,9 +24,7 @@ impl Skew {
 
     /// By an answer's `Date`, which nobody signs: words for the operator, and nothing else.
     pub(crate) fn read(headers: &HeaderMap, now: Millis) -> Option<Skew> {
-        let date = headers.get(DATE)?.to_str().ok()?;
-        let theirs = DateTimeParser::new().parse_timestamp(date).ok()?;
-        Skew::between(now, theirs.as_second())
+        Skew::between(now, date(headers)?.seconds())
     }
 
     /// Why the provider refused a request's time.
@@ -36,6 +34,13 @@ impl Skew {
             None => "the request's time was refused: check this machine's clock".to_owned(),
         }
     }
+}
+
+/// An answer's `Date`: the provider's time, which nobody signs.
+pub(crate) fn date(headers: &HeaderMap) -> Option<Millis> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = DateTimeParser::new().parse_timestamp(date).ok()?;
+    Some(Millis(theirs.as_millisecond()))
 }
 
 impl fmt::Display for Skew {

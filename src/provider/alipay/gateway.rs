@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::response::{self, Reply};
+use super::response::{self, Answer};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
 use super::{App, Merchant, Verification, document, notice, outcome, refund};
 use crate::domain::attempt::{Attempt, Material, Params};
@@ -14,7 +14,7 @@ use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;
-use crate::provider::skew::Skew;
+use crate::provider::skew::{self, Skew};
 use crate::provider::{
     BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, RefundPlan,
     RefundTrade, Stamp, Trade,
@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     /// Sends one call about `attempt` and reads the reply.
-    async fn call(&self, ask: Ask<'_>, call: Call<'_>) -> Result<Reply, Failure> {
+    async fn call(&self, ask: Ask<'_>, call: Call<'_>) -> Result<Answer, Failure> {
         let attempt = ask.attempt;
         let app = self.app(attempt).ok_or_else(|| Failure::NotSent(gone(attempt)))?;
         let signed = sign(app, &ask, call.clock.now());
@@ -60,7 +60,7 @@ impl Gateway {
             Some(skew) if ask.method == QUERY => {
                 Err(response::unknown(&format!("the answer is not believed: {skew}")))
             }
-            _ => Ok(reply),
+            _ => Ok(Answer { reply, date: skew::date(response.headers()) }),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Provider for Gateway {
             match document::method(product) {
                 Some(method) if matches!(product, Product::Create | Product::Precreate) => {
                     let ask = Ask { attempt, method, biz_content: &attempt.params.document };
-                    outcome::opened(self.call(ask, call).await?, attempt)
+                    outcome::opened(self.call(ask, call).await?.reply, attempt)
                 }
                 // Nothing is sent: the buyer's client brings the signed parameters to Alipay.
                 Some(_) => {
@@ -166,7 +166,7 @@ impl Provider for Gateway {
         Box::pin(async move {
             let biz_content = &document::trade(&attempt.channel_no);
             let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
-            outcome::closed(self.call(ask, call).await?, attempt)
+            outcome::closed(self.call(ask, call).await?.reply, attempt)
         })
     }
 
@@ -179,7 +179,8 @@ impl Provider for Gateway {
         Box::pin(async move {
             let biz_content = &refund::document(&plan);
             let ask = Ask { attempt, method: refund::REFUND, biz_content };
-            refund::sent(self.call(ask, call).await.map_err(refund::later)?, &plan)
+            let answer = self.call(ask, call).await.map_err(refund::later)?;
+            refund::sent(answer.reply, &plan)
         })
     }
 
@@ -192,7 +193,8 @@ impl Provider for Gateway {
         Box::pin(async move {
             let biz_content = &refund::question(&plan);
             let ask = Ask { attempt, method: refund::QUERY, biz_content };
-            refund::queried(self.call(ask, call).await.map_err(refund::later)?, &plan)
+            let answer = self.call(ask, call).await.map_err(refund::later)?;
+            refund::queried(answer.reply, &plan)
         })
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::response::{Node, Reply, unknown};
+use super::response::{Answer, Node, Reply, unknown};
 use crate::domain::attempt::{Attempt, Material};
 use crate::domain::channel::Product;
 use crate::domain::ids::TransactionId;
@@ -36,10 +36,11 @@ pub(crate) fn opened(reply: Reply, attempt: &Attempt) -> Result<Material, Failur
 }
 
 /// What a query tells of `attempt`.
-pub(crate) fn queried(reply: Reply, attempt: &Attempt) -> Result<Trade, Failure> {
+pub(crate) fn queried(answer: Answer, attempt: &Attempt) -> Result<Trade, Failure> {
+    let Answer { reply, date } = answer;
     let node = signed(reply)?;
     if node.code() == REFUSED && node.sub_code() == "TRADE_NOT_EXIST" {
-        return Ok(Trade::Absent);
+        return Ok(Trade::Absent { date });
     }
     if node.code() != DONE {
         return Err(refusal(&node));

@@ -9,8 +9,17 @@ use serde_json::{Map, Value};
 
 use super::Verification;
 use super::outcome::DONE;
+use crate::domain::time::Millis;
 use crate::provider::skew::Skew;
 use crate::provider::{CODE_CHARS_MAX, Failure, MESSAGE_CHARS_MAX, tidied};
+
+/// A reply, and when it was written.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    /// The answer's `Date`, which is not signed.
+    pub(crate) date: Option<Millis>,
+}
 
 /// A reply's object, signed by Alipay or not.
 #[derive(Debug)]

@@ -247,6 +247,16 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
     let attempt = attempt(app(), Product::Precreate, &facts());
     let absent = signed(QUERY, &refusal("40004", "ACQ.TRADE_NOT_EXIST"));
     let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
+    for (date, expected) in [
+        (None, None),
+        (Some("no date"), None),
+        (Some("Thu, 15 Jul 2021 02:10:10 GMT"), Some(NOW)),
+        (Some("Thu, 15 Jul 2021 02:15:10 GMT"), Some(NOW.plus(300_000))),
+    ] {
+        let wire = Wire { date, ..Wire::new(absent.as_str()) };
+        let result = gateway(app()).query(&attempt, wire.call()).await;
+        assert_eq!(result, Ok(Trade::Absent { date: expected }), "{date:?}");
+    }
     for (date, off) in [
         (None, None),
         (Some("no date"), None),
@@ -418,7 +428,7 @@ async fn a_query_tells_paid_from_open_from_closed() {
     ];
     for (raw, expected) in cases {
         let told = match query(&signed(QUERY, &raw)).await {
-            Ok(Trade::Absent) => "absent",
+            Ok(Trade::Absent { date: None }) => "absent",
             Ok(Trade::Unpaid { trade_state }) if trade_state == "WAIT_BUYER_PAY" => "unpaid",
             Ok(Trade::Closed) => "closed",
             Ok(Trade::Paid(_)) => "paid",

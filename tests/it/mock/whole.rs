@@ -337,3 +337,32 @@ async fn faults_break_the_connection_and_large_bodies_are_refused() {
     mock.shutdown().await;
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());
 }
+
+#[tokio::test]
+async fn every_answer_carries_the_providers_own_time() {
+    let merchant = Merchant::new();
+    merchant.spoil(FaultKind::Status500);
+    let now = merchant.clock.now();
+    let params = alipay_params(now, "alipay.trade.query", &json!({ "out_trade_no": NO }));
+    let path = format!("{ORDERS}/out-trade-no/{NO}?mchid=1");
+    for request in [
+        wxpay_request(now, "GET", &path, ""),
+        wxpay_request(now, "GET", &path, ""),
+        alipay_request(&params),
+        Request::get("/_mock/money").body(Bytes::new()).unwrap(),
+    ] {
+        let response = merchant.send(request).await;
+        assert_eq!(response.headers()["date"], "Sun, 15 Jun 2025 15:06:40 GMT");
+    }
+    let mock = start().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let over = over_the_wire(&client, &mock, alipay_request(&params)).await;
+    assert_eq!(over.unwrap().headers()["date"], "Sun, 15 Jun 2025 15:06:40 GMT");
+    // Orders age, and the time stays what signatures carry.
+    merchant.providers.advance_ms(MINUTE_MS);
+    let response = merchant.send(alipay_request(&params)).await;
+    assert_eq!(response.headers()["date"], "Sun, 15 Jun 2025 15:06:40 GMT");
+    merchant.clock.0.fetch_add(61_000, Ordering::Relaxed);
+    let response = merchant.send(alipay_request(&params)).await;
+    assert_eq!(response.headers()["date"], "Sun, 15 Jun 2025 15:07:41 GMT");
+}

@@ -2,7 +2,7 @@
 
 use http::header::DATE;
 use paygate::domain::channel::PayType;
-use paygate::provider::{Failure, Provider};
+use paygate::provider::{Failure, Provider, Trade};
 
 use super::*;
 
@@ -76,6 +76,22 @@ async fn a_refusal_for_another_cause_stays_what_it_is_whatever_the_clock() {
         let desk = Desk::always(Ok(at(date, refusal(403, code, "签名错误"))));
         let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
         assert!(matches!(failure, Failure::Refused { .. }), "{date} {code}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_absent_order_is_told_with_the_time_of_the_answer() {
+    let v3 = v3();
+    let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
+    for (date, expected) in [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", Some(NOW)),
+        ("Tue, 14 Nov 2023 22:12:20 GMT", Some(NOW.plus(-60_000))),
+        (LATER, Some(NOW.plus(3_600_000))),
+        ("soon", None),
+    ] {
+        let desk = Desk::always(Ok(at(date, refusal(404, "ORDER_NOT_EXIST", "订单不存在"))));
+        let trade = v3.query(&attempt, desk.call()).await;
+        assert_eq!(trade, Ok(Trade::Absent { date: expected }), "{date}");
     }
 }
 

@@ -459,7 +459,7 @@ async fn only_order_not_exist_is_absence() {
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     for code in ["ORDER_NOT_EXIST", "ORDERNOTEXIST"] {
         let desk = Desk::always(Ok(refusal(404, code, "订单不存在")));
-        assert_eq!(v3.query(&attempt, desk.call()).await, Ok(Trade::Absent));
+        assert_eq!(v3.query(&attempt, desk.call()).await, Ok(Trade::Absent { date: None }));
         assert_eq!(v3.close(&attempt, desk.call()).await, Ok(Closing::Absent));
     }
     for (status, code) in [

@@ -12,7 +12,7 @@ use super::keyring::{Keyring, Want, plausible};
 use super::sign::{Outgoing, Signed, Unverified};
 use crate::domain::time::Millis;
 use crate::provider::keys::VerifyingKey;
-use crate::provider::skew::Skew;
+use crate::provider::skew::{self, Skew};
 use crate::provider::wxpay::{Account, Verification, certs};
 use crate::provider::{CODE_CHARS_MAX, Call, Failure, MESSAGE_CHARS_MAX, tidied};
 use crate::secret::random_text;
@@ -45,6 +45,8 @@ pub(super) struct Refusal {
     /// As it was sent; empty where none was.
     pub(super) code: String,
     pub(super) message: String,
+    /// The answer's `Date`.
+    pub(super) date: Option<Millis>,
     /// By the answer's `Date`, when it is far from our time.
     skew: Option<Skew>,
 }
@@ -230,6 +232,7 @@ impl Refusal {
             status: response.status(),
             code: tidied(&body.code, CODE_CHARS_MAX),
             message: tidied(&body.message, MESSAGE_CHARS_MAX),
+            date: skew::date(response.headers()),
             skew: Skew::read(response.headers(), now),
         }
     }

@@ -182,7 +182,7 @@ impl Provider for V3 {
             match ask(&parties, line, attempt, Call { timeout, ..call }).await {
                 Ok(Trade::Closed) => Ok(Closing::Closed),
                 Ok(Trade::Paid(_)) => Ok(Closing::Paid),
-                Ok(Trade::Absent | Trade::Unpaid { .. }) | Err(_) => {
+                Ok(Trade::Absent { .. } | Trade::Unpaid { .. }) | Err(_) => {
                     let reason = "said to be closed already, and not confirmed".to_owned();
                     let said = Some((refusal.code, refusal.message));
                     Err(Failure::Unknown { reason, said })

@@ -52,7 +52,7 @@ pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<Trade
             told(parties, no, &body).map_err(unknown)
         }
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
-        Reply::Refused(refusal) if is_absent(&refusal) => Ok(Trade::Absent),
+        Reply::Refused(refusal) if is_absent(&refusal) => Ok(Trade::Absent { date: refusal.date }),
         Reply::Refused(refusal) => Err(refusal.failure()),
     }
 }
