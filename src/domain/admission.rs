@@ -121,6 +121,7 @@ mod tests {
         Attempt {
             n,
             way: way(Product::Native),
+            account: None,
             channel_no: ChannelNo::first(&facts(1).out_trade_no),
             params: Params {
                 document: "{}".to_owned(),

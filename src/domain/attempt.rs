@@ -1,5 +1,7 @@
 //! One provider-side trade of an order.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Product, Way};
@@ -14,6 +16,10 @@ pub struct Attempt {
     pub n: u32,
     /// How the buyer pays.
     pub way: Way,
+    /// Whom the buyer pays. `None` in records of versions that did not store it: the stored
+    /// parameters tell it then.
+    #[serde(default)]
+    pub account: Option<Account>,
     /// The number the provider knows it by.
     pub channel_no: ChannelNo,
     /// Exactly what the provider is sent, and is sent again on re-entry.
@@ -92,6 +98,55 @@ impl Attempt {
 /// although nobody waits for it.
 const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
 const LOOK_MAX_MS: i64 = MINUTE_MS;
+
+/// An account at a provider, and the version of the provider's API that it is spoken to by. A call
+/// about an attempt uses exactly the attempt's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Account {
+    /// WeChat Pay's `mchid`, of a partner `sp_mchid`; Alipay's `app_id`.
+    pub number: String,
+    /// The merchant that a partner of WeChat Pay collects for: `sub_mchid`.
+    pub partner: Option<String>,
+    /// The API's version.
+    pub version: ApiVersion,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.number)?;
+        self.partner.iter().try_for_each(|partner| write!(f, "/{partner}"))
+    }
+}
+
+/// A version of a provider's API. Numbers, keys and notifications of one are unknown to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiVersion {
+    /// WeChat Pay V3.
+    WxpayV3,
+    /// WeChat Pay V2.
+    WxpayV2,
+    /// Alipay's gateway.
+    Alipay,
+}
+
+impl ApiVersion {
+    /// The name in records and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiVersion::WxpayV3 => "wxpay_v3",
+            ApiVersion::WxpayV2 => "wxpay_v2",
+            ApiVersion::Alipay => "alipay",
+        }
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// The stored parameters of one attempt: what re-entry must repeat to the letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,4 +287,42 @@ pub fn lifetime_ms(product: Product) -> Option<i64> {
 pub fn valid_until(product: Product, made: Millis, expires: Millis) -> Millis {
     let end = lifetime_ms(product).map_or(expires, |ms| made.plus(ms).min(expires));
     end.plus(SECOND_MS.saturating_mul(-30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(account: &Account, text: &str, json: &str) {
+        assert_eq!(account.to_string(), text);
+        let written = serde_json::to_string(account).unwrap();
+        assert_eq!(written, json);
+        assert_eq!(serde_json::from_str::<Account>(&written).unwrap(), *account);
+        let version = serde_json::to_string(&account.version).unwrap();
+        assert_eq!(version, format!("\"{}\"", account.version.name()));
+    }
+
+    #[test]
+    fn an_account_is_written_as_it_is_named() {
+        let account = |version, partner: Option<&str>| Account {
+            number: "1900000001".to_owned(),
+            partner: partner.map(str::to_owned),
+            version,
+        };
+        check(
+            &account(ApiVersion::WxpayV3, Some("1900000109")),
+            "wxpay_v3 1900000001/1900000109",
+            r#"{"number":"1900000001","partner":"1900000109","version":"wxpay_v3"}"#,
+        );
+        check(
+            &account(ApiVersion::WxpayV2, None),
+            "wxpay_v2 1900000001",
+            r#"{"number":"1900000001","partner":null,"version":"wxpay_v2"}"#,
+        );
+        check(
+            &account(ApiVersion::Alipay, None),
+            "alipay 1900000001",
+            r#"{"number":"1900000001","partner":null,"version":"alipay"}"#,
+        );
+    }
 }

@@ -102,6 +102,7 @@ impl Inner {
         Ok(Attempt {
             n: trade.n,
             way: way.clone(),
+            account: incoming.provider.account(way.pay_type, facts),
             channel_no: trade.channel_no.clone(),
             params,
             expires,

@@ -30,7 +30,7 @@ pub use notice::{Notice, NoticeError, RefundFee, RefundNotice};
 pub use refund::{RefundPlan, RefundTrade};
 
 use crate::clock::Clock;
-use crate::domain::attempt::{Attempt, Material, Params};
+use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
@@ -57,6 +57,20 @@ pub trait Provider: Send + Sync + Debug {
     /// The app that pays for `pay_type`: `sub_appid` where the order names one, else the
     /// configured one. `None` when the pay type is not configured.
     fn app_id(&self, pay_type: PayType, facts: &Facts) -> Option<String>;
+
+    /// The version of the provider's API that this merchant speaks. A notification to it is
+    /// believed only of attempts that were opened with it.
+    fn version(&self) -> ApiVersion;
+
+    /// Who is paid when an attempt opens by `pay_type`. `None` when the pay type is not configured.
+    fn account(&self, pay_type: PayType, facts: &Facts) -> Option<Account>;
+
+    /// Whom `attempt` pays: as it was stored, or in older records as its parameters tell. `None`
+    /// when they are not of this version.
+    fn account_of(&self, attempt: &Attempt) -> Option<Account>;
+
+    /// Whether this merchant is still configured with what calls about `account` need.
+    fn holds(&self, account: &Account) -> bool;
 
     /// Lays down what will be sent for a new attempt. Pure: nothing is sent, nothing is drawn at
     /// random, no time is read.

@@ -1,6 +1,7 @@
 //! Alipay from outside: what is stored, signed and sent, and what replies mean.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod accounts;
 mod calls;
 mod notices;
 mod orders;
@@ -128,6 +129,7 @@ fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
     Attempt {
         n: 1,
         way,
+        account: gateway(app.clone()).account(pay_type(product), facts),
         channel_no: ChannelNo::first(&facts.out_trade_no),
         params: plan(app, product, facts).unwrap(),
         expires: EXPIRES,

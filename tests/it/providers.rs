@@ -1,6 +1,7 @@
 //! The wire, and WeChat Pay V3 from outside: requests as they leave, answers as they come.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod accounts;
 mod certificates;
 mod clocks;
 mod documents;
@@ -155,6 +156,7 @@ impl Scene {
                 openid: self.openid.map(str::to_owned),
                 address: None,
             },
+            account: v3.account(self.pay_type, &self.facts),
             channel_no: ChannelNo::first(&self.facts.out_trade_no),
             params: self.plan(v3).unwrap(),
             expires: NOW.plus(1_800_000),

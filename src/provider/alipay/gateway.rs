@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::response::{self, Answer};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
 use super::{App, Merchant, Verification, document, notice, outcome, refund};
-use crate::domain::attempt::{Attempt, Material, Params};
+use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
@@ -35,7 +35,12 @@ impl Gateway {
 
     /// The app an attempt was opened with, whatever pay type it serves by now.
     fn app(&self, attempt: &Attempt) -> Option<&App> {
-        let opened_with = |app: &&App| app.app_id == attempt.way.app_id;
+        let account = attempt.account.as_ref();
+        let app_id = account.map_or(&attempt.way.app_id, |it| &it.number);
+        let opened_with = |app: &&App| app.app_id == *app_id;
+        if account.is_some_and(|it| it.version != VERSION) {
+            return None;
+        }
         let configured = self.merchant.apps.get(&attempt.way.pay_type).filter(opened_with);
         configured.or_else(|| self.merchant.apps.values().find(opened_with))
     }
@@ -80,6 +85,25 @@ impl Provider for Gateway {
 
     fn app_id(&self, pay_type: PayType, _facts: &Facts) -> Option<String> {
         self.merchant.apps.get(&pay_type).map(|app| app.app_id.clone())
+    }
+
+    fn version(&self) -> ApiVersion {
+        VERSION
+    }
+
+    fn account(&self, pay_type: PayType, _facts: &Facts) -> Option<Account> {
+        self.merchant.apps.get(&pay_type).map(|app| account(&app.app_id))
+    }
+
+    fn account_of(&self, attempt: &Attempt) -> Option<Account> {
+        let is_ours = attempt.way.provider() == ProviderId::Alipay;
+        let stored = is_ours.then(|| account(&attempt.way.app_id));
+        attempt.account.clone().or(stored)
+    }
+
+    fn holds(&self, account: &Account) -> bool {
+        account.version == VERSION
+            && self.merchant.apps.values().any(|app| app.app_id == account.number)
     }
 
     fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text> {
@@ -210,8 +234,18 @@ impl Provider for Gateway {
     fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
         let named = |name: &str| message.get(name).and_then(Value::as_str);
         named("out_trade_no") == Some(attempt.channel_no.as_str())
-            && named("app_id") == Some(attempt.way.app_id.as_str())
+            && self.account_of(attempt).is_some_and(|it| {
+                it.version == VERSION && named("app_id") == Some(it.number.as_str())
+            })
     }
+}
+
+/// The version that is spoken here.
+const VERSION: ApiVersion = ApiVersion::Alipay;
+
+/// The account of an app. Whom an `app_auth_token` acts for is paid through the app's.
+fn account(app_id: &str) -> Account {
+    Account { number: app_id.to_owned(), partner: None, version: VERSION }
 }
 
 /// By a clock that is wrong, a trade that the buyer has yet to make would be taken for lapsed: the
@@ -270,7 +304,10 @@ fn address(app: &App, query: &str) -> String {
 }
 
 fn gone(attempt: &Attempt) -> String {
-    format!("alipay app {} is no longer configured", attempt.way.app_id)
+    match &attempt.account {
+        Some(account) => format!("the account of the attempt is not configured: {account}"),
+        None => format!("alipay app {} is no longer configured", attempt.way.app_id),
+    }
 }
 
 /// `alipay_h5`'s payment parameters: the reply's, in camel case.

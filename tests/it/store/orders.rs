@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use paygate::domain::attempt::{Attempt, AttemptState, Material, Params};
+use paygate::domain::attempt::{Account, ApiVersion, Attempt, AttemptState, Material, Params};
 use paygate::domain::channel::{PayType, Product, Way};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
@@ -58,6 +58,11 @@ pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened: i64) -> Attempt {
             openid: None,
             address: None,
         },
+        account: Some(Account {
+            number: "1900000001".to_owned(),
+            partner: None,
+            version: ApiVersion::WxpayV3,
+        }),
         channel_no,
         params: Params {
             document: "{}".to_owned(),
@@ -200,34 +205,44 @@ fn any_facts(prefix: &'static str) -> impl Strategy<Value = Facts> {
     )
 }
 
+fn any_account() -> impl Strategy<Value = Account> {
+    let versions = vec![ApiVersion::WxpayV3, ApiVersion::WxpayV2, ApiVersion::Alipay];
+    let account = (any_text(), any_text_option(), select(versions));
+    account.prop_map(|(number, partner, version)| Account { number, partner, version })
+}
+
 fn any_attempt() -> impl Strategy<Value = Attempt> {
     let address = of(any::<u128>().prop_map(|bits| IpAddr::from(bits.to_be_bytes())));
     let way = (select(PayType::ALL.to_vec()), any_text(), any_text_option(), address);
+    let way = (way, of(any_account()));
     let params = (any_text(), any_text(), any_text_option(), any_text_option());
     let times = (any::<i64>(), any::<i64>(), of(any::<i64>()));
     (way, params, times, any_state(), any::<[bool; 2]>()).prop_map(
-        |(way, params, (opened, expires, asked), state, [superseded, handed_out])| Attempt {
-            n: 1,
-            way: Way {
-                pay_type: way.0,
-                product: Product::H5,
-                app_id: way.1,
-                openid: way.2,
-                address: way.3,
-            },
-            channel_no: ChannelNo::first(&number("replaced")),
-            params: Params {
-                document: params.0,
-                notify_url: params.1,
-                return_url: params.2,
-                app_auth_token: params.3.map(AppAuthToken),
-            },
-            expires: Millis(expires),
-            opened: Millis(opened),
-            state,
-            asked: asked.map(Millis),
-            superseded,
-            handed_out,
+        |((way, account), params, (opened, expires, asked), state, [superseded, handed_out])| {
+            Attempt {
+                n: 1,
+                way: Way {
+                    pay_type: way.0,
+                    product: Product::H5,
+                    app_id: way.1,
+                    openid: way.2,
+                    address: way.3,
+                },
+                account,
+                channel_no: ChannelNo::first(&number("replaced")),
+                params: Params {
+                    document: params.0,
+                    notify_url: params.1,
+                    return_url: params.2,
+                    app_auth_token: params.3.map(AppAuthToken),
+                },
+                expires: Millis(expires),
+                opened: Millis(opened),
+                state,
+                asked: asked.map(Millis),
+                superseded,
+                handed_out,
+            }
         },
     )
 }

@@ -27,7 +27,7 @@ use self::sign::{Outgoing, Signed, Unverified};
 use self::trade::CloseReply;
 use super::sealed::API_V3_KEY_BYTES;
 use super::{Account, App, Merchant, Verification};
-use crate::domain::attempt::{Attempt, Material, Params};
+use crate::domain::attempt::{self, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::request::Facts;
 use crate::error::Text;
@@ -76,8 +76,8 @@ impl V3 {
     /// Who `attempt` pays, and the line to the account that signs for them: by the stored
     /// document, whatever the pay type's app is configured to by now.
     fn parties(&self, attempt: &Attempt) -> Result<(Parties, &Line), String> {
-        let parties = Parties::of(&attempt.params.document)
-            .ok_or("the stored parameters are not of a WeChat Pay V3 order")?;
+        let parties = parties_of(attempt)
+            .ok_or("the stored parameters are not of the attempt's account at WeChat Pay V3")?;
         match self.lines.get(&parties.mch_id) {
             Some(line) => Ok((parties, line)),
             None => Err(format!("the merchant account {} is not configured", parties.mch_id)),
@@ -116,6 +116,28 @@ impl Provider for V3 {
     fn app_id(&self, pay_type: PayType, facts: &Facts) -> Option<String> {
         let app = self.apps.get(&pay_type)?;
         Some(facts.sub_appid.as_ref().unwrap_or(&app.app_id).clone())
+    }
+
+    fn version(&self) -> ApiVersion {
+        VERSION
+    }
+
+    fn account(&self, pay_type: PayType, facts: &Facts) -> Option<attempt::Account> {
+        let app = self.apps.get(&pay_type)?;
+        Some(attempt::Account {
+            number: app.account.mch_id.clone(),
+            partner: facts.sub_mchid.clone(),
+            version: VERSION,
+        })
+    }
+
+    fn account_of(&self, attempt: &Attempt) -> Option<attempt::Account> {
+        let stored = || Parties::of(&attempt.params.document).map(|it| it.account());
+        attempt.account.clone().or_else(stored)
+    }
+
+    fn holds(&self, account: &attempt::Account) -> bool {
+        account.version == VERSION && self.lines.contains_key(&account.number)
     }
 
     fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text> {
@@ -242,9 +264,20 @@ impl Provider for V3 {
     }
 
     fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
-        let parties = Parties::of(&attempt.params.document);
+        let parties = parties_of(attempt);
         parties.is_some_and(|it| trade::is_of(&it, attempt.channel_no.as_str(), message))
     }
+}
+
+/// The version that is spoken here.
+const VERSION: ApiVersion = ApiVersion::WxpayV3;
+
+/// Who `attempt` pays, by its stored document; `None` when that is another account than the
+/// attempt's, or of another version.
+fn parties_of(attempt: &Attempt) -> Option<Parties> {
+    let parties = Parties::of(&attempt.params.document)?;
+    let fits = attempt.account.as_ref().is_none_or(|it| *it == parties.account());
+    fits.then_some(parties)
 }
 
 async fn ask(

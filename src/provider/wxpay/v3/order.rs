@@ -10,6 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::domain::attempt::{Account, ApiVersion};
 use crate::domain::channel::Product;
 use crate::domain::money::Fen;
 use crate::error::Text;
@@ -90,6 +91,15 @@ impl Parties {
             None => (stored.appid?, stored.mchid?),
         };
         Some(Parties { app_id, mch_id, sub })
+    }
+
+    /// The account that is spoken for.
+    pub(super) fn account(&self) -> Account {
+        Account {
+            number: self.mch_id.clone(),
+            partner: self.sub.as_ref().map(|it| it.mch_id.clone()),
+            version: ApiVersion::WxpayV3,
+        }
     }
 
     /// What stands between `/v3/pay/` and `transactions` in paths.

@@ -1,0 +1,55 @@
+//! Which app an attempt is of, and that every call about it is that app's.
+
+use paygate::domain::attempt::{Account, ApiVersion};
+use paygate::provider::{Failure, Stamp};
+use serde_json::json;
+
+use super::*;
+
+fn account_as(number: &str, version: ApiVersion) -> Account {
+    Account { number: number.to_owned(), partner: None, version }
+}
+
+#[test]
+fn an_attempt_names_its_app_and_an_older_record_tells_it() {
+    let gateway = gateway(app());
+    assert_eq!(gateway.version(), ApiVersion::Alipay);
+    let own = account_as(APP_ID, ApiVersion::Alipay);
+    let attempt = attempt(app(), Product::Precreate, &facts());
+    assert_eq!(attempt.account.as_ref(), Some(&own));
+    let mut older = serde_json::to_value(&attempt).unwrap();
+    older.as_object_mut().unwrap().remove("account");
+    let older: Attempt = serde_json::from_value(older).unwrap();
+    assert_eq!(gateway.account_of(&older), Some(own.clone()));
+    assert!(gateway.holds(&own));
+    assert!(!gateway.holds(&account_as(APP_ID, ApiVersion::WxpayV3)));
+    assert!(!gateway.holds(&account_as("2021009999999999", ApiVersion::Alipay)));
+    assert_eq!(gateway.account(PayType::WxpayH5, &facts()), None);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
+    let gateway = gateway(app());
+    let wire = Wire::new("");
+    for other in [
+        account_as(APP_ID, ApiVersion::WxpayV3),
+        account_as("2021009999999999", ApiVersion::Alipay),
+    ] {
+        let mut attempt = attempt(app(), Product::AppPay, &facts());
+        let message = json!({ "out_trade_no": NUMBER, "app_id": APP_ID });
+        assert!(gateway.is_of(&attempt, &message));
+        attempt.account = Some(other.clone());
+        assert!(!gateway.is_of(&attempt, &message), "{other}");
+        for failure in [
+            gateway.open(&attempt, wire.call()).await.unwrap_err(),
+            gateway.query(&attempt, wire.call()).await.unwrap_err(),
+            gateway.close(&attempt, wire.call()).await.unwrap_err(),
+        ] {
+            let Failure::NotSent(why) = failure else { panic!("{other}: {failure:?}") };
+            assert!(why.contains(&other.to_string()), "{why}");
+        }
+        let stamp = Stamp { material: &Material::Signed, now: NOW, nonce: "n" };
+        assert!(gateway.present(&attempt, stamp).is_err(), "{other}");
+    }
+    assert!(wire.sent().is_empty());
+}

@@ -1,0 +1,81 @@
+//! Whom an attempt pays, and that every call about it is that account's.
+
+use paygate::domain::attempt::{Account, ApiVersion, Material};
+use paygate::provider::{Failure, Stamp};
+use serde_json::json;
+
+use super::*;
+
+fn account_as(number: &str, partner: Option<&str>, version: ApiVersion) -> Account {
+    Account { number: number.to_owned(), partner: partner.map(str::to_owned), version }
+}
+
+/// An order of the merchant's own, or of a merchant that it collects for.
+fn scene(sub_mchid: Option<&str>) -> Scene {
+    let mut scene = Scene::of(PayType::WxpayMpWeixin);
+    scene.facts.sub_mchid = sub_mchid.map(str::to_owned);
+    scene
+}
+
+#[test]
+fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
+    let v3 = v3();
+    assert_eq!(v3.version(), ApiVersion::WxpayV3);
+    for sub in [None, Some("1900000109")] {
+        let expected = account_as("1900000001", sub, ApiVersion::WxpayV3);
+        let attempt = scene(sub).attempt(&v3);
+        assert_eq!(attempt.account.as_ref(), Some(&expected));
+        let mut older = serde_json::to_value(&attempt).unwrap();
+        older.as_object_mut().unwrap().remove("account");
+        let older: Attempt = serde_json::from_value(older).unwrap();
+        assert_eq!(older.account, None);
+        assert_eq!(v3.account_of(&older), Some(expected.clone()));
+        assert!(v3.holds(&expected));
+    }
+    let mut unreadable = scene(None).attempt(&v3);
+    unreadable.account = None;
+    unreadable.params.document = "{}".to_owned();
+    assert_eq!(v3.account_of(&unreadable), None);
+    for gone in [
+        account_as("1900000002", None, ApiVersion::WxpayV3),
+        account_as("1900000001", None, ApiVersion::WxpayV2),
+        account_as("1900000001", None, ApiVersion::Alipay),
+    ] {
+        assert!(!v3.holds(&gone), "{gone}");
+    }
+    let mut one = merchant(public_key());
+    one.apps.retain(|pay_type, _| *pay_type == PayType::WxpayH5);
+    let one = V3::new(one).unwrap();
+    assert_eq!(one.account(PayType::WxpayMpWeixin, &facts()), None);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
+    let v3 = v3();
+    let desk = Desk::always(Ok(signed(200, "{}")));
+    for other in [
+        account_as("1900000001", None, ApiVersion::WxpayV2),
+        account_as("1900000002", None, ApiVersion::WxpayV3),
+        account_as("1900000001", Some("1900000109"), ApiVersion::WxpayV3),
+    ] {
+        let mut attempt = scene(None).attempt(&v3);
+        let message = json!({
+            "appid": "wxmini", "mchid": "1900000001", "out_trade_no": NUMBER,
+            "trade_state": "SUCCESS",
+        });
+        assert!(v3.is_of(&attempt, &message));
+        attempt.account = Some(other.clone());
+        assert!(!v3.is_of(&attempt, &message), "{other}");
+        for failure in [
+            v3.open(&attempt, desk.call()).await.unwrap_err(),
+            v3.query(&attempt, desk.call()).await.unwrap_err(),
+            v3.close(&attempt, desk.call()).await.unwrap_err(),
+        ] {
+            assert!(matches!(failure, Failure::NotSent(_)), "{other}: {failure:?}");
+        }
+        let material = &Material::Prepay { prepay_id: "wx1".to_owned() };
+        let stamp = Stamp { material, now: NOW, nonce: "n" };
+        assert!(v3.present(&attempt, stamp).is_err(), "{other}");
+    }
+    assert!(desk.seen().is_empty());
+}
