@@ -31,7 +31,7 @@ pub use refund::{RefundPlan, RefundTrade};
 
 use crate::clock::Clock;
 use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
-use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
+use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId, Way};
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::request::Facts;
@@ -150,6 +150,27 @@ pub trait Provider: Send + Sync + Debug {
     /// Whether the `message` of a payment or refund that [`Provider::notified`] read names the
     /// number, the app and the merchants that `attempt` was opened with.
     fn is_of(&self, attempt: &Attempt, message: &Value) -> bool;
+
+    /// What an attempt of a payment holds that none was opened for here: by the verified message
+    /// of `trade`, which was paid under `channel_no`. Such an attempt can be asked about, closed
+    /// and refunded, and never opened. Pure.
+    ///
+    /// `None` when the message is about another number, or no call about the payment can be made:
+    /// it is not in an account of this merchant's, or it is one of a merchant whose
+    /// `app_auth_token` only the shop has.
+    fn adopt(&self, channel_no: &ChannelNo, trade: &PaidTrade, notify_url: &str)
+    -> Option<Adopted>;
+}
+
+/// What an attempt of a payment holds that none was opened for here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// How the buyer paid, as far as the message and the configuration tell.
+    pub way: Way,
+    /// What calls about it read, in place of what was sent.
+    pub params: Params,
+    /// Whom the buyer paid.
+    pub account: Account,
 }
 
 /// What an attempt is made from.

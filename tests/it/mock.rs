@@ -1,6 +1,7 @@
 //! The simulated providers, asked by hand-made requests.
 #![cfg(feature = "mock")]
 
+mod adopted;
 mod alipay;
 mod cashier;
 mod notifications;

@@ -8,16 +8,17 @@ use serde_json::Value;
 
 use super::response::{self, Answer};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
-use super::{App, Merchant, Verification, document, notice, outcome, refund};
+use super::{App, Merchant, Verification, adopt, document, notice, outcome, refund};
 use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
+use crate::domain::ids::ChannelNo;
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;
 use crate::provider::skew::{self, Skew};
 use crate::provider::{
-    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, RefundPlan,
-    RefundTrade, Stamp, Trade,
+    Adopted, BoxFuture, Call, Closing, Failure, Notice, NoticeError, PaidTrade, Plan, Provider,
+    RefundPlan, RefundTrade, Stamp, Trade,
 };
 
 /// One merchant at Alipay.
@@ -237,6 +238,15 @@ impl Provider for Gateway {
             && self.account_of(attempt).is_some_and(|it| {
                 it.version == VERSION && named("app_id") == Some(it.number.as_str())
             })
+    }
+
+    fn adopt(
+        &self,
+        channel_no: &ChannelNo,
+        trade: &PaidTrade,
+        notify_url: &str,
+    ) -> Option<Adopted> {
+        adopt::adopted(&self.merchant, channel_no, trade, notify_url)
     }
 }
 

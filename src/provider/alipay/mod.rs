@@ -1,5 +1,6 @@
 //! Alipay, by its gateway protocol: signed parameters in, a signed JSON object out.
 
+mod adopt;
 pub mod certs;
 mod document;
 pub mod gateway;

@@ -4,6 +4,7 @@
 //! Building a request and reading an answer are functions of bytes; `line` alone talks, through
 //! the call's [`Transport`](crate::provider::Transport).
 
+mod adopt;
 mod answer;
 mod keyring;
 mod line;
@@ -29,11 +30,12 @@ use super::sealed::API_V3_KEY_BYTES;
 use super::{Account, App, Merchant, Verification};
 use crate::domain::attempt::{self, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{PayType, ProviderId};
+use crate::domain::ids::ChannelNo;
 use crate::domain::request::Facts;
 use crate::error::Text;
 use crate::provider::{
-    BoxFuture, Call, Closing, Failure, Notice, NoticeError, Plan, Provider, RefundPlan,
-    RefundTrade, Stamp, Trade, transport,
+    Adopted, BoxFuture, Call, Closing, Failure, Notice, NoticeError, PaidTrade, Plan, Provider,
+    RefundPlan, RefundTrade, Stamp, Trade, transport,
 };
 
 /// One merchant at WeChat Pay V3.
@@ -266,6 +268,15 @@ impl Provider for V3 {
     fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
         let parties = parties_of(attempt);
         parties.is_some_and(|it| trade::is_of(&it, attempt.channel_no.as_str(), message))
+    }
+
+    fn adopt(
+        &self,
+        channel_no: &ChannelNo,
+        trade: &PaidTrade,
+        notify_url: &str,
+    ) -> Option<Adopted> {
+        adopt::adopted(&self.apps, channel_no, trade, notify_url)
     }
 }
 

@@ -1,0 +1,224 @@
+//! A payment that no attempt was opened for is asked about and refunded at the simulated providers.
+
+use paygate::domain::attempt::{Account, ApiVersion, Attempt, AttemptState};
+use paygate::domain::channel::{PayType, Product};
+use paygate::domain::ids::ChannelNo;
+use paygate::domain::money::Fen;
+use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
+use paygate::provider::alipay::Gateway;
+use paygate::provider::wxpay::V3;
+use paygate::provider::{Adopted, Call, Closing, Notice, PaidTrade, Provider, RefundPlan, Trade};
+
+use super::*;
+
+const NOTIFY_URL: &str = "https://shop.example.com/pay/notify";
+
+fn provider(id: ProviderId) -> Box<dyn Provider> {
+    match id {
+        ProviderId::Wxpay => {
+            let merchant = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
+            Box::new(V3::new(merchant).unwrap())
+        }
+        ProviderId::Alipay => {
+            let url = "http://127.0.0.1:1/gateway.do".parse().unwrap();
+            Box::new(Gateway::new(keys::alipay_merchant(url)))
+        }
+    }
+}
+
+impl Merchant {
+    fn call(&self) -> Call<'_> {
+        let timeout = Duration::from_secs(8);
+        Call { transport: &self.providers, clock: &self.clock, timeout }
+    }
+
+    /// The payment that `provider` tells of.
+    async fn told_payment(&self, provider: &dyn Provider) -> (ChannelNo, PaidTrade) {
+        let told = self.providers.notifications();
+        let told = told.iter().find(|it| it.provider == provider.id()).unwrap();
+        match provider.notified(&told.headers, &told.body, self.call()).await {
+            Ok(Notice::Payment { channel_no, trade }) => (channel_no, trade),
+            other => panic!("no payment: {other:?}"),
+        }
+    }
+
+    /// Asks about, closes and refunds what was adopted.
+    async fn check_calls(
+        &self,
+        provider: &dyn Provider,
+        (no, trade): (&ChannelNo, &PaidTrade),
+        adopted: Adopted,
+    ) {
+        let attempt = attempt(no, adopted, self.clock.now());
+        assert!(provider.is_of(&attempt, &trade.message));
+        let Ok(Trade::Paid(asked)) = provider.query(&attempt, self.call()).await else {
+            panic!("not paid")
+        };
+        assert_eq!(asked.transaction_id, trade.transaction_id);
+        assert!(asked.fits);
+        assert_eq!(provider.close(&attempt, self.call()).await, Ok(Closing::Paid));
+        let (payment, refund) = (payment(trade), refund(self.clock.now()));
+        let plan = RefundPlan { payment: &payment, refund: &refund, notify_url: NOTIFY_URL };
+        let sent = provider.refund(&attempt, plan, self.call()).await.unwrap();
+        assert_eq!(Some(sent.refund_fee), Fen::new(30));
+        self.providers.advance_ms(MINUTE_MS);
+        let asked = provider.query_refund(&attempt, plan, self.call()).await.unwrap();
+        assert_eq!(asked.unwrap().state, RefundState::Success);
+    }
+}
+
+fn attempt(no: &ChannelNo, adopted: Adopted, now: Millis) -> Attempt {
+    Attempt {
+        n: 1,
+        way: adopted.way,
+        account: Some(adopted.account),
+        channel_no: no.clone(),
+        params: adopted.params,
+        expires: now,
+        opened: now,
+        state: AttemptState::Paid,
+        asked: None,
+        superseded: false,
+        handed_out: true,
+    }
+}
+
+fn payment(trade: &PaidTrade) -> Payment {
+    Payment {
+        attempt: 1,
+        transaction_id: trade.transaction_id.clone(),
+        total_fee: trade.total_fee,
+        paid_at: Millis(0),
+        openid: None,
+        known: Millis(0),
+        role: PaymentRole::Winning,
+        returns: false,
+        refund_unknown: false,
+        refunds: Vec::new(),
+    }
+}
+
+fn refund(now: Millis) -> Refund {
+    Refund {
+        out_refund_no: "R-1".to_owned(),
+        refund_id: None,
+        refund_fee: Fen::new(30).unwrap(),
+        refund_desc: None,
+        state: RefundState::Processing,
+        cash_refund_fee: None,
+        asked_at: now,
+        looked: None,
+        refunded_at: None,
+        automatic: false,
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_came_by_notification_can_be_asked_about_and_refunded() {
+    let merchant = Merchant::with_money().await;
+    for (id, number, version, pay_type, product, app_id) in [
+        (
+            ProviderId::Wxpay,
+            keys::MCH_ID,
+            ApiVersion::WxpayV3,
+            PayType::WxpayH5,
+            Product::Native,
+            keys::WXPAY_APP_H5,
+        ),
+        (
+            ProviderId::Alipay,
+            keys::ALIPAY_APP_MP_ALIPAY,
+            ApiVersion::Alipay,
+            PayType::AlipayMpAlipay,
+            Product::Create,
+            keys::ALIPAY_APP_MP_ALIPAY,
+        ),
+    ] {
+        let provider = provider(id);
+        let (no, trade) = merchant.told_payment(&*provider).await;
+        merchant.providers.advance_ms(DAY_MS);
+        let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
+        let account = Account { number: number.to_owned(), partner: None, version };
+        assert_eq!(adopted.account, account);
+        let way = &adopted.way;
+        assert_eq!((way.pay_type, way.product, &*way.app_id), (pay_type, product, app_id));
+        assert_eq!(adopted.params.notify_url, NOTIFY_URL);
+        merchant.check_calls(&*provider, (&no, &trade), adopted).await;
+    }
+}
+
+#[tokio::test]
+async fn a_partners_payment_is_adopted_for_the_merchant_that_it_collects_for() {
+    let merchant = Merchant::new();
+    let mut body = native();
+    body["amount"]["total"] = json!(100);
+    let members = body.as_object_mut().unwrap();
+    for (name, sp_name) in [("appid", "sp_appid"), ("mchid", "sp_mchid")] {
+        let value = members.remove(name).unwrap();
+        members.insert(sp_name.to_owned(), value);
+    }
+    members.insert("sub_mchid".to_owned(), json!("1900000119"));
+    let path = "/v3/pay/partner/transactions/native";
+    assert_eq!(merchant.wxpay("POST", path, &body.to_string()).await.0, 200);
+    merchant.pay(ProviderId::Wxpay, PayWith::OutTradeNo(NO.to_owned())).unwrap();
+    let provider = provider(ProviderId::Wxpay);
+    let (no, trade) = merchant.told_payment(&*provider).await;
+    let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
+    let text = format!("wxpay_v3 {}/1900000119", keys::MCH_ID);
+    assert_eq!(adopted.account.to_string(), text);
+    merchant.check_calls(&*provider, (&no, &trade), adopted).await;
+}
+
+#[tokio::test]
+async fn what_no_call_can_be_made_about_is_not_adopted() {
+    let merchant = Merchant::with_money().await;
+    for (id, changes) in [
+        (ProviderId::Wxpay, &[("out_trade_no", "another-1"), ("mchid", "1900000001")][..]),
+        (
+            ProviderId::Alipay,
+            &[
+                ("out_trade_no", "another-1"),
+                ("app_id", "2021009999999999"),
+                ("auth_app_id", "2021009999999999"),
+                ("app_id", ""),
+            ][..],
+        ),
+    ] {
+        let provider = provider(id);
+        let (no, trade) = merchant.told_payment(&*provider).await;
+        merchant.providers.advance_ms(DAY_MS);
+        for (name, value) in changes {
+            let mut message = (*trade.message).clone();
+            message[*name] = json!(value);
+            let trade = PaidTrade { message: Arc::new(message), ..trade.clone() };
+            assert_eq!(provider.adopt(&no, &trade, NOTIFY_URL), None, "{name} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pay_type_follows_the_app_and_the_way_that_was_paid_by() {
+    let merchant = Merchant::with_money().await;
+    let provider = provider(ProviderId::Wxpay);
+    let (no, trade) = merchant.told_payment(&*provider).await;
+    for (app_id, trade_type, pay_type, product) in [
+        (keys::WXPAY_APP_H5_WEIXIN, "JSAPI", PayType::WxpayH5Weixin, Product::Jsapi),
+        (keys::WXPAY_APP_APP_PLUS, "APP", PayType::WxpayAppPlus, Product::App),
+        (keys::WXPAY_APP_MWEB, "MWEB", PayType::WxpayMweb, Product::H5),
+        // The app says more than the way.
+        (keys::WXPAY_APP_H5_WEIXIN, "NATIVE", PayType::WxpayH5Weixin, Product::Native),
+        (keys::WXPAY_APP_MWEB, "MICROPAY", PayType::WxpayMweb, Product::H5),
+        // An app that is not configured here and pays into the same account.
+        ("wxother000000001", "APP", PayType::WxpayAppPlus, Product::App),
+        ("wxother000000001", "FACEPAY", PayType::WxpayMpWeixin, Product::Jsapi),
+    ] {
+        let mut message = (*trade.message).clone();
+        message["appid"] = json!(app_id);
+        message["trade_type"] = json!(trade_type);
+        let trade = PaidTrade { message: Arc::new(message), ..trade.clone() };
+        let way = provider.adopt(&no, &trade, NOTIFY_URL).unwrap().way;
+        assert_eq!((way.pay_type, way.product), (pay_type, product), "{app_id} {trade_type}");
+        assert_eq!(way.app_id, app_id);
+        assert_eq!(way.openid.is_some(), product == Product::Jsapi);
+    }
+}
