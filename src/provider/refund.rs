@@ -31,8 +31,12 @@ pub struct RefundTrade {
     /// How much goes back by this refund, in fen. Other than planned where the provider knows the
     /// number by a refund that was not sent from here.
     pub refund_fee: Fen,
-    /// How much of that is money and no coupon, if told, in fen: what the buyer gets (WeChat Pay
-    /// `payer_refund`), what the merchant gives (Alipay `send_back_fee`).
+    /// How much went back of the payment so far, by all refunds, this one and those that were made
+    /// in the provider's console included, in fen. `None` where the answer does not say so: at
+    /// WeChat Pay, and in every answer to a query.
+    pub all: Option<Fen>,
+    /// How much of `refund_fee` is money and no coupon, if told, in fen: what the buyer gets
+    /// (WeChat Pay `payer_refund`), what the merchant gives (Alipay `send_back_fee`).
     pub cash_refund_fee: Option<Fen>,
     /// When the buyer had it, if told.
     pub refunded_at: Option<Millis>,

@@ -1,8 +1,8 @@
 //! Sending money back, and asking what became of it.
 //!
 //! `refund_fee` in the answer of `alipay.trade.refund` is what went back of the trade so far, in
-//! all. This refund's own amount is the one that was sent, and the `refund_amount` of
-//! `alipay.trade.fastpay.refund.query`.
+//! all, refunds in the console included. This refund's own amount is the one that was sent, and the
+//! `refund_amount` of `alipay.trade.fastpay.refund.query`.
 
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ pub(super) fn sent(reply: Reply, plan: &RefundPlan<'_>) -> Result<RefundTrade, F
         refund_id: None,
         state,
         refund_fee: plan.refund.refund_fee,
+        all: fen(&node, "refund_fee"),
         cash_refund_fee: None,
         refunded_at: node.text("gmt_refund_pay").filter(|_| has_moved).and_then(time),
         message: Arc::new(serde_json::Value::Object(node.0)),
@@ -122,6 +123,7 @@ pub(super) fn queried(reply: Reply, plan: &RefundPlan<'_>) -> Result<Option<Refu
         refund_id: None,
         state,
         refund_fee: refund_fee.ok_or_else(|| unknown("a refund without a refund_amount"))?,
+        all: None,
         cash_refund_fee: fen(&node, "send_back_fee"),
         refunded_at: node.text("gmt_refund_pay").and_then(time),
         message: Arc::new(serde_json::Value::Object(node.0)),

@@ -124,9 +124,20 @@ async fn a_refund_succeeded_when_money_moved_and_has_its_own_amount() {
         let trade = refund(&signed(REFUND, &done(rest))).await.unwrap();
         assert_eq!((trade.state, trade.refunded_at), (state, refunded_at), "{rest}");
         assert_eq!(Some(trade.refund_fee), Fen::new(30), "never what went back in all");
+        assert_eq!(trade.all, Fen::new(60), "{rest}");
         assert_eq!((&trade.refund_id, trade.cash_refund_fee), (&None, None));
         assert_eq!(trade.message["refund_fee"], "0.60");
     }
+}
+
+#[tokio::test]
+async fn what_went_back_in_all_is_told_where_it_can_be_read() {
+    for all in ["0.00", "", "x", "0.600", "-0.60"] {
+        let raw = done(r#","fund_change":"Y""#).replace("0.60", all);
+        assert_eq!(refund(&signed(REFUND, &raw)).await.unwrap().all, None, "{all}");
+    }
+    let trade = query(&signed(QUERY, &told(SUCCESS))).await.unwrap().unwrap();
+    assert_eq!(trade.all, None, "a query tells of one refund");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the shop is told of refunds: by the providers' protocols, on their schedules.
 
+use paygate::domain::money::Fen;
 use paygate::domain::refund::RefundState;
 use paygate::mock::{ConsoleRefund, ConsoleTold, Notification, RefundEnd, Refunding};
 
@@ -222,4 +223,58 @@ async fn a_refund_in_the_console_is_told_where_the_payment_was_or_not_at_all() {
         assert!(told.iter().all(|it| it.body.starts_with(b"<xml>")));
         assert_eq!(merchant.ask(NO).await.1["trade_state"], "REFUND");
     }
+}
+
+/// `fen` go back in the console.
+fn some(provider: ProviderId, fen: u64, told: ConsoleTold) -> ConsoleRefund {
+    ConsoleRefund { amount: Fen::new(fen), ..console(provider, told) }
+}
+
+#[tokio::test]
+async fn wechat_pay_tells_of_one_console_refund_and_not_of_the_one_before() {
+    let merchant = Merchant::settled().await;
+    for (fen, told) in [(40, ConsoleTold::Nobody), (20, ConsoleTold::Notification)] {
+        let refund = some(ProviderId::Wxpay, fen, told);
+        merchant.providers.refund_in_console(&refund).unwrap();
+        merchant.providers.advance_ms(MINUTE_MS);
+    }
+    let told = merchant.accept();
+    assert_eq!(told.len(), 1);
+    let resource = opened_as(&told[0], "REFUND.SUCCESS", "refund");
+    assert_eq!(resource["amount"]["refund"], 20);
+    assert_eq!(merchant.order_at(ProviderId::Wxpay).payments[0].left(), 40);
+    // More than is left is refused.
+    assert_eq!(merchant.back("R-1", 60).await.0, 400);
+    assert_eq!(merchant.back("R-2", 40).await.0, 200);
+}
+
+#[tokio::test]
+async fn alipay_tells_what_went_back_in_all_with_what_nobody_was_told_of() {
+    // In a notification of the next refund in the console.
+    let merchant = Merchant::settled().await;
+    for (fen, told) in [(80, ConsoleTold::Nobody), (10, ConsoleTold::Notification)] {
+        let refund = some(ProviderId::Alipay, fen, told);
+        merchant.providers.refund_in_console(&refund).unwrap();
+    }
+    let told = merchant.accept();
+    assert_eq!(told.len(), 1);
+    let fields = read(&told[0]).0;
+    assert_eq!((&fields["refund_fee"], &fields["send_back_fee"]), (&json!("0.90"), &json!("0.10")));
+    assert_eq!(fields["trade_status"], "TRADE_SUCCESS");
+
+    // In the answer to a refund of the shop's own, to a repeat of it, and in its notification.
+    let merchant = Merchant::settled().await;
+    let refund = some(ProviderId::Alipay, 80, ConsoleTold::Nobody);
+    merchant.providers.refund_in_console(&refund).unwrap();
+    merchant.providers.advance_ms(3_000);
+    for fund_change in ["Y", "N"] {
+        let (_, told) = merchant.give("R-1", "0.10").await;
+        assert_eq!(
+            (&told["refund_fee"], &told["fund_change"]),
+            (&json!("0.90"), &json!(fund_change))
+        );
+    }
+    let told = merchant.accept();
+    assert_eq!(told.len(), 1);
+    assert_eq!(read(&told[0]).0["refund_fee"], "0.90");
 }

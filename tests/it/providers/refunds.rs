@@ -145,6 +145,7 @@ async fn a_refund_stands_where_its_signed_status_says() {
             refund_id: Some("5030001".to_owned()),
             state,
             refund_fee: Fen::new(40).unwrap(),
+            all: None,
             cash_refund_fee: Fen::new(36),
             refunded_at: Some(NOW.plus(40_000)),
             message: Arc::new(told(status)),

@@ -154,6 +154,7 @@ fn told(plan: &RefundPlan<'_>, no: &ChannelNo, body: &[u8]) -> Result<RefundTrad
         refund_id: text.refund_id.filter(|it| !it.is_empty()),
         state: state(&text.status).ok_or("a refund in a state that is not documented")?,
         refund_fee: Fen::new(text.amount.refund).ok_or("a refund without a sound amount")?,
+        all: None,
         cash_refund_fee: text.amount.payer_refund.and_then(Fen::new),
         refunded_at: text.success_time.as_deref().and_then(Millis::from_rfc3339),
         message: Arc::new(message),
