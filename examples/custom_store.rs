@@ -25,7 +25,7 @@ use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
-use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use paygate::{Engine, guard};
 use serde::{Deserialize, Serialize};
 
@@ -184,9 +184,11 @@ impl Store for Journal {
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
-            match held.orders.get(order.out_trade_no()) {
-                Some(stored) if Some(stored.version) == order.version.checked_sub(1) => {}
-                _ => return Ok(Committed::Conflict),
+            let Some(stored) = held.orders.get(order.out_trade_no()) else {
+                return Err(failed(StoreErrorKind::Corrupt, "a claimed order is missing"));
+            };
+            if Some(stored.version) != order.version.checked_sub(1) {
+                return Ok(Committed::OtherVersion(Box::new(stored.clone())));
             }
             held.write_order(order, outbox)?;
             Ok(Committed::Done)
@@ -262,15 +264,15 @@ impl Store for Journal {
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             let Some(stored) = held.outbox.get(&event.id).cloned() else {
-                return Ok(Committed::Conflict);
+                return Ok(Settled::Missing);
             };
             let (state, tries, next) = (event.state, event.tries, event.next);
             held.write(Line::Event(Outgoing { state, tries, next, ..stored }))?;
-            Ok(Committed::Done)
+            Ok(Settled::Done)
         })
     }
 

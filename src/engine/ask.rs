@@ -79,10 +79,9 @@ impl Inner {
                     self.changed(&event, &next, &outbox);
                     return Ok(next);
                 }
-                Committed::Conflict => {}
+                Committed::OtherVersion(stored) => order = *stored,
+                Committed::Lost => return Err(lost(&order)),
             }
-            let stored = self.store.load(order.out_trade_no()).await;
-            order = stored.ok().flatten().ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         }
         Err(Error::new(Kind::OutcomeUnknown))
     }
@@ -176,6 +175,12 @@ pub(super) fn untold(failure: &Failure) -> Error {
             }
         }
     }
+}
+
+/// 5002: another process has taken the store over, and what happened is not recorded here.
+pub(super) fn lost(order: &Order) -> Error {
+    tracing::error!(no = %order.out_trade_no(), "the store has another owner: restart paygate");
+    Error::new(Kind::OutcomeUnknown)
 }
 
 /// 5002: it happened, and is not recorded. Logged here, where it is handled.

@@ -16,7 +16,7 @@ use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis, SECOND_MS};
 use crate::error::{Error, Kind};
 use crate::provider::BoxFuture;
-use crate::store::Committed;
+use crate::store::Settled;
 
 /// Events that are on their way at once.
 const AT_ONCE: usize = 64;
@@ -176,11 +176,12 @@ impl Engine {
         let now = self.0.clock.now();
         let again = Outgoing { state: DeliveryState::Pending, tries: 0, next: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
-            Committed::Done => {
+            Settled::Done => {
                 self.0.outbox.wake();
                 Ok(())
             }
-            Committed::Conflict => Err(Error::new(Kind::NotSent)),
+            Settled::Missing => Err(Error::new(Kind::NotFound)),
+            Settled::Lost => Err(Error::new(Kind::NotSent)),
         }
     }
 }
@@ -265,11 +266,11 @@ impl Inner {
         }
         let settled = Outgoing { state, tries, next, ..event };
         match self.store.outbox_set(&settled).await {
-            Ok(Committed::Done) => self.waiting.tell(&settled.out_trade_no),
+            Ok(Settled::Done) => self.waiting.tell(&settled.out_trade_no),
             // It is told again, by its number the same; but a shop is not told all the time because
             // a disk is full.
-            Ok(Committed::Conflict) => {
-                tracing::error!(id = %settled.id, "the outbox has moved on");
+            Ok(Settled::Missing | Settled::Lost) => {
+                tracing::error!(id = %settled.id, "the store has another owner: restart paygate");
                 tokio::time::sleep(LOOK).await;
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 //! first, or superseded where its provider ends nothing.
 
 use super::Inner;
+use super::ask::lost;
 use super::budget::Budget;
 use super::create::{busy, unreachable_store};
 use super::story::{Prior, Step, Story};
@@ -52,7 +53,8 @@ impl Story<'_> {
         let committed = self.engine.store.commit(&order, &[]).await;
         match committed.map_err(|error| unreachable_store(&error))? {
             Committed::Done => self.send(order, n, Prior::Fresh).await,
-            Committed::Conflict => Err(Error::new(Kind::Busy)),
+            Committed::OtherVersion(stored) => Ok(Step::Again(*stored)),
+            Committed::Lost => Err(lost(&order)),
         }
     }
 

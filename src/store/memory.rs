@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
@@ -92,13 +92,12 @@ impl Store for Memory {
         Box::pin(async move {
             let mut held = self.held()?;
             if held.fence != self.fence {
-                return Ok(Committed::Conflict);
+                return Ok(Committed::Lost);
             }
-            let Some(stored) = held.orders.get(order.out_trade_no()) else {
-                return Ok(Committed::Conflict);
-            };
+            let stored = held.orders.get(order.out_trade_no());
+            let stored = stored.ok_or_else(StoreError::not_stored)?;
             if Some(stored.order.version) != order.version.checked_sub(1) {
-                return Ok(Committed::Conflict);
+                return Ok(Committed::OtherVersion(Box::new(stored.order.clone())));
             }
             let (serial, was_due) = (stored.serial, stored.order.due());
             held.take_numbers(order)?;
@@ -184,19 +183,19 @@ impl Store for Memory {
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             if held.fence != self.fence {
-                return Ok(Committed::Conflict);
+                return Ok(Settled::Lost);
             }
             let Some(stored) = held.outbox.remove(&event.id) else {
-                return Ok(Committed::Conflict);
+                return Ok(Settled::Missing);
             };
             held.sendings.remove(&(stored.next, stored.id.clone()));
             let (state, tries, next) = (event.state, event.tries, event.next);
             held.put_event(Outgoing { state, tries, next, ..stored });
-            Ok(Committed::Done)
+            Ok(Settled::Done)
         })
     }
 

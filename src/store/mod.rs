@@ -37,13 +37,15 @@ pub trait Store: Send + Sync + Debug {
 
     /// Replaces the order whose stored version is one less, with its attempts and their channel
     /// numbers, and adds to the outbox what the shop is to be told, all or nothing; an event that
-    /// is in the outbox stays as it is. Durable when this returns [`Committed::Done`].
-    /// [`Committed::Conflict`] when another version is stored, or the store has been opened again
-    /// since this opening. Dropping the future takes nothing back that was handed over.
+    /// is in the outbox stays as it is. Durable when this returns [`Committed::Done`]; nothing was
+    /// written when it returns anything else. Dropping the future takes nothing back that was
+    /// handed over.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::NumberTaken`] as for [`Store::claim`].
+    /// [`StoreErrorKind::NumberTaken`] as for [`Store::claim`]; [`StoreErrorKind::Corrupt`] when
+    /// no order with this number is stored, since a claimed order is never removed. Nothing was
+    /// written.
     fn commit<'a>(
         &'a self,
         order: &'a Order,
@@ -98,12 +100,11 @@ pub trait Store: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>>;
 
     /// Replaces where an event stands: its state, tries and next sending. Durable when this
-    /// returns [`Committed::Done`]; [`Committed::Conflict`] when there is no such event, or the
-    /// store has another owner.
+    /// returns [`Settled::Done`].
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>>;
+    ) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -123,12 +124,27 @@ pub enum Claim {
 }
 
 /// The outcome of [`Store::commit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Committed {
     /// Durable.
     Done,
-    /// Another version, or another owner of the store, was first: nothing was written.
-    Conflict,
+    /// Another version is stored, and nothing was written: the stored order, read in the same
+    /// transaction. What happened may be applied to it anew.
+    OtherVersion(Box<Order>),
+    /// The store was opened again since this opening, and nothing was written: who was told this
+    /// writes nothing more, and sends nothing more.
+    Lost,
+}
+
+/// The outcome of [`Store::outbox_set`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Durable.
+    Done,
+    /// There is no such event.
+    Missing,
+    /// The store was opened again since this opening, and nothing was written.
+    Lost,
 }
 
 /// Why a store did not do what it was asked.
@@ -168,6 +184,12 @@ impl StoreError {
         let message = "a number of this order at its provider, or of one of its refunds, belongs \
                        to another order; nothing was written";
         StoreError::new(StoreErrorKind::NumberTaken, message)
+    }
+
+    fn not_stored() -> StoreError {
+        let message = "an order that was claimed is not in the store any more: stop paygate, and \
+                       restore the store's last copy";
+        StoreError::new(StoreErrorKind::Corrupt, message)
     }
 
     fn closed() -> StoreError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BoxFuture, Claim, Committed, Store, StoreError};
+use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
@@ -80,7 +80,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.as_ref().outbox_set(event)
     }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{BoxFuture, Claim, Committed, Store, StoreError, StoreMode};
+use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
@@ -198,7 +198,11 @@ impl Store for Sqlite {
             match self.write(Work::Commit(row(order, outbox))).await? {
                 Answer::Done(Outcome::Written) => Ok(Committed::Done),
                 Answer::Done(Outcome::NumberTaken) => Err(StoreError::number_taken()),
-                Answer::Done(_) | Answer::OtherOwner => Ok(Committed::Conflict),
+                Answer::Done(Outcome::OtherVersion(record) | Outcome::Known(record)) => {
+                    self.decode(&record).map(|order| Committed::OtherVersion(Box::new(order)))
+                }
+                Answer::Done(Outcome::Missing) => Err(StoreError::not_stored()),
+                Answer::OtherOwner => Ok(Committed::Lost),
             }
         })
     }
@@ -289,11 +293,12 @@ impl Store for Sqlite {
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             match self.write(Work::Event(Box::new(event.clone()))).await? {
-                Answer::Done(Outcome::Written) => Ok(Committed::Done),
-                Answer::Done(_) | Answer::OtherOwner => Ok(Committed::Conflict),
+                Answer::Done(Outcome::Written) => Ok(Settled::Done),
+                Answer::Done(_) => Ok(Settled::Missing),
+                Answer::OtherOwner => Ok(Settled::Lost),
             }
         })
     }

@@ -25,8 +25,10 @@ pub(super) enum Outcome {
     Written,
     /// The number is claimed already: by this record.
     Known(String),
-    /// Another version is stored.
-    OtherVersion,
+    /// Another version is stored: this record.
+    OtherVersion(String),
+    /// There is no such order, or no such event.
+    Missing,
     /// A number at the provider, or of a refund, is another order's.
     NumberTaken,
 }
@@ -101,10 +103,15 @@ impl<'c> Rows<'c> {
             record,
         ])?;
         if inserted == 0 {
-            let no = facts.out_trade_no.as_str();
-            return self.known.query_row([no], |row| row.get(0)).map(Outcome::Known);
+            let stored = self.known(order)?;
+            return Ok(stored.map_or(Outcome::Missing, Outcome::Known));
         }
         self.parts(self.connection.last_insert_rowid(), order)
+    }
+
+    /// The record that is stored under the order's number.
+    fn known(&mut self, order: &Order) -> Result<Option<String>> {
+        self.known.query_row([order.out_trade_no().as_str()], |row| row.get(0)).optional()
     }
 
     /// Replaces the order whose stored version is one less.
@@ -120,7 +127,10 @@ impl<'c> Rows<'c> {
             ],
             |row| row.get(0),
         );
-        let Some(id) = id.optional()? else { return Ok(Outcome::OtherVersion) };
+        let Some(id) = id.optional()? else {
+            let stored = self.known(order)?;
+            return Ok(stored.map_or(Outcome::Missing, Outcome::OtherVersion));
+        };
         // An attempt may take the place of several that never came to anything.
         self.lost_attempts.execute(params![id, order.latest().n])?;
         for event in outbox {
@@ -198,7 +208,7 @@ impl<'c> Rows<'c> {
     pub(super) fn set_event(&mut self, event: &Outgoing) -> Result<Outcome> {
         let (id, state) = (event.id.as_str(), event.state.name());
         let changed = self.set_event.execute(params![id, state, event.tries, event.next.0])?;
-        Ok(if changed == 1 { Outcome::Written } else { Outcome::OtherVersion })
+        Ok(if changed == 1 { Outcome::Written } else { Outcome::Missing })
     }
 
     fn payment(&mut self, order_id: i64, payment: &Payment) -> Result<usize> {

@@ -13,7 +13,7 @@ use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::refund::{Refund, RefundState};
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
-use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
 use super::audit;
 use super::chance::Chance;
@@ -232,7 +232,7 @@ impl Store for Held {
     fn outbox_set<'a>(
         &'a self,
         event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             self.moment().await;
             let fails = self.shared.troubled() && self.chance.below(200) == 0;

@@ -4,7 +4,7 @@
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, Outgoing};
 use paygate::domain::time::Millis;
-use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind};
+use paygate::store::{Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
 use super::orders::{later, live, order};
 use super::outbox::event;
@@ -27,7 +27,7 @@ async fn next_owner(earlier: &dyn Store, reopen: Reopen<'_>) -> Box<dyn Store> {
 /// A worker writes nothing: neither what it had in hand nor anything new.
 async fn check_stranger(earlier: &dyn Store, in_hand: &Order) {
     match earlier.commit(in_hand, &[]).await {
-        Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
+        Ok(outcome) => assert_eq!(outcome, Committed::Lost),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
     }
     for claim in [in_hand, &order("after-waking-up", 9)] {
@@ -112,27 +112,27 @@ pub(super) async fn an_event_outlives_its_process_and_is_set_by_the_owner_only(
     let both = [first.clone(), second.clone()];
     assert_eq!(earlier.commit(&paid, &both).await, Ok(Committed::Done));
     let tried = Outgoing { tries: 1, next: Millis(7), ..first };
-    assert_eq!(earlier.outbox_set(&tried).await, Ok(Committed::Done));
+    assert_eq!(earlier.outbox_set(&tried).await, Ok(Settled::Done));
     let accepted = Outgoing { state: DeliveryState::Accepted, ..second.clone() };
-    assert_eq!(earlier.outbox_set(&accepted).await, Ok(Committed::Done));
+    assert_eq!(earlier.outbox_set(&accepted).await, Ok(Settled::Done));
 
     let owner = next_owner(earlier, reopen).await;
     assert_eq!(owner.outbox_due(Millis(7), 9).await, Ok(vec![tried.clone()]));
     assert_eq!(owner.outbox_find(&second.id).await, Ok(Some(accepted.clone())));
     let late = Outgoing { tries: 9, ..tried.clone() };
     match earlier.outbox_set(&late).await {
-        Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
+        Ok(outcome) => assert_eq!(outcome, Settled::Lost),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
     }
     let third = event(&claimed, 3);
     let in_hand = later(&paid, live());
     match earlier.commit(&in_hand, std::slice::from_ref(&third)).await {
-        Ok(outcome) => assert_eq!(outcome, Committed::Conflict),
+        Ok(outcome) => assert_eq!(outcome, Committed::Lost),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
     }
     assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(tried.clone())));
     assert_eq!(owner.outbox_find(&third.id).await, Ok(None));
-    assert_eq!(owner.outbox_set(&late).await, Ok(Committed::Done));
+    assert_eq!(owner.outbox_set(&late).await, Ok(Settled::Done));
     assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(late)));
 }
 

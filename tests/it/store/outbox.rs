@@ -5,11 +5,11 @@ use paygate::domain::ids::{ChannelNo, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, Effect, EventId, EventType, Outgoing};
 use paygate::domain::time::Millis;
-use paygate::store::{Committed, Store, StoreErrorKind};
+use paygate::store::{Committed, Settled, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use super::contract::{claimed, committed};
+use super::contract::{claimed, committed, other_version};
 use super::orders::{any_event, attempt, later, live, order};
 
 /// What the shop is told of payment `n` of `order`, to be sent at `n` milliseconds.
@@ -56,11 +56,12 @@ pub(super) async fn an_event_is_written_with_its_order(store: &dyn Store) {
 pub(super) async fn a_commit_that_writes_no_order_writes_no_event(store: &dyn Store) {
     let (mine, other) = (order("not-told-1", 1), order("not-told-2", 2));
     let untold = [event(&mine, 1)];
-    assert_eq!(store.commit(&mine, &untold).await, Ok(Committed::Conflict), "not claimed");
+    let missing = store.commit(&mine, &untold).await.unwrap_err();
+    assert_eq!(missing.kind, StoreErrorKind::Corrupt, "not claimed: {missing}");
     claimed(store, &mine).await;
     claimed(store, &other).await;
     let stale = store.commit(&mine, &untold).await;
-    assert_eq!(stale, Ok(Committed::Conflict), "the version that is stored");
+    assert_eq!(stale, Ok(other_version(&mine)), "the version that is stored");
     let mut thief = later(&mine, AttemptState::Closed);
     thief.attempts.push(attempt(2, ChannelNo::first(other.out_trade_no()), 3));
     let told = [event(&other, 2)];
@@ -90,7 +91,7 @@ pub(super) async fn an_event_that_is_there_stays_as_it_is(store: &dyn Store) {
     assert_eq!(store.commit(&second, &twice).await, Ok(Committed::Done));
     assert_eq!(found(store, &told).await.as_ref(), Some(&told));
     let sent = Outgoing { state: DeliveryState::Accepted, tries: 1, ..told };
-    assert_eq!(store.outbox_set(&sent).await, Ok(Committed::Done));
+    assert_eq!(store.outbox_set(&sent).await, Ok(Settled::Done));
     let third = later(&second, AttemptState::Paid);
     let with_new = [otherwise, event(&first, 2)];
     assert_eq!(store.commit(&third, &with_new).await, Ok(Committed::Done));
@@ -118,7 +119,7 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
     let made = cases.map(|(n, ..)| event(&first, n));
     assert_eq!(store.commit(&later(&first, live()), &made).await, Ok(Committed::Done));
     for event in &stands {
-        assert_eq!(store.outbox_set(event).await, Ok(Committed::Done));
+        assert_eq!(store.outbox_set(event).await, Ok(Settled::Done));
     }
     let in_state = |state: DeliveryState| {
         let mut events: Vec<Outgoing> = stands.to_vec();
@@ -143,7 +144,7 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
 pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
     let first = order("sent-again", 1);
     let told = event(&first, 1);
-    assert_eq!(store.outbox_set(&told).await, Ok(Committed::Conflict), "no such event");
+    assert_eq!(store.outbox_set(&told).await, Ok(Settled::Missing), "no such event");
     assert_eq!(found(store, &told).await, None);
     claimed(store, &first).await;
     let made = std::slice::from_ref(&told);
@@ -166,7 +167,7 @@ pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
             created: Millis(99),
             ..stands.clone()
         };
-        assert_eq!(store.outbox_set(&said).await, Ok(Committed::Done));
+        assert_eq!(store.outbox_set(&said).await, Ok(Settled::Done));
         assert_eq!(found(store, &told).await.as_ref(), Some(&stands));
         let pending = if state == DeliveryState::Pending { vec![stands] } else { Vec::new() };
         assert_eq!(due(store, 60, 9).await, pending);
@@ -187,7 +188,7 @@ pub(super) async fn any_event_comes_back_as_it_was(store: &dyn Store) {
         let other = events.new_tree(&mut runner).unwrap().current();
         let (state, tries, next) = (other.state, other.tries, other.next);
         let set = Outgoing { state, tries, next, ..made };
-        assert_eq!(store.outbox_set(&set).await, Ok(Committed::Done), "case {case}");
+        assert_eq!(store.outbox_set(&set).await, Ok(Settled::Done), "case {case}");
         assert_eq!(found(store, &set).await.as_ref(), Some(&set), "case {case}");
     }
 }

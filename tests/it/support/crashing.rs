@@ -16,7 +16,7 @@ use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
-use paygate::store::{BoxFuture, Claim, Committed, Store, StoreError, StoreErrorKind};
+use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 /// On which side of the write it happens.
@@ -211,7 +211,7 @@ impl<S: Store> Store for Crashing<S> {
         Box::pin(self.look_up(self.0.store.outbox_find(id)))
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Answer<Committed>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Answer<Settled>> {
         Box::pin(self.write(self.0.store.outbox_set(event)))
     }
 
