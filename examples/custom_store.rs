@@ -22,6 +22,7 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
+use paygate::domain::record::{decode, encode};
 use paygate::domain::time::Millis;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
@@ -113,8 +114,8 @@ struct Held {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    /// An order as it stands, and what the shop is to be told with it: all or nothing.
-    Order { order: Box<Order>, outbox: Vec<Outgoing> },
+    /// An order's record as it stands, and what the shop is to be told with it: all or nothing.
+    Order { record: String, outbox: Vec<Outgoing> },
     /// Where an event stands on its way to the shop.
     Event(Outgoing),
 }
@@ -138,7 +139,7 @@ impl Journal {
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let line = serde_json::from_slice(line)
                 .map_err(|_| failed(StoreErrorKind::Corrupt, "a line is none of ours"))?;
-            held.keep(line);
+            held.keep(line)?;
         }
         file.set_len(u64::try_from(whole).unwrap_or(u64::MAX)).map_err(io)?;
         // A line may have been written and not yet be on disk. The file's name is the directory's.
@@ -261,10 +262,7 @@ impl Store for Journal {
         Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
     }
 
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             let Some(stored) = held.outbox.get(&event.id).cloned() else {
@@ -295,7 +293,8 @@ impl Held {
             let why = "a number at the provider, or of a refund, belongs to another order";
             return Err(failed(StoreErrorKind::NumberTaken, why));
         }
-        self.write(Line::Order { order: Box::new(order.clone()), outbox: outbox.to_vec() })
+        // The record keeps what a newer paygate wrote of the order.
+        self.write(Line::Order { record: encode(order), outbox: outbox.to_vec() })
     }
 
     /// Writes a line, waits until it is on disk, and only then knows what it says.
@@ -309,8 +308,7 @@ impl Held {
             self.file = None;
             return Err(failed(StoreErrorKind::Io, error));
         }
-        self.keep(line);
-        Ok(())
+        self.keep(line)
     }
 
     fn has_anothers_number(&self, order: &Order) -> bool {
@@ -320,10 +318,11 @@ impl Held {
             || refund_numbers(order).any(|it| anothers(self.refund_numbers.get(&it)))
     }
 
-    fn keep(&mut self, line: Line) {
+    fn keep(&mut self, line: Line) -> Result<(), StoreError> {
         match line {
-            Line::Order { order, outbox } => {
-                self.keep_order(*order);
+            Line::Order { record, outbox } => {
+                let order = decode(&record).map_err(|ill| failed(StoreErrorKind::Corrupt, ill))?;
+                self.keep_order(order);
                 for event in outbox {
                     // What was told before stays as it is.
                     if !self.outbox.contains_key(&event.id) {
@@ -333,6 +332,7 @@ impl Held {
             }
             Line::Event(event) => self.keep_event(event),
         }
+        Ok(())
     }
 
     fn keep_event(&mut self, event: Outgoing) {

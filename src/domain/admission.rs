@@ -151,6 +151,7 @@ mod tests {
             origin: Origin::default(),
             created: Millis(0),
             version: 1,
+            unknown: Default::default(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod json;
 pub mod money;
 pub mod order;
 pub mod outbox;
+pub mod record;
 pub mod refund;
 pub mod request;
 pub mod succession;

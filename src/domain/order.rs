@@ -9,6 +9,7 @@ use super::attempt::{Attempt, AttemptState, Material};
 use super::channel::ProviderId;
 use super::ids::{OutTradeNo, TransactionId};
 use super::money::Fen;
+use super::record::Unknown;
 use super::refund::{Payment, PaymentRole, Refund, RefundSaid};
 use super::request::{Facts, Fingerprint};
 use super::time::Millis;
@@ -38,6 +39,9 @@ pub struct Order {
     pub created: Millis,
     /// How often it changed: the compare-and-set of every commit.
     pub version: u64,
+    /// What a newer paygate recorded of it: kept, and never looked at.
+    #[serde(skip)]
+    pub unknown: Unknown,
 }
 
 /// Where an order stands.

@@ -62,6 +62,7 @@ impl Inner {
                 nickname: request.nickname.clone(),
             },
             version: 1,
+            unknown: Default::default(),
         })
     }
 

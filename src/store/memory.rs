@@ -180,10 +180,7 @@ impl Store for Memory {
         Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
     }
 
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             if held.fence != self.fence {

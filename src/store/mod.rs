@@ -101,10 +101,7 @@ pub trait Store: Send + Sync + Debug {
 
     /// Replaces where an event stands: its state, tries and next sending. Durable when this
     /// returns [`Settled::Done`].
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>>;
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;

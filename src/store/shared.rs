@@ -77,10 +77,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().outbox_find(id)
     }
 
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.as_ref().outbox_set(event)
     }
 

@@ -6,5 +6,6 @@ mod contract;
 mod fence;
 mod orders;
 mod outbox;
+mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;

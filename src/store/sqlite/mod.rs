@@ -31,6 +31,7 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
+use crate::domain::record::{decode, encode};
 use crate::domain::time::Millis;
 use files::Place;
 use reader::{EventRow, Lookups, Readers};
@@ -123,11 +124,7 @@ impl Sqlite {
     }
 
     fn decode(&self, record: &str) -> Result<Order, StoreError> {
-        serde_json::from_str(record).map_err(|error| {
-            // The error's own text may quote the record.
-            let why = format!("an order's record is ill at byte {}", error.column());
-            failure::corrupt(self.path.display(), why)
-        })
+        decode(record).map_err(|ill| failure::corrupt(self.path.display(), ill))
     }
 
     fn number(&self, text: &str) -> Result<OutTradeNo, StoreError> {
@@ -290,10 +287,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             match self.write(Work::Event(Box::new(event.clone()))).await? {
                 Answer::Done(Outcome::Written) => Ok(Settled::Done),
@@ -365,6 +359,5 @@ PRAGMA journal_size_limit = 67108864;
 ";
 
 fn row(order: &Order, outbox: &[Outgoing]) -> Box<Row> {
-    let record = serde_json::to_string(order).expect("an order has no map with other keys");
-    Box::new(Row { order: order.clone(), record, outbox: outbox.to_vec() })
+    Box::new(Row { order: order.clone(), record: encode(order), outbox: outbox.to_vec() })
 }

@@ -229,10 +229,7 @@ impl Store for Held {
         self.memory.outbox_find(id)
     }
 
-    fn outbox_set<'a>(
-        &'a self,
-        event: &'a Outgoing,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             self.moment().await;
             let fails = self.shared.troubled() && self.chance.below(200) == 0;

@@ -36,6 +36,7 @@ pub(crate) fn order(no: &str, created: i64) -> Order {
         origin: Origin::default(),
         created: Millis(created),
         version: 1,
+        unknown: Default::default(),
     }
 }
 
@@ -154,6 +155,7 @@ pub(crate) fn any_order(prefix: &'static str) -> impl Strategy<Value = Order> {
                 origin,
                 created: Millis(created),
                 version,
+                unknown: Default::default(),
             };
             own_numbers(&mut order);
             order

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 use paygate::domain::attempt::AttemptState;
 use paygate::domain::order::Order;
+use paygate::domain::record::decode;
 use paygate::domain::time::Millis;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind, StoreMode};
@@ -56,7 +57,7 @@ pub(crate) fn check_columns(path: &Path) {
         .unwrap();
     let mut rows = orders.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
-        let record: Order = serde_json::from_str(&row.get::<_, String>(6).unwrap()).unwrap();
+        let record = decode(&row.get::<_, String>(6).unwrap()).unwrap();
         let id: i64 = row.get(0).unwrap();
         assert_eq!(row.get::<_, String>(1).unwrap(), record.out_trade_no().as_str());
         assert_eq!(row.get::<_, i64>(2).unwrap(), i64::try_from(record.version).unwrap());
