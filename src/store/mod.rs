@@ -103,6 +103,12 @@ pub trait Store: Send + Sync + Debug {
     /// returns [`Settled::Done`].
     fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
+    /// When the store was restored from a copy, if ever: what happened between the copy and that
+    /// moment is not in it.
+    fn restored_at(&self) -> Option<Millis> {
+        None
+    }
+
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 

@@ -81,6 +81,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().outbox_set(event)
     }
 
+    fn restored_at(&self) -> Option<Millis> {
+        self.as_ref().restored_at()
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.as_ref().ready()
     }

@@ -8,4 +8,6 @@ mod orders;
 mod outbox;
 mod record;
 #[cfg(feature = "sqlite")]
+mod migrated;
+#[cfg(feature = "sqlite")]
 mod sqlite;

@@ -58,6 +58,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Readers,
     broken: Broken,
+    restored: Option<Millis>,
 }
 
 /// The first failed write: after it, nothing is done any more.
@@ -95,6 +96,8 @@ impl Sqlite {
         }
         place.restrict();
         let (connection, fence) = own(&place, mode)?;
+        let restored = schema::restored(&connection);
+        let restored = restored.map_err(|error| failure::opening(place.database(), &error))?;
         let broken = Broken::default();
         let readers = Readers::start(&place, &broken)?;
         let path = place.database().to_owned();
@@ -102,7 +105,7 @@ impl Sqlite {
             Held { connection, path: path.clone(), fence, lock, broken: Arc::clone(&broken) };
         let started = Writer::start(held);
         let writer = started.map_err(|error| failure::unavailable(path.display(), error))?;
-        Ok(Sqlite { path, writer, readers, broken })
+        Ok(Sqlite { path, writer, readers, broken, restored })
     }
 
     /// How many transactions were written since the store was opened. Many requests share one:
@@ -297,6 +300,10 @@ impl Store for Sqlite {
         })
     }
 
+    fn restored_at(&self) -> Option<Millis> {
+        self.restored
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             match self.write(Work::Probe).await? {
@@ -332,9 +339,13 @@ fn own(place: &Place, mode: StoreMode) -> Result<(Connection, i64), StoreError> 
     connection.set_db_config(keep_log, true).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     schema::judge(&connection, path, mode)?;
-    // Every table, column and index that is used, before anything is written.
-    Rows::prepare(&connection).map_err(failed)?;
-    Lookups::prepare(&connection).map_err(failed)?;
+    connection.execute_batch(SETTINGS).map_err(failed)?;
+    // Every table, column and index that is used, before anything is written for good.
+    let check = |connection: &Connection| {
+        Rows::prepare(connection)?;
+        Lookups::prepare(connection).map(drop)
+    };
+    schema::migrate(&connection, check).map_err(failed)?;
     let journal: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(failed)?;
@@ -342,7 +353,6 @@ fn own(place: &Place, mode: StoreMode) -> Result<(Connection, i64), StoreError> 
         let why = "takes no write-ahead log: keep the store on a local disk";
         return Err(failure::unavailable(path.display(), why));
     }
-    connection.execute_batch(SETTINGS).map_err(failed)?;
     let fence = schema::raise_fence(&connection).map_err(failed)?;
     connection.set_db_config(keep_log, false).map_err(failed)?;
     Ok((connection, fence))

@@ -233,20 +233,15 @@ fn event(row: &rusqlite::Row<'_>) -> Result<EventRow> {
     })
 }
 
-/// `CROSS JOIN` makes SQLite read the outbox first, in the order of its index.
-fn events(wanted: [&str; 2]) -> String {
-    let [indexed, wanted] = wanted;
+fn events(wanted: &str) -> String {
     format!(
-        "SELECT outbox.id, out_trade_no, event, outbox.type, body, outbox.created_ms, state, \
-         tries, next_ms FROM outbox {indexed} \
-         CROSS JOIN orders ON orders.id = outbox.order_id {wanted}"
+        "SELECT id, out_trade_no, event, type, body, created_ms, state, tries, next_ms \
+         FROM outbox {wanted}"
     )
 }
 
-const OUTBOX_DUE: [&str; 2] = [
-    "INDEXED BY outbox_due",
-    "WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, outbox.id LIMIT ?2",
-];
-const OUTBOX_LIST: [&str; 2] =
-    ["INDEXED BY outbox_due", "WHERE state = ?1 ORDER BY next_ms, outbox.id LIMIT ?2"];
-const OUTBOX_FIND: [&str; 2] = ["", "WHERE outbox.id = ?1"];
+const OUTBOX_DUE: &str = "INDEXED BY outbox_due \
+    WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, id LIMIT ?2";
+const OUTBOX_LIST: &str = "INDEXED BY outbox_due \
+    WHERE state = ?1 ORDER BY next_ms, id LIMIT ?2";
+const OUTBOX_FIND: &str = "WHERE id = ?1";

@@ -40,7 +40,6 @@ pub(super) struct Rows<'c> {
     known: Statement<'c>,
     replace: Statement<'c>,
     attempt: Statement<'c>,
-    lost_attempts: Statement<'c>,
     channel_owner: Statement<'c>,
     channel_number: Statement<'c>,
     add_event: Statement<'c>,
@@ -51,12 +50,11 @@ pub(super) struct Rows<'c> {
 
 impl<'c> Rows<'c> {
     /// Every statement that a write of an order or an event executes.
-    pub(super) const STATEMENTS: [&'static str; 11] = [
+    pub(super) const STATEMENTS: [&'static str; 10] = [
         CLAIM,
         KNOWN,
         REPLACE,
         ATTEMPT,
-        LOST_ATTEMPTS,
         CHANNEL_OWNER,
         CHANNEL_NUMBER,
         ADD_EVENT,
@@ -67,7 +65,7 @@ impl<'c> Rows<'c> {
 
     /// Prepares the statements; fails when a table or a column is missing.
     pub(super) fn prepare(connection: &'c Connection) -> Result<Rows<'c>> {
-        let [claim, known, replace, attempt, lost_attempts, parts @ ..] =
+        let [claim, known, replace, attempt, parts @ ..] =
             Rows::STATEMENTS.map(|sql| connection.prepare(sql));
         let [channel_owner, channel_number, add_event, set_event, payment, refund] = parts;
         Ok(Rows {
@@ -76,7 +74,6 @@ impl<'c> Rows<'c> {
             known: known?,
             replace: replace?,
             attempt: attempt?,
-            lost_attempts: lost_attempts?,
             channel_owner: channel_owner?,
             channel_number: channel_number?,
             add_event: add_event?,
@@ -131,10 +128,8 @@ impl<'c> Rows<'c> {
             let stored = self.known(order)?;
             return Ok(stored.map_or(Outcome::Missing, Outcome::OtherVersion));
         };
-        // An attempt may take the place of several that never came to anything.
-        self.lost_attempts.execute(params![id, order.latest().n])?;
         for event in outbox {
-            self.add_event(id, event)?;
+            self.add_event(Some(id), event)?;
         }
         self.parts(id, order)
     }
@@ -190,10 +185,11 @@ impl<'c> Rows<'c> {
         }
     }
 
-    fn add_event(&mut self, order_id: i64, event: &Outgoing) -> Result<usize> {
+    fn add_event(&mut self, order_id: Option<i64>, event: &Outgoing) -> Result<usize> {
         self.add_event.execute(params![
             event.id.as_str(),
             order_id,
+            event.out_trade_no.as_str(),
             event.event.name(),
             event.kind,
             event.body,
@@ -273,8 +269,6 @@ ON CONFLICT (order_id, n) DO UPDATE SET
     opened_ms = excluded.opened_ms, expires_ms = excluded.expires_ms,
     asked_ms = excluded.asked_ms, superseded = excluded.superseded";
 
-const LOST_ATTEMPTS: &str = "DELETE FROM attempts WHERE order_id = ?1 AND n > ?2";
-
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";
 
@@ -282,8 +276,9 @@ const CHANNEL_NUMBER: &str = "INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4
 
 /// The number of an event follows from what happened: it is told once.
 const ADD_EVENT: &str = "
-INSERT INTO outbox (id, order_id, event, type, body, created_ms, state, tries, next_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+INSERT INTO outbox
+    (id, order_id, out_trade_no, event, type, body, created_ms, state, tries, next_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (id) DO NOTHING";
 
 const SET_EVENT: &str = "UPDATE outbox SET state = ?2, tries = ?3, next_ms = ?4 WHERE id = ?1";

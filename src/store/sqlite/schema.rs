@@ -2,20 +2,26 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::failure;
+use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
 
 /// Marks a SQLite file as paygate's: "PayG" in ASCII, at byte 68 of the file.
 pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
-/// The tables this program reads and writes.
-pub(super) const VERSION: i32 = 1;
+/// The tables this program reads and writes: those of the last of [`MIGRATIONS`].
+pub(super) const VERSION: i32 = 2;
 
-/// `record` is the order, whole; the other columns and tables are what is looked up by, what must
-/// be unique, and what a person reads. All of an order's rows are written in one transaction.
-const TABLES: &str = "
+/// What makes the tables of the version before into those of each version. One that was published
+/// stays as it is.
+const MIGRATIONS: [(i32, &str); 1] = [(2, TO_2)];
+
+/// The tables of version 1. `record` is the order, whole; the other columns and tables are what is
+/// looked up by, what must be unique, and what a person reads. All of an order's rows are written
+/// in one transaction.
+const TABLES_1: &str = "
 CREATE TABLE meta (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
     mode   TEXT NOT NULL CHECK (mode IN ('live', 'mock')),
@@ -98,15 +104,89 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (state, next_ms, id);
 ";
 
+/// A payment may belong to no order, and is told all the same: `outbox` names its number itself.
+/// `meta.restored_ms` is when the store was restored from a copy, if ever.
+const TO_2: &str = "
+CREATE TABLE unmatched (
+    provider       TEXT NOT NULL,
+    pid            TEXT NOT NULL,
+    transaction_id TEXT NOT NULL,
+    account        TEXT NOT NULL,    -- the merchant's, at the provider
+    channel_no     TEXT NOT NULL,    -- the order's number, as the provider told it
+    total_fee      INTEGER NOT NULL, -- fen
+    currency       TEXT,             -- if it is not CNY
+    paid_ms        INTEGER,          -- if the provider told it
+    known_ms       INTEGER NOT NULL,
+    message        TEXT NOT NULL,    -- JSON, the provider's
+    PRIMARY KEY (provider, pid, transaction_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unmatched_known ON unmatched (known_ms, provider, pid, transaction_id);
+
+CREATE TABLE outbox_2 (
+    id           TEXT PRIMARY KEY,
+    order_id     INTEGER REFERENCES orders (id), -- none for a payment of no order
+    out_trade_no TEXT NOT NULL,
+    event        TEXT NOT NULL,
+    type         TEXT NOT NULL,    -- the order's
+    body         TEXT NOT NULL,    -- JSON, byte for byte what the shop is sent
+    created_ms   INTEGER NOT NULL,
+    state        TEXT NOT NULL,    -- pending, accepted, parked
+    tries        INTEGER NOT NULL,
+    next_ms      INTEGER NOT NULL
+) STRICT;
+INSERT INTO outbox_2
+    SELECT outbox.id, order_id, out_trade_no, event, outbox.type, body, outbox.created_ms, state,
+        tries, next_ms
+    FROM outbox LEFT JOIN orders ON orders.id = outbox.order_id;
+DROP TABLE outbox;
+ALTER TABLE outbox_2 RENAME TO outbox;
+CREATE INDEX outbox_due ON outbox (state, next_ms, id);
+
+ALTER TABLE meta ADD COLUMN restored_ms INTEGER;
+";
+
 /// Lays the tables down in an empty database.
 pub(super) fn create(connection: &Connection, mode: StoreMode) -> rusqlite::Result<()> {
     // Without a journal: the file is nobody's until it is whole and gets its name.
     connection.execute_batch("PRAGMA journal_mode = OFF; BEGIN;")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)?;
-    connection.execute_batch(TABLES)?;
-    connection.execute("INSERT INTO meta VALUES (1, ?1, 0, 0)", params![mode.name()])?;
+    connection.execute_batch(TABLES_1)?;
+    for (_, sql) in MIGRATIONS {
+        connection.execute_batch(sql)?;
+    }
+    let meta = "INSERT INTO meta (one, mode, fence, probes) VALUES (1, ?1, 0, 0)";
+    connection.execute(meta, params![mode.name()])?;
     connection.execute_batch("COMMIT")
+}
+
+/// Brings the tables of an earlier version up to this one's, each step in one transaction with
+/// its number. `check` says whether every statement finds what it needs; if it fails, what it
+/// was shown is not kept.
+pub(super) fn migrate(
+    connection: &Connection,
+    check: impl Fn(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let stored = version(connection)?;
+    if stored == VERSION {
+        return check(connection);
+    }
+    for (version, sql) in MIGRATIONS.into_iter().filter(|(version, _)| *version > stored) {
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(connection, immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        if version == VERSION {
+            check(&transaction)?;
+        }
+        transaction.commit()?;
+    }
+    tracing::info!(from = stored, to = VERSION, "the store's tables were brought up to date");
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Whether this program, in this mode, may own the database. Reads only.
@@ -117,8 +197,7 @@ pub(super) fn judge(
 ) -> Result<(), StoreError> {
     let failed = |error| failure::opening(path, &error);
     let path = path.display();
-    let version: i32 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let version = version(connection).map_err(failed)?;
     if version > VERSION {
         let message = format!(
             "{path} was written by a newer paygate (tables {version}, this one knows {VERSION}): \
@@ -126,7 +205,7 @@ pub(super) fn judge(
         );
         return Err(StoreError::new(StoreErrorKind::Newer, message));
     }
-    if version < VERSION {
+    if version < 1 {
         return Err(failure::corrupt(path, "its version is none that paygate ever wrote"));
     }
     let stored: String =
@@ -148,4 +227,10 @@ pub(super) fn raise_fence(connection: &Connection) -> rusqlite::Result<i64> {
     let fence = connection.query_row("SELECT fence FROM meta", [], |row| row.get(0))?;
     connection.execute_batch("COMMIT")?;
     Ok(fence)
+}
+
+/// When the store was restored from a copy, if ever.
+pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Option<Millis>> {
+    let restored = connection.query_row("SELECT restored_ms FROM meta", [], |row| row.get(0));
+    restored.map(|ms: Option<i64>| ms.map(Millis))
 }

@@ -248,6 +248,10 @@ impl Store for Held {
         })
     }
 
+    fn restored_at(&self) -> Option<Millis> {
+        self.memory.restored_at()
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.memory.ready()
     }

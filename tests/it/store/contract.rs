@@ -73,7 +73,6 @@ every_store! {
     an_order_is_due_by_its_latest_version_and_once
     any_order_comes_back_as_it_was
     a_dropped_wait_takes_nothing_back
-    attempts_that_an_order_lost_leave_nothing_behind
     an_event_is_written_with_its_order
     a_commit_that_writes_no_order_writes_no_event
     an_event_that_is_there_stays_as_it_is
@@ -264,25 +263,6 @@ async fn an_attempt_that_was_never_sent_is_replaced_under_its_number(store: &dyn
     replaced.attempts[0] = attempt(1, derived, 7);
     committed(store, &replaced).await;
     assert_eq!(due(store, i64::MAX, 9).await, ["never-sent"]);
-}
-
-async fn attempts_that_an_order_lost_leave_nothing_behind(store: &dyn Store) {
-    let first = order("lost-attempts", 1);
-    let (pid, no) = (&first.facts.pid, first.out_trade_no());
-    claimed(store, &first).await;
-    let lost = AttemptState::Ambiguous { reason: "no answer".to_owned() };
-    let mut switched = later(&first, lost);
-    let derived = ChannelNo::derived(pid, no, 2);
-    switched.attempts.push(attempt(2, derived.clone(), 2));
-    committed(store, &switched).await;
-    // Both came to nothing, and the next attempt takes the place of both.
-    let mut replaced = later(&switched, AttemptState::Prepared);
-    replaced.attempts.pop();
-    committed(store, &replaced).await;
-    assert_eq!(store.load(no).await, Ok(Some(replaced)));
-    // What a provider was told once stays the order's.
-    let found = store.find_channel(ProviderId::Wxpay, pid, &derived).await;
-    assert_eq!(found, Ok(Some(no.clone())));
 }
 
 async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {

@@ -17,32 +17,32 @@ use tempfile::TempDir;
 use super::orders::{later, live, order};
 
 /// A directory with the path of a store in it.
-struct Place {
+pub(super) struct Place {
     directory: TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("paygate.db");
         Place { directory, path }
     }
 
-    fn open(&self) -> Sqlite {
+    pub(super) fn open(&self) -> Sqlite {
         Sqlite::open(&self.path).unwrap()
     }
 
-    fn refusal(&self) -> StoreError {
+    pub(super) fn refusal(&self) -> StoreError {
         Sqlite::open(&self.path).unwrap_err()
     }
 
     /// What any other program can do to the file.
-    fn tamper(&self, sql: &str) {
+    pub(super) fn tamper(&self, sql: &str) {
         Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);
         path.into()
@@ -176,9 +176,9 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
-            |it| spoil(it, "PRAGMA user_version = 2"),
+            |it| spoil(it, "PRAGMA user_version = 3"),
             StoreErrorKind::Newer,
-            "newer paygate (tables 2, this one knows 1)",
+            "newer paygate (tables 3, this one knows 2)",
         ),
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
