@@ -9,5 +9,7 @@ mod outbox;
 mod record;
 #[cfg(feature = "sqlite")]
 mod migrated;
+#[cfg(all(feature = "sqlite", unix))]
+mod moved;
 #[cfg(feature = "sqlite")]
 mod sqlite;

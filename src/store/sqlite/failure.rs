@@ -58,6 +58,17 @@ pub(super) fn opening(path: &Path, error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// `path` is not the file any more that the store was opened with.
+pub(super) fn replaced(path: &Path) -> StoreError {
+    let message = format!(
+        "{} was removed or replaced while paygate ran, so nothing more is accepted, and what was \
+         written since is lost: stop paygate, put the database and its -wal back, or its last \
+         copy, and start again. Do not start with an empty store while orders may be unpaid",
+        path.display()
+    );
+    StoreError::new(StoreErrorKind::Io, message)
+}
+
 /// A look-up failed.
 pub(super) fn reading(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.display();

@@ -168,6 +168,16 @@ impl Place {
         }
     }
 
+    /// The files that the store has by its names: the database, and its write-ahead log once
+    /// something was written.
+    pub(super) fn originals(&self) -> Result<Originals, StoreError> {
+        let find = |path: PathBuf| match file_number(&path) {
+            Ok(number) => Ok((path, number)),
+            Err(error) => Err(refused(&path, &error)),
+        };
+        Ok(Originals([find(self.database.clone())?, find(self.beside("-wal"))?]))
+    }
+
     /// A connection that writes.
     pub(super) fn open_for_writing(&self) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(&self.database, WRITE)
@@ -184,6 +194,49 @@ impl Place {
         path.push(suffix);
         path.into()
     }
+}
+
+/// The files that a store was opened with. SQLite goes on with them when somebody removes them or
+/// puts others in their places, and what it writes then is gone with the process.
+#[derive(Debug)]
+pub(super) struct Originals([(PathBuf, FileNumber); 2]);
+
+impl Originals {
+    /// The database file.
+    pub(super) fn database(&self) -> &Path {
+        &self.0[0].0
+    }
+
+    /// Whether the names still mean these files. Two `stat`s, some 2 µs: little beside the wait
+    /// for a disk that a transaction is.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let is_same = |(path, number): &&(PathBuf, FileNumber)| {
+            file_number(path).is_ok_and(|found| found == *number)
+        };
+        match self.0.iter().find(|it| !is_same(it)) {
+            Some((path, _)) => Err(failure::replaced(path)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What tells one file from every other of this machine: device and inode.
+#[cfg(unix)]
+type FileNumber = (u64, u64);
+
+#[cfg(unix)]
+fn file_number(path: &Path) -> io::Result<FileNumber> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+type FileNumber = ();
+
+#[cfg(not(unix))]
+fn file_number(_: &Path) -> io::Result<FileNumber> {
+    Ok(())
 }
 
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);

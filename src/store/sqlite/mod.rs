@@ -101,8 +101,8 @@ impl Sqlite {
         let broken = Broken::default();
         let readers = Readers::start(&place, &broken)?;
         let path = place.database().to_owned();
-        let held =
-            Held { connection, path: path.clone(), fence, lock, broken: Arc::clone(&broken) };
+        let originals = place.originals()?;
+        let held = Held { connection, originals, fence, lock, broken: Arc::clone(&broken) };
         let started = Writer::start(held);
         let writer = started.map_err(|error| failure::unavailable(path.display(), error))?;
         Ok(Sqlite { path, writer, readers, broken, restored })

@@ -1,7 +1,7 @@
 //! The threads that look up: each has a connection of its own, and none waits for the writer.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use tokio::sync::oneshot;
@@ -29,7 +29,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Starts the threads.
+    /// Starts the threads, and waits until each has opened every file of the store.
     pub(super) fn start(
         place: &Place,
         broken: &Broken,
@@ -37,6 +37,7 @@ impl Readers {
         let path = place.database().to_owned();
         let (workers, queue) = Workers::<Question>::new();
         let queue = Arc::new(Mutex::new(queue));
+        let (opening, opened_all) = mpsc::channel::<()>();
         for _ in 0..READERS {
             let opened = place.open_for_reading().and_then(|connection| {
                 connection.execute_batch("PRAGMA query_only = ON")?;
@@ -44,17 +45,24 @@ impl Readers {
             });
             let connection = opened.map_err(|error| failure::opening(&path, &error))?;
             let (queue, broken, path) = (Arc::clone(&queue), Arc::clone(broken), path.clone());
+            let opening = opening.clone();
             let run = move || match Lookups::prepare(&connection) {
-                Ok(mut lookups) => loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(question) = next else { break };
-                    question(&mut lookups);
-                },
+                Ok(mut lookups) => {
+                    drop(opening);
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(question) = next else { break };
+                        question(&mut lookups);
+                    }
+                }
                 Err(error) => drop(broken.set(failure::reading(&path, &error))),
             };
             let started = workers.start("paygate-lookup", run);
             started.map_err(|error| failure::unavailable(place.database().display(), error))?;
         }
+        drop(opening);
+        // Nothing is ever sent: it ends when the last thread lets go of it.
+        opened_all.iter().for_each(|()| {});
         Ok(Readers { workers, path })
     }
 

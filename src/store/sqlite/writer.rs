@@ -2,7 +2,6 @@
 //! share one wait for the disk.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -12,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::files::Originals;
 use super::rows::{Outcome, Row, Rows};
 use super::workers::Workers;
 use super::{Broken, failure};
@@ -66,12 +66,12 @@ pub(super) struct Writer {
 pub(super) struct Held {
     /// The database.
     pub(super) connection: Connection,
-    /// Where it is.
-    pub(super) path: PathBuf,
     /// The fence this process raised.
     pub(super) fence: i64,
     /// The lock, let go of when the connection is closed.
     pub(super) lock: File,
+    /// The files that are written to.
+    pub(super) originals: Originals,
     /// Where a failed write is told.
     pub(super) broken: Broken,
 }
@@ -111,22 +111,20 @@ impl Writer {
 }
 
 fn run(held: Held, queue: &Receiver<Request>, transactions: &AtomicU64) {
-    let Held { connection, path, fence, lock, broken } = held;
+    let Held { connection, originals, fence, lock, broken } = held;
     match Transactions::prepare(&connection, fence, transactions) {
         Ok(mut statements) => {
             let mut expected = 1;
             while let Ok(first) = queue.recv() {
                 let batch = gather(queue, first, expected);
                 expected = batch.len();
-                serve(&mut statements, batch, |error| {
-                    broken.get_or_init(|| failure::writing(&path, error)).clone()
-                });
+                serve(&mut statements, batch, &originals, &broken);
                 if broken.get().is_some() {
                     break;
                 }
             }
         }
-        Err(error) => drop(broken.set(failure::writing(&path, &error))),
+        Err(error) => drop(broken.set(failure::writing(originals.database(), &error))),
     }
     if broken.get().is_some() {
         // What the disk has is unknown: the next opening reads the write-ahead log from the disk.
@@ -159,18 +157,21 @@ fn gather(queue: &Receiver<Request>, first: Request, expected: usize) -> Vec<Req
 fn serve(
     statements: &mut Transactions<'_>,
     batch: Vec<Request>,
-    broke: impl FnOnce(&rusqlite::Error) -> StoreError,
+    originals: &Originals,
+    broken: &Broken,
 ) {
+    let broke = |error: StoreError| broken.get_or_init(|| error).clone();
     let works = batch.iter().map(|it| &it.work);
     let answers: Result<Vec<Answer>, StoreError> = match statements.write(works) {
-        Ok(answers) => Ok(answers),
+        // What is in a file without a name is not durable.
+        Ok(answers) => originals.check().map(|()| answers).map_err(broke),
         Err(Stop::Busy) => Err(StoreError::new(
             StoreErrorKind::Unavailable,
             "the store is being written by another program; nothing was written",
         )),
         Err(Stop::Failed(error)) => {
             statements.roll_back();
-            Err(broke(&error))
+            Err(broke(failure::writing(originals.database(), &error)))
         }
     };
     // Who no longer waits has its write all the same.

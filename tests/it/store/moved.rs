@@ -1,0 +1,71 @@
+//! While a store is open, somebody removes or replaces its files: no order is taken any more.
+
+use std::fs;
+
+use paygate::domain::attempt::AttemptState;
+use paygate::store::{Claim, Store, StoreErrorKind};
+
+use super::orders::{later, order};
+use super::sqlite::Place;
+
+/// What happens to the files, and which of them the message names.
+#[tokio::test]
+async fn a_store_whose_files_were_removed_or_replaced_accepts_nothing_more() {
+    type Move = fn(&Place);
+    let cases: [(&str, Move, &str); 5] = [
+        ("the database is removed", |it| remove(it, ""), "paygate.db was"),
+        ("everything is removed", everything, "paygate.db was"),
+        ("a copy is put in its place", |it| replace(it, ""), "paygate.db was"),
+        ("the write-ahead log is removed", |it| remove(it, "-wal"), "paygate.db-wal was"),
+        ("another log is put in its place", |it| replace(it, "-wal"), "paygate.db-wal was"),
+    ];
+    for (name, happens, told) in cases {
+        for is_asked_first in [false, true] {
+            let place = Place::new();
+            let store = place.open();
+            let (before, after) = (order("before-it", 1), order("after-it", 2));
+            assert_eq!(store.claim(&before).await, Ok(Claim::Fresh), "{name}");
+            assert_eq!(store.ready().await, Ok(()), "{name}");
+            happens(&place);
+            let error = if is_asked_first {
+                store.ready().await.unwrap_err()
+            } else {
+                store.claim(&after).await.unwrap_err()
+            };
+            assert_eq!(error.kind, StoreErrorKind::Io, "{name}: {error}");
+            assert!(error.message.contains(told), "{name}: {error}");
+            assert!(error.message.contains("stop paygate"), "{name}: {error}");
+            let paid = later(&before, AttemptState::Paid);
+            assert_eq!(store.commit(&paid, &[]).await, Err(error.clone()), "{name}");
+            assert_eq!(store.ready().await, Err(error.clone()), "{name}");
+            assert_eq!(store.load(before.out_trade_no()).await, Err(error), "{name}");
+        }
+    }
+}
+
+fn remove(place: &Place, suffix: &str) {
+    fs::remove_file(place.beside(suffix)).unwrap();
+}
+
+fn everything(place: &Place) {
+    ["", "-wal", "-shm", "-lock"].iter().for_each(|it| remove(place, it));
+}
+
+fn replace(place: &Place, suffix: &str) {
+    fs::copy(place.beside(suffix), place.beside("-copy")).unwrap();
+    fs::rename(place.beside("-copy"), place.beside(suffix)).unwrap();
+}
+
+/// What SQLite itself does with its files is no removal.
+#[tokio::test]
+async fn a_store_whose_log_was_emptied_goes_on() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 0..3 {
+        assert_eq!(store.claim(&order(&format!("checked-{n}"), n)).await, Ok(Claim::Fresh));
+        place.tamper("PRAGMA wal_checkpoint(TRUNCATE)");
+        assert_eq!(store.ready().await, Ok(()));
+    }
+    let last = order("checked-2", 2);
+    assert_eq!(store.load(last.out_trade_no()).await, Ok(Some(last)));
+}
