@@ -24,6 +24,7 @@ use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::record::{decode, encode};
 use paygate::domain::time::Millis;
+use paygate::domain::unmatched::Unmatched;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
@@ -102,6 +103,8 @@ struct Held {
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
+    /// Payments of no order, as they became known.
+    unmatched: Vec<Unmatched>,
     /// What the shop is told.
     outbox: HashMap<EventId, Outgoing>,
     /// What of it is to be sent, by when.
@@ -118,6 +121,8 @@ enum Line {
     Order { record: String, outbox: Vec<Outgoing> },
     /// Where an event stands on its way to the shop.
     Event(Outgoing),
+    /// A payment of no order, and what tells of it.
+    Unmatched { unmatched: Unmatched, event: Outgoing },
 }
 
 impl Journal {
@@ -274,6 +279,34 @@ impl Store for Journal {
         })
     }
 
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let mut held = self.held()?;
+            let key = |it: &Unmatched| (it.provider, it.pid.clone(), it.transaction_id.clone());
+            if held.unmatched.iter().any(|it| key(it) == key(unmatched)) {
+                return Ok(false);
+            }
+            let (unmatched, event) = (unmatched.clone(), event.clone());
+            held.write(Line::Unmatched { unmatched, event })?;
+            Ok(true)
+        })
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+        Box::pin(async move {
+            let held = self.held()?;
+            let is_open = |it: &&Unmatched| !held.transactions.contains_key(&it.transaction_id);
+            let mut found: Vec<&Unmatched> = held.unmatched.iter().filter(is_open).collect();
+            found.sort_by_key(|it| (it.known, it.provider.name(), &it.pid, &it.transaction_id));
+            let older = found.len().saturating_sub(limit);
+            Ok(found.into_iter().skip(older).cloned().collect())
+        })
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.held().map(drop) })
     }
@@ -323,16 +356,22 @@ impl Held {
             Line::Order { record, outbox } => {
                 let order = decode(&record).map_err(|ill| failed(StoreErrorKind::Corrupt, ill))?;
                 self.keep_order(order);
-                for event in outbox {
-                    // What was told before stays as it is.
-                    if !self.outbox.contains_key(&event.id) {
-                        self.keep_event(event);
-                    }
-                }
+                outbox.into_iter().for_each(|event| self.add_event(event));
             }
             Line::Event(event) => self.keep_event(event),
+            Line::Unmatched { unmatched, event } => {
+                self.unmatched.push(unmatched);
+                self.add_event(event);
+            }
         }
         Ok(())
+    }
+
+    /// What was told before stays as it is.
+    fn add_event(&mut self, event: Outgoing) {
+        if !self.outbox.contains_key(&event.id) {
+            self.keep_event(event);
+        }
     }
 
     fn keep_event(&mut self, event: Outgoing) {

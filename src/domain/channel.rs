@@ -26,6 +26,12 @@ impl ProviderId {
             ProviderId::Alipay => "alipay",
         }
     }
+
+    /// Reads the name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<ProviderId> {
+        [ProviderId::Wxpay, ProviderId::Alipay].into_iter().find(|it| it.name() == name)
+    }
 }
 
 impl fmt::Display for ProviderId {

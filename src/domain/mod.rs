@@ -24,3 +24,4 @@ pub mod refund;
 pub mod request;
 pub mod succession;
 pub mod time;
+pub mod unmatched;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ids::{OutTradeNo, TransactionId};
+use super::channel::ProviderId;
+use super::ids::{OutTradeNo, Pid, TransactionId};
 use super::order::Order;
 use super::refund::{Payment, PaymentRole, Refund, RefundState};
 use super::time::Millis;
@@ -32,6 +33,9 @@ pub enum EventType {
     /// A payment of another amount came.
     #[serde(rename = "payment.mismatch")]
     PaymentMismatch,
+    /// A payment came that belongs to no order.
+    #[serde(rename = "payment.unmatched")]
+    PaymentUnmatched,
     /// A refund reached the buyer.
     #[serde(rename = "refund.succeeded")]
     RefundSucceeded,
@@ -45,13 +49,14 @@ pub enum EventType {
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [EventType; 9] = [
+    pub const ALL: [EventType; 10] = [
         EventType::PaymentSucceeded,
         EventType::PaymentDuplicate,
         EventType::DuplicateRefunded,
         EventType::PaymentLate,
         EventType::LateRefunded,
         EventType::PaymentMismatch,
+        EventType::PaymentUnmatched,
         EventType::RefundSucceeded,
         EventType::RefundAbnormal,
         EventType::RefundClosed,
@@ -67,6 +72,7 @@ impl EventType {
             EventType::PaymentLate => "payment.late",
             EventType::LateRefunded => "late.refunded",
             EventType::PaymentMismatch => "payment.mismatch",
+            EventType::PaymentUnmatched => "payment.unmatched",
             EventType::RefundSucceeded => "refund.succeeded",
             EventType::RefundAbnormal => "refund.abnormal",
             EventType::RefundClosed => "refund.closed",
@@ -184,6 +190,25 @@ impl EventId {
         if let Some(asked_at) = effect.asked_at {
             hash = hash.chain_update([0]).chain_update(asked_at.0.to_be_bytes());
         }
+        EventId::hashed(hash)
+    }
+
+    /// The number of the event that tells of a payment of no order. It never meets an order's:
+    /// no order's number has a full stop.
+    #[must_use]
+    pub fn of_unmatched(provider: ProviderId, pid: &Pid, transaction: &TransactionId) -> EventId {
+        let hash = Sha256::new()
+            .chain_update(EventType::PaymentUnmatched.name())
+            .chain_update([0])
+            .chain_update(provider.name())
+            .chain_update([0])
+            .chain_update(pid.as_str())
+            .chain_update([0])
+            .chain_update(transaction.0.as_bytes());
+        EventId::hashed(hash)
+    }
+
+    fn hashed(hash: Sha256) -> EventId {
         let hash = hash.finalize();
         let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         EventId(format!("evt_{hex}").into())

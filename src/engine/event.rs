@@ -57,14 +57,14 @@ impl Inner {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a, M> {
     #[serde(rename = "type")]
-    event: &'static str,
-    timestamp: String,
-    livemode: bool,
-    data: BTreeMap<String, Box<RawValue>>,
+    pub(super) event: &'static str,
+    pub(super) timestamp: String,
+    pub(super) livemode: bool,
+    pub(super) data: BTreeMap<String, Box<RawValue>>,
     #[serde(rename = "verifyResult", skip_serializing_if = "Option::is_none")]
-    verify_result: Option<&'a Value>,
+    pub(super) verify_result: Option<&'a M>,
 }
 
 /// The order as it stands, what the event is about, and `custom`: whole, and its keys beside it,

@@ -24,6 +24,7 @@ mod returning;
 mod story;
 mod switch;
 mod tasks;
+mod unmatched;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,10 @@ use super::admin::AdminParts;
 use super::answer::Refusal;
 use super::record;
 use crate::caller::request_id;
+use crate::domain::channel::ProviderId;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
+use crate::domain::time::Millis;
+use crate::domain::unmatched::Unmatched;
 use crate::engine::Query;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::guard::read_query;
@@ -25,6 +28,7 @@ enum Operation {
     Refund,
     QueryRefund,
     ClosePayment,
+    Payments,
     Webhooks,
     Retry(EventId),
 }
@@ -36,6 +40,7 @@ impl Operation {
             "refund" => Some(Operation::Refund),
             "queryRefund" => Some(Operation::QueryRefund),
             "closePayment" => Some(Operation::ClosePayment),
+            "payments" => Some(Operation::Payments),
             "webhooks" => Some(Operation::Webhooks),
             _ => {
                 let id = path.strip_prefix("webhooks/")?.strip_suffix("/retry")?;
@@ -46,8 +51,10 @@ impl Operation {
 
     fn allows(&self, method: &Method) -> Result<(), Refusal> {
         match self {
-            Operation::Webhooks if [Method::GET, Method::HEAD].contains(method) => Ok(()),
-            Operation::Webhooks => Err(Refusal::Method("GET, HEAD")),
+            Operation::Payments | Operation::Webhooks => match *method {
+                Method::GET | Method::HEAD => Ok(()),
+                _ => Err(Refusal::Method("GET, HEAD")),
+            },
             _ if method == Method::POST => Ok(()),
             _ => Err(Refusal::Method("POST")),
         }
@@ -76,6 +83,7 @@ impl AdminParts {
             Operation::Refund => self.refund(request, &reply).await,
             Operation::QueryRefund => self.query_refund(request, &reply).await,
             Operation::ClosePayment => self.close_payment(request, &reply).await,
+            Operation::Payments => self.payments(request.uri().query(), &reply).await,
             Operation::Webhooks => self.webhooks(request.uri().query(), &reply).await,
             Operation::Retry(id) => {
                 self.engine.retry_event(&id).await.map(|()| reply.done(&Done { code: 0 }))
@@ -106,12 +114,34 @@ impl AdminParts {
         Ok(reply.known(&known(&queried, record.as_deref())))
     }
 
+    async fn payments(
+        &self,
+        query: Option<&str>,
+        reply: &Reply<'_>,
+    ) -> Result<Response<Bytes>, Error> {
+        let known = |value: &str| (value == "unmatched").then_some(());
+        let message = Text::new(
+            "只支持参数state: unmatched",
+            "there is only one parameter, state: unmatched",
+        );
+        wanted(query.unwrap_or_default(), known, message)?;
+        let payments = self.engine.unmatched(LISTED_MAX).await?;
+        let payments = payments.iter().map(Unsold::of).collect();
+        Ok(reply.done(&Payments { code: 0, payments }))
+    }
+
     async fn webhooks(
         &self,
         query: Option<&str>,
         reply: &Reply<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let states = match wanted(query.unwrap_or_default())? {
+        let known =
+            |value: &str| DeliveryState::ALL.into_iter().find(|it| state_name(*it) == value);
+        let message = Text::new(
+            "只支持参数state: waiting、accepted或parked",
+            "there is only one parameter, state: waiting, accepted or parked",
+        );
+        let states = match wanted(query.unwrap_or_default(), known, message)? {
             Some(state) => vec![state],
             None => vec![DeliveryState::Parked, DeliveryState::Pending, DeliveryState::Accepted],
         };
@@ -135,23 +165,21 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     (more.is_none() && scheme.eq_ignore_ascii_case(b"Bearer ")).then_some(token.trim_ascii())
 }
 
-/// `?state=`: of which state events are listed; all without it.
-fn wanted(query: &str) -> Result<Option<DeliveryState>, Error> {
+/// `?state=`: which of the `known` states is listed; all without it. `message` says which
+/// there are.
+fn wanted<S>(
+    query: &str,
+    known: impl Fn(&str) -> Option<S>,
+    message: Text,
+) -> Result<Option<S>, Error> {
     let mut wanted = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let state = DeliveryState::ALL.into_iter().find(|it| state_name(*it) == value);
-        match (&*name, state) {
+        match (&*name, known(&value)) {
             ("state", Some(state)) if wanted.is_none() => wanted = Some(state),
             _ => {
-                return Err(Error::invalid(vec![Violation {
-                    code: Code::Body,
-                    path: "/state".to_owned(),
-                    rule: "enum",
-                    message: Text::new(
-                        "只支持参数state: waiting、accepted或parked",
-                        "there is only one parameter, state: waiting, accepted or parked",
-                    ),
-                }]));
+                let (code, path) = (Code::Body, "/state".to_owned());
+                let ill = Violation { code, path, rule: "enum", message };
+                return Err(Error::invalid(vec![ill]));
             }
         }
     }
@@ -196,6 +224,44 @@ impl Listed<'_> {
             state: state_name(event.state),
             tries: event.tries,
             next: waits.then(|| event.next.to_rfc3339()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Payments<'a> {
+    code: u16,
+    payments: Vec<Unsold<'a>>,
+}
+
+/// A payment of no order.
+#[derive(Serialize)]
+struct Unsold<'a> {
+    state: &'static str,
+    provider: ProviderId,
+    pid: &'a str,
+    account: &'a str,
+    channel_trade_no: &'a str,
+    transaction_id: &'a str,
+    total_fee: u64,
+    currency: Option<&'a str>,
+    pay_date: Option<Millis>,
+    known: Millis,
+}
+
+impl Unsold<'_> {
+    fn of(unmatched: &Unmatched) -> Unsold<'_> {
+        Unsold {
+            state: "unmatched",
+            provider: unmatched.provider,
+            pid: unmatched.pid.as_str(),
+            account: &unmatched.account,
+            channel_trade_no: unmatched.channel_no.as_str(),
+            transaction_id: &unmatched.transaction_id.0,
+            total_fee: unmatched.total_fee.fen(),
+            currency: unmatched.currency.as_deref(),
+            pay_date: unmatched.paid_at,
+            known: unmatched.known,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
+use crate::domain::unmatched::Unmatched;
 
 /// Orders in this process's memory.
 ///
@@ -196,6 +197,40 @@ impl Store for Memory {
         })
     }
 
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (pid, id) = (unmatched.pid.clone(), unmatched.transaction_id.clone());
+        let key = (unmatched.provider, pid, id);
+        Box::pin(async move {
+            let mut held = self.held()?;
+            if held.fence != self.fence {
+                return Err(other_owner());
+            }
+            if held.unmatched.contains_key(&key) {
+                return Ok(false);
+            }
+            held.unmatched.insert(key, unmatched.clone());
+            if !held.outbox.contains_key(&event.id) {
+                held.put_event(event.clone());
+            }
+            Ok(true)
+        })
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+        Box::pin(async move {
+            let held = self.held()?;
+            let is_open = |it: &&Unmatched| !held.transactions.contains_key(&it.transaction_id);
+            let mut found: Vec<&Unmatched> = held.unmatched.values().filter(is_open).collect();
+            found.sort_by_key(|it| (it.known, it.provider.name(), &it.pid, &it.transaction_id));
+            let older = found.len().saturating_sub(limit);
+            Ok(found.into_iter().skip(older).cloned().collect())
+        })
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             match self.held()?.fence == self.fence {
@@ -221,6 +256,7 @@ struct Held {
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
+    unmatched: BTreeMap<(ProviderId, Pid, TransactionId), Unmatched>,
     outbox: HashMap<EventId, Outgoing>,
     /// The pending events, by when they are sent next.
     sendings: BTreeSet<(Millis, EventId)>,

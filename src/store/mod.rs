@@ -17,6 +17,7 @@ use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
+use crate::domain::unmatched::Unmatched;
 pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
@@ -102,6 +103,23 @@ pub trait Store: Send + Sync + Debug {
     /// Replaces where an event stands: its state, tries and next sending. Durable when this
     /// returns [`Settled::Done`].
     fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>>;
+
+    /// Records a payment of no order, and adds to the outbox what tells of it, all or nothing and
+    /// once: whether it was not recorded before, by provider, merchant and transaction. Durable
+    /// when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unavailable`] when the store has been opened again since this opening.
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// The last `limit` payments of no order, the newest last, without those that are a payment
+    /// of a stored order by now.
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>>;
 
     /// When the store was restored from a copy, if ever: what happened between the copy and that
     /// moment is not in it.

@@ -8,6 +8,7 @@ use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
+use crate::domain::unmatched::Unmatched;
 
 impl<S: Store + ?Sized> Store for Arc<S> {
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
@@ -79,6 +80,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.as_ref().outbox_set(event)
+    }
+
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.as_ref().add_unmatched(unmatched, event)
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+        self.as_ref().unmatched(limit)
     }
 
     fn restored_at(&self) -> Option<Millis> {

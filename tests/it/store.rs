@@ -7,6 +7,7 @@ mod fence;
 mod orders;
 mod outbox;
 mod record;
+pub(crate) mod unmatched;
 #[cfg(feature = "sqlite")]
 mod migrated;
 #[cfg(all(feature = "sqlite", unix))]

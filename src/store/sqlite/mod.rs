@@ -29,12 +29,14 @@ use rusqlite::config::DbConfig;
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
+use crate::domain::money::Fen;
 use crate::domain::order::Order;
 use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::record::{decode, encode};
 use crate::domain::time::Millis;
+use crate::domain::unmatched::Unmatched;
 use files::Place;
-use reader::{EventRow, Lookups, Readers};
+use reader::{EventRow, Lookups, Readers, UnmatchedRow};
 use rows::{Outcome, Row, Rows};
 use writer::{Answer, Held, Work, Writer};
 
@@ -150,6 +152,22 @@ impl Sqlite {
         })
     }
 
+    fn read_unmatched(&self, row: UnmatchedRow) -> Result<Unmatched, StoreError> {
+        let ill = || failure::corrupt(self.path.display(), "a payment of no order is ill");
+        Ok(Unmatched {
+            provider: ProviderId::parse(&row.provider).ok_or_else(ill)?,
+            pid: Pid::new(&row.pid),
+            account: row.account,
+            channel_no: ChannelNo::first(&self.number(&row.channel_no)?),
+            transaction_id: TransactionId(row.transaction_id.into()),
+            total_fee: u64::try_from(row.total_fee).ok().and_then(Fen::new).ok_or_else(ill)?,
+            currency: row.currency,
+            paid_at: row.paid_ms.map(Millis),
+            known: Millis(row.known_ms),
+            message: row.message,
+        })
+    }
+
     fn stop(&self) -> impl FnOnce() + Send + 'static {
         let (readers, writer) = (self.readers.stop(), self.writer.stop());
         move || {
@@ -201,7 +219,7 @@ impl Store for Sqlite {
                 Answer::Done(Outcome::OtherVersion(record) | Outcome::Known(record)) => {
                     self.decode(&record).map(|order| Committed::OtherVersion(Box::new(order)))
                 }
-                Answer::Done(Outcome::Missing) => Err(StoreError::not_stored()),
+                Answer::Done(Outcome::Missing | Outcome::Stands) => Err(StoreError::not_stored()),
                 Answer::OtherOwner => Ok(Committed::Lost),
             }
         })
@@ -297,6 +315,28 @@ impl Store for Sqlite {
                 Answer::Done(_) => Ok(Settled::Missing),
                 Answer::OtherOwner => Ok(Settled::Lost),
             }
+        })
+    }
+
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let both = Box::new((unmatched.clone(), event.clone()));
+            match self.write(Work::Unmatched(both)).await? {
+                Answer::Done(outcome) => Ok(outcome == Outcome::Written),
+                Answer::OtherOwner => Err(self.other_owner()),
+            }
+        })
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+        Box::pin(async move {
+            self.sound()?;
+            let rows = self.readers.ask(move |lookups| lookups.unmatched(limit)).await?;
+            rows.into_iter().rev().map(|row| self.read_unmatched(row)).collect()
         })
     }
 

@@ -102,6 +102,7 @@ pub(super) struct Lookups<'c> {
     outbox_due: Statement<'c>,
     outbox_list: Statement<'c>,
     outbox_find: Statement<'c>,
+    unmatched: Statement<'c>,
 }
 
 impl<'c> Lookups<'c> {
@@ -109,7 +110,7 @@ impl<'c> Lookups<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
         let [by_no, by_channel, by_transaction, by_refund, due, events @ ..] =
             Lookups::statements().map(|sql| connection.prepare(&sql));
-        let [outbox_due, outbox_list, outbox_find] = events;
+        let [outbox_due, outbox_list, outbox_find, unmatched] = events;
         Ok(Lookups {
             load: by_no?,
             find_channel: by_channel?,
@@ -119,11 +120,12 @@ impl<'c> Lookups<'c> {
             outbox_due: outbox_due?,
             outbox_list: outbox_list?,
             outbox_find: outbox_find?,
+            unmatched: unmatched?,
         })
     }
 
     /// Every statement that a look-up executes.
-    pub(super) fn statements() -> [String; 8] {
+    pub(super) fn statements() -> [String; 9] {
         [
             LOAD.to_owned(),
             FIND_CHANNEL.to_owned(),
@@ -133,6 +135,7 @@ impl<'c> Lookups<'c> {
             events(OUTBOX_DUE),
             events(OUTBOX_LIST),
             events(OUTBOX_FIND),
+            UNMATCHED.to_owned(),
         ]
     }
 
@@ -187,6 +190,12 @@ impl<'c> Lookups<'c> {
     /// The event with this number.
     pub(super) fn outbox_find(&mut self, id: &EventId) -> Result<Option<EventRow>> {
         self.outbox_find.query_row([id.as_str()], event).optional()
+    }
+
+    /// The last `limit` payments of no order, the newest first.
+    pub(super) fn unmatched(&mut self, limit: usize) -> Result<Vec<UnmatchedRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.unmatched.query_map(params![i64::MAX, limit], unmatched)?.collect()
     }
 }
 
@@ -253,3 +262,42 @@ const OUTBOX_DUE: &str = "INDEXED BY outbox_due \
 const OUTBOX_LIST: &str = "INDEXED BY outbox_due \
     WHERE state = ?1 ORDER BY next_ms, id LIMIT ?2";
 const OUTBOX_FIND: &str = "WHERE id = ?1";
+
+/// A payment of no order as it is stored.
+pub(super) struct UnmatchedRow {
+    pub(super) provider: String,
+    pub(super) pid: String,
+    pub(super) account: String,
+    pub(super) channel_no: String,
+    pub(super) transaction_id: String,
+    pub(super) total_fee: i64,
+    pub(super) currency: Option<String>,
+    pub(super) paid_ms: Option<i64>,
+    pub(super) known_ms: i64,
+    pub(super) message: String,
+}
+
+fn unmatched(row: &rusqlite::Row<'_>) -> Result<UnmatchedRow> {
+    Ok(UnmatchedRow {
+        provider: row.get(0)?,
+        pid: row.get(1)?,
+        account: row.get(2)?,
+        channel_no: row.get(3)?,
+        transaction_id: row.get(4)?,
+        total_fee: row.get(5)?,
+        currency: row.get(6)?,
+        paid_ms: row.get(7)?,
+        known_ms: row.get(8)?,
+        message: row.get(9)?,
+    })
+}
+
+/// The bound that holds for all makes SQLite read the index backwards, and only as far as `limit`.
+const UNMATCHED: &str = "
+SELECT provider, pid, account, channel_no, transaction_id, total_fee, currency,
+    paid_ms, known_ms, message
+FROM unmatched INDEXED BY unmatched_known
+WHERE known_ms <= ?1 AND NOT EXISTS (
+    SELECT 1 FROM payments INDEXED BY payments_transaction
+    WHERE payments.transaction_id = unmatched.transaction_id)
+ORDER BY known_ms DESC, provider DESC, pid DESC, transaction_id DESC LIMIT ?2";

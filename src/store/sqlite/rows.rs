@@ -6,6 +6,7 @@ use crate::domain::attempt::Attempt;
 use crate::domain::order::Order;
 use crate::domain::outbox::Outgoing;
 use crate::domain::refund::{Payment, PaymentRole, RefundState};
+use crate::domain::unmatched::Unmatched;
 
 /// An order on its way to the disk.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
     Known(String),
     /// Another version is stored: this record.
     OtherVersion(String),
+    /// It is recorded already, and stays as it is.
+    Stands,
     /// There is no such order, or no such event.
     Missing,
     /// A number at the provider, or of a refund, is another order's.
@@ -46,11 +49,12 @@ pub(super) struct Rows<'c> {
     set_event: Statement<'c>,
     payment: Statement<'c>,
     refund: Statement<'c>,
+    unmatched: Statement<'c>,
 }
 
 impl<'c> Rows<'c> {
     /// Every statement that a write of an order or an event executes.
-    pub(super) const STATEMENTS: [&'static str; 10] = [
+    pub(super) const STATEMENTS: [&'static str; 11] = [
         CLAIM,
         KNOWN,
         REPLACE,
@@ -61,13 +65,15 @@ impl<'c> Rows<'c> {
         SET_EVENT,
         PAYMENT,
         REFUND,
+        UNMATCHED,
     ];
 
     /// Prepares the statements; fails when a table or a column is missing.
     pub(super) fn prepare(connection: &'c Connection) -> Result<Rows<'c>> {
         let [claim, known, replace, attempt, parts @ ..] =
             Rows::STATEMENTS.map(|sql| connection.prepare(sql));
-        let [channel_owner, channel_number, add_event, set_event, payment, refund] = parts;
+        let [channel_owner, channel_number, add_event, set_event, payment, refund, unmatched] =
+            parts;
         Ok(Rows {
             connection,
             claim: claim?,
@@ -80,6 +86,7 @@ impl<'c> Rows<'c> {
             set_event: set_event?,
             payment: payment?,
             refund: refund?,
+            unmatched: unmatched?,
         })
     }
 
@@ -207,6 +214,31 @@ impl<'c> Rows<'c> {
         Ok(if changed == 1 { Outcome::Written } else { Outcome::Missing })
     }
 
+    /// Records a payment of no order, and what tells of it.
+    pub(super) fn add_unmatched(
+        &mut self,
+        unmatched: &Unmatched,
+        event: &Outgoing,
+    ) -> Result<Outcome> {
+        let inserted = self.unmatched.execute(params![
+            unmatched.provider.name(),
+            unmatched.pid.as_str(),
+            unmatched.transaction_id.0,
+            unmatched.account,
+            unmatched.channel_no.as_str(),
+            integer(unmatched.total_fee.fen()),
+            unmatched.currency,
+            unmatched.paid_at.map(|it| it.0),
+            unmatched.known.0,
+            unmatched.message,
+        ])?;
+        if inserted == 0 {
+            return Ok(Outcome::Stands);
+        }
+        self.add_event(None, event)?;
+        Ok(Outcome::Written)
+    }
+
     fn payment(&mut self, order_id: i64, payment: &Payment) -> Result<usize> {
         self.payment.execute(params![
             order_id,
@@ -298,6 +330,13 @@ ON CONFLICT (pid, out_refund_no) DO UPDATE SET
     transaction_id = excluded.transaction_id, refund_id = excluded.refund_id,
     refund_fee = excluded.refund_fee, state = excluded.state, asked_ms = excluded.asked_ms
 WHERE order_id = excluded.order_id";
+
+const UNMATCHED: &str = "
+INSERT INTO unmatched
+    (provider, pid, transaction_id, account, channel_no, total_fee, currency,
+     paid_ms, known_ms, message)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+ON CONFLICT (provider, pid, transaction_id) DO NOTHING";
 
 /// SQLite's integers have a sign; fen and versions stay far below its limit.
 fn integer(number: u64) -> i64 {

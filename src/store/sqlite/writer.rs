@@ -16,6 +16,7 @@ use super::rows::{Outcome, Row, Rows};
 use super::workers::Workers;
 use super::{Broken, failure};
 use crate::domain::outbox::Outgoing;
+use crate::domain::unmatched::Unmatched;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Writes that may wait at once: the bound of the queue's memory and of one transaction.
@@ -34,6 +35,8 @@ pub(super) enum Work {
     Commit(Box<Row>),
     /// Replace where this event stands.
     Event(Box<Outgoing>),
+    /// Record this payment of no order, and add to the outbox what tells of it.
+    Unmatched(Box<(Unmatched, Outgoing)>),
     /// Write something that is nobody's.
     Probe,
 }
@@ -273,6 +276,7 @@ impl<'c> Transactions<'c> {
             Work::Claim(row) => self.rows.claim(row),
             Work::Commit(row) => self.rows.replace(row),
             Work::Event(event) => self.rows.set_event(event),
+            Work::Unmatched(both) => self.rows.add_unmatched(&both.0, &both.1),
             Work::Probe => self.probe.execute([]).map(|_| Outcome::Written),
         }
     }

@@ -51,6 +51,7 @@ pub(super) fn told(shared: &Shared, heard: &Heard, body: &Value) -> Vec<String> 
         EventType::PaymentDuplicate
         | EventType::PaymentLate
         | EventType::PaymentMismatch
+        | EventType::PaymentUnmatched
         | EventType::RefundAbnormal
         | EventType::RefundClosed => {}
     }
@@ -160,6 +161,7 @@ pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
             EventType::RefundSucceeded => back(&[PaymentRole::Winning, PaymentRole::Mismatch]),
             EventType::DuplicateRefunded => back(&[PaymentRole::Duplicate]),
             EventType::LateRefunded => back(&[PaymentRole::Late]),
+            EventType::PaymentUnmatched => 0,
             // They may be tried again.
             EventType::RefundAbnormal | EventType::RefundClosed => continue,
         };
@@ -184,7 +186,8 @@ pub(super) fn books(heard: &[Heard]) -> i128 {
             EventType::RefundSucceeded | EventType::DuplicateRefunded | EventType::LateRefunded => {
                 -i128::from(it.refunded.unwrap_or_default())
             }
-            EventType::RefundAbnormal | EventType::RefundClosed => 0,
+            // Nothing here is paid without an order.
+            EventType::PaymentUnmatched | EventType::RefundAbnormal | EventType::RefundClosed => 0,
         };
     }
     balance

@@ -12,6 +12,7 @@ use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::refund::{Refund, RefundState};
 use paygate::domain::time::Millis;
+use paygate::domain::unmatched::Unmatched;
 use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
@@ -246,6 +247,18 @@ impl Store for Held {
             self.power.pass().await;
             if fails { Err(failed()) } else { set }
         })
+    }
+
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.memory.add_unmatched(unmatched, event)
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+        self.memory.unmatched(limit)
     }
 
     fn restored_at(&self) -> Option<Millis> {

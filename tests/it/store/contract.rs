@@ -24,6 +24,7 @@ mod custom_store;
 use super::fence::Reopen;
 use super::orders::{any_order, attempt, later, live, number, order, payment};
 use super::outbox::*;
+use super::unmatched::*;
 
 /// Runs every fact against one kind of store, each with a fresh one: with one opening of it, or
 /// with a way to open it again.
@@ -79,6 +80,9 @@ every_store! {
     pending_events_are_due_in_their_order
     only_where_an_event_stands_is_set
     any_event_comes_back_as_it_was
+    a_payment_of_no_order_is_recorded_and_told_once
+    a_payment_whose_order_is_known_by_now_is_not_listed
+    the_newest_payments_of_no_order_are_listed_and_come_last
     a_closed_store_answers_nothing_more;
 
     opened again:
@@ -431,6 +435,8 @@ async fn a_closed_store_answers_nothing_more(store: &dyn Store) {
         store.outbox_list(DeliveryState::Parked, 1).await.unwrap_err().kind,
         store.outbox_find(&event(&kept, 1).id).await.unwrap_err().kind,
         store.outbox_set(&event(&kept, 1)).await.unwrap_err().kind,
+        added(store, &unmatched("4200001", 1)).await.unwrap_err().kind,
+        store.unmatched(9).await.unwrap_err().kind,
     ];
-    assert_eq!(kinds, [StoreErrorKind::Unavailable; 11]);
+    assert_eq!(kinds, [StoreErrorKind::Unavailable; 13]);
 }

@@ -8,6 +8,7 @@ use paygate::store::{Claim, Committed, Settled, Store, StoreError, StoreErrorKin
 
 use super::orders::{later, live, order};
 use super::outbox::event;
+use super::unmatched::{added, unmatched};
 
 /// Opens the store as the next process would.
 pub(crate) type Reopen<'a> = &'a dyn Fn() -> Result<Box<dyn Store>, StoreError>;
@@ -34,6 +35,8 @@ async fn check_stranger(earlier: &dyn Store, in_hand: &Order) {
         let refused = earlier.claim(claim).await.unwrap_err();
         assert_eq!(refused.kind, StoreErrorKind::Unavailable, "{refused}");
     }
+    let refused = added(earlier, &unmatched("4200009", 9)).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Unavailable, "{refused}");
     assert_eq!(earlier.ready().await.unwrap_err().kind, StoreErrorKind::Unavailable);
 }
 

@@ -16,6 +16,7 @@ use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use paygate::domain::time::Millis;
+use paygate::domain::unmatched::Unmatched;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
@@ -213,6 +214,18 @@ impl<S: Store> Store for Crashing<S> {
 
     fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Answer<Settled>> {
         Box::pin(self.write(self.0.store.outbox_set(event)))
+    }
+
+    fn add_unmatched<'a>(
+        &'a self,
+        unmatched: &'a Unmatched,
+        event: &'a Outgoing,
+    ) -> BoxFuture<'a, Answer<bool>> {
+        Box::pin(self.write(self.0.store.add_unmatched(unmatched, event)))
+    }
+
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Answer<Vec<Unmatched>>> {
+        Box::pin(self.look_up(self.0.store.unmatched(limit)))
     }
 
     fn restored_at(&self) -> Option<Millis> {

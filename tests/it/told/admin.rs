@@ -1,16 +1,20 @@
 //! The admin operations: for who shows the token, and nobody else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Request;
 use http::request::Builder;
 use http_body_util::{BodyExt, Full};
 use paygate::domain::channel::ProviderId;
+use paygate::domain::outbox::EventType;
+use paygate::engine::OrderEvent;
 use paygate::guard::schema;
+use paygate::mock::InProcess;
 use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::stop;
+use paygate::store::memory::Memory;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -18,7 +22,8 @@ use tower::ServiceExt;
 use super::endpoint::Endpoint;
 use super::provider::{address, notification};
 use super::{NO, OTHER_NO, SECRET, by_number, opened, raw};
-use crate::support::shop::{Shop, body, with};
+use crate::store::unmatched::{added, unmatched};
+use crate::support::shop::{Hands, Shop, body, with};
 
 const TOKEN: &str = "an-admin-token-of-thirty-two-characters";
 
@@ -75,7 +80,8 @@ async fn shop() -> Shop {
     shop
 }
 
-const OPERATIONS: [(&str, &str); 7] = [
+const OPERATIONS: [(&str, &str); 8] = [
+    ("GET", "/pay/payments"),
     ("POST", "/pay/queryPayment"),
     ("GET", "/pay/webhooks"),
     ("POST", "/pay/webhooks/evt_00000000000000000000000000000000/retry"),
@@ -117,6 +123,8 @@ async fn what_there_is_not_is_404_and_a_wrong_method_is_told_the_right_one() {
         ("DELETE", "/pay/queryPayment", 405),
         ("GET", "/pay/queryPayment", 405),
         ("POST", "/pay/webhooks", 405),
+        ("POST", "/pay/payments", 405),
+        ("GET", "/pay/payments/", 404),
         ("GET", "/pay/webhooks/evt_00000000000000000000000000000000/retry", 405),
         ("POST", "/pay/webhooks/x/retry", 404),
         ("POST", "/pay/nothing", 404),
@@ -255,5 +263,46 @@ async fn a_list_of_no_state_there_is_is_refused() {
     let admin = admin(&Shop::open().await, Some(TOKEN));
     for ill in ["?state=pending", "?state=", "?state=parked&state=waiting", "?x=1", "?state"] {
         assert_eq!(list(&admin, ill).await.0, 422, "{ill}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
+    let store = Arc::new(Memory::new());
+    let clock = Hands::new();
+    let providers = InProcess::open(None, Arc::new(clock)).unwrap();
+    let shop = Shop::with(store.clone(), providers).await;
+    let admin = admin(&shop, Some(TOKEN));
+    let payments = async |query: &str| {
+        let request = authorised(Request::get(format!("/pay/payments{query}")));
+        ask(&admin, request.body(Full::default()).unwrap()).await
+    };
+    assert_eq!(payments("").await, (200, json!({"code": 0, "payments": []})));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (hears, told) = (heard.clone(), unmatched("4200001", 1_763_900_000_000));
+    shop.engine.on(EventType::PaymentUnmatched, "unmatched", move |event: OrderEvent| {
+        let heard = hears.clone();
+        async move { heard.lock().unwrap().push(event.out_trade_no.to_string()) }
+    });
+    assert_eq!(added(&store, &told).await, Ok(true));
+    shop.engine.dispatch().await;
+    assert_eq!(*heard.lock().unwrap(), ["of-no-order"]);
+    assert_eq!(shop.engine.unmatched(1).await.unwrap(), [told]);
+    for query in ["", "?state=unmatched"] {
+        let (status, answer) = payments(query).await;
+        let text = answer.to_string();
+        assert_eq!(status, 200, "{text}");
+        assert_eq!(schema::accepts("payments-reply", text.as_bytes()), Some(true), "{text}");
+        let expected = json!([{
+            "state": "unmatched", "provider": "wxpay", "pid": "default",
+            "account": "1900000001", "channel_trade_no": "of-no-order",
+            "transaction_id": "4200001", "total_fee": 100, "currency": null,
+            "pay_date": 1_763_899_999_999_u64, "known": 1_763_900_000_000_u64,
+        }]);
+        assert_eq!(answer["payments"], expected);
+    }
+    for ill in ["?state=paid", "?state=", "?x=1", "?state=unmatched&state=unmatched"] {
+        let (status, answer) = payments(ill).await;
+        assert_eq!((status, &answer["code"]), (422, &json!(4000)), "{ill}");
     }
 }

@@ -1,0 +1,164 @@
+//! Payments of no order: recorded once, told, and listed until their order is known.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::create::unreachable_store;
+use super::event::Body;
+use super::{Engine, Inner};
+use crate::domain::ids::OutTradeNo;
+use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
+use crate::domain::unmatched::Unmatched;
+use crate::error::{Error, Kind};
+
+impl Engine {
+    /// The last `limit` payments that belong to no order, the newest last: somebody is to look at
+    /// them. What is a payment of an order by now is not among them.
+    ///
+    /// A handler for [`EventType::PaymentUnmatched`] of type `unmatched` hears of each once.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store cannot tell.
+    pub async fn unmatched(&self, limit: usize) -> Result<Vec<Unmatched>, Error> {
+        self.0.store.unmatched(limit).await.map_err(|error| unreachable_store(&error))
+    }
+}
+
+impl Inner {
+    /// Makes a payment of no order durable, and with it what tells the shop of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store failed.
+    #[expect(dead_code, reason = "notifications of no order come to it")]
+    pub(super) async fn record_unmatched(&self, unmatched: Unmatched) -> Result<(), Error> {
+        let event = event_of(&unmatched, !self.settings.simulated)?;
+        let added = self.store.add_unmatched(&unmatched, &event).await;
+        if added.map_err(|error| unreachable_store(&error))? {
+            let (no, provider) = (&unmatched.channel_no, unmatched.provider);
+            let id = &*unmatched.transaction_id.0;
+            tracing::error!(%no, %provider, id, "a payment that belongs to no order");
+            self.outbox.wake();
+        }
+        Ok(())
+    }
+}
+
+/// What the shop is told. Every number that a provider tells is read as an order's.
+fn event_of(unmatched: &Unmatched, livemode: bool) -> Result<Outgoing, Error> {
+    let no = OutTradeNo::parse(unmatched.channel_no.as_str());
+    let no = no.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
+    let (provider, pid) = (unmatched.provider, &unmatched.pid);
+    let event = EventType::PaymentUnmatched;
+    let message: Option<Box<RawValue>> = serde_json::from_str(&unmatched.message).ok();
+    let body = Body {
+        event: event.name(),
+        timestamp: unmatched.known.to_rfc3339(),
+        livemode,
+        data: data(unmatched, &no),
+        verify_result: message.as_ref(),
+    };
+    Ok(Outgoing {
+        id: EventId::of_unmatched(provider, pid, &unmatched.transaction_id),
+        event,
+        out_trade_no: no,
+        kind: Unmatched::KIND.to_owned(),
+        body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
+        created: unmatched.known,
+        state: DeliveryState::Pending,
+        tries: 0,
+        next: unmatched.known,
+    })
+}
+
+fn data(unmatched: &Unmatched, no: &OutTradeNo) -> BTreeMap<String, Box<RawValue>> {
+    let app: App = serde_json::from_str(&unmatched.message).unwrap_or_default();
+    let members = [
+        ("out_trade_no", Some(json!(no))),
+        ("channel_trade_no", Some(json!(unmatched.channel_no))),
+        ("transaction_id", Some(json!(unmatched.transaction_id))),
+        ("total_fee", Some(json!(unmatched.total_fee.fen()))),
+        ("paid_fee", Some(json!(unmatched.total_fee.fen()))),
+        ("type", Some(json!(Unmatched::KIND))),
+        ("provider", Some(json!(unmatched.provider))),
+        ("pid", Some(json!(unmatched.pid))),
+        ("appid", app.id.map(|it| json!(it))),
+        ("pay_date", unmatched.paid_at.map(|it| json!(it))),
+    ];
+    let told = members.into_iter().filter_map(|(key, value)| {
+        let raw = to_raw_value(&value?).ok()?;
+        Some((key.to_owned(), raw))
+    });
+    told.collect()
+}
+
+/// What the provider's message calls the app that was paid with.
+#[derive(Default, Deserialize)]
+struct App {
+    #[serde(rename = "appid", alias = "app_id")]
+    id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::channel::ProviderId;
+    use crate::domain::ids::{ChannelNo, Pid, TransactionId};
+    use crate::domain::money::Fen;
+    use crate::domain::time::Millis;
+
+    fn unmatched(message: &str) -> Unmatched {
+        Unmatched {
+            provider: ProviderId::Wxpay,
+            pid: Pid::new("001"),
+            account: "1900000001".to_owned(),
+            channel_no: ChannelNo::first(&OutTradeNo::parse("old-system-1").unwrap()),
+            transaction_id: TransactionId("4200001".into()),
+            total_fee: Fen::new(100).unwrap(),
+            currency: None,
+            paid_at: Some(Millis(1_763_899_999_000)),
+            known: Millis(1_763_900_000_000),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_event_of_a_payment_of_no_order_tells_what_its_provider_told() {
+        let message = r#"{"appid":"wx1","amount":{"total":100}}"#;
+        let event = event_of(&unmatched(message), true).unwrap();
+        assert_eq!((event.kind.as_str(), event.event.name()), ("unmatched", "payment.unmatched"));
+        assert_eq!(event.out_trade_no.as_str(), "old-system-1");
+        let body: Value = serde_json::from_str(&event.body).unwrap();
+        let expected = json!({
+            "type": "payment.unmatched",
+            "timestamp": "2025-11-23T12:13:20.000Z",
+            "livemode": true,
+            "data": {
+                "out_trade_no": "old-system-1", "channel_trade_no": "old-system-1",
+                "transaction_id": "4200001", "total_fee": 100, "paid_fee": 100,
+                "type": "unmatched", "provider": "wxpay", "pid": "001", "appid": "wx1",
+                "pay_date": 1_763_899_999_000_i64,
+            },
+            "verifyResult": { "appid": "wx1", "amount": { "total": 100 } },
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_was_not_told_is_not_in_the_event() {
+        let untold = Unmatched { paid_at: None, ..unmatched("{}") };
+        let event = event_of(&untold, false).unwrap();
+        let body: Value = serde_json::from_str(&event.body).unwrap();
+        assert_eq!(
+            (&body["data"]["appid"], &body["data"]["pay_date"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert_eq!(body["livemode"], false);
+    }
+}
