@@ -22,8 +22,8 @@ pub enum Admission {
     /// Attempt `n` is the same way, its material is stale, its trade is not: the provider gets
     /// its parameters again.
     Renew(u32),
-    /// Attempt `n` is the same way, and what became of it is unknown: the provider is asked, and
-    /// gets its parameters again.
+    /// Attempt `n` is the same way, and handed out nothing: the provider is asked what became of
+    /// it, and gets its parameters again.
     Resume(u32),
     /// Another way to pay, or an attempt that came to its end, or is not the one that is offered:
     /// everything that may be paid is asked about and ended, then another attempt opens.
@@ -52,18 +52,15 @@ pub fn judge(order: &Order, fingerprint: &Fingerprint, way: &Way, now: Millis) -
 }
 
 fn judge_attempts(order: &Order, way: &Way, now: Millis) -> Admission {
-    let offered = |it: &&Attempt| it.way == *way && it.is_live() && it.handed_out;
-    if let Some(attempt) = order.attempts.iter().rev().find(offered) {
-        return judge_live(attempt, now);
+    let same_way = || order.attempts.iter().rev().filter(|it| it.way == *way);
+    let presented = same_way().find(|it| it.is_presentable());
+    let decided = presented.map_or(Admission::Next, |it| judge_live(it, now));
+    if decided != Admission::Next {
+        return decided;
     }
-    let latest = order.latest();
-    let is_undecided = latest.is_unknown() || latest.state == AttemptState::Absent;
-    let is_offered = order.attempts.iter().any(|it| order.is_offered(it));
-    let is_same = latest.way == *way && latest.expires.since(now) > MINUTE_MS;
-    if is_undecided && is_same && !is_offered {
-        return Admission::Resume(latest.n);
-    }
-    Admission::Next
+    let has_time = |it: &&Attempt| it.expires.since(now) > MINUTE_MS;
+    let resumed = same_way().find(|it| it.is_resumable()).filter(has_time);
+    resumed.map_or(Admission::Next, |it| Admission::Resume(it.n))
 }
 
 fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
@@ -88,7 +85,7 @@ mod tests {
     use crate::domain::channel::{PayType, Product};
     use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
     use crate::domain::money::Fen;
-    use crate::domain::order::{Event, Flags, Origin};
+    use crate::domain::order::{Event, Flags, Origin, Said};
     use crate::domain::request::Facts;
 
     const EXPIRES: i64 = 1_800_000;
@@ -134,6 +131,7 @@ mod tests {
             asked: None,
             superseded: false,
             handed_out: matches!(state, AttemptState::Live { .. }),
+            close_intended: false,
             state,
         }
     }
@@ -177,14 +175,17 @@ mod tests {
             (AttemptState::Prepared, same, 0, Resume(1)),
             (AttemptState::Prepared, other, 0, Next),
             (AttemptState::Prepared, same, EXPIRES - 60_000, Next),
-            (AttemptState::Unsent, same, 0, Next),
+            (AttemptState::Unsent, same, 0, Resume(1)),
             (AttemptState::Unsent, other, 0, Next),
             (lost(), same, 0, Resume(1)),
             (lost(), other, 0, Next),
             (lost(), same, EXPIRES - 60_001, Resume(1)),
             (lost(), same, EXPIRES - 60_000, Next),
-            (refused(), same, 0, Next),
-            (taken(), same, 0, Next),
+            (refused(), same, 0, Resume(1)),
+            (refused(), other, 0, Next),
+            (refused(), same, EXPIRES - 60_000, Next),
+            (taken(), same, 0, Resume(1)),
+            (taken(), other, 0, Next),
             (AttemptState::Absent, same, 0, Resume(1)),
             (AttemptState::Absent, other, 0, Next),
             (live(), same, 0, Replay(1)),
@@ -254,14 +255,92 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_never_left_is_replaced_and_any_other_is_followed() {
+    fn an_attempts_number_is_never_used_again() {
         let open = |order: &Order, n| {
             order.apply(Event::Opened(Box::new(attempt(n, AttemptState::Prepared))))
         };
-        let replaced = open(&order(AttemptState::Unsent), 1).expect("attempt 1 never left");
-        assert_eq!(replaced.attempts.len(), 1);
-        assert_eq!(open(&order(live()), 1), None);
-        let followed = open(&order(live()), 2).expect("attempt 2 follows");
-        assert_eq!(followed.attempts.len(), 2);
+        for state in [AttemptState::Unsent, refused(), AttemptState::Absent, live()] {
+            let order = order(state);
+            assert_eq!(open(&order, 1), None);
+            let followed = open(&order, 2).expect("attempt 2 follows");
+            assert_eq!(followed.attempts.len(), 2, "the first one stays");
+            assert!(followed.attempts[0].superseded);
+            assert_eq!(followed.current().n, 2);
+            let back = followed.apply(Event::Offered { n: 1 }).expect("the buyer goes back");
+            assert_eq!(back.current().n, 1);
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_closed_is_handed_out_no_more() {
+        let (same, now) = (way(Product::Native), Millis(0));
+        let closing = order(live()).apply(Event::CloseIntended { n: 1 }).unwrap();
+        assert_eq!(judge(&closing, &closing.fingerprint, &same, now), Admission::Next);
+        assert!(!closing.is_offered(closing.latest()));
+        assert!(closing.due_of(closing.latest()).is_some(), "it is asked about");
+        let answered = Event::Answered { n: 1, material: Material::Signed, valid_until: now };
+        assert_eq!(closing.apply(answered), None);
+        assert_eq!(closing.apply(Event::CloseIntended { n: 1 }), None, "once is enough");
+        let refused = closing.apply(Event::CloseRefused { n: 1 }).unwrap();
+        assert_eq!(judge(&refused, &refused.fingerprint, &same, now), Admission::Replay(1));
+    }
+
+    #[test]
+    fn only_what_was_handed_out_may_be_paid() {
+        let states = [
+            (AttemptState::Prepared, false),
+            (AttemptState::Unsent, false),
+            (lost(), false),
+            (refused(), false),
+            (AttemptState::Absent, false),
+            (live(), true),
+            (AttemptState::Closed, false),
+            (AttemptState::Paid, false),
+        ];
+        for (state, expected) in states {
+            let plain = order(state.clone());
+            assert_eq!(plain.latest().is_live(), expected, "{state:?}");
+            // Alipay makes such a trade at once, and its buyer may find it.
+            let mut create = order(state.clone());
+            create.attempts[0].way.product = Product::Create;
+            let may_exist = create.latest().is_unknown() || state == AttemptState::Absent;
+            assert_eq!(create.latest().is_live(), expected || may_exist, "{state:?}");
+        }
+        let taken = Event::Taken { n: 1, code: "OUT_TRADE_NO_USED".to_owned() };
+        let taken = order(AttemptState::Prepared).apply(taken).unwrap();
+        assert!(taken.latest().is_live(), "somebody ordered under its number");
+        let mut create = order(AttemptState::Prepared);
+        create.attempts[0].way.product = Product::Create;
+        let lost = create.apply(Event::Lost { n: 1, reason: String::new() }).unwrap();
+        let (code, message) = ("X".to_owned(), String::new());
+        let refused = lost.apply(Event::Refused { n: 1, code, message }).unwrap();
+        assert!(refused.latest().is_live(), "a refusal ends nothing that may exist");
+    }
+
+    #[test]
+    fn a_superseded_attempt_is_asked_about_until_its_provider_answers() {
+        for state in [AttemptState::Prepared, lost(), refused()] {
+            let order = order(state.clone());
+            let other = Attempt { way: way(Product::Jsapi), ..attempt(2, live()) };
+            let next = order.apply(Event::Opened(Box::new(other))).unwrap();
+            assert!(next.due_of(&next.attempts[0]).is_some(), "{state:?}");
+            let closed = order.apply(Event::Closed).unwrap();
+            assert!(closed.due().is_some(), "{state:?}: also of a closed order");
+            let (at, said) = (Millis(1), Said::Absent { date: None });
+            let answered = closed.apply(Event::Asked { n: 1, at, said }).unwrap();
+            assert_eq!(answered.due(), None, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_lapses_by_both_clocks() {
+        let attempt = attempt(1, live());
+        let lapses = attempt.lapses();
+        let late = lapses.plus(299_000);
+        assert!(attempt.has_lapsed(lapses, Some(lapses)));
+        assert!(!attempt.has_lapsed(late, Some(lapses.plus(-1))), "the provider's clock");
+        assert!(!attempt.has_lapsed(lapses.plus(-1), Some(late)), "ours");
+        assert!(!attempt.has_lapsed(late, None), "an answer without a date");
+        assert!(attempt.has_lapsed(lapses.plus(300_000), None));
     }
 }

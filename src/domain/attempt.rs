@@ -32,18 +32,36 @@ pub struct Attempt {
     pub state: AttemptState,
     /// When the provider was last asked about it.
     pub asked: Option<Millis>,
-    /// Replaced by a later attempt while its provider would still take money for it.
+    /// Replaced by another attempt of the order before its provider ended it.
     pub superseded: bool,
-    /// Whether a buyer ever got material for it.
+    /// Whether material for it was stored, and so may be in a buyer's hands, or its provider knew
+    /// its number before: never unset.
     pub handed_out: bool,
+    /// Whether a close of its trade may have been sent: it hands out nothing any more.
+    #[serde(default)]
+    pub close_intended: bool,
 }
 
 impl Attempt {
-    /// Whether a buyer may still pay it: material was handed out, or somebody else's may have
-    /// been, and its provider has not ended it.
+    /// Whether a buyer may hold what it takes to pay it. `alipay.trade.create` makes a trade that
+    /// its buyer may find in Alipay, so that an unanswered call counts too.
+    #[must_use]
+    pub fn is_handed_out(&self) -> bool {
+        let may_exist = self.is_unknown() || self.state == AttemptState::Absent;
+        let is_taken = matches!(self.state, AttemptState::Taken { .. });
+        self.handed_out || is_taken || (self.way.product == Product::Create && may_exist)
+    }
+
+    /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self.state, AttemptState::Live { .. } | AttemptState::Taken { .. })
+        self.is_handed_out() && !self.is_ended()
+    }
+
+    /// Whether its provider has said the last word.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, AttemptState::Closed | AttemptState::Paid)
     }
 
     /// Whether it was begun and nothing is known of its outcome.
@@ -52,26 +70,49 @@ impl Attempt {
         matches!(self.state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
     }
 
-    /// Whether it never came to anything: the order's next attempt takes its place.
+    /// Whether the buyer who asks for its way to pay again is given this attempt's material, once
+    /// its provider makes some: nothing was handed out yet, and nothing speaks against it.
     #[must_use]
-    pub fn is_void(&self) -> bool {
+    pub fn is_resumable(&self) -> bool {
         match self.state {
-            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => {
-                !self.handed_out
-            }
             AttemptState::Prepared
+            | AttemptState::Unsent
             | AttemptState::Ambiguous { .. }
-            | AttemptState::Taken { .. }
-            | AttemptState::Live { .. }
-            | AttemptState::Closed
-            | AttemptState::Paid => false,
+            | AttemptState::Refused { .. }
+            | AttemptState::Absent
+            | AttemptState::Taken { .. } => !self.close_intended,
+            AttemptState::Live { .. } | AttemptState::Closed | AttemptState::Paid => false,
         }
+    }
+
+    /// Whether its material may be shown: a close that may have been sent could have ended it.
+    #[must_use]
+    pub fn is_presentable(&self) -> bool {
+        matches!(self.state, AttemptState::Live { .. }) && !self.close_intended
+    }
+
+    /// Whether its provider owes an answer about it although no buyer can pay it: its outcome is
+    /// unknown, or a refusal that nobody signed was never confirmed and another way was taken.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        let is_unconfirmed = self.superseded && matches!(self.state, AttemptState::Refused { .. });
+        self.is_unknown() || is_unconfirmed
+    }
+
+    /// Whether nothing of it ever left this machine: its product is a signature of ours, and
+    /// nobody was given one.
+    #[must_use]
+    pub fn is_unsigned(&self) -> bool {
+        self.state == AttemptState::Prepared && self.way.product.is_local()
     }
 
     /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
     #[must_use]
     pub fn shares_trade(&self, other: &Attempt) -> bool {
-        self.way.provider() == other.way.provider() && self.channel_no == other.channel_no
+        let is_apart = |(ours, theirs): (&Account, &Account)| !ours.shares_numbers(theirs);
+        self.way.provider() == other.way.provider()
+            && self.channel_no == other.channel_no
+            && !self.account.as_ref().zip(other.account.as_ref()).is_some_and(is_apart)
     }
 
     /// When it is about to expire.
@@ -84,6 +125,15 @@ impl Attempt {
     #[must_use]
     pub fn lapses(&self) -> Millis {
         self.expires.plus(MINUTE_MS).plus(SECOND_MS)
+    }
+
+    /// Whether its provider, which knows no such trade at `at` by our clock, takes no money for it
+    /// any more: by our clock and by its own, the `Date` of its answer. An answer without one may
+    /// come of a clock that is as far behind ours as its answers are believed.
+    #[must_use]
+    pub fn has_lapsed(&self, at: Millis, date: Option<Millis>) -> bool {
+        let theirs = date.unwrap_or(at.plus(CLOCKS_APART_MAX_MS.saturating_neg()));
+        at.min(theirs) >= self.lapses()
     }
 
     /// When to ask about it next, if nothing speaks against it: the older it is, the later.
@@ -99,6 +149,9 @@ impl Attempt {
 const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
 const LOOK_MAX_MS: i64 = MINUTE_MS;
 
+/// How far the provider's clock and ours may be apart while its answers are believed.
+const CLOCKS_APART_MAX_MS: i64 = MINUTE_MS.saturating_mul(5);
+
 /// An account at a provider, and the version of the provider's API that it is spoken to by. A call
 /// about an attempt uses exactly the attempt's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -109,6 +162,17 @@ pub struct Account {
     pub partner: Option<String>,
     /// The API's version.
     pub version: ApiVersion,
+}
+
+impl Account {
+    /// Whether a number of one account is the same trade at the other: WeChat Pay's numbers are of
+    /// an `mchid` (V3, JSAPI order, `out_trade_no`), Alipay's of a merchant, all of whose apps
+    /// share them, and whose number no app tells.
+    #[must_use]
+    pub fn shares_numbers(&self, other: &Account) -> bool {
+        let is_same = self.number == other.number && self.partner == other.partner;
+        is_same || (self.version == ApiVersion::Alipay && other.version == ApiVersion::Alipay)
+    }
 }
 
 impl fmt::Display for Account {
@@ -161,8 +225,8 @@ pub struct Params {
     pub app_auth_token: Option<AppAuthToken>,
 }
 
-/// What is known of an attempt. Ranks only rise, until what its provider did not know is sent once
-/// more: see [`AttemptState::rank`].
+/// What is known of an attempt. Ranks only rise, until what its provider refused or did not know is
+/// sent once more: see [`AttemptState::rank`].
 ///
 /// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
 /// before it knows what they are.
@@ -171,8 +235,7 @@ pub struct Params {
 pub enum AttemptState {
     /// Durable; maybe sent, maybe not.
     Prepared,
-    /// Known not to have been sent: the provider has never heard of it, and it is replaced by the
-    /// order's next attempt.
+    /// Known not to have been sent: the provider has never heard of it.
     Unsent,
     /// The outcome of a call is unknown: ask before anything else.
     Ambiguous {
@@ -186,7 +249,8 @@ pub enum AttemptState {
         /// The provider's message.
         message: String,
     },
-    /// The provider did not know it when it was asked: it is asked again before it is sent again.
+    /// The provider did not know it when it was asked last: it is asked again before it is sent
+    /// again.
     Absent,
     /// The provider has a trade under its number that is not, or no longer, this one.
     Taken {

@@ -12,6 +12,7 @@
 pub mod address;
 pub mod admission;
 pub mod attempt;
+pub mod change;
 pub mod caller;
 pub mod channel;
 pub mod ids;

@@ -1,16 +1,13 @@
 //! An order: what is bought, and every attempt to have it paid.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::attempt::{Attempt, AttemptState, Material};
-use super::channel::ProviderId;
-use super::ids::{OutTradeNo, TransactionId};
-use super::money::Fen;
+use super::attempt::{Attempt, AttemptState};
+pub use super::change::{Event, Receipt, Returns, Said};
+use super::channel::{Product, ProviderId};
+use super::ids::OutTradeNo;
 use super::record::Unknown;
-use super::refund::{Payment, PaymentRole, Refund, RefundSaid};
+use super::refund::{Payment, PaymentRole};
 use super::request::{Facts, Fingerprint};
 use super::time::Millis;
 
@@ -100,145 +97,6 @@ pub struct Origin {
     pub nickname: Option<String>,
 }
 
-/// Something that happened to one attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// It is about to be sent. It takes the place of the last attempt if that never came to
-    /// anything, and every attempt that may still be paid is superseded by it.
-    Opened(Box<Attempt>),
-    /// The buyer goes back to it while its provider still takes money for it: every other attempt
-    /// that may be paid, or may come to be, is superseded instead.
-    Offered {
-        /// Which attempt.
-        n: u32,
-    },
-    /// Nothing of it left this machine.
-    Unsent {
-        /// Which attempt.
-        n: u32,
-    },
-    /// The provider, or our own signature, made it payable.
-    Answered {
-        /// Which attempt.
-        n: u32,
-        /// What the buyer pays with.
-        material: Material,
-        /// Until when it is handed out again.
-        valid_until: Millis,
-    },
-    /// The provider refused it.
-    Refused {
-        /// Which attempt.
-        n: u32,
-        /// The provider's code.
-        code: String,
-        /// The provider's message.
-        message: String,
-    },
-    /// The provider refused it because it has another trade under its number.
-    Taken {
-        /// Which attempt.
-        n: u32,
-        /// The provider's code.
-        code: String,
-    },
-    /// What became of the call is unknown.
-    Lost {
-        /// Which attempt.
-        n: u32,
-        /// What happened, for the operator.
-        reason: String,
-    },
-    /// It is sent again although its provider did not know it: what was said no longer holds.
-    Again {
-        /// Which attempt.
-        n: u32,
-    },
-    /// Its provider was asked about it, or told to close it.
-    Asked {
-        /// Which attempt: what is said holds for every attempt with the same trade.
-        n: u32,
-        /// When.
-        at: Millis,
-        /// What the provider said.
-        said: Said,
-    },
-    /// The shop wants no payment any more: every attempt that may be paid is superseded.
-    Closed,
-    /// Money is to go back.
-    RefundWanted {
-        /// Of which payment.
-        transaction_id: TransactionId,
-        /// The refund.
-        refund: Box<Refund>,
-    },
-    /// Its provider was told, or asked, of a refund.
-    RefundAsked {
-        /// Which refund.
-        out_refund_no: String,
-        /// When.
-        at: Millis,
-        /// What it said.
-        said: RefundSaid,
-    },
-    /// Money went back that nobody here sent: in the provider's console.
-    RefundedElsewhere {
-        /// Of which payment.
-        transaction_id: TransactionId,
-        /// The refund; none when only its existence is known.
-        refund: Option<Box<Refund>>,
-        /// What went back in all when it was told, where its amount is not: the refund's is what
-        /// that is more than what is known.
-        all: Option<Fen>,
-    },
-}
-
-/// What a provider said of an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Said {
-    /// Nothing that can be believed.
-    Nothing,
-    /// It has no such trade. While the buyer may hold material that is no end of it: Alipay makes
-    /// the trade when the buyer acts.
-    Absent,
-    /// The trade waits for its buyer.
-    Unpaid,
-    /// The trade is closed and was never paid.
-    Closed,
-    /// The trade is paid.
-    Paid(Receipt),
-}
-
-/// Which payments go back without anybody asking for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returns {
-    /// A second payment of a paid order.
-    pub duplicate: bool,
-    /// A payment after the order was closed.
-    pub late: bool,
-}
-
-/// A payment as its provider tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    /// The provider's number.
-    pub transaction_id: TransactionId,
-    /// The order's amount at the provider, in fen.
-    pub total_fee: Fen,
-    /// When it was paid.
-    pub paid_at: Millis,
-    /// The payer, if told.
-    pub openid: Option<String>,
-    /// Whether app, merchant and currency are the order's.
-    pub fits: bool,
-    /// Whether something of it went back, nobody here knows how much.
-    pub refunded: bool,
-    /// Whether it goes back when it is a duplicate, or late.
-    pub returns: Returns,
-    /// The provider's message, as it was verified.
-    pub message: Arc<Value>,
-}
-
 impl Order {
     /// The order's number.
     #[must_use]
@@ -256,6 +114,23 @@ impl Order {
         self.attempts.last().expect("an order is made with its first attempt")
     }
 
+    /// The order as it must be taken after its store was restored at `at` from a copy: what
+    /// happened to an attempt between the copy and that moment is not in it, so that everything
+    /// opened before may be in a buyer's hands.
+    #[must_use]
+    pub fn restored(mut self, at: Millis) -> Order {
+        for it in self.attempts.iter_mut().filter(|it| it.opened < at && !it.is_ended()) {
+            it.handed_out = true;
+        }
+        self
+    }
+
+    /// The attempt that the buyer asked for last.
+    #[must_use]
+    pub fn current(&self) -> &Attempt {
+        self.attempts.iter().rev().find(|it| !it.superseded).unwrap_or_else(|| self.latest())
+    }
+
     /// The attempt number `n`.
     #[must_use]
     pub fn attempt(&self, n: u32) -> Option<&Attempt> {
@@ -266,25 +141,36 @@ impl Order {
     #[must_use]
     pub fn is_offered(&self, attempt: &Attempt) -> bool {
         let is_open = self.status == OrderStatus::Open && !self.flags.mismatch;
-        let offered = |it: &Attempt| it.is_live() && !it.superseded && it.handed_out;
+        let offered = |it: &Attempt| it.is_presentable() && !it.superseded;
         is_open && self.attempts.iter().any(|it| it.shares_trade(attempt) && offered(it))
     }
 
-    /// The attempts that may be paid, or of which nothing is known: one for each trade.
+    /// The attempts that may be paid, or about which their provider owes an answer: one for each
+    /// trade.
     #[must_use]
     pub fn open_trades(&self) -> Vec<u32> {
-        self.trades(|it| it.is_live() || it.is_unknown())
+        self.trades(|it| it.is_live() || it.is_unanswered())
     }
 
-    /// The latest of the attempts that are `wanted`, for each trade.
+    /// The attempts that may be paid: one for each trade.
+    #[must_use]
+    pub fn live_trades(&self) -> Vec<u32> {
+        self.trades(Attempt::is_live)
+    }
+
+    /// The latest of the attempts that are `wanted`, for each trade: one that a buyer may hold, if
+    /// there is one.
     #[must_use]
     pub fn trades(&self, wanted: impl Fn(&Attempt) -> bool) -> Vec<u32> {
         let mut found: Vec<&Attempt> = Vec::new();
-        for attempt in self.attempts.iter().rev().filter(|it| wanted(it)) {
+        let live = self.attempts.iter().rev().filter(|it| it.is_live());
+        let others = self.attempts.iter().rev().filter(|it| !it.is_live());
+        for attempt in live.chain(others).filter(|it| wanted(it)) {
             if !found.iter().any(|it| it.shares_trade(attempt)) {
                 found.push(attempt);
             }
         }
+        found.sort_by_key(|it| std::cmp::Reverse(it.n));
         found.iter().map(|it| it.n).collect()
     }
 
@@ -310,11 +196,11 @@ impl Order {
     }
 
     /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
-    /// its outcome is unknown, or when it may still be paid and should not; if it is offered to
+    /// it owes an answer, or when the attempt may still be paid and should not; if it is offered to
     /// the buyer, a minute before it expires, for a payment that nobody told, and when it lapsed.
     #[must_use]
     pub fn due_of(&self, attempt: &Attempt) -> Option<Millis> {
-        if !attempt.is_live() && !attempt.is_unknown() {
+        if !attempt.is_live() && !attempt.is_unanswered() {
             return None;
         }
         let again = attempt.next_look();
@@ -333,6 +219,14 @@ impl Order {
         match event {
             Event::Opened(attempt) => next.open(*attempt)?,
             Event::Offered { n } => next.offer(n)?,
+            Event::CloseIntended { n } => next.intend_close(n, true)?,
+            Event::CloseRefused { n } => next.intend_close(n, false)?,
+            Event::Adopted { attempt, at, receipt } => {
+                let n = attempt.n;
+                next.adopt(*attempt)?;
+                next.asked(n, at, Said::Paid(receipt))?;
+            }
+            Event::Corrected { n, receipt } => next.correct(n, receipt)?,
             Event::Unsent { n } => next.learn(n, AttemptState::Unsent)?,
             Event::Answered { n, material, valid_until } => {
                 next.answered(n, AttemptState::Live { material, valid_until })?;
@@ -348,11 +242,12 @@ impl Order {
             Event::RefundWanted { transaction_id, refund } => {
                 next.want_refund(&transaction_id, *refund)?;
             }
+            Event::RefundSending { out_refund_no } => next.refund_sending(&out_refund_no)?,
             Event::RefundAsked { out_refund_no, at, said } => {
                 next.refund_said(&out_refund_no, at, said);
             }
-            Event::RefundedElsewhere { transaction_id, refund, all } => {
-                next.foreign_refund(&transaction_id, refund.map(|it| *it), all)?;
+            Event::RefundedElsewhere { transaction_id, refund, all, at } => {
+                next.external_refund(&transaction_id, refund.map(|it| *it), (all, at))?;
             }
         }
         next.version = next.version.saturating_add(1);
@@ -360,12 +255,18 @@ impl Order {
     }
 
     fn open(&mut self, attempt: Attempt) -> Option<()> {
-        while self.attempts.last().is_some_and(Attempt::is_void) {
-            self.attempts.pop();
-        }
-        let n = self.attempts.last().map_or(1, |it| it.n.saturating_add(1));
         self.supersede();
+        self.add(attempt)
+    }
+
+    /// An attempt's number is never used again.
+    fn add(&mut self, attempt: Attempt) -> Option<()> {
+        let n = self.latest().n.saturating_add(1);
         (attempt.n == n).then(|| self.attempts.push(attempt))
+    }
+
+    fn adopt(&mut self, attempt: Attempt) -> Option<()> {
+        self.add(Attempt { superseded: true, handed_out: true, ..attempt })
     }
 
     fn offer(&mut self, n: u32) -> Option<()> {
@@ -379,44 +280,55 @@ impl Order {
     }
 
     fn supersede(&mut self) {
-        for it in self.attempts.iter_mut().filter(|it| it.is_live() || it.is_unknown()) {
+        for it in self.attempts.iter_mut().filter(|it| !it.is_ended()) {
             it.superseded = true;
         }
     }
 
+    fn intend_close(&mut self, n: u32, intended: bool) -> Option<()> {
+        let closed = self.attempt(n)?.clone();
+        let mut changed = None;
+        for it in self.attempts.iter_mut().filter(|it| it.shares_trade(&closed)) {
+            if it.close_intended != intended && !it.is_ended() {
+                it.close_intended = intended;
+                changed = Some(());
+            }
+        }
+        changed
+    }
+
     fn learn(&mut self, n: u32, state: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
+        // The provider knew the number: whoever ordered under it may hold what pays it. A call of
+        // alipay.trade.create may have made a trade that its buyer finds.
+        let is_taken = matches!(state, AttemptState::Taken { .. });
+        let is_lost = matches!(state, AttemptState::Ambiguous { .. });
+        attempt.handed_out |= is_taken || (is_lost && attempt.way.product == Product::Create);
         (state.rank() > attempt.state.rank()).then(|| attempt.state = state)
     }
 
     fn again(&mut self, n: u32) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
-        (attempt.state == AttemptState::Absent).then(|| attempt.state = AttemptState::Prepared)
+        let is_answered = attempt.state.rank() == AttemptState::Absent.rank();
+        is_answered.then(|| attempt.state = AttemptState::Prepared)
     }
 
     /// Material for an attempt, or newer material for one that has some.
     fn answered(&mut self, n: u32, live: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
+        if attempt.close_intended || live.rank() < attempt.state.rank() {
+            return None;
+        }
         attempt.handed_out = true;
-        (live.rank() >= attempt.state.rank()).then(|| attempt.state = live)
+        attempt.state = live;
+        self.offer(n)
     }
 
     fn asked(&mut self, n: u32, at: Millis, said: Said) -> Option<()> {
         let asked = self.attempt(n)?.clone();
         for it in self.attempts.iter_mut().filter(|it| it.shares_trade(&asked)) {
             it.asked = Some(at);
-            let state = match &said {
-                Said::Nothing | Said::Unpaid => continue,
-                Said::Absent if it.is_unknown() => AttemptState::Absent,
-                Said::Absent if at < it.lapses() => continue,
-                Said::Absent | Said::Closed => AttemptState::Closed,
-                Said::Paid(_) if it.n == n => AttemptState::Paid,
-                // The trade is paid, so that nobody pays it by another way.
-                Said::Paid(_) => AttemptState::Closed,
-            };
-            if state.rank() > it.state.rank() {
-                it.state = state;
-            }
+            it.hear(n, at, &said);
         }
         if let Said::Paid(receipt) = said {
             self.paid(n, at, receipt);
@@ -429,22 +341,8 @@ impl Order {
         if self.payments.iter().any(|it| it.transaction_id == receipt.transaction_id) {
             return;
         }
-        let is_paid = self.payment(None).is_some();
-        let is_price = receipt.total_fee == self.facts.total_fee;
-        let role = match self.status {
-            _ if !receipt.fits || !(is_price || is_paid) => PaymentRole::Mismatch,
-            OrderStatus::Open => PaymentRole::Winning,
-            OrderStatus::Closed => PaymentRole::Late,
-            OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
-                PaymentRole::Duplicate
-            }
-        };
-        match role {
-            PaymentRole::Winning => self.status = OrderStatus::Paid,
-            PaymentRole::Duplicate => self.flags.duplicate_paid = true,
-            PaymentRole::Late => self.flags.late_paid = true,
-            PaymentRole::Mismatch => self.flags.mismatch = true,
-        }
+        let role = self.role_of(&receipt);
+        self.take_role(role);
         self.payments.push(Payment {
             attempt: n,
             transaction_id: receipt.transaction_id,
@@ -453,14 +351,88 @@ impl Order {
             openid: receipt.openid,
             known: at,
             role,
-            returns: match role {
-                PaymentRole::Duplicate => receipt.returns.duplicate,
-                PaymentRole::Late => receipt.returns.late,
-                PaymentRole::Winning | PaymentRole::Mismatch => false,
-            },
+            returns: receipt.returns.of(role),
             refund_unknown: receipt.refunded,
+            returned_in_all: None,
+            unseen_since: None,
             refunds: Vec::new(),
         });
         self.restate();
+    }
+
+    /// What a payment that becomes known now is to the order.
+    fn role_of(&self, receipt: &Receipt) -> PaymentRole {
+        let is_paid = self.payment(None).is_some();
+        let is_price = receipt.total_fee == self.facts.total_fee;
+        match self.status {
+            _ if !receipt.fits || !(is_price || is_paid) => PaymentRole::Mismatch,
+            OrderStatus::Open => PaymentRole::Winning,
+            OrderStatus::Closed => PaymentRole::Late,
+            OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
+                PaymentRole::Duplicate
+            }
+        }
+    }
+
+    fn take_role(&mut self, role: PaymentRole) {
+        match role {
+            PaymentRole::Winning => self.status = OrderStatus::Paid,
+            PaymentRole::Duplicate => self.flags.duplicate_paid = true,
+            PaymentRole::Late => self.flags.late_paid = true,
+            PaymentRole::Mismatch => self.flags.mismatch = true,
+        }
+    }
+
+    /// Puts what the provider says of a known payment in the place of what was recorded. What did
+    /// not fit and does becomes the order's payment; what the shop was told of stays what it is,
+    /// with the right amount.
+    fn correct(&mut self, n: u32, receipt: Receipt) -> Option<()> {
+        let id = receipt.transaction_id.clone();
+        let known = self.payments.iter().position(|it| it.transaction_id == id)?;
+        let was = self.payments.get(known)?;
+        let judged = self.role_of(&receipt);
+        let is_mended = was.role == PaymentRole::Mismatch && judged != PaymentRole::Mismatch;
+        if !is_mended && was.total_fee == receipt.total_fee {
+            return None;
+        }
+        let role = if is_mended { judged } else { was.role };
+        if is_mended {
+            self.take_role(role);
+        }
+        let payment = self.payments.get_mut(known)?;
+        payment.attempt = n;
+        payment.total_fee = receipt.total_fee;
+        payment.paid_at = receipt.paid_at;
+        payment.role = role;
+        payment.returns = receipt.returns.of(role);
+        payment.openid = receipt.openid.or_else(|| payment.openid.take());
+        self.restate();
+        Some(())
+    }
+}
+
+impl Attempt {
+    /// What a provider said of the trade: `n` is the attempt that it was asked about, and that is
+    /// paid if the trade is.
+    fn hear(&mut self, n: u32, at: Millis, said: &Said) {
+        let is_answered = self.is_unknown() || matches!(self.state, AttemptState::Refused { .. });
+        let state = match said {
+            Said::Nothing | Said::Unpaid => return,
+            Said::Absent { date } if self.is_live() && self.has_lapsed(at, *date) => {
+                AttemptState::Closed
+            }
+            Said::Absent { .. } if is_answered => {
+                self.state = AttemptState::Absent;
+                return;
+            }
+            Said::Absent { .. } => return,
+            Said::Closed => AttemptState::Closed,
+            Said::Paid(_) if self.n == n => AttemptState::Paid,
+            // The trade is paid, so that nobody pays it by another way.
+            Said::Paid(_) => AttemptState::Closed,
+        };
+        if state.rank() > self.state.rank() {
+            self.state = state;
+        }
     }
 }

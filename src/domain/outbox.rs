@@ -112,8 +112,16 @@ impl Order {
         let mut effects = Vec::new();
         for payment in &self.payments {
             let known = before.payments.iter().find(|it| it.is_same(payment));
-            if known.is_none() {
-                effects.push(payment.effect(payment_event(payment.role)));
+            match known {
+                // Its provider settled what two messages said of it.
+                Some(known) if known.role != payment.role => {
+                    effects.push(payment.effect(payment_event(payment.role)));
+                }
+                Some(known) if known.total_fee != payment.total_fee => {
+                    effects.push(payment.effect(EventType::PaymentMismatch));
+                }
+                Some(_) => {}
+                None => effects.push(payment.effect(payment_event(payment.role))),
             }
             if payment.refund_unknown && known.is_none_or(|it| !it.refund_unknown) {
                 effects.push(payment.effect(EventType::RefundAbnormal));

@@ -48,6 +48,13 @@ pub struct Payment {
     /// Whether something of it went back that nobody here knows the amount of: a refund made in
     /// the provider's console.
     pub refund_unknown: bool,
+    /// The most that its provider ever said went back of it in all (Alipay, `refund_fee`).
+    #[serde(default)]
+    pub returned_in_all: Option<Fen>,
+    /// Since when that is more than every refund that is known here: the notification of the
+    /// missing one may be on its way.
+    #[serde(default)]
+    pub unseen_since: Option<Millis>,
     /// What went back of it, pending ones included.
     pub refunds: Vec<Refund>,
 }
@@ -89,6 +96,28 @@ pub struct Refund {
     pub refunded_at: Option<Millis>,
     /// Whether nobody asked for it: it is sent again until it is done.
     pub automatic: bool,
+    /// Where its provider reports it.
+    #[serde(default)]
+    pub notify_url: Option<String>,
+    /// How often it may have been sent: counted before it leaves.
+    #[serde(default)]
+    pub sent: u32,
+    /// How many of these its provider answered for good, or did not get.
+    #[serde(default)]
+    pub answered: u32,
+    /// When its provider refused one sending of it while another had no answer: that one may
+    /// still arrive.
+    #[serde(default)]
+    pub refused: Option<Millis>,
+}
+
+/// Money that went back without paygate's doing, as far as its provider tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalRefund {
+    /// The refund.
+    pub refund: Refund,
+    /// Whether the amount is not told: then it is what went back in all less what is known.
+    pub is_rest: bool,
 }
 
 /// Where a refund stands.
@@ -108,9 +137,13 @@ pub enum RefundState {
 /// What a provider said of a refund.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RefundSaid {
-    /// Nothing that can be believed, or that it comes later.
+    /// Nothing that can be believed.
     Nothing,
-    /// It refused, for good; the same number may be sent again.
+    /// It did not get what was sent, or did nothing yet and asks for it later.
+    NotDone,
+    /// It knows of no refund under this number.
+    Absent,
+    /// It refused what was sent, for good.
     Refused,
     /// Where it stands.
     Told(RefundTold),
@@ -127,6 +160,8 @@ pub struct RefundTold {
     pub cash_refund_fee: Option<Fen>,
     /// When the buyer got it, if told.
     pub refunded_at: Option<Millis>,
+    /// What went back of the payment in all, this included, if told.
+    pub all: Option<Fen>,
     /// The provider's message, as it was verified.
     pub message: Arc<Value>,
 }
@@ -134,16 +169,24 @@ pub struct RefundTold {
 /// How soon a pending refund is looked at again, and how often at least.
 const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
 
+/// How long a refund that only a total tells of may take to be told by itself.
+const UNSEEN_MS: i64 = 10 * MINUTE_MS;
+
 /// How long after a refusal it is asked once more whether an earlier sending arrived.
 const LATE_MS: i64 = 5 * MINUTE_MS;
 
 impl Payment {
-    /// What is left of it, in fen: refunds that are pending count.
+    /// What is left of it, in fen: refunds that are pending count, and what went back unseen.
     #[must_use]
     pub fn left(&self) -> u64 {
+        let in_all = self.returned_in_all.map_or(0, Fen::fen);
+        self.total_fee.fen().saturating_sub(self.bound().max(in_all))
+    }
+
+    /// What its refunds took of it, or may take, in fen.
+    fn bound(&self) -> u64 {
         let open = self.refunds.iter().filter(|it| it.state != RefundState::Closed);
-        let gone = open.fold(0_u64, |sum, it| sum.saturating_add(it.refund_fee.fen()));
-        self.total_fee.fen().saturating_sub(gone)
+        open.fold(0_u64, |sum, it| sum.saturating_add(it.refund_fee.fen()))
     }
 
     /// What the buyer got back, in fen.
@@ -157,7 +200,7 @@ impl Payment {
     /// an hour after that was refused, and later and later where its provider gave it up.
     #[must_use]
     pub fn return_due(&self) -> Option<Millis> {
-        if !self.returns || self.refund_unknown || self.left() == 0 {
+        if !self.returns || self.has_unknown_refund() || self.left() == 0 {
             return None;
         }
         let unasked = self.refunds.iter().filter(|it| it.automatic);
@@ -170,12 +213,57 @@ impl Payment {
     /// The refunds of it that something may be to be done about. While nobody knows what else went
     /// back of it, nothing goes back that the shop did not ask for.
     pub fn tended(&self) -> impl Iterator<Item = &Refund> {
-        self.refunds.iter().filter(|it| !(it.automatic && self.refund_unknown))
+        let is_unknown = self.has_unknown_refund();
+        self.refunds.iter().filter(move |it| !(it.automatic && is_unknown))
+    }
+
+    /// Whether something of it went back that nobody here knows of: its existence was told, or
+    /// more went back in all than by every refund that is known. It is never forgotten, whatever
+    /// becomes of the refunds that are pending.
+    #[must_use]
+    pub fn has_unknown_refund(&self) -> bool {
+        self.refund_unknown || self.has_unseen()
+    }
+
+    fn has_unseen(&self) -> bool {
+        self.returned_in_all.is_some_and(|it| it.fen() > self.bound())
+    }
+
+    /// When the shop is to be told that something went back unseen, if ever: the notification of
+    /// a refund in the console has ten minutes to come first.
+    #[must_use]
+    pub fn unseen_due(&self) -> Option<Millis> {
+        let is_untold = self.has_unseen() && !self.refund_unknown;
+        is_untold.then(|| self.unseen_since.unwrap_or(self.known).plus(UNSEEN_MS))
+    }
+
+    /// Takes into account what its provider says now went back of it in all.
+    fn hear_in_all(&mut self, all: Option<Fen>, at: Millis) {
+        self.returned_in_all = self.returned_in_all.max(all);
+        let is_complete = self.returned() >= self.total_fee.fen();
+        if is_complete || all.is_some_and(|it| it.fen() == self.returned()) {
+            self.refund_unknown = false;
+        }
+        match self.has_unseen() {
+            true => self.unseen_since = self.unseen_since.or(Some(at)),
+            false => self.unseen_since = None,
+        }
+    }
+
+    /// Adds what a person returned in the provider's console.
+    fn add_external(&mut self, external: ExternalRefund, all: Option<Fen>) {
+        let ExternalRefund { refund, is_rest } = external;
+        let rest = |all: Fen| Fen::positive(all.fen().saturating_sub(self.returned()));
+        let refund_fee = if is_rest { all.and_then(rest) } else { Some(refund.refund_fee) };
+        if let Some(refund_fee) = refund_fee {
+            self.refunds.push(Refund { refund_fee, ..refund });
+        }
     }
 
     /// When something is to be done about its refunds, if ever.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.return_due().into_iter().chain(self.tended().filter_map(Refund::due)).min()
+        let due = self.return_due().into_iter().chain(self.unseen_due());
+        due.chain(self.tended().filter_map(Refund::due)).min()
     }
 
     /// The number under which everything that is left of it goes back, when nobody gave one: the
@@ -197,6 +285,27 @@ impl Payment {
 }
 
 impl Refund {
+    /// A refund that is to be sent.
+    #[must_use]
+    pub fn pending(out_refund_no: String, refund_fee: Fen, asked_at: Millis) -> Refund {
+        Refund {
+            out_refund_no,
+            refund_id: None,
+            refund_fee,
+            refund_desc: None,
+            state: RefundState::Processing,
+            cash_refund_fee: None,
+            asked_at,
+            looked: None,
+            refunded_at: None,
+            automatic: false,
+            notify_url: None,
+            sent: 0,
+            answered: 0,
+            refused: None,
+        }
+    }
+
     /// When its provider is to be told, or asked, of it again, if ever.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
@@ -209,7 +318,8 @@ impl Refund {
                 Some(looked.plus(age_ms.wrapping_div(4).clamp(LOOK_MIN_MS, HOUR_MS)))
             }
             RefundState::Abnormal => Some(looked.plus(HOUR_MS)),
-            // An earlier sending of it may still be on its way to who refused a later one.
+            // Its provider may have taken an earlier sending of it after it refused a later one
+            // (refunds of earlier versions, which did not count their sendings).
             RefundState::Closed if self.may_arrive() && age_ms < DAY_MS => {
                 let is_first = age_ms < LATE_MS;
                 Some(looked.plus(if is_first { LATE_MS } else { HOUR_MS }))
@@ -221,6 +331,43 @@ impl Refund {
     /// Whether it was refused, and nobody sends it again.
     fn may_arrive(&self) -> bool {
         !self.is_spent() && !self.automatic
+    }
+
+    /// Whether it may have been sent before: then its provider is asked before it is sent again.
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        self.sent > 0 || self.looked.is_some()
+    }
+
+    /// Records that it is about to be sent. An earlier version did not count, and may have sent
+    /// it once.
+    fn count_sending(&mut self) {
+        let uncounted = u32::from(self.sent == 0 && self.looked.is_some());
+        self.sent = self.sent.saturating_add(uncounted).saturating_add(1);
+    }
+
+    /// Takes a refusal into account: it frees the amount only when it answers the only sending
+    /// that has no answer yet.
+    fn refuse(&mut self, at: Millis) {
+        self.answered = self.answered.saturating_add(1).min(self.sent);
+        if self.state != RefundState::Processing {
+            return;
+        }
+        if self.answered >= self.sent {
+            self.state = RefundState::Closed;
+        } else {
+            self.refused.get_or_insert(at);
+        }
+    }
+
+    /// Takes into account that its provider knows no such refund: one that it refused is over when
+    /// an earlier sending did not arrive for a day.
+    fn miss(&mut self, at: Millis) {
+        let is_over = self.refused.is_some_and(|refused| at.since(refused) >= DAY_MS);
+        if is_over && self.state == RefundState::Processing {
+            self.answered = self.sent;
+            self.state = RefundState::Closed;
+        }
     }
 
     /// Whether its provider took it and gave it up: nothing goes back under its number any more
@@ -278,20 +425,29 @@ impl Order {
         Some(())
     }
 
+    /// Records that a refund is about to be sent. [`None`] when it is not pending.
+    pub(super) fn refund_sending(&mut self, out_refund_no: &str) -> Option<()> {
+        let mut refunds = self.payments.iter_mut().flat_map(|it| &mut it.refunds);
+        let refund = refunds.find(|it| it.out_refund_no == out_refund_no)?;
+        (refund.state == RefundState::Processing).then(|| refund.count_sending())
+    }
+
     /// Takes into account what a provider said of a refund: what ended stays ended, except that
     /// money which went back went back.
     pub(super) fn refund_said(&mut self, out_refund_no: &str, at: Millis, said: RefundSaid) {
-        let refunds = self.payments.iter_mut().flat_map(|it| &mut it.refunds);
-        let Some(refund) = refunds.into_iter().find(|it| it.out_refund_no == out_refund_no) else {
+        let named = |it: &Refund| it.out_refund_no == out_refund_no;
+        let Some(payment) = self.payments.iter_mut().find(|it| it.refunds.iter().any(named)) else {
             return;
         };
+        let Some(refund) = payment.refunds.iter_mut().find(|it| named(it)) else { return };
         refund.looked = Some(at);
         match said {
             RefundSaid::Nothing => {}
-            RefundSaid::Refused if refund.state == RefundState::Processing => {
-                refund.state = RefundState::Closed;
+            RefundSaid::NotDone => {
+                refund.answered = refund.answered.saturating_add(1).min(refund.sent);
             }
-            RefundSaid::Refused => {}
+            RefundSaid::Absent => refund.miss(at),
+            RefundSaid::Refused => refund.refuse(at),
             RefundSaid::Told(told) => {
                 if told.state.rank() > refund.state.rank() {
                     refund.state = told.state;
@@ -299,34 +455,33 @@ impl Order {
                 refund.refund_id = told.refund_id.or_else(|| refund.refund_id.take());
                 refund.cash_refund_fee = told.cash_refund_fee.or(refund.cash_refund_fee);
                 refund.refunded_at = told.refunded_at.or(refund.refunded_at);
+                payment.hear_in_all(told.all, at);
             }
         }
         self.restate();
     }
 
-    /// A refund that was made in the provider's console, or whose record was lost.
-    /// [`None`] when it is known already.
-    pub(super) fn foreign_refund(
+    /// A refund that was made in the provider's console, or whose record was lost, and what went
+    /// back in all. [`None`] when nothing of it is new.
+    pub(super) fn external_refund(
         &mut self,
         id: &TransactionId,
-        refund: Option<Refund>,
-        all: Option<Fen>,
+        external: Option<ExternalRefund>,
+        (all, at): (Option<Fen>, Millis),
     ) -> Option<()> {
-        let is_known = refund.as_ref().is_some_and(|it| self.refund(&it.out_refund_no).is_some());
+        let known = external.as_ref().map(|it| it.refund.out_refund_no.clone());
+        let is_known = known.is_some_and(|it| self.refund(&it).is_some());
         let payment = self.payments.iter_mut().find(|it| it.transaction_id == *id)?;
-        match refund {
-            Some(_) if is_known => return None,
-            Some(refund) => {
-                let more = |all: Fen| Fen::positive(all.fen().saturating_sub(payment.returned()));
-                let refund_fee = all.map_or(Some(refund.refund_fee), more)?;
-                payment.refunds.push(Refund { refund_fee, ..refund });
-                payment.refund_unknown = false;
-            }
-            None if payment.refund_unknown => return None,
+        let before = payment.clone();
+        match external {
+            Some(_) if is_known => {}
+            Some(external) => payment.add_external(external, all),
             None => payment.refund_unknown = true,
         }
+        payment.hear_in_all(all, at);
+        let is_new = *payment != before;
         self.restate();
-        Some(())
+        is_new.then_some(())
     }
 
     /// The order's status and flags after something went back.
@@ -338,7 +493,7 @@ impl Order {
         let (returned, total) = (winning.returned(), winning.total_fee.fen());
         self.status = match returned {
             _ if returned >= total => OrderStatus::Refunded,
-            0 if !winning.refund_unknown => self.status,
+            0 if !winning.has_unknown_refund() => self.status,
             _ => OrderStatus::PartRefunded,
         };
     }

@@ -1,21 +1,15 @@
 //! Learning from a provider what became of an attempt, and ending it there.
 
 use std::sync::Arc;
-
-use serde_json::Value;
+use std::time::Duration;
 
 use super::Inner;
 use super::budget::Budget;
-use crate::domain::attempt::Attempt;
+use super::circuit::{Operation, Refused};
+use crate::domain::attempt::{Account, Attempt};
 use crate::domain::order::{Event, Order, Receipt, Said};
-use crate::domain::outbox::Outgoing;
-use crate::domain::refund::RefundSaid;
 use crate::error::{Error, Kind};
-use crate::provider::{Closing, Failure, Provider, Trade};
-use crate::store::{Committed, StoreError};
-
-/// How often an outcome is applied anew to an order that somebody else changed meanwhile.
-const COMMITS_MAX: usize = 5;
+use crate::provider::{Call, Closing, Failure, Provider, Trade};
 
 impl Inner {
     /// Asks the provider of attempt `n`, and makes durable what it says.
@@ -29,30 +23,48 @@ impl Inner {
         n: u32,
         budget: Budget,
     ) -> Result<(Order, Trade), Error> {
-        let (provider, attempt) = self.provider_of(&order, n)?;
-        let trade = provider.query(attempt, self.call(budget)?).await.map_err(|it| untold(&it))?;
+        let at = self.provider_of(&order, n)?;
+        let call = self.call(budget)?;
+        let asked = self.guarded(at.account, Operation::Query, at.provider.query(at.attempt, call));
+        let trade = asked.await.map_err(|failure| failure.query_error())?;
         let order = self.said(order, n, self.meaning(&trade)).await?;
         Ok((order, trade))
     }
 
     /// Closes attempt `n` at its provider, and makes durable what it says: the order that comes
-    /// back may be paid.
+    /// back may be paid. That the close was sent is durable before it is: whatever becomes of its
+    /// answer, the attempt hands out nothing again.
     ///
     /// # Errors
     ///
     /// 4103 when it is too early or the buyer is paying; any other when nothing is known.
     pub(super) async fn close(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
-        let (provider, attempt) = self.provider_of(&order, n)?;
-        let closing =
-            provider.close(attempt, self.call(budget)?).await.map_err(|it| untold(&it))?;
+        let was_intended = order.attempt(n).is_some_and(|it| it.close_intended);
+        self.provider_of(&order, n)?;
+        self.call(budget)?;
+        let order = self.record(order, Event::CloseIntended { n }).await?;
+        if order.attempt(n).is_none_or(Attempt::is_ended) {
+            return Ok(order);
+        }
+        let at = self.provider_of(&order, n)?;
+        let closing = at.provider.close(at.attempt, self.call(budget)?);
+        let closing = self.guarded(at.account, Operation::Close, closing).await;
+        if !was_intended && is_not_closed(&closing) {
+            self.record(order.clone(), Event::CloseRefused { n }).await?;
+        }
         match closing {
-            Closing::Closed => self.said(order, n, Said::Closed).await,
-            Closing::Absent => self.said(order, n, Said::Absent).await,
-            Closing::TooEarly => Err(Error::new(Kind::Busy)),
-            Closing::Paid => match self.ask(order, n, budget).await? {
+            Ok(Closing::Closed) => self.said(order, n, Said::Closed).await,
+            Ok(Closing::Absent) => self.said(order, n, Said::Absent { date: None }).await,
+            Ok(Closing::TooEarly) => Err(Error::new(Kind::Busy)),
+            Ok(Closing::Paid) => match self.ask(order, n, budget).await? {
                 (order, Trade::Paid(_) | Trade::Closed) => Ok(order),
                 (_, Trade::Unpaid { .. } | Trade::Absent { .. }) => Err(Error::new(Kind::Busy)),
             },
+            Err(CallFailure::Failed(Failure::Throttled { code, message })) => {
+                tracing::warn!(code, message, "a provider has no time for a close");
+                Err(Error::new(Kind::Busy).provider_said(&code, &message))
+            }
+            Err(failure) => Err(failure.query_error()),
         }
     }
 
@@ -61,72 +73,45 @@ impl Inner {
         self.record(order, Event::Asked { n, at: self.clock.now(), said }).await
     }
 
-    /// Makes an event durable, and with it what it means to the shop. What cannot be recorded is
-    /// unknown, whatever the provider said. The order that comes back is the stored one; it may
-    /// say more than the event did.
+    /// Makes a call, unless the provider is left alone because it fails.
     ///
     /// # Errors
     ///
-    /// 5002 when the store failed, or is another owner's by now.
-    pub(super) async fn record(&self, order: Order, event: Event) -> Result<Order, Error> {
-        let mut order = order;
-        for _ in 0..COMMITS_MAX {
-            let Some(next) = order.apply(event.clone()) else { return Ok(order) };
-            let outbox = self.outgoing(&order, &next, message(&event));
-            let committed = self.store.commit(&next, &outbox).await;
-            match committed.map_err(|error| unrecorded(&error))? {
-                Committed::Done => {
-                    self.changed(&event, &next, &outbox);
-                    return Ok(next);
-                }
-                Committed::OtherVersion(stored) => order = *stored,
-                Committed::Lost => return Err(lost(&order)),
-            }
-        }
-        Err(Error::new(Kind::OutcomeUnknown))
+    /// What became of the call, or that it was not made.
+    pub(super) async fn guarded<T>(
+        &self,
+        account: Account,
+        operation: Operation,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, CallFailure> {
+        let permit = self.circuits.enter(&account, operation).map_err(CallFailure::NotMade)?;
+        let result = call.await;
+        permit.done(&result);
+        result.map_err(CallFailure::Failed)
     }
 
-    /// What was remembered of an order is not handed out again when an attempt of it ended; who
-    /// waits for the order, and the outbox, are told.
-    fn changed(&self, event: &Event, order: &Order, outbox: &[Outgoing]) {
-        if matches!(event, Event::Asked { said: Said::Closed | Said::Paid(_), .. }) {
-            self.forget(order);
-            self.waiting.tell(order.out_trade_no());
-        }
-        if matches!(event, Event::Offered { .. }) {
-            self.forsaken.add(order.out_trade_no());
-        }
-        if !outbox.is_empty() {
-            self.outbox.wake();
-        }
-    }
-
-    /// Hands out nothing that was made of this version of the order, or of an earlier one.
-    pub(super) fn forget(&self, order: &Order) {
-        self.recents.forget(order.out_trade_no(), order.version, self.clock.now());
-    }
-
-    /// The attempt `n`, and the merchant account it is under.
+    /// The attempt `n`, and the merchant account that it was opened under: that one or none.
     pub(super) fn provider_of<'a>(
         &'a self,
         order: &'a Order,
         n: u32,
-    ) -> Result<(&'a Arc<dyn Provider>, &'a Attempt), Error> {
+    ) -> Result<AttemptAt<'a>, Error> {
         let attempt = order.attempt(n);
         let found = attempt.and_then(|attempt| {
             let provider = self.provider(&order.facts.pid, attempt.way.provider())?;
-            Some((provider, attempt))
+            let account = provider.account_of(attempt)?;
+            provider.holds(&account).then_some(AttemptAt { provider, attempt, account })
         });
         found.ok_or_else(|| {
             let no = order.out_trade_no();
-            tracing::error!(%no, n, "the merchant of an attempt is no longer configured");
+            tracing::error!(%no, n, "the merchant account of an attempt is no longer configured");
             Error::new(Kind::OutcomeUnknown)
         })
     }
 
-    fn meaning(&self, trade: &Trade) -> Said {
+    pub(super) fn meaning(&self, trade: &Trade) -> Said {
         match trade {
-            Trade::Absent { .. } => Said::Absent,
+            Trade::Absent { date } => Said::Absent { date: *date },
             Trade::Unpaid { .. } => Said::Unpaid,
             Trade::Closed => Said::Closed,
             Trade::Paid(paid) => Said::Paid(Receipt {
@@ -141,50 +126,89 @@ impl Inner {
             }),
         }
     }
-}
 
-/// The provider's message that `event` came of.
-fn message(event: &Event) -> Option<&Value> {
-    match event {
-        Event::Asked { said: Said::Paid(receipt), .. } => Some(&receipt.message),
-        Event::RefundAsked { said: RefundSaid::Told(told), .. } => Some(&told.message),
-        _ => None,
+    /// The call's limits for a provider's own methods.
+    pub(super) fn call_within(&self, budget: Budget, limit: Duration) -> Result<Call<'_>, Error> {
+        let call = self.call(budget)?;
+        Ok(Call { timeout: call.timeout.min(limit), ..call })
     }
 }
 
-/// A question, or a close, without an answer that can be believed. Logged here, where it is
-/// handled.
-pub(super) fn untold(failure: &Failure) -> Error {
-    let unknown = Error::new(Kind::OutcomeUnknown);
-    match failure {
-        Failure::NotSent(reason) => {
-            tracing::warn!(reason, "a provider could not be asked");
-            unknown
+/// An attempt, and who can speak for it at its provider.
+#[derive(Clone)]
+pub(super) struct AttemptAt<'a> {
+    pub(super) provider: &'a Arc<dyn Provider>,
+    pub(super) attempt: &'a Attempt,
+    pub(super) account: Account,
+}
+
+/// Why a provider call has no result.
+#[derive(Debug)]
+pub(super) enum CallFailure {
+    /// It was not made: the provider fails, and is left alone.
+    NotMade(Refused),
+    /// It was made.
+    Failed(Failure),
+}
+
+/// Whether it is certain that the one close that was sent has not closed the trade.
+fn is_not_closed(closing: &Result<Closing, CallFailure>) -> bool {
+    match closing {
+        Ok(Closing::TooEarly) => true,
+        Ok(Closing::Closed | Closing::Absent | Closing::Paid) => false,
+        Err(CallFailure::NotMade(_)) => true,
+        Err(CallFailure::Failed(failure)) => {
+            matches!(failure, Failure::NotSent(_) | Failure::Throttled { .. })
         }
-        Failure::Refused { code, message }
-        | Failure::Taken { code, message }
-        | Failure::Throttled { code, message } => {
-            tracing::warn!(code, message, "a provider refused a question");
-            unknown.provider_said(code, message)
-        }
-        Failure::Unknown { reason, said } => {
-            tracing::warn!(reason, "a provider could not tell what became of an order");
-            match said {
-                Some((code, message)) => unknown.provider_said(code, message),
-                None => unknown,
+    }
+}
+
+impl CallFailure {
+    /// What a client is told of a question, or a close, without an answer that can be believed.
+    /// Logged here, where it is handled.
+    pub(super) fn query_error(&self) -> Error {
+        let unknown = Error::new(Kind::OutcomeUnknown);
+        match self {
+            CallFailure::NotMade(refused) => refused.error(),
+            CallFailure::Failed(Failure::NotSent(reason)) => {
+                tracing::warn!(reason, "a provider could not be asked");
+                unknown
+            }
+            CallFailure::Failed(
+                Failure::Refused { code, message }
+                | Failure::Taken { code, message }
+                | Failure::Throttled { code, message },
+            ) => {
+                tracing::warn!(code, said = message, "a provider refused a question");
+                unknown.provider_said(code, message)
+            }
+            CallFailure::Failed(Failure::Unknown { reason, said }) => {
+                let (code, words) = said.clone().unwrap_or_default();
+                tracing::warn!(
+                    reason,
+                    code,
+                    said = words,
+                    "a provider could not tell what became of an order"
+                );
+                with_said(unknown, said.as_ref())
             }
         }
     }
 }
 
-/// 5002: another process has taken the store over, and what happened is not recorded here.
-pub(super) fn lost(order: &Order) -> Error {
-    tracing::error!(no = %order.out_trade_no(), "the store has another owner: restart paygate");
-    Error::new(Kind::OutcomeUnknown)
+impl Refused {
+    /// 5001: nothing was sent.
+    pub(super) fn error(&self) -> Error {
+        let seconds = self.retry_after.as_millis().div_ceil(1000);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        with_said(Error::new(Kind::NotSent).retry_after_s(seconds), self.said.as_ref())
+    }
 }
 
-/// 5002: it happened, and is not recorded. Logged here, where it is handled.
-fn unrecorded(error: &StoreError) -> Error {
-    tracing::error!(%error, "an outcome could not be recorded");
-    Error::new(Kind::OutcomeUnknown)
+/// With what a provider said, where it said something.
+pub(super) fn with_said(error: Error, said: Option<&(String, String)>) -> Error {
+    match said {
+        Some((code, message)) => error.provider_said(code, message),
+        None => error,
+    }
 }

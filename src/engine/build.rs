@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use url::Url;
 
+use super::circuit::Circuits;
 use super::flight::Flights;
 use super::notify::Forgeries;
 use super::outbox::Outbox;
@@ -206,6 +207,7 @@ impl Builder {
             },
             recents: Recents::new(self.replay_ttl, self.replay_max),
             flights: Arc::new(Flights::default()),
+            circuits: Circuits::default(),
             tasks: Tasks::default(),
             waiting: Waiting::default(),
             outbox: self.outbox,

@@ -12,9 +12,9 @@ use crate::error::{Error, Kind};
 pub(super) const TURN: Duration = Duration::from_secs(3);
 
 impl Engine {
-    /// Closes an unpaid order: asks about every attempt that may be paid, and closes it. An Alipay
-    /// attempt whose trade does not exist yet is closed here, and watched until it expires. Closing
-    /// a closed order is closing it again.
+    /// Closes an unpaid order: asks about every attempt that a buyer may pay, and closes it. An
+    /// Alipay attempt whose trade does not exist yet is closed here, and watched until it expires;
+    /// what was handed out to nobody is not waited for. Closing a closed order is closing it again.
     ///
     /// ```
     /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
@@ -68,7 +68,7 @@ impl Inner {
             | OrderStatus::Refunded => return Err(already_paid(&order)),
         }
         self.forget(&order);
-        let order = self.end_all(order, |_| false, self.budget()).await?;
+        let order = self.end_live(order, self.budget()).await?;
         let order = self.record(order, Event::Closed).await?;
         self.ended(&order);
         match order.status {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::flight::{Follow, Lead, Part, Phase};
 use super::recent::Recent;
 use super::resolve::Incoming;
-use super::story::{Prior, Step, Story};
+use super::story::{Step, Story};
 use super::{Engine, Inner};
 use crate::domain::attempt::{Attempt, AttemptState, Material};
 use crate::domain::caller::CallerContext;
@@ -149,13 +149,13 @@ impl Inner {
     /// The work on one number, one request at a time.
     async fn work(&self, lead: &Lead, incoming: &Incoming) -> Result<Created, Error> {
         let no = &incoming.request.facts.out_trade_no;
-        let story = Story { engine: self, incoming, budget: self.budget() };
+        let story = Story::new(self, incoming);
         let known = self.store.load(no).await.map_err(|error| unreachable_store(&error))?;
         let known = match known {
             Some(known) => known,
             None => match self.claim(lead, incoming).await? {
                 Ok(fresh) => {
-                    let sent = story.send(fresh, 1, Prior::Fresh).await?;
+                    let sent = story.send_first(fresh, 1).await?;
                     return story.run(sent).await;
                 }
                 Err(known) => known,

@@ -7,7 +7,9 @@
 mod ask;
 mod budget;
 mod build;
+mod circuit;
 mod close;
+mod commit;
 mod create;
 mod event;
 mod flight;
@@ -51,6 +53,7 @@ use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
+use circuit::Circuits;
 use flight::Flights;
 use notify::Forgeries;
 use outbox::Outbox;
@@ -71,6 +74,7 @@ struct Inner {
     settings: Settings,
     recents: Recents,
     flights: Arc<Flights>,
+    circuits: Circuits,
     tasks: Tasks,
     waiting: Waiting,
     outbox: Outbox,

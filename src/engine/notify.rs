@@ -6,13 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::circuit::Operation;
 use super::create::unreachable_store;
 use super::{Engine, Inner};
+use crate::domain::attempt::{Attempt, AttemptState, Params};
 use crate::domain::channel::ProviderId;
-use crate::domain::ids::{ChannelNo, Pid};
+use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::{Event, Order, Receipt, Said};
 use crate::domain::refund::PaymentRole;
 use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::unmatched::Unmatched;
 use crate::error::{Error, Kind};
 use crate::provider::{Call, Notice, NoticeError, PaidTrade, Provider};
 
@@ -56,11 +59,13 @@ impl Engine {
         let place = Place { provider: merchant.as_ref(), pid };
         match notice {
             Notice::Payment { channel_no, trade } => {
-                self.paid(place, &channel_no, &trade, true).await
+                self.paid(place, Told { channel_no: &channel_no, trade: &trade, currency: None })
+                    .await
             }
             Notice::ForeignPayment { channel_no, trade, currency } => {
                 tracing::error!(%channel_no, currency, "a payment in another currency");
-                self.paid(place, &channel_no, &trade, false).await
+                let currency = Some(currency.as_str());
+                self.paid(place, Told { channel_no: &channel_no, trade: &trade, currency }).await
             }
             Notice::Refund(refund) => self.returned(place, refund).await,
             Notice::Other { event } => {
@@ -70,17 +75,18 @@ impl Engine {
         }
     }
 
-    pub(super) async fn paid(
-        &self,
-        place: Place<'_>,
-        channel_no: &ChannelNo,
-        trade: &PaidTrade,
-        is_cny: bool,
-    ) -> Result<(), Error> {
-        let order = self.0.order_of(place, channel_no).await?;
-        let order = self.0.take_payment(place, order, (channel_no, trade), is_cny).await?;
+    /// Records a payment that a provider tells of, and ends what else of its order could be paid.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`] when it is no order's: it is recorded as unmatched then.
+    pub(super) async fn paid(&self, place: Place<'_>, told: Told<'_>) -> Result<(), Error> {
+        let Some(order) = self.0.order_of(place, told.channel_no).await? else {
+            return self.0.unmatched_payment(place, told).await;
+        };
+        let order = self.0.take_payment(place, order, told).await?;
         self.0.end_others(&order);
-        let known = order.payments.iter().find(|it| it.transaction_id == trade.transaction_id);
+        let known = order.payments.iter().find(|it| it.transaction_id == told.trade.transaction_id);
         match known.map(|it| it.role) {
             Some(PaymentRole::Mismatch) | None => Err(Error::new(Kind::Mismatched)),
             Some(PaymentRole::Winning | PaymentRole::Duplicate | PaymentRole::Late) => Ok(()),
@@ -89,55 +95,140 @@ impl Engine {
 }
 
 impl Inner {
-    /// The order that a provider's number belongs to.
+    /// The order that a provider's number belongs to: the one of an attempt, or else the one with
+    /// this very number, which may have been ordered before the order was known here.
     pub(super) async fn order_of(
         &self,
         place: Place<'_>,
         channel_no: &ChannelNo,
-    ) -> Result<Order, Error> {
+    ) -> Result<Option<Order>, Error> {
         let id = place.provider.id();
         let found = self.store.find_channel(id, place.pid, channel_no).await;
-        let Some(no) = found.map_err(|error| unreachable_store(&error))? else {
-            tracing::error!(%channel_no, provider = %id, "a notification for an unknown order");
-            return Err(Error::new(Kind::NoSuchOrder));
-        };
-        self.load(&no).await
+        if let Some(no) = found.map_err(|error| unreachable_store(&error))? {
+            return self.load(&no).await.map(Some);
+        }
+        let Some(no) = OutTradeNo::parse(channel_no.as_str()) else { return Ok(None) };
+        let found = self.store.load(&no).await.map_err(|error| unreachable_store(&error))?;
+        Ok(found.filter(|it| it.facts.pid == *place.pid))
     }
 
-    /// Records a payment, unless it is known already.
+    /// Records a payment, unless it is known already. Nobody's turn is waited for: whoever else
+    /// changes the order meanwhile finds another version, and goes on with that. Where an earlier
+    /// verified message about the same payment said something else, the provider is asked.
     pub(super) async fn take_payment(
         &self,
         place: Place<'_>,
         order: Order,
-        (channel_no, trade): (&ChannelNo, &PaidTrade),
-        is_cny: bool,
+        told: Told<'_>,
     ) -> Result<Order, Error> {
-        if order.payments.iter().any(|it| it.transaction_id == trade.transaction_id) {
-            return Ok(order);
+        let order = self.record_as(order, |order| self.payment(place, order, told)).await?;
+        match told.disputes(place, &order) {
+            true => self.settle_dispute(place, order, told).await,
+            false => Ok(order),
         }
-        let id = place.provider.id();
-        let sharing = || {
-            let attempts = order.attempts.iter().rev();
-            attempts.filter(|it| it.way.provider() == id && it.channel_no == *channel_no)
-        };
-        let own = sharing().find(|it| place.provider.is_of(it, &trade.message));
-        let Some(attempt) = own.or_else(|| sharing().next()) else {
-            let no = order.out_trade_no();
-            tracing::error!(%no, %channel_no, "a payment of an attempt that never left");
-            return Err(Error::new(Kind::Mismatched));
-        };
-        let receipt = Receipt {
+    }
+
+    /// What a payment means to `order`; `None` when it is known.
+    fn payment(&self, place: Place<'_>, order: &Order, told: Told<'_>) -> Option<Event> {
+        let trade = told.trade;
+        if order.payments.iter().any(|it| it.transaction_id == trade.transaction_id) {
+            return None;
+        }
+        let at = self.clock.now();
+        let receipt = |fits| Receipt {
             transaction_id: trade.transaction_id.clone(),
             total_fee: trade.total_fee,
-            paid_at: trade.paid_at.unwrap_or_else(|| self.clock.now()),
+            paid_at: trade.paid_at.unwrap_or(at),
             openid: trade.openid.clone(),
-            fits: is_cny && own.is_some(),
+            fits,
             refunded: false,
             returns: self.settings.returns,
             message: trade.message.clone(),
         };
-        let (n, at) = (attempt.n, self.clock.now());
-        self.record(order, Event::Asked { n, at, said: Said::Paid(receipt) }).await
+        if let Some((attempt, is_own)) = told.attempt(place, order) {
+            let receipt = receipt(is_own && told.currency.is_none());
+            return Some(Event::Asked { n: attempt.n, at, said: Said::Paid(receipt) });
+        }
+        let attempt = Box::new(self.adopted(place, order, told)?);
+        Some(Event::Adopted { attempt, at, receipt: receipt(told.currency.is_none()) })
+    }
+
+    /// The attempt that stands for a trade which none of the order's attempts made. `None` when
+    /// the trade is not of this merchant's account.
+    fn adopted(&self, place: Place<'_>, order: &Order, told: Told<'_>) -> Option<Attempt> {
+        let no = order.out_trade_no();
+        let Some(adopted) = place.provider.adopt(told.channel_no, told.trade, "") else {
+            tracing::error!(%no, "a payment by an account that is not this merchant's");
+            return None;
+        };
+        let (way, account) = (adopted.way, Some(adopted.account));
+        let provider = way.provider();
+        tracing::warn!(%no, %provider, "a payment of a trade that no attempt made");
+        let notify_url = self.notify_url(way.pay_type, place.pid);
+        let opened = told.trade.paid_at.unwrap_or_else(|| self.clock.now());
+        Some(Attempt {
+            n: order.latest().n.saturating_add(1),
+            params: Params { notify_url, ..adopted.params },
+            way,
+            channel_no: told.channel_no.clone(),
+            expires: opened,
+            opened,
+            state: AttemptState::Prepared,
+            asked: None,
+            superseded: true,
+            handed_out: true,
+            close_intended: false,
+            account,
+        })
+    }
+
+    /// Asks the provider about a payment of which two verified messages say different things, and
+    /// puts its answer in the place of what was recorded.
+    async fn settle_dispute(
+        &self,
+        place: Place<'_>,
+        order: Order,
+        told: Told<'_>,
+    ) -> Result<Order, Error> {
+        let (no, id) = (order.out_trade_no(), &told.trade.transaction_id);
+        let transaction_id = &*id.0;
+        tracing::error!(%no, transaction_id, "two verified messages disagree about a payment");
+        let Some((attempt, _)) = told.attempt(place, &order) else { return Ok(order) };
+        let n = attempt.n;
+        let at = self.provider_of(&order, n)?;
+        let asked = at.provider.query(at.attempt, self.call_within(self.budget(), NOTICE)?);
+        let trade = self.guarded(at.account, Operation::Query, asked).await;
+        let trade = trade.map_err(|failure| failure.query_error())?;
+        match self.meaning(&trade) {
+            Said::Paid(receipt) if receipt.transaction_id == *id => {
+                self.record(order, Event::Corrected { n, receipt }).await
+            }
+            _ => Err(Error::new(Kind::OutcomeUnknown)),
+        }
+    }
+
+    /// Records a payment of no order that is known here, and tells the shop of it.
+    ///
+    /// # Errors
+    ///
+    /// Always: it is not acknowledged, so that it comes again should its order be restored.
+    async fn unmatched_payment(&self, place: Place<'_>, told: Told<'_>) -> Result<(), Error> {
+        let (provider, trade) = (place.provider.id(), told.trade);
+        let adopted = place.provider.adopt(told.channel_no, trade, "");
+        self.record_unmatched(Unmatched {
+            provider,
+            pid: place.pid.clone(),
+            account: adopted.map(|it| it.account.to_string()).unwrap_or_default(),
+            channel_no: told.channel_no.clone(),
+            transaction_id: trade.transaction_id.clone(),
+            total_fee: trade.total_fee,
+            currency: told.currency.map(str::to_owned),
+            paid_at: trade.paid_at,
+            known: self.clock.now(),
+            message: trade.message.to_string(),
+        })
+        .await?;
+        Err(Error::new(Kind::NoSuchOrder))
     }
 
     /// Logged here, where it is handled; a stranger learns nothing of why, and does not fill the
@@ -154,6 +245,48 @@ impl Inner {
             }
         }
         Error::new(Kind::Unverifiable)
+    }
+}
+
+/// A payment as a verified notification, or an answer, tells of it.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    /// The number that the provider knows its trade by.
+    pub(super) channel_no: &'a ChannelNo,
+    pub(super) trade: &'a PaidTrade,
+    /// If it is not CNY.
+    pub(super) currency: Option<&'a str>,
+}
+
+impl Told<'_> {
+    /// The attempt of `order` that made the trade, or another one under its number, and whether
+    /// the app and the merchants are that attempt's. An attempt of another version of the
+    /// provider's protocol is not spoken of by this one's messages.
+    fn attempt<'o>(&self, place: Place<'_>, order: &'o Order) -> Option<(&'o Attempt, bool)> {
+        let id = place.provider.id();
+        let version = place.provider.version();
+        let is_spoken_of = |it: &&Attempt| {
+            let of_version = it.account.as_ref().is_none_or(|it| it.version == version);
+            it.way.provider() == id && it.channel_no == *self.channel_no && of_version
+        };
+        let sharing = || order.attempts.iter().rev().filter(is_spoken_of);
+        let own = sharing().find(|it| place.provider.is_of(it, &self.trade.message));
+        own.map(|it| (it, true)).or_else(|| sharing().next().map(|it| (it, false)))
+    }
+
+    /// Whether what is recorded of this payment is not what this message says.
+    fn disputes(&self, place: Place<'_>, order: &Order) -> bool {
+        let id = &self.trade.transaction_id;
+        let Some(known) = order.payments.iter().find(|it| it.transaction_id == *id) else {
+            return false;
+        };
+        let is_own = self.attempt(place, order).is_some_and(|(_, is_own)| is_own);
+        let fits = is_own && self.currency.is_none();
+        let is_price = self.trade.total_fee == order.facts.total_fee;
+        let was_refused = known.role == PaymentRole::Mismatch;
+        known.total_fee != self.trade.total_fee
+            || (was_refused && fits && is_price)
+            || (!was_refused && !fits)
     }
 }
 

@@ -112,6 +112,7 @@ impl Inner {
             asked: None,
             superseded: false,
             handed_out: false,
+            close_intended: false,
         })
     }
 }

@@ -157,21 +157,17 @@ impl Inner {
 
     fn is_stale(&self, order: &Order) -> bool {
         let now = self.clock.now();
-        let open = || order.attempts.iter().filter(|it| it.is_live() || it.is_unknown());
-        let looked: Option<Millis> = open().map(|it| it.asked.unwrap_or(it.opened)).max();
+        let asked = order.attempts.iter().filter(|it| is_asked_about(it));
+        let looked: Option<Millis> = asked.map(|it| it.asked.unwrap_or(it.opened)).max();
         let is_open = order.status == OrderStatus::Open;
         is_open && looked.is_some_and(|at| now.since(at) >= STALE_MS)
     }
 
-    /// Asks about every attempt that may be paid, or of which nothing is known.
+    /// Asks about every attempt that may be paid, and about the one that the buyer waits for.
     async fn refresh(&self, order: Order, budget: Budget) -> Order {
         let mut order = order;
-        for n in order.open_trades() {
-            let asked = match super::switch::is_unsigned(&order, n) {
-                true => continue,
-                false => self.ask(order.clone(), n, budget).await,
-            };
-            order = match asked {
+        for n in order.trades(is_asked_about) {
+            order = match self.ask(order.clone(), n, budget).await {
                 Ok((order, _)) => order,
                 // It is not asked again at once.
                 Err(_) => match self.said(order.clone(), n, Said::Nothing).await {
@@ -208,12 +204,19 @@ impl Inner {
     }
 }
 
-/// The word of the latest attempt's provider for an order that is not paid.
+/// Whether a client's question is passed on to the provider of this attempt: what was replaced and
+/// handed out to nobody is left to the reconciler.
+fn is_asked_about(attempt: &Attempt) -> bool {
+    let is_awaited = attempt.is_unknown() && !attempt.superseded && !attempt.is_unsigned();
+    attempt.is_live() || is_awaited
+}
+
+/// The word of the current attempt's provider for an order that is not paid.
 fn trade_state(order: &Order) -> Option<String> {
     let word = match order.status {
         OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => return None,
         OrderStatus::Closed => "CLOSED",
-        OrderStatus::Open => word(order.latest()),
+        OrderStatus::Open => word(order.current()),
     };
     Some(word.to_owned())
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::ask::CallFailure;
 use super::budget::Budget;
+use super::circuit::Operation;
 use super::close::TURN;
 use super::flight::Lead;
-use super::switch::is_unsigned;
 use super::{Engine, Inner};
 use crate::domain::attempt::{Attempt, valid_until};
 use crate::domain::channel::ProviderId;
@@ -210,8 +211,12 @@ impl Inner {
     }
 
     async fn look_after(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
-        if is_unsigned(&order, n) {
-            return self.said(order, n, Said::Absent).await;
+        if order.attempt(n).is_some_and(Attempt::is_unsigned) {
+            return self.said(order, n, Said::Absent { date: None }).await;
+        }
+        let at = self.provider_of(&order, n)?;
+        if !self.circuits.may_look(&at.account) {
+            return Err(Error::new(Kind::NotSent));
         }
         let (order, trade) = self.ask(order, n, budget).await?;
         let Some(attempt) = order.attempt(n) else { return Ok(order) };
@@ -219,8 +224,10 @@ impl Inner {
             return Ok(order);
         }
         let now = self.clock.now();
-        let is_wanted = order.latest().n == n && !attempt.superseded;
-        if attempt.is_unknown() && is_wanted && attempt.expires.since(now) > MINUTE_MS {
+        let is_open = order.status == OrderStatus::Open && !order.flags.mismatch;
+        let is_wanted = is_open && order.current().n == n && !attempt.superseded;
+        let is_due = attempt.is_unknown() && !attempt.close_intended;
+        if is_wanted && is_due && attempt.expires.since(now) > MINUTE_MS {
             return self.send_again(order, n, budget).await;
         }
         if order.is_offered(attempt) && now < attempt.lapses() {
@@ -229,22 +236,22 @@ impl Inner {
         self.close(order, n, budget).await
     }
 
-    /// Sends attempt `n` again as it was, so that its material is there when its client asks.
+    /// Sends attempt `n`, whose trade exists, again as it was, so that its material is there when
+    /// its client asks.
     async fn send_again(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
-        let (provider, attempt) = self.provider_of(&order, n)?;
-        let (product, expires) = (attempt.way.product, attempt.expires);
-        let event = match provider.open(attempt, self.call(budget)?).await {
+        let at = self.provider_of(&order, n)?;
+        let (product, expires) = (at.attempt.way.product, at.attempt.expires);
+        let opened = at.provider.open(at.attempt, self.call(budget)?);
+        match self.guarded(at.account, Operation::Open, opened).await {
             Ok(material) => {
                 let valid_until = valid_until(product, self.clock.now(), expires);
-                Event::Answered { n, material, valid_until }
+                self.record(order, Event::Answered { n, material, valid_until }).await
             }
-            Err(Failure::Refused { code, .. } | Failure::Taken { code, .. }) => {
-                Event::Taken { n, code }
+            // The trade is not given out again: it is closed, so that another one can follow.
+            Err(CallFailure::Failed(Failure::Refused { .. } | Failure::Taken { .. })) => {
+                self.close(order, n, budget).await
             }
-            Err(Failure::NotSent(_) | Failure::Unknown { .. } | Failure::Throttled { .. }) => {
-                return Err(Error::new(Kind::OutcomeUnknown));
-            }
-        };
-        self.record(order, event).await
+            Err(failure) => Err(failure.query_error()),
+        }
     }
 }

@@ -41,7 +41,8 @@ impl Engine {
     /// Returns a payment, or a part of it. Once it is recorded it is finished under its number,
     /// however long its provider takes: until then it is `PROCESSING`.
     ///
-    /// The same `out_refund_no` again is the same refund: asking twice returns nothing twice.
+    /// The same `out_refund_no` again is the same refund: asking twice returns nothing twice, and
+    /// the second answer comes from the store at once.
     /// Without one everything that is left goes back, under a number that follows from the payment,
     /// so that a repeat after a lost answer is a replay too.
     ///
@@ -79,6 +80,9 @@ impl Engine {
     /// A dropped future stops nothing that was begun.
     pub async fn refund(&self, request: RefundRequest) -> Result<Refunded, Error> {
         let known = self.0.load(&request.out_trade_no).await?;
+        if let Some(recorded) = recorded(&known, &request)? {
+            return Ok(recorded);
+        }
         let turn = self.0.flights.await_turn(&request.out_trade_no, TURN).await;
         let lead = turn.ok_or_else(|| Error::new(Kind::TooSoon))?;
         let engine = self.0.clone();
@@ -151,7 +155,7 @@ impl Engine {
             payment.refunds.iter().map(|it| one(no, id, it)).collect()
         };
         let refunds: Vec<Refunded> = order.payments.iter().flat_map(of).collect();
-        let refund_unknown = order.payments.iter().any(|it| it.refund_unknown);
+        let refund_unknown = order.payments.iter().any(Payment::has_unknown_refund);
         if refunds.is_empty() && !refund_unknown {
             return Err(Error::new(Kind::NotRefunded));
         }
@@ -186,23 +190,13 @@ impl Engine {
 impl Inner {
     async fn refund_order(&self, request: &RefundRequest) -> Result<Refunded, Error> {
         let order = self.load(&request.out_trade_no).await?;
-        let payment =
-            match (order.payment(request.transaction_id.as_ref()), &request.transaction_id) {
-                (Some(payment), _) => payment,
-                (None, Some(_)) => return Err(Error::new(Kind::NoSuchOrder)),
-                (None, None) => return Err(Error::new(Kind::NotPaid)),
-            };
+        if let Some(recorded) = recorded(&order, request)? {
+            return Ok(recorded);
+        }
+        let payment = refunded_payment(&order, request)?;
         let refund = self.wanted(&order, payment, request).await?;
         let number = refund.out_refund_no.clone();
-        let order = match order.refund(&number) {
-            Some((_, known)) if known.state != RefundState::Closed => order,
-            _ => self.want(order.clone(), payment.transaction_id.clone(), refund).await?,
-        };
-        let pending =
-            order.refund(&number).is_some_and(|(_, it)| it.state == RefundState::Processing);
-        if !pending {
-            return refunded(&order, &number);
-        }
+        let order = self.want(order.clone(), payment.transaction_id.clone(), refund).await?;
         // Recorded is recorded: whatever comes of the sending, it is finished under its number.
         match self.finish(order.clone(), &number, self.budget()).await {
             Ok((_, Some(refusal))) => Err(refusal),
@@ -211,31 +205,23 @@ impl Inner {
         }
     }
 
-    /// The refund that `request` is about: a known one, or a new one.
+    /// The refund that `request` is about: a refused one anew, or a new one.
     async fn wanted(
         &self,
         order: &Order,
         payment: &Payment,
         request: &RefundRequest,
     ) -> Result<Refund, Error> {
-        let number = match &request.out_refund_no {
-            Some(number) => number.clone(),
-            None => payment.derived_refund_no(order.out_trade_no()),
-        };
-        if let Some((of, known)) = order.refund(&number) {
-            let same_fee = request.refund_fee.is_none_or(|it| it == known.refund_fee);
-            let same_payment =
-                request.transaction_id.as_ref().is_none_or(|it| *it == of.transaction_id);
-            return match (same_fee, same_payment) {
-                (false, _) => Err(different("refund_fee")),
-                (_, false) => Err(different("transaction_id")),
-                (true, true) => Ok(Refund {
-                    state: RefundState::Processing,
-                    asked_at: self.clock.now(),
-                    looked: None,
-                    ..known.clone()
-                }),
-            };
+        let number = refund_number(order, payment, request);
+        let now = self.clock.now();
+        if let Some((_, refused)) = order.refund(&number) {
+            return Ok(Refund {
+                state: RefundState::Processing,
+                asked_at: now,
+                looked: None,
+                refused: None,
+                ..refused.clone()
+            });
         }
         if self.find_refund(&order.facts.pid, &number).await?.is_some() {
             return Err(different("out_trade_no"));
@@ -245,19 +231,19 @@ impl Inner {
             Some(fee) => Some(fee),
             None => Fen::positive(left),
         };
-        let refund_fee = refund_fee.filter(|it| it.fen() <= left && !payment.refund_unknown);
+        let refund_fee = refund_fee.filter(|it| it.fen() <= left && !payment.has_unknown_refund());
+        let refund_fee = refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?;
         Ok(Refund {
-            out_refund_no: number,
-            refund_id: None,
-            refund_fee: refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?,
             refund_desc: request.refund_desc.clone(),
-            state: RefundState::Processing,
-            cash_refund_fee: None,
-            asked_at: self.clock.now(),
-            looked: None,
-            refunded_at: None,
-            automatic: false,
+            notify_url: self.refund_notify_url(order, payment),
+            ..Refund::pending(number, refund_fee, now)
         })
+    }
+
+    /// Where a refund of `payment` is reported: to where the payment was.
+    pub(super) fn refund_notify_url(&self, order: &Order, payment: &Payment) -> Option<String> {
+        let attempt = order.attempt(payment.attempt)?;
+        Some(self.notify_url(attempt.way.pay_type, &order.facts.pid))
     }
 
     /// Makes the wish durable. Nothing was sent when it fails.
@@ -298,6 +284,41 @@ impl Inner {
             None => Ok(None),
         }
     }
+}
+
+/// The refund that `request` repeats, as it is recorded: it needs nobody's turn, and is finished
+/// under its number. `None` when nothing is recorded under its number but a refusal.
+///
+/// # Errors
+///
+/// 4102 when the number is a refund of another amount or payment.
+fn recorded(order: &Order, request: &RefundRequest) -> Result<Option<Refunded>, Error> {
+    let Ok(payment) = refunded_payment(order, request) else { return Ok(None) };
+    let number = refund_number(order, payment, request);
+    let Some((of, known)) = order.refund(&number) else { return Ok(None) };
+    if request.refund_fee.is_some_and(|it| it != known.refund_fee) {
+        return Err(different("refund_fee"));
+    }
+    if request.transaction_id.as_ref().is_some_and(|it| *it != of.transaction_id) {
+        return Err(different("transaction_id"));
+    }
+    match known.state {
+        RefundState::Closed => Ok(None),
+        _ => refunded(order, &number).map(Some),
+    }
+}
+
+fn refunded_payment<'a>(order: &'a Order, request: &RefundRequest) -> Result<&'a Payment, Error> {
+    let payment = order.payment(request.transaction_id.as_ref());
+    payment.ok_or_else(|| match request.transaction_id {
+        Some(_) => Error::new(Kind::NoSuchOrder),
+        None => Error::new(Kind::NotPaid),
+    })
+}
+
+fn refund_number(order: &Order, payment: &Payment, request: &RefundRequest) -> String {
+    let derived = || payment.derived_refund_no(order.out_trade_no());
+    request.out_refund_no.clone().unwrap_or_else(derived)
 }
 
 fn refunded(order: &Order, number: &str) -> Result<Refunded, Error> {

@@ -1,10 +1,12 @@
 //! Notifications of refunds: ours, and those that were made in the provider's console.
 
-use super::ask::untold;
-use super::notify::Place;
+use super::circuit::Operation;
+use super::notify::{Place, Told};
 use super::{Engine, Inner};
+use crate::domain::attempt::Attempt;
+use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
-use crate::domain::refund::{Refund, RefundSaid, RefundState, RefundTold};
+use crate::domain::refund::{ExternalRefund, Refund, RefundSaid, RefundState, RefundTold};
 use crate::error::{Error, Kind};
 use crate::provider::{RefundFee, RefundNotice, Trade};
 
@@ -16,12 +18,18 @@ impl Engine {
         notice: RefundNotice,
     ) -> Result<(), Error> {
         if let Some(trade) = &notice.trade {
-            match self.paid(place, &notice.channel_no, trade, true).await {
+            let told = Told { channel_no: &notice.channel_no, trade, currency: None };
+            match self.paid(place, told).await {
                 Err(error) if error.kind() != Kind::Mismatched => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        let order = self.0.order_of(place, &notice.channel_no).await?;
+        let found = self.0.order_of(place, &notice.channel_no).await?;
+        let order = found.ok_or_else(|| {
+            let (number, provider) = (&notice.channel_no, place.provider.id());
+            tracing::error!(%number, %provider, "a refund of an unknown order");
+            Error::new(Kind::NoSuchOrder)
+        })?;
         let order = self.0.with_payment(place, order, &notice).await?;
         self.0.take_refund(order, notice).await
     }
@@ -38,17 +46,21 @@ impl Inner {
         if order.payment(Some(&notice.transaction_id)).is_some() {
             return Ok(order);
         }
-        let call = self.call(self.budget())?;
-        let no = &notice.channel_no;
-        let attempt = order.attempts.iter().rev().find(|it| it.channel_no == *no);
-        let attempt = attempt.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
-        let asked = place.provider.query(attempt, call).await;
-        let order = match asked {
+        let (no, id) = (&notice.channel_no, place.provider.id());
+        let is_its = |it: &&Attempt| it.way.provider() == id && it.channel_no == *no;
+        let attempt = order.attempts.iter().rev().find(is_its);
+        let n = attempt.ok_or_else(|| Error::new(Kind::NoSuchOrder))?.n;
+        let at = self.provider_of(&order, n)?;
+        let asked = at.provider.query(at.attempt, self.call(self.budget())?);
+        let order = match self.guarded(at.account, Operation::Query, asked).await {
             Ok(Trade::Paid(trade)) => {
-                self.take_payment(place, order, (no, &trade), trade.fits).await?
+                // What does not fit is found so by its message, as in a notification.
+                let currency = (!trade.fits).then_some("another");
+                self.take_payment(place, order, Told { channel_no: no, trade: &trade, currency })
+                    .await?
             }
             Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
-            Err(failure) => return Err(untold(&failure)),
+            Err(failure) => return Err(failure.query_error()),
         };
         match order.payment(Some(&notice.transaction_id)) {
             Some(_) => Ok(order),
@@ -56,84 +68,63 @@ impl Inner {
         }
     }
 
+    /// Records a refund that a provider tells of, and what it says went back in all.
     async fn take_refund(&self, order: Order, notice: RefundNotice) -> Result<(), Error> {
         let id = &notice.transaction_id;
+        let all = match notice.refund_fee {
+            RefundFee::All(all) => Some(all),
+            RefundFee::This(_) | RefundFee::Unknown => None,
+        };
         let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
-        let (order, refund_fee) = match (known, notice.refund_fee) {
-            (None, RefundFee::All(all)) => {
+        if let Some(number) = known {
+            let told = RefundTold { all, ..told(&notice) };
+            let (out_refund_no, said) = (number.clone(), RefundSaid::Told(told));
+            let event = Event::RefundAsked { out_refund_no, at: self.clock.now(), said };
+            return self.record(order, event).await.map(drop);
+        }
+        let (order, own) = match all {
+            Some(_) => {
                 // What went back in all may hold some of what is pending here.
                 let order = self.ask_pending(order, id).await?;
                 let own = self.ask_foreign(&order, &notice).await?;
-                (order, own.map_or(RefundFee::All(all), RefundFee::This))
+                (order, own)
             }
-            (_, refund_fee) => (order, refund_fee),
+            None => (order, None),
         };
         if order.payment(Some(id)).is_none() {
             return Err(Error::new(Kind::NoSuchOrder));
         }
-        let event = match known {
-            Some(number) => Event::RefundAsked {
-                out_refund_no: number.clone(),
-                at: self.clock.now(),
-                said: RefundSaid::Told(told(&notice)),
-            },
-            None => match self.elsewhere(&notice, refund_fee) {
-                Elsewhere::Known => return Ok(()),
-                Elsewhere::Refund(refund) => {
-                    let all = match refund_fee {
-                        RefundFee::All(all) => Some(all),
-                        RefundFee::This(_) | RefundFee::Unknown => None,
-                    };
-                    let (transaction_id, refund) = (id.clone(), Some(refund));
-                    Event::RefundedElsewhere { transaction_id, refund, all }
-                }
-                Elsewhere::Unknown => {
-                    let transaction_id = id.clone();
-                    Event::RefundedElsewhere { transaction_id, refund: None, all: None }
-                }
-            },
+        let refund = match (own, notice.refund_fee) {
+            (Some(fee), _) | (None, RefundFee::This(fee)) => {
+                Some(Box::new(self.external(&notice, (fee, false))))
+            }
+            (None, RefundFee::All(all)) => Some(Box::new(self.external(&notice, (all, true)))),
+            (None, RefundFee::Unknown) if notice.state == RefundState::Success => None,
+            (None, RefundFee::Unknown) => return Ok(()),
         };
+        let transaction_id = id.clone();
+        let at = self.clock.now();
+        let event = Event::RefundedElsewhere { transaction_id, refund, all, at };
         self.record(order, event).await.map(drop)
     }
 
-    /// What a refund under a number that is not known here means to its payment.
-    fn elsewhere(&self, notice: &RefundNotice, refund_fee: RefundFee) -> Elsewhere {
+    /// A refund under a number that is not known here, with its amount, or with what went back in
+    /// all where its own amount is not told.
+    fn external(&self, notice: &RefundNotice, (fee, is_rest): (Fen, bool)) -> ExternalRefund {
         let now = self.clock.now();
-        let refund_fee = match refund_fee {
-            // Of everything that went back, what is known is taken off when it is recorded.
-            RefundFee::This(fee) | RefundFee::All(fee) => Some(fee),
-            RefundFee::Unknown => None,
-        };
         let number = notice.out_refund_no.clone().or_else(|| notice.refund_id.clone());
-        match (refund_fee, number) {
-            (Some(refund_fee), number) => Elsewhere::Refund(Box::new(Refund {
-                out_refund_no: number.unwrap_or_else(|| {
-                    format!("console-{}-{}", notice.transaction_id.0, refund_fee.fen())
-                }),
-                refund_id: notice.refund_id.clone(),
-                refund_fee,
-                refund_desc: None,
-                state: notice.state,
-                cash_refund_fee: None,
-                asked_at: notice.refunded_at.unwrap_or(now),
-                looked: Some(now),
-                refunded_at: notice.refunded_at,
-                automatic: false,
-            })),
-            (None, _) if notice.state == RefundState::Success => Elsewhere::Unknown,
-            (None, _) => Elsewhere::Known,
-        }
+        let number =
+            number.unwrap_or_else(|| format!("console-{}-{}", notice.transaction_id.0, fee.fen()));
+        let asked_at = notice.refunded_at.unwrap_or(now);
+        let refund = Refund {
+            refund_id: notice.refund_id.clone(),
+            state: notice.state,
+            looked: Some(now),
+            refunded_at: notice.refunded_at,
+            ..Refund::pending(number, fee, asked_at)
+        };
+        ExternalRefund { refund, is_rest }
     }
-}
-
-/// A refund that was not sent from here.
-enum Elsewhere {
-    /// Nothing that is not known.
-    Known,
-    /// This one.
-    Refund(Box<Refund>),
-    /// One of an unknown amount.
-    Unknown,
 }
 
 fn told(notice: &RefundNotice) -> RefundTold {
@@ -142,6 +133,7 @@ fn told(notice: &RefundNotice) -> RefundTold {
         state: notice.state,
         cash_refund_fee: None,
         refunded_at: notice.refunded_at,
+        all: None,
         message: notice.message.clone(),
     }
 }

@@ -1,18 +1,16 @@
 //! What becomes of a refund at its provider: it is sent, asked about, and finished.
 
-use std::sync::Arc;
-
 use super::Inner;
-use super::ask::untold;
+use super::ask::{AttemptAt, CallFailure};
 use super::budget::Budget;
-use crate::domain::attempt::Attempt;
+use super::circuit::Operation;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
 use crate::domain::refund::{Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold};
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, Provider, RefundNotice, RefundPlan, RefundTrade, Trade};
+use crate::provider::{Failure, RefundNotice, RefundPlan, RefundTrade, Trade};
 
 impl Inner {
     /// Sends a pending refund, or asks what became of it when it may have been sent, and makes
@@ -23,53 +21,105 @@ impl Inner {
         number: &str,
         budget: Budget,
     ) -> Result<(Order, Option<Error>), Error> {
-        let told = self.tell_provider(&order, number, budget).await;
-        let told = told.and_then(|trade| same_fee(&order, number, trade));
+        let (order, told) = self.tell_provider(order, number, budget).await?;
         let (said, refusal) = match told {
-            Ok(trade) => (RefundSaid::Told(told_of(trade)), None),
-            Err(Failure::Refused { code, message } | Failure::Taken { code, message }) => {
-                tracing::warn!(number, code, message, "a provider refused a refund");
+            Told::Trade(trade) => (RefundSaid::Told(told_of(trade)), None),
+            Told::Absent => (RefundSaid::Absent, None),
+            Told::Failure(
+                Failure::Refused { code, message } | Failure::Taken { code, message },
+            ) => {
+                tracing::warn!(number, code, said = message, "a provider refused a refund");
                 let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
                 (RefundSaid::Refused, Some(refusal))
             }
-            Err(Failure::Throttled { code, .. }) => {
-                tracing::info!(number, code, "a refund is sent later");
-                (RefundSaid::Nothing, None)
-            }
-            Err(Failure::NotSent(reason)) => {
+            Told::Failure(Failure::NotSent(reason)) => {
                 tracing::info!(number, reason, "a refund is sent later");
-                (RefundSaid::Nothing, None)
+                (RefundSaid::NotDone, None)
             }
-            Err(Failure::Unknown { reason, .. }) => {
+            Told::Failure(Failure::Throttled { code, message }) => {
+                tracing::info!(number, code, said = message, "a refund is sent later");
+                (RefundSaid::NotDone, None)
+            }
+            Told::Failure(Failure::Unknown { reason, .. }) => {
                 tracing::warn!(number, reason, "the outcome of a refund is unknown");
                 (RefundSaid::Nothing, None)
             }
+            Told::NotAsked => (RefundSaid::Nothing, None),
         };
         let at = self.clock.now();
         let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
         let order = self.record(order, event).await?;
-        match refusal {
-            Some(refusal) => Ok((self.after_refusal(order, number, budget).await, Some(refusal))),
-            None => Ok((order, None)),
-        }
+        let Some(refusal) = refusal else { return Ok((order, None)) };
+        let order = self.after_refusal(order, number, budget).await;
+        // While an earlier sending may still arrive, it is not refused.
+        let is_closed = order.refund(number).is_some_and(|(_, it)| it.state == RefundState::Closed);
+        Ok((order, is_closed.then_some(refusal)))
     }
 
+    /// Asks what became of a refund that may have been sent; sends one that its provider does not
+    /// know, after that was recorded.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be recorded that the refund is sent: it is not sent then.
     async fn tell_provider(
+        &self,
+        order: Order,
+        number: &str,
+        budget: Budget,
+    ) -> Result<(Order, Told), Error> {
+        let Some((_, refund)) = order.refund(number) else { return Ok((order, Told::NotAsked)) };
+        let is_over = refund.state != RefundState::Processing
+            || (refund.refused.is_some() && !refund.automatic);
+        if refund.may_be_sent() || is_over {
+            match self.ask_refund(&order, number, budget).await {
+                Ok(Some(trade)) => return Ok((order, Told::Trade(trade))),
+                Ok(None) if is_over => return Ok((order, Told::Absent)),
+                Ok(None) => {}
+                Err(_) => return Ok((order, Told::NotAsked)),
+            }
+        }
+        if self.refund_at(&order, number).is_none() || self.call(budget).is_err() {
+            return Ok((order, Told::NotAsked));
+        }
+        let sending = Event::RefundSending { out_refund_no: number.to_owned() };
+        let order = self.record(order, sending).await?;
+        let is_pending = |at: &RefundAt<'_>| at.refund.state == RefundState::Processing;
+        let Some(at) = self.refund_at(&order, number).filter(is_pending) else {
+            return Ok((order, Told::NotAsked));
+        };
+        let Ok(call) = self.call(budget) else { return Ok((order, Told::NotAsked)) };
+        let sent = at.at.provider.refund(at.at.attempt, at.plan(), call);
+        let sent = self.guarded(at.at.account.clone(), Operation::Refund, sent).await;
+        let told = match sent {
+            Ok(trade) if is_same_fee(at.refund, &trade) => Told::Trade(trade),
+            Ok(_) => Told::Failure(another_refund()),
+            Err(CallFailure::NotMade(_)) => Told::Failure(Failure::NotSent(LEFT_ALONE.to_owned())),
+            Err(CallFailure::Failed(failure)) => Told::Failure(failure),
+        };
+        Ok((order, told))
+    }
+
+    /// What the provider knows of the refund `number`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell: it is logged.
+    async fn ask_refund(
         &self,
         order: &Order,
         number: &str,
         budget: Budget,
-    ) -> Result<RefundTrade, Failure> {
-        let at = self.refund_at(order, number)?;
-        if at.refund.looked.is_some()
-            && let Some(trade) = self.query_refund_at(&at, budget).await?
-        {
-            return Ok(trade);
+    ) -> Result<Option<RefundTrade>, Error> {
+        let at = self.refund_at(order, number).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        let found = self.query_refund_at(&at, budget).await?;
+        match found {
+            Some(trade) if !is_same_fee(at.refund, &trade) => {
+                drop(another_refund());
+                Err(Error::new(Kind::OutcomeUnknown))
+            }
+            found => Ok(found),
         }
-        if at.refund.state == RefundState::Closed {
-            return Err(Failure::NotSent("it was refused, and stays so".to_owned()));
-        }
-        at.provider.refund(at.attempt, at.plan(), self.call(budget).map_err(busy)?).await
     }
 
     /// The order, after its provider was asked about every refund of the payment `id` that is
@@ -89,12 +139,7 @@ impl Inner {
         let pending: Vec<String> =
             refunds.iter().filter(is_pending).map(|it| it.out_refund_no.clone()).collect();
         for number in pending {
-            let told = match self.refund_at(&order, &number) {
-                Ok(at) => self.query_refund_at(&at, self.budget()).await,
-                Err(failure) => Err(failure),
-            };
-            let told = told.map_err(|failure| untold(&failure))?;
-            if let Some(trade) = told {
+            if let Some(trade) = self.ask_refund(&order, &number, self.budget()).await? {
                 let (at, said) = (self.clock.now(), RefundSaid::Told(told_of(trade)));
                 let event = Event::RefundAsked { out_refund_no: number, at, said };
                 order = self.record(order, event).await?;
@@ -119,56 +164,54 @@ impl Inner {
             return Ok(None);
         };
         let refund = Refund {
-            out_refund_no: number.clone(),
             refund_id: notice.refund_id.clone(),
-            refund_fee: payment.total_fee,
-            refund_desc: None,
             state: notice.state,
-            cash_refund_fee: None,
-            asked_at: self.clock.now(),
-            looked: None,
             refunded_at: notice.refunded_at,
-            automatic: false,
+            ..Refund::pending(number.clone(), payment.total_fee, self.clock.now())
         };
-        let told = match self.at_provider(order, payment, &refund) {
-            Ok(at) => self.query_refund_at(&at, self.budget()).await,
-            Err(failure) => Err(failure),
-        };
-        Ok(told.map_err(|failure| untold(&failure))?.map(|it| it.refund_fee))
+        let at = self.at_provider(order, payment, &refund);
+        let at = at.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        Ok(self.query_refund_at(&at, self.budget()).await?.map(|it| it.refund_fee))
     }
 
     /// The order, after its provider refused the refund `number` for good: somebody else may have
     /// sent the payment back, which nobody told.
     async fn after_refusal(&self, order: Order, number: &str, budget: Budget) -> Order {
-        let Ok(at) = self.refund_at(&order, number) else { return order };
+        let Some(at) = self.refund_at(&order, number) else { return order };
         let Ok(call) = self.call(budget) else { return order };
-        if at.payment.returned() > 0 || at.payment.refund_unknown {
+        if at.payment.returned() > 0 || at.payment.has_unknown_refund() {
             return order;
         }
         let id = at.payment.transaction_id.clone();
-        match at.provider.query(at.attempt, call).await {
+        let asked = at.at.provider.query(at.at.attempt, call);
+        match self.guarded(at.at.account.clone(), Operation::Query, asked).await {
             Ok(Trade::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
-                let event =
-                    Event::RefundedElsewhere { transaction_id: id, refund: None, all: None };
-                self.record(order.clone(), event).await.unwrap_or(order)
+                self.record(order.clone(), self.unseen(id)).await.unwrap_or(order)
             }
             _ => order,
         }
+    }
+
+    /// Something of the payment went back, nobody here knows how much.
+    fn unseen(&self, transaction_id: TransactionId) -> Event {
+        let at = self.clock.now();
+        Event::RefundedElsewhere { transaction_id, refund: None, all: None, at }
     }
 
     async fn query_refund_at(
         &self,
         at: &RefundAt<'_>,
         budget: Budget,
-    ) -> Result<Option<RefundTrade>, Failure> {
-        let call = self.call(budget).map_err(busy)?;
-        at.provider.query_refund(at.attempt, at.plan(), call).await
+    ) -> Result<Option<RefundTrade>, Error> {
+        let call = self.call(budget)?;
+        let asked = at.at.provider.query_refund(at.at.attempt, at.plan(), call);
+        let asked = self.guarded(at.at.account.clone(), Operation::QueryRefund, asked).await;
+        asked.map_err(|failure| failure.query_error())
     }
 
     /// Where the refund `number` of `order` is known.
-    fn refund_at<'a>(&'a self, order: &'a Order, number: &str) -> Result<RefundAt<'a>, Failure> {
-        let lost = |why: &str| Failure::NotSent(why.to_owned());
-        let (payment, refund) = order.refund(number).ok_or_else(|| lost("there is no refund"))?;
+    fn refund_at<'a>(&'a self, order: &'a Order, number: &str) -> Option<RefundAt<'a>> {
+        let (payment, refund) = order.refund(number)?;
         self.at_provider(order, payment, refund)
     }
 
@@ -177,15 +220,12 @@ impl Inner {
         order: &'a Order,
         payment: &'a Payment,
         refund: &'a Refund,
-    ) -> Result<RefundAt<'a>, Failure> {
-        let lost = |why: &str| Failure::NotSent(why.to_owned());
-        let attempt = order.attempt(payment.attempt).ok_or_else(|| lost("there is no attempt"))?;
-        let (pid, way) = (&order.facts.pid, &attempt.way);
-        let provider = self
-            .provider(pid, way.provider())
-            .ok_or_else(|| lost("the merchant is no longer configured"))?;
-        let notify_url = self.notify_url(way.pay_type, pid);
-        Ok(RefundAt { provider, attempt, payment, refund, notify_url })
+    ) -> Option<RefundAt<'a>> {
+        let at = self.provider_of(order, payment.attempt).ok()?;
+        // Stored with the intent; earlier versions did not.
+        let notify_url = refund.notify_url.clone();
+        let notify_url = notify_url.or_else(|| self.refund_notify_url(order, payment))?;
+        Some(RefundAt { at, payment, refund, notify_url })
     }
 
     /// Does what is due about the refunds of `order`, which nobody else works on: at one provider,
@@ -211,6 +251,20 @@ impl Inner {
         for payment in unreturned {
             let Some(refund) = self.automatic(&order, &payment) else { continue };
             match self.want(order.clone(), payment.transaction_id, refund).await {
+                Ok(next) => order = next,
+                Err(_) => return order,
+            }
+        }
+        let is_unseen = |it: &&Payment| it.unseen_due().is_some_and(|due| due <= now);
+        let unseen: Vec<TransactionId> = order
+            .payments
+            .iter()
+            .filter(is_here)
+            .filter(is_unseen)
+            .map(|it| it.transaction_id.clone())
+            .collect();
+        for id in unseen {
+            match self.record(order.clone(), self.unseen(id)).await {
                 Ok(next) => order = next,
                 Err(_) => return order,
             }
@@ -241,25 +295,34 @@ impl Inner {
             PaymentRole::Late => "订单关闭后支付的退款",
             _ => "重复支付退款",
         };
+        let refund_fee = Fen::positive(payment.left())?;
         Some(Refund {
-            refund_id: None,
-            refund_fee: Fen::positive(payment.left())?,
             refund_desc: Some(why.to_owned()),
-            state: RefundState::Processing,
-            cash_refund_fee: None,
-            asked_at: self.clock.now(),
             looked: refused.and_then(|it| it.looked),
-            refunded_at: None,
             automatic: true,
-            out_refund_no: number,
+            notify_url: self.refund_notify_url(order, payment),
+            sent: refused.map_or(0, |it| it.sent),
+            answered: refused.map_or(0, |it| it.answered),
+            ..Refund::pending(number, refund_fee, self.clock.now())
         })
     }
 }
 
+/// What a provider said when it was told, or asked, of a refund.
+enum Told {
+    /// Where the refund stands.
+    Trade(RefundTrade),
+    /// It knows of no such refund, and is not sent it again.
+    Absent,
+    /// It was sent the refund, and said nothing that tells where it stands.
+    Failure(Failure),
+    /// Nothing of it left, or the question has no answer.
+    NotAsked,
+}
+
 /// A refund, and who knows of it.
 struct RefundAt<'a> {
-    provider: &'a Arc<dyn Provider>,
-    attempt: &'a Attempt,
+    at: AttemptAt<'a>,
     payment: &'a Payment,
     refund: &'a Refund,
     notify_url: String,
@@ -271,19 +334,18 @@ impl RefundAt<'_> {
     }
 }
 
-fn busy(_: Error) -> Failure {
-    Failure::NotSent("no time is left for a call".to_owned())
+const LEFT_ALONE: &str = "the provider fails, and is left alone for some seconds";
+
+fn is_same_fee(refund: &Refund, trade: &RefundTrade) -> bool {
+    refund.refund_fee == trade.refund_fee
 }
 
 /// A provider that knows the number by another amount was not sent it from here: nobody knows what
 /// went back of this refund.
-fn same_fee(order: &Order, number: &str, trade: RefundTrade) -> Result<RefundTrade, Failure> {
-    if order.refund(number).is_some_and(|(_, it)| it.refund_fee == trade.refund_fee) {
-        return Ok(trade);
-    }
-    let fee = trade.refund_fee.fen();
-    tracing::error!(number, fee, "the provider has another refund under this number");
-    Err(Failure::Unknown { reason: "another refund has the number".to_owned(), said: None })
+fn another_refund() -> Failure {
+    let reason = "the provider has another refund, of another amount, under this number";
+    tracing::error!(reason);
+    Failure::Unknown { reason: reason.to_owned(), said: None }
 }
 
 fn told_of(trade: RefundTrade) -> RefundTold {
@@ -292,6 +354,7 @@ fn told_of(trade: RefundTrade) -> RefundTold {
         state: trade.state,
         cash_refund_fee: trade.cash_refund_fee,
         refunded_at: trade.refunded_at,
+        all: trade.all,
         message: trade.message,
     }
 }

@@ -1,13 +1,18 @@
 //! What becomes of one request whose number is claimed: asked, resumed, renewed or followed by
 //! another attempt, step by step, until there is an answer.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use super::Inner;
+use super::ask::{CallFailure, with_said};
 use super::budget::Budget;
+use super::circuit::Operation;
 use super::create::{Created, busy, different};
 use super::resolve::Incoming;
-use super::switch::already_paid;
+use super::switch::{already_paid, contradicted};
 use crate::domain::admission::{Admission, judge};
-use crate::domain::attempt::{AttemptState, valid_until};
+use crate::domain::attempt::{Attempt, AttemptState, Material, valid_until};
 use crate::domain::order::{Event, Order};
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, Trade};
@@ -17,6 +22,8 @@ pub(super) struct Story<'a> {
     pub(super) engine: &'a Inner,
     pub(super) incoming: &'a Incoming,
     pub(super) budget: Budget,
+    /// How often this request sent an order to a provider.
+    sendings: AtomicU32,
 }
 
 /// What a step led to.
@@ -36,17 +43,40 @@ pub(super) enum Prior {
     Fresh,
     /// The provider has no trade under its number.
     Absent,
+    /// The provider said that it has a trade under its number, then that it has none.
+    Contradicted,
     /// The provider has a trade under its number, which waits for its buyer.
     Unpaid,
     /// The buyer got material for it, which is stale by now.
     Stale,
 }
 
-/// How many steps one request takes at most: an unknown outcome, a question, the same again, a
-/// number that is taken, another attempt.
-const STEPS_MAX: usize = 6;
+/// An attempt that is sent.
+struct Sending {
+    n: u32,
+    prior: Prior,
+    /// The trades that are closed before its material is handed out.
+    closing: Vec<u32>,
+}
 
-impl Story<'_> {
+/// How many steps one request takes at most: three times an unknown outcome and a question, a
+/// number that is taken, another attempt.
+const STEPS_MAX: usize = 10;
+
+/// How often one request sends an order whose outcome stays unknown, and how long it waits before
+/// the second and the third time: who fails under load is not helped by more of it.
+const SENDINGS_MAX: u32 = 3;
+const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
+
+/// An order with more attempts than these keeps what it has.
+const REPLACED_MAX: usize = 32;
+
+impl<'a> Story<'a> {
+    pub(super) fn new(engine: &'a Inner, incoming: &'a Incoming) -> Story<'a> {
+        let budget = engine.budget();
+        Story { engine, incoming, budget, sendings: AtomicU32::new(0) }
+    }
+
     /// Goes on from a first step until there is an answer.
     ///
     /// # Errors
@@ -75,7 +105,10 @@ impl Story<'_> {
             Admission::Closed => Err(Error::new(Kind::Closed)),
             Admission::Wait => Err(busy()),
             Admission::Replay(n) => self.replay(order, n).await,
-            Admission::Renew(n) => self.send(order, n, Prior::Stale).await,
+            Admission::Renew(n) => {
+                let sending = Sending { n, prior: Prior::Stale, closing: Vec::new() };
+                self.send(order, sending).await
+            }
             Admission::Resume(n) => self.resume(order, n).await,
             Admission::Next => Ok(Step::Next(order)),
         }
@@ -88,47 +121,111 @@ impl Story<'_> {
         Ok(Step::Done(Box::new(Created { replayed: true, ..created })))
     }
 
-    /// Asks what became of attempt `n`, then sends it again as it was.
+    /// Asks what became of attempt `n`, which handed out nothing, then sends it again as it was.
+    /// Whatever else the buyer holds is asked about first, and closed only when there is something
+    /// to give in its place: who goes back to a provider that is down keeps what can be paid.
     async fn resume(&self, order: Order, n: u32) -> Result<Step, Error> {
-        let attempt = order.attempt(n);
-        let was_local = attempt
-            .is_some_and(|it| it.state == AttemptState::Prepared && it.way.product.is_local());
-        if was_local {
-            return self.send(order, n, Prior::Fresh).await;
+        self.may_switch(&order)?;
+        let Some(attempt) = order.attempt(n) else { return Ok(Step::Next(order)) };
+        if self.is_outdated(&order, attempt) {
+            return Ok(Step::Next(order));
+        }
+        let its = attempt.clone();
+        let is_other = |it: &Attempt| !it.shares_trade(&its);
+        let (order, closing) = self.engine.ask_live(order, is_other, self.budget).await?;
+        if its.is_unsigned() || its.state == AttemptState::Unsent {
+            let order = self.again(order, n).await?;
+            return self.send(order, Sending { n, prior: Prior::Fresh, closing }).await;
         }
         let (order, trade) = self.engine.ask(order, n, self.budget).await?;
-        match trade {
-            Trade::Absent { .. } => {
-                let order = self.engine.record(order, Event::Again { n }).await?;
-                self.send(order, n, Prior::Absent).await
-            }
-            Trade::Unpaid { .. } => self.send(order, n, Prior::Unpaid).await,
-            Trade::Closed | Trade::Paid(_) => Ok(Step::Again(order)),
-        }
+        let was_taken = matches!(its.state, AttemptState::Taken { .. });
+        let prior = match trade {
+            Trade::Closed | Trade::Paid(_) => return Ok(Step::Again(order)),
+            // It is another order's, or of other parameters: it is closed first.
+            Trade::Unpaid { .. } if was_taken => return Ok(Step::Next(order)),
+            Trade::Unpaid { .. } => Prior::Unpaid,
+            Trade::Absent { .. } if was_taken => Prior::Contradicted,
+            Trade::Absent { .. } => Prior::Absent,
+        };
+        let order = self.again(order, n).await?;
+        self.send(order, Sending { n, prior, closing }).await
     }
 
-    /// Sends attempt `n`, which is durable, and records what became of it.
+    async fn again(&self, order: Order, n: u32) -> Result<Order, Error> {
+        self.engine.record(order, Event::Again { n }).await
+    }
+
+    /// Whether the provider refused parameters that the configuration has replaced since.
+    fn is_outdated(&self, order: &Order, attempt: &Attempt) -> bool {
+        let facts = &self.incoming.request.facts;
+        let pay_type = attempt.way.pay_type;
+        let account = self.incoming.provider.account(pay_type, facts);
+        let is_replaced = attempt.params.notify_url != self.engine.notify_url(pay_type, &facts.pid)
+            || self.incoming.provider.account_of(attempt) != account;
+        let is_refused = attempt.state.rank() == AttemptState::Absent.rank();
+        is_refused && is_replaced && order.attempts.len() < REPLACED_MAX
+    }
+
+    /// Sends attempt `n`, which was never sent.
     ///
     /// # Errors
     ///
     /// When the provider refused it, it did not leave, or its outcome stays unknown.
-    pub(super) async fn send(&self, order: Order, n: u32, prior: Prior) -> Result<Step, Error> {
-        let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        let (product, expires) = (attempt.way.product, attempt.expires);
+    pub(super) async fn send_first(&self, order: Order, n: u32) -> Result<Step, Error> {
+        self.send(order, Sending { n, prior: Prior::Fresh, closing: Vec::new() }).await
+    }
+
+    /// Sends an attempt, which is durable, and records what became of it.
+    async fn send(&self, order: Order, sending: Sending) -> Result<Step, Error> {
+        let n = sending.n;
+        self.pause(sending.prior).await?;
+        let at = self.engine.provider_of(&order, n)?;
+        let (product, expires) = (at.attempt.way.product, at.attempt.expires);
         let call = self.engine.call(self.budget)?;
-        let failure = match self.incoming.provider.open(attempt, call).await {
+        let opened = at.provider.open(at.attempt, call);
+        let failure = match self.engine.guarded(at.account, Operation::Open, opened).await {
             Ok(material) => {
+                let order = self.engine.close_all(order, &sending.closing, self.budget).await?;
                 let valid_until = valid_until(product, self.engine.clock.now(), expires);
-                return self.answered(order, Event::Answered { n, material, valid_until }).await;
+                return self.answered(order, n, (material, valid_until)).await;
             }
             Err(failure) => failure,
         };
+        self.failed(order, &sending, failure).await
+    }
+
+    /// Waits longer before each sending after the first, where the first did not come to anything.
+    async fn pause(&self, prior: Prior) -> Result<(), Error> {
+        let sent = self.sendings.fetch_add(1, Ordering::Relaxed);
+        let is_repeated = matches!(prior, Prior::Absent | Prior::Unpaid | Prior::Contradicted);
+        let nth = usize::try_from(sent).unwrap_or(usize::MAX).checked_sub(1);
+        let pause = nth.and_then(|nth| PAUSES.get(nth)).filter(|_| is_repeated);
+        if let Some(pause) = pause {
+            tokio::time::sleep(*pause).await;
+        }
+        Ok(())
+    }
+
+    /// Records what became of a sending without material.
+    async fn failed(
+        &self,
+        order: Order,
+        sending: &Sending,
+        failure: CallFailure,
+    ) -> Result<Step, Error> {
+        let (n, prior) = (sending.n, sending.prior);
         let told = told(&failure);
+        let failure = match failure {
+            CallFailure::NotMade(_) => Failure::NotSent(String::new()),
+            CallFailure::Failed(failure) => failure,
+        };
         match (failure, prior) {
-            (Failure::Refused { .. } | Failure::Taken { .. }, Prior::Stale) => {
-                Ok(Step::Next(order))
+            (Failure::Refused { .. }, Prior::Stale | Prior::Unpaid)
+            | (Failure::Taken { .. }, Prior::Stale) => Ok(Step::Next(order)),
+            (Failure::Refused { code, .. } | Failure::Taken { code, .. }, Prior::Contradicted) => {
+                Err(contradicted(&order, n, &code))
             }
-            (Failure::Refused { code, .. }, Prior::Unpaid) | (Failure::Taken { code, .. }, _) => {
+            (Failure::Taken { code, .. }, _) => {
                 self.engine.record(order, Event::Taken { n, code }).await.map(Step::Again)
             }
             (Failure::Refused { code, message }, Prior::Fresh | Prior::Absent) => {
@@ -139,23 +236,30 @@ impl Story<'_> {
                 self.engine.record(order, Event::Unsent { n }).await?;
                 Err(told)
             }
-            (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
-                self.engine.record(order, Event::Lost { n, reason }).await.map(Step::Again)
-            }
             (Failure::Throttled { code, .. }, Prior::Fresh | Prior::Absent) => {
-                let reason = format!("throttled: {code}");
-                self.engine.record(order, Event::Lost { n, reason }).await.map(Step::Again)
+                self.engine.record(order, Event::Lost { n, reason: code }).await?;
+                Err(told)
             }
-            (Failure::NotSent(_) | Failure::Unknown { .. } | Failure::Throttled { .. }, _) => {
+            (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
+                let order = self.engine.record(order, Event::Lost { n, reason }).await?;
+                if self.sendings.load(Ordering::Relaxed) < SENDINGS_MAX {
+                    return Ok(Step::Again(order));
+                }
+                Err(told)
+            }
+            (Failure::NotSent(_) | Failure::Throttled { .. } | Failure::Unknown { .. }, _) => {
                 Err(told)
             }
         }
     }
 
-    async fn answered(&self, order: Order, event: Event) -> Result<Step, Error> {
-        let Event::Answered { n, .. } = event else { return Ok(Step::Again(order)) };
-        let order = self.engine.record(order, event).await?;
-        let order = self.offer(order, n).await?;
+    async fn answered(
+        &self,
+        order: Order,
+        n: u32,
+        (material, valid_until): (Material, crate::domain::time::Millis),
+    ) -> Result<Step, Error> {
+        let order = self.engine.record(order, Event::Answered { n, material, valid_until }).await?;
         if order.attempt(n).is_some_and(|it| order.is_offered(it)) {
             self.present(&order, n).map(|created| Step::Done(Box::new(created)))
         } else {
@@ -166,44 +270,46 @@ impl Story<'_> {
 
     /// Makes attempt `n` the offered one again, if a later one had superseded it.
     async fn offer(&self, order: Order, n: u32) -> Result<Order, Error> {
-        if order.attempt(n).is_some_and(|it| it.superseded && it.is_live()) {
+        if order.attempt(n).is_some_and(|it| it.superseded && it.is_presentable()) {
             return self.engine.record(order, Event::Offered { n }).await;
         }
         Ok(order)
     }
 
     fn present(&self, order: &Order, n: u32) -> Result<Created, Error> {
-        let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        let attempt = order.attempt(n).filter(|it| order.is_offered(it));
+        let attempt = attempt.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         self.engine.present(self.incoming, order, attempt)
     }
 }
 
 /// What the caller is told of a failed call. Logged here, where it is handled.
-fn told(failure: &Failure) -> Error {
+fn told(failure: &CallFailure) -> Error {
+    let failure = match failure {
+        CallFailure::NotMade(refused) => return refused.error(),
+        CallFailure::Failed(failure) => failure,
+    };
     match failure {
         Failure::Refused { code, message } => {
-            tracing::warn!(code, message, "the provider refused an order");
+            tracing::warn!(code, said = message, "the provider refused an order");
             Error::new(Kind::ProviderRefused).provider_said(code, message)
         }
         Failure::Taken { code, message } => {
-            tracing::warn!(code, message, "the provider has another trade under the number");
+            tracing::warn!(code, said = message, "the provider has another trade under the number");
             Error::new(Kind::OutcomeUnknown).provider_said(code, message)
         }
         Failure::Throttled { code, message } => {
-            tracing::warn!(code, message, "the provider got too many calls");
-            Error::new(Kind::OutcomeUnknown).provider_said(code, message)
+            tracing::warn!(code, said = message, "the provider has no time for an order");
+            Error::new(Kind::NotSent).provider_said(code, message)
         }
         Failure::NotSent(reason) => {
             tracing::warn!(reason, "nothing was sent to the provider");
             Error::new(Kind::NotSent)
         }
         Failure::Unknown { reason, said } => {
-            tracing::warn!(reason, "the outcome of a provider call is unknown");
-            let error = Error::new(Kind::OutcomeUnknown);
-            match said {
-                Some((code, message)) => error.provider_said(code, message),
-                None => error,
-            }
+            let (code, words) = said.clone().unwrap_or_default();
+            tracing::warn!(reason, code, said = words, "the outcome of a provider call is unknown");
+            with_said(Error::new(Kind::OutcomeUnknown), said.as_ref())
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Another attempt: everything of the order that may still be paid is asked about and ended
-//! first, or superseded where its provider ends nothing.
+//! Another attempt: everything of the order that a buyer may still pay is asked about and ended
+//! first, or superseded where its provider ends nothing. What was handed out to nobody holds
+//! nothing back.
 
 use super::Inner;
-use super::ask::lost;
 use super::budget::Budget;
+use super::commit::lost;
 use super::create::{busy, unreachable_store};
-use super::story::{Prior, Step, Story};
+use super::story::{Step, Story};
 use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::order::{Event, Order, OrderStatus, Said};
 use crate::domain::time::MINUTE_MS;
@@ -42,17 +43,19 @@ impl Story<'_> {
             Err(error) if error.kind() != Kind::Closed => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        let rejects = self.engine.settings.switching == Switching::Reject;
-        let is_kept = |it: &Attempt| rejects && it.is_unknown() && it.way != self.incoming.way;
-        let order = self.engine.end_all(order, is_kept, self.budget).await?;
+        let order = self.engine.end_live(order, self.budget).await?;
+        let order = self.confirm_own(order).await?;
+        if self.may_still_lapse(&order) {
+            return Err(busy());
+        }
         let attempt = self.another(&order)?;
         let n = attempt.n;
-        let order = order
+        let next = order
             .apply(Event::Opened(Box::new(attempt)))
             .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        let committed = self.engine.store.commit(&order, &[]).await;
+        let committed = self.engine.store.commit(&next, &[]).await;
         match committed.map_err(|error| unreachable_store(&error))? {
-            Committed::Done => self.send(order, n, Prior::Fresh).await,
+            Committed::Done => self.send_first(next, n).await,
             Committed::OtherVersion(stored) => Ok(Step::Again(*stored)),
             Committed::Lost => Err(lost(&order)),
         }
@@ -73,15 +76,54 @@ impl Story<'_> {
         self.engine.attempt(self.incoming, &trade, order.deadline)
     }
 
+    /// Asks the provider of this request once about each attempt there that nobody can pay and
+    /// whose outcome it has not confirmed: where it knows nothing of one, its number is used again;
+    /// what exists is closed. Where it does not answer, the next attempt gets another number.
+    ///
+    /// # Errors
+    ///
+    /// 4101 when one was paid.
+    async fn confirm_own(&self, order: Order) -> Result<Order, Error> {
+        let provider = self.incoming.way.provider();
+        let is_own = |it: &Attempt| {
+            let is_refused = matches!(it.state, AttemptState::Refused { .. });
+            it.way.provider() == provider && !it.is_live() && (it.is_unknown() || is_refused)
+        };
+        let mut order = order;
+        for n in order.trades(is_own) {
+            order = match self.engine.confirm(order.clone(), n, self.budget).await {
+                Ok(order) => order,
+                Err(_) => self.engine.load(order.out_trade_no()).await?,
+            };
+            if !is_open(&order) {
+                return Err(already_paid(&order));
+            }
+        }
+        Ok(order)
+    }
+
     /// Whether the buyer has something in hand, and time to pay it.
     fn may_be_paid(&self, order: &Order) -> bool {
         let now = self.engine.clock.now();
         order.attempts.iter().any(|it| order.is_offered(it) && now < it.lapses())
     }
 
-    fn may_switch(&self, order: &Order) -> Result<(), Error> {
+    /// Whether what was handed out for this way is about to lapse, or lapsed by our clock only:
+    /// beside it nothing opens that could be paid as well.
+    fn may_still_lapse(&self, order: &Order) -> bool {
         let now = self.engine.clock.now();
-        let is_payable = |it: &&Attempt| it.is_live() && it.handed_out && now < it.lapses();
+        let is_same = |it: &Attempt| it.way == self.incoming.way && it.is_live();
+        order.attempts.iter().any(|it| is_same(it) && it.ends() <= now)
+    }
+
+    /// Whether the order may be paid by this request's way.
+    ///
+    /// # Errors
+    ///
+    /// 4104 while a buyer can pay it in another way, and that is to stay so.
+    pub(super) fn may_switch(&self, order: &Order) -> Result<(), Error> {
+        let now = self.engine.clock.now();
+        let is_payable = |it: &&Attempt| it.is_live() && now < it.lapses();
         let other = order.attempts.iter().filter(is_payable).any(|it| it.way != self.incoming.way);
         if other && self.engine.settings.switching == Switching::Reject {
             return Err(Error::new(Kind::SwitchRejected));
@@ -91,46 +133,80 @@ impl Story<'_> {
 }
 
 impl Inner {
-    /// Asks about everything of the order that may be paid, or may have been, before anything is
-    /// closed; then closes what waits for its buyer. What is left has no trade at its provider
-    /// yet, and may get one until it expires. `keep` says what may not be closed.
+    /// Asks about everything of the order that a buyer may pay before anything is closed; then
+    /// closes what waits for its buyer. What is left has no trade at its provider yet, and may get
+    /// one until it expires.
     ///
     /// # Errors
     ///
     /// 4101 when it was paid; whatever keeps a trade from being ended.
-    pub(super) async fn end_all(
+    pub(super) async fn end_live(&self, order: Order, budget: Budget) -> Result<Order, Error> {
+        let (order, waiting) = self.ask_live(order, |_| true, budget).await?;
+        self.close_all(order, &waiting, budget).await
+    }
+
+    /// Asks about each trade of the order that a buyer may pay and that is `wanted`; returns those
+    /// that wait for their buyer.
+    ///
+    /// # Errors
+    ///
+    /// 4101 when it was paid, any other when a provider cannot tell, or contradicts itself.
+    pub(super) async fn ask_live(
         &self,
         order: Order,
-        keep: impl Fn(&Attempt) -> bool,
+        wanted: impl Fn(&Attempt) -> bool,
         budget: Budget,
-    ) -> Result<Order, Error> {
+    ) -> Result<(Order, Vec<u32>), Error> {
         let mut order = order;
         let mut waiting = Vec::new();
-        for n in order.trades(is_to_be_asked) {
-            if is_unsigned(&order, n) {
-                // Nothing of it left this machine: no provider is asked.
-                order = self.said(order, n, Said::Absent).await?;
-                continue;
-            }
+        for n in order.trades(|it| it.is_live() && wanted(it)) {
             let trade;
             (order, trade) = self.ask(order, n, budget).await?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
-            if matches!(trade, Trade::Unpaid { .. }) {
-                waiting.push(n);
+            match (trade, order.attempt(n).map(|it| &it.state)) {
+                (Trade::Unpaid { .. }, _) => waiting.push(n),
+                (Trade::Absent { .. }, Some(AttemptState::Taken { code })) => {
+                    return Err(contradicted(&order, n, code));
+                }
+                _ => {}
             }
         }
-        for n in waiting {
-            if order.attempt(n).is_some_and(&keep) {
-                return Err(Error::new(Kind::SwitchRejected));
-            }
-            order = self.close(order, n, budget).await?;
+        Ok((order, waiting))
+    }
+
+    /// Closes each of these trades.
+    ///
+    /// # Errors
+    ///
+    /// 4101 when one was paid; whatever keeps a trade from being ended.
+    pub(super) async fn close_all(
+        &self,
+        order: Order,
+        trades: &[u32],
+        budget: Budget,
+    ) -> Result<Order, Error> {
+        let mut order = order;
+        for n in trades {
+            order = self.close(order, *n, budget).await?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
         }
         Ok(order)
+    }
+
+    /// Asks about attempt `n`, which nobody can pay, and closes it where its trade exists.
+    async fn confirm(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
+        if order.attempt(n).is_some_and(Attempt::is_unsigned) {
+            return self.said(order, n, Said::Absent { date: None }).await;
+        }
+        let (order, trade) = self.ask(order, n, budget).await?;
+        match trade {
+            Trade::Unpaid { .. } => self.close(order, n, budget).await,
+            Trade::Absent { .. } | Trade::Closed | Trade::Paid(_) => Ok(order),
+        }
     }
 }
 
@@ -139,22 +215,20 @@ pub(super) fn already_paid(order: &Order) -> Error {
     Error::new(Kind::AlreadyPaid).order_status(order.status.number())
 }
 
+/// 5002: the provider says that it has a trade under the number, and that it has none.
+pub(super) fn contradicted(order: &Order, n: u32, code: &str) -> Error {
+    let no = order.out_trade_no();
+    tracing::error!(
+        %no,
+        n,
+        code,
+        "a provider contradicts itself: it has a trade under the number, and knows of none"
+    );
+    Error::new(Kind::OutcomeUnknown).provider_said(code, "")
+}
+
 fn is_open(order: &Order) -> bool {
     order.status == OrderStatus::Open && !order.flags.mismatch
-}
-
-/// Nobody ever got a signature for it, and the provider never heard of it.
-pub(super) fn is_unsigned(order: &Order, n: u32) -> bool {
-    order
-        .attempt(n)
-        .is_some_and(|it| it.state == AttemptState::Prepared && it.way.product.is_local())
-}
-
-/// What may be paid, what nothing is known of, and what a provider refused or did not know, whose
-/// number would be used again.
-fn is_to_be_asked(attempt: &Attempt) -> bool {
-    let is_sent_void = attempt.is_void() && attempt.state != AttemptState::Unsent;
-    attempt.is_live() || attempt.is_unknown() || is_sent_void
 }
 
 fn too_many() -> Error {

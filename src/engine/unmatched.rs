@@ -34,7 +34,6 @@ impl Inner {
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store failed.
-    #[expect(dead_code, reason = "notifications of no order come to it")]
     pub(super) async fn record_unmatched(&self, unmatched: Unmatched) -> Result<(), Error> {
         let event = event_of(&unmatched, !self.settings.simulated)?;
         let added = self.store.add_unmatched(&unmatched, &event).await;

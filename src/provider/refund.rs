@@ -73,16 +73,8 @@ mod tests {
 
     fn check(desc: Option<&str>, expected: Option<&str>) {
         let refund = Refund {
-            out_refund_no: "R-1".to_owned(),
-            refund_id: None,
-            refund_fee: Fen::new(1).unwrap(),
             refund_desc: desc.map(str::to_owned),
-            state: RefundState::Processing,
-            cash_refund_fee: None,
-            asked_at: Millis(0),
-            looked: None,
-            refunded_at: None,
-            automatic: false,
+            ..Refund::pending("R-1".to_owned(), Fen::new(1).unwrap(), Millis(0))
         };
         assert_eq!(reason(&refund, 8).as_deref(), expected, "{desc:?}");
     }

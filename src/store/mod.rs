@@ -22,7 +22,8 @@ pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
 pub trait Store: Send + Sync + Debug {
-    /// The order with this number.
+    /// The order with this number. A store that was restored from a copy gives out every order
+    /// with what [`Order::restored`] makes of it.
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
 
     /// Claims the order's number: one statement, never look-then-insert. The order, its attempts
@@ -120,12 +121,6 @@ pub trait Store: Send + Sync + Debug {
     /// The last `limit` payments of no order, the newest last, without those that are a payment
     /// of a stored order by now.
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>>;
-
-    /// When the store was restored from a copy, if ever: what happened between the copy and that
-    /// moment is not in it.
-    fn restored_at(&self) -> Option<Millis> {
-        None
-    }
 
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -94,10 +94,6 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         self.as_ref().unmatched(limit)
     }
 
-    fn restored_at(&self) -> Option<Millis> {
-        self.as_ref().restored_at()
-    }
-
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.as_ref().ready()
     }

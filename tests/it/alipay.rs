@@ -138,6 +138,7 @@ fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
         asked: None,
         superseded: false,
         handed_out: false,
+        close_intended: false,
     }
 }
 

@@ -194,6 +194,10 @@ async fn check_standing(shop: &Shop, name: &str) {
             assert_eq!(trade.state, State::Offered, "{name}: {trade:?} is unknown here");
             continue;
         };
+        // What died with a process before it was stored, nobody has either.
+        if !known.is_handed_out() && !attempts.clone().any(Attempt::is_handed_out) {
+            continue;
+        }
         let is_open = matches!(trade.state, State::Unpaid | State::Offered);
         if !is_open || trade.terms.expires <= shop.clock.now() {
             continue;

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
 mod expiry;
+mod outage;
 mod outcomes;
 mod switching;
 mod watching;

@@ -1,6 +1,7 @@
 //! From paid to told: notifications, the outbox, and where an order stands.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
+mod disputed;
 mod notified;
 mod queried;
 mod told;

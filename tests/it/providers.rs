@@ -165,6 +165,7 @@ impl Scene {
             asked: None,
             superseded: false,
             handed_out: false,
+            close_intended: false,
         }
     }
 }

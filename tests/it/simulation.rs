@@ -2,9 +2,9 @@
 //! in worlds that follow from a number.
 //!
 //! A world has a few orders, clients who ask again and in other ways, buyers who pay whatever they
-//! were given, lost and late messages, crashes, workers that stall and wake up again, and clocks
-//! that jump. Time is virtual: an hour takes a moment. What the providers' ledger says in the end
-//! is what counts, and the engine must know it.
+//! were given, lost and late messages, crashes, workers that stall and wake up again, providers
+//! that are down for hours, and clocks that jump. Time is virtual: an hour takes a moment. What the
+//! providers' ledger says in the end is what counts, and the engine must know it.
 //!
 //! ```sh
 //! cargo test --test it simulation::                                # 500 worlds
@@ -18,6 +18,7 @@ mod chance;
 mod clerk;
 mod courier;
 mod money;
+mod outage;
 mod people;
 mod power;
 mod records;
@@ -85,6 +86,10 @@ struct Total {
     closed: u64,
     heard: u64,
     crashes: u64,
+    /// How many buyers went to the other provider during an outage, and how many of them could
+    /// pay there.
+    turned: u64,
+    served: u64,
     /// The worlds that broke the promise.
     violated: Vec<u64>,
 }

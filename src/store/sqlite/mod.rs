@@ -129,7 +129,11 @@ impl Sqlite {
     }
 
     fn decode(&self, record: &str) -> Result<Order, StoreError> {
-        decode(record).map_err(|ill| failure::corrupt(self.path.display(), ill))
+        let order = decode(record).map_err(|ill| failure::corrupt(self.path.display(), ill))?;
+        Ok(match self.restored {
+            Some(at) => order.restored(at),
+            None => order,
+        })
     }
 
     fn number(&self, text: &str) -> Result<OutTradeNo, StoreError> {
@@ -338,10 +342,6 @@ impl Store for Sqlite {
             let rows = self.readers.ask(move |lookups| lookups.unmatched(limit)).await?;
             rows.into_iter().rev().map(|row| self.read_unmatched(row)).collect()
         })
-    }
-
-    fn restored_at(&self) -> Option<Millis> {
-        self.restored
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -289,17 +289,14 @@ UPDATE orders SET version = ?2, status = ?3, due_ms = ?4, record = ?5
 WHERE out_trade_no = ?1 AND version = ?2 - 1
 RETURNING id";
 
-/// An attempt that never came to anything is replaced under its number, so every column may change.
+/// An attempt's number is never used again: what it was opened with stays.
 const ATTEMPT: &str = "
 INSERT INTO attempts
     (order_id, n, provider, pid, pay_type, channel_no, state,
      opened_ms, expires_ms, asked_ms, superseded)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (order_id, n) DO UPDATE SET
-    provider = excluded.provider, pay_type = excluded.pay_type,
-    channel_no = excluded.channel_no, state = excluded.state,
-    opened_ms = excluded.opened_ms, expires_ms = excluded.expires_ms,
-    asked_ms = excluded.asked_ms, superseded = excluded.superseded";
+    state = excluded.state, asked_ms = excluded.asked_ms, superseded = excluded.superseded";
 
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";

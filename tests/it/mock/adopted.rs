@@ -80,6 +80,7 @@ fn attempt(no: &ChannelNo, adopted: Adopted, now: Millis) -> Attempt {
         asked: None,
         superseded: false,
         handed_out: true,
+        close_intended: false,
     }
 }
 
@@ -94,23 +95,14 @@ fn payment(trade: &PaidTrade) -> Payment {
         role: PaymentRole::Winning,
         returns: false,
         refund_unknown: false,
+        returned_in_all: None,
+        unseen_since: None,
         refunds: Vec::new(),
     }
 }
 
 fn refund(now: Millis) -> Refund {
-    Refund {
-        out_refund_no: "R-1".to_owned(),
-        refund_id: None,
-        refund_fee: Fen::new(30).unwrap(),
-        refund_desc: None,
-        state: RefundState::Processing,
-        cash_refund_fee: None,
-        asked_at: now,
-        looked: None,
-        refunded_at: None,
-        automatic: false,
-    }
+    Refund::pending("R-1".to_owned(), Fen::new(30).unwrap(), now)
 }
 
 #[tokio::test]

@@ -27,20 +27,11 @@ impl Default for Case {
             role: PaymentRole::Winning,
             returns: false,
             refund_unknown: false,
+            returned_in_all: None,
+            unseen_since: None,
             refunds: Vec::new(),
         };
-        let refund = Refund {
-            out_refund_no: "R-1|@*".to_owned(),
-            refund_id: None,
-            refund_fee: Fen::new(40).unwrap(),
-            refund_desc: None,
-            state: RefundState::Processing,
-            cash_refund_fee: None,
-            asked_at: NOW,
-            looked: None,
-            refunded_at: None,
-            automatic: false,
-        };
+        let refund = Refund::pending("R-1|@*".to_owned(), Fen::new(40).unwrap(), NOW);
         Case { payment, refund, scene: Scene::of(PayType::WxpayMpWeixin) }
     }
 }

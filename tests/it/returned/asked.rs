@@ -282,31 +282,37 @@ async fn a_refund_that_arrives_after_its_refusal_is_found() {
         assert_eq!(refund(&shop, "r-1", 30).await.unwrap().refund.state, Processing);
         shop.clock.advance_ms(10_000);
         shop.fault_of(Operation::Refund, FaultKind::NotEnough);
-        assert_eq!(kind(refund(&shop, "r-1", 30).await), Some(Kind::ProviderRefused), "{provider}");
-        assert_eq!(state(&shop, "r-1").await, Closed);
+        let again = refund(&shop, "r-1", 30).await.unwrap();
+        assert_eq!(again.refund.state, Processing, "{provider}: a repeat is a replay");
+        shop.engine.reconcile().await;
+        assert_eq!(state(&shop, "r-1").await, Processing, "{provider}: refused, and on its way");
+        let other = refund(&shop, "r-2", 71).await;
+        assert_eq!(kind(other), Some(Kind::RefundExceeds), "{provider}: its amount is bound");
         for _ in 0..3 {
             settle(&shop).await;
         }
         assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Success, 2), "{provider}");
         let events = told(&shop, &ear).await;
-        assert_eq!(events, ["payment.succeeded", "refund.closed", "refund.succeeded"]);
+        assert_eq!(events, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 30);
     }
 }
 
 #[tokio::test]
 async fn a_refund_that_cannot_be_recorded_is_not_sent() {
-    for (at, then) in [(1, Then::Fails), (2, Then::Fails)] {
+    for at in 1..=3 {
         let clock = Hands::new();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
-        // Three writes make a paid order; the fourth is the wish, the fifth its outcome.
-        let store = Crashing::at(Memory::new(), 3 + at, Moment::Before, then);
+        // Three writes make a paid order; the fourth is the wish, the fifth says that it is sent,
+        // the sixth what came of it.
+        let store = Crashing::at(Memory::new(), 3 + at, Moment::Before, Then::Fails);
         let shop = Shop::at(clock.clone(), store.clone(), providers.clone(), |it| it).await;
         paid(&shop, Wxpay).await;
         let answer = refund(&shop, "r-1", 100).await;
         let sent = providers.calls("wxpay.refund");
         match at {
             1 => assert_eq!((kind(answer), sent), (Some(Kind::NotSent), 0)),
+            2 => assert_eq!((answer.unwrap().refund.state, sent), (Processing, 0)),
             _ => assert_eq!((answer.unwrap().refund.state, sent), (Processing, 1)),
         }
         let reopened = store.store().reopen();
@@ -354,4 +360,66 @@ async fn a_number_is_of_one_refund_of_a_merchant() {
     let other = pay("001", "order-0003").await;
     let refunded = shop.engine.refund(other).await;
     assert_eq!(refunded.unwrap().out_trade_no.as_str(), "order-0003", "another merchant's own");
+}
+
+#[tokio::test]
+async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
+    for provider in [Wxpay, Alipay] {
+        for lost in [FaultKind::LoseReply, FaultKind::LoseRequest] {
+            let (shop, ear) = open().await;
+            paid(&shop, provider).await;
+            shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
+            let arrives = lost == FaultKind::LoseReply;
+            shop.fault_of(Operation::Refund, lost);
+            shop.fault_of(Operation::RefundQuery, FaultKind::LoseRequest);
+            assert_eq!(refund(&shop, "r-1", 60).await.unwrap().refund.state, Processing);
+            if !arrives {
+                shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+            }
+            shop.clock.advance_ms(MINUTE);
+            shop.engine.reconcile().await;
+            assert_eq!(state(&shop, "r-1").await, Processing, "{provider}");
+            assert_eq!(kind(refund(&shop, "r-2", 41).await), Some(Kind::RefundExceeds));
+            settle(&shop).await;
+            if arrives {
+                assert_eq!(state(&shop, "r-1").await, Success, "{provider}");
+                check_money(&shop, 100, 60);
+                continue;
+            }
+            let sent = shop.providers.calls(&format!("{provider}.refund"));
+            for _ in 0..23 {
+                shop.clock.advance_ms(60 * MINUTE);
+                shop.engine.reconcile().await;
+                assert_eq!(state(&shop, "r-1").await, Processing, "{provider}: for 24 h");
+            }
+            for _ in 0..3 {
+                shop.clock.advance_ms(60 * MINUTE);
+                shop.engine.reconcile().await;
+            }
+            assert_eq!(state(&shop, "r-1").await, Closed, "{provider}");
+            assert_eq!(shop.providers.calls(&format!("{provider}.refund")), sent, "asked only");
+            assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.closed"]);
+            refund(&shop, "r-2", 100).await.unwrap();
+            settle(&shop).await;
+            check_money(&shop, 100, 100);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_number_is_answered_from_the_store_while_the_order_is_busy() {
+    let (shop, _) = open().await;
+    paid(&shop, Wxpay).await;
+    shop.fault_of(Operation::Refund, FaultKind::Delay { ms: 7_000 });
+    let began = tokio::time::Instant::now();
+    let repeat = async {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let again = refund(&shop, "r-1", 30).await;
+        (again, began.elapsed())
+    };
+    let (first, (again, after)) = tokio::join!(refund(&shop, "r-1", 30), repeat);
+    assert_eq!(again.unwrap().refund.state, Processing);
+    assert!(after.as_millis() < 100, "it waited for nobody: {after:?}");
+    assert!(first.is_ok());
+    assert_eq!(kind(refund(&shop, "r-1", 31).await), Some(Kind::Different));
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
 use paygate::domain::order::Event;
-use paygate::domain::refund::Refund;
 use paygate::domain::refund::RefundState::{Closed, Processing, Success};
+use paygate::domain::refund::{ExternalRefund, Refund};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::guard::schema;
@@ -261,22 +261,81 @@ async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
     // Both were read when nothing was known to have gone back.
     let told = |number: &str, all: u64| Event::RefundedElsewhere {
         transaction_id: transaction_id.clone(),
-        refund: Some(Box::new(Refund {
-            out_refund_no: number.to_owned(),
-            refund_id: None,
-            refund_fee: Fen::new(all).unwrap(),
-            refund_desc: None,
-            state: Success,
-            cash_refund_fee: None,
-            asked_at: Millis(0),
-            looked: None,
-            refunded_at: None,
-            automatic: false,
+        refund: Some(Box::new(ExternalRefund {
+            refund: Refund {
+                state: Success,
+                ..Refund::pending(number.to_owned(), Fen::new(all).unwrap(), Millis(0))
+            },
+            is_rest: true,
         })),
         all: Fen::new(all),
+        at: Millis(0),
     };
     let order = order.apply(told("a", 30)).unwrap().apply(told("b", 50)).unwrap();
     let fees: Vec<u64> = order.payments[0].refunds.iter().map(|it| it.refund_fee.fen()).collect();
     assert_eq!((fees, order.payments[0].returned()), (vec![30, 20], 50));
     assert!(order.apply(told("c", 50)).is_none(), "that much is known");
+}
+
+#[tokio::test]
+async fn what_went_back_unseen_is_noticed_by_the_running_total() {
+    let (shop, ear) = open().await;
+    paid(&shop, Alipay).await;
+    made(&shop, Alipay, 80, ConsoleTold::Nobody);
+    shop.clock.advance_ms(10 * MINUTE);
+    made(&shop, Alipay, 10, ConsoleTold::Notification);
+    settle(&shop).await;
+    let order = shop.order(NO).await;
+    let payment = &order.payments[0];
+    assert_eq!((payment.returned(), payment.has_unknown_refund()), (10, true), "{payment:#?}");
+    assert_eq!((payment.left(), order.status.number()), (10, 2));
+    let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
+    assert_eq!((all.refund_fee, all.refund_unknown), (10, true));
+    assert_eq!(kind(refund(&shop, "r-1", 1).await), Some(Kind::RefundExceeds));
+    assert_eq!(told(&shop, &ear).await.len(), 2, "it may be on its way");
+    shop.clock.advance_ms(10 * MINUTE);
+    settle(&shop).await;
+    let events = told(&shop, &ear).await;
+    assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
+    check_money(&shop, 100, 90);
+}
+
+#[tokio::test]
+async fn the_answer_to_our_own_refund_tells_what_went_back_unseen() {
+    let (shop, ear) = open().await;
+    paid(&shop, Alipay).await;
+    made(&shop, Alipay, 30, ConsoleTold::Nobody);
+    shop.clock.advance_ms(10 * MINUTE);
+    refund(&shop, "r-1", 20).await.unwrap();
+    settle(&shop).await;
+    let payment = shop.order(NO).await.payments[0].clone();
+    let seen = (payment.returned(), payment.has_unknown_refund(), payment.left());
+    assert_eq!(seen, (20, true, 50));
+    assert_eq!(kind(refund(&shop, "r-2", 1).await), Some(Kind::RefundExceeds));
+    shop.clock.advance_ms(10 * MINUTE);
+    settle(&shop).await;
+    let events = told(&shop, &ear).await;
+    assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
+    check_money(&shop, 100, 50);
+}
+
+#[tokio::test]
+async fn a_told_refund_does_not_account_for_what_was_not_told() {
+    let (shop, _) = open().await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    made(&shop, Wxpay, 40, ConsoleTold::Nobody);
+    shop.clock.advance_ms(29 * MINUTE);
+    shop.engine.reconcile().await;
+    let payment = shop.order(NO).await.payments[0].clone();
+    assert!(payment.refund_unknown, "the query says that something went back");
+    made(&shop, Wxpay, 20, ConsoleTold::Notification);
+    settle(&shop).await;
+    let payment = shop.order(NO).await.payments[0].clone();
+    assert_eq!((payment.returned(), payment.refund_unknown), (20, true), "{payment:#?}");
+    assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::RefundExceeds));
+    made(&shop, Wxpay, 40, ConsoleTold::Notification);
+    settle(&shop).await;
+    assert!(shop.order(NO).await.payments[0].refund_unknown, "60 of 100 are told");
+    check_money(&shop, 100, 100);
 }

@@ -24,9 +24,10 @@ pub(super) fn offered(order: &Order) -> Vec<String> {
     if several { vec![what] } else { Vec::new() }
 }
 
-/// When another attempt opens: what buyers hold besides can be paid at no provider that closes it
-/// when it is told to. (A buyer who goes back to material that nobody could close gets it without
-/// a provider being called; what it replaces is closed a moment later.)
+/// When another attempt opens, or hands out something for the first time: what buyers hold besides
+/// can be paid at no provider that closes it when it is told to. (A buyer who goes back to material
+/// that nobody could close gets it without a provider being called; what it replaces is closed a
+/// moment later.)
 pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -> Vec<String> {
     let (before, order) = change;
     let no = order.out_trade_no().as_str();
@@ -35,7 +36,7 @@ pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -
     };
     let is_as_before = |it: &Attempt| {
         let old = before.and_then(|before| before.attempt(it.n));
-        old.is_some_and(|old| old.opened == it.opened && old.params == it.params)
+        old.is_some_and(|old| old.handed_out == it.handed_out)
     };
     if order.status != OrderStatus::Open || order.attempts.iter().all(is_as_before) {
         return Vec::new();

@@ -75,6 +75,11 @@ impl Case {
         (!items.is_empty()).then(|| chance.pick(&items).clone())
     }
 
+    /// Whether it can be paid at any time.
+    pub(super) fn is_undated(&self) -> bool {
+        self.deadline_ms.is_none()
+    }
+
     fn give(&self, item: Item) {
         let mut wallet = self.wallet.lock().unwrap();
         if !wallet.contains(&item) {
@@ -137,6 +142,12 @@ pub(super) const WAYS: [Way; 12] = {
     ]
 };
 
+/// A way at `provider`, and one at the other.
+pub(super) fn ways_around(provider: ProviderId, chance: &Chance) -> (Way, Way) {
+    let (at, elsewhere): (Vec<Way>, Vec<Way>) = WAYS.iter().partition(|it| it.provider == provider);
+    (*chance.pick(&at), *chance.pick(&elsewhere))
+}
+
 /// What a request came to.
 pub(super) enum Answer {
     Given(Created),
@@ -159,7 +170,7 @@ pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
     }
 }
 
-async fn ask(shared: &Shared, case: &Case, way: &Way, fee: u64) -> Answer {
+pub(super) async fn ask(shared: &Shared, case: &Case, way: &Way, fee: u64) -> Answer {
     let before = shared.records.order(&case.no);
     let answer = answer_of(shared, &case.body(way, fee), way.address).await;
     shared.count(|it| it.answers += 1);

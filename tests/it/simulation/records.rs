@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock as _;
-use paygate::domain::attempt::Attempt;
+use paygate::domain::attempt::{Attempt, AttemptState};
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::{Order, OrderStatus};
@@ -72,13 +72,15 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
         must(asked <= new.total_fee.fen(), "no more is asked for than was paid");
     }
     for old in &before.attempts {
+        let is_sent_again = old.state.rank() == AttemptState::Absent.rank();
         let follows = |new: &Attempt| {
-            new.state.rank() >= old.state.rank()
+            (new.state.rank() >= old.state.rank() || is_sent_again)
                 && new.params == old.params
+                && new.channel_no == old.channel_no
+                && new.account == old.account
                 && new.handed_out >= old.handed_out
         };
-        let kept = after.attempt(old.n).is_some_and(follows);
-        must(kept || old.is_void(), "what is known of an attempt only grows");
+        must(after.attempt(old.n).is_some_and(follows), "what is known of an attempt only grows");
     }
     found
 }
@@ -259,10 +261,6 @@ impl Store for Held {
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
         self.memory.unmatched(limit)
-    }
-
-    fn restored_at(&self) -> Option<Millis> {
-        self.memory.restored_at()
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -12,6 +12,7 @@ use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
 
 use super::chance::Chance;
+use super::outage;
 use super::power::Power;
 use super::world::{Flaw, Shared};
 
@@ -41,6 +42,15 @@ impl Wire {
             && call.provider == ProviderId::Wxpay
         {
             return self.shared.decoy.send(request, timeout).await;
+        }
+        match outage::meets(&self.shared, call.provider, &self.chance) {
+            Some(None) => return Err(TransportFailure::NotSent("no route".to_owned())),
+            Some(Some(kind)) => {
+                self.shared.tell(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
+                let fault = Fault { provider: None, operation: None, kind, times: 1 };
+                self.shared.providers.add_fault(fault);
+            }
+            None => {}
         }
         if self.shared.troubled() && self.chance.percent(self.shared.trouble) {
             if self.chance.percent(5) {

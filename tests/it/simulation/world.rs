@@ -23,6 +23,7 @@ use super::audit;
 use super::chance::Chance;
 use super::clerk::clerk;
 use super::courier::courier;
+use super::outage::{self, Outage};
 use super::people::{self, Case};
 use super::power::Power;
 use super::records::{Held, Records};
@@ -64,9 +65,13 @@ pub(super) struct Shared {
     jumps: bool,
     /// How many steps in a thousand are a process's last.
     frailty: u64,
+    /// A provider that cannot be used for hours.
+    pub(super) outage: Option<Outage>,
     fell: Notify,
     /// How many acts of buyers in ten are payments.
     pub(super) eager: u64,
+    /// How far the shop's clock is from the providers' at most, where it does not jump.
+    apart_ms: u64,
     pub(super) providers: InProcess,
     /// Providers that know of every order, and whom nobody pays.
     pub(super) decoy: InProcess,
@@ -106,6 +111,10 @@ pub(super) struct Report {
     /// How often the shop was told something.
     pub(super) heard: u64,
     pub(super) crashes: u64,
+    /// How many buyers went to the other provider during an outage, and how many of them could
+    /// pay there.
+    pub(super) turned: u64,
+    pub(super) served: u64,
 }
 
 impl Report {
@@ -120,6 +129,8 @@ impl Report {
         total.closed += self.closed;
         total.heard += self.heard;
         total.crashes += self.crashes;
+        total.turned += self.turned;
+        total.served += self.served;
     }
 }
 
@@ -162,6 +173,7 @@ impl Shared {
         let jumps = chance.percent(20);
         let ways = if jumps { people::closable() } else { people::WAYS.to_vec() };
         let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
+        let outage = Outage::some(&chance);
         let reject = chance.percent(15);
         let returns = Returns { duplicate: chance.percent(85), late: chance.percent(85) };
         Shared {
@@ -169,8 +181,10 @@ impl Shared {
             flaw,
             trouble: *chance.pick(&[0, 5, 15, 30, 60]),
             frailty: *chance.pick(&[0, 3, 10, 30]),
+            outage,
             fell: Notify::new(),
             eager: chance.within(1..6),
+            apart_ms: *chance.pick(&[40_000, 299_000]),
             providers: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             decoy: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             records: Records::default(),
@@ -196,6 +210,11 @@ impl Shared {
     /// Whether something may go wrong.
     pub(super) fn troubled(&self) -> bool {
         self.trouble > 0 && !self.calm.load(Ordering::Relaxed)
+    }
+
+    /// Whether another way to pay is refused while one can be paid.
+    pub(super) fn rejects(&self) -> bool {
+        self.switching == Switching::Reject
     }
 
     /// A step of a process, which may be its last.
@@ -373,6 +392,9 @@ impl World {
             for _ in 0..shared.chance.below(4) {
                 buyers.spawn(people::buyer(shared.clone(), at, shared.chance.fork()));
             }
+            if shared.outage.is_some() {
+                clients.spawn(outage::turned_away(shared.clone(), at, shared.chance.fork()));
+            }
             if shared.chance.percent(60) {
                 buyers.spawn(clerk(shared.clone(), at, shared.chance.fork()));
             }
@@ -433,7 +455,7 @@ impl World {
                     }
                 }
                 _ => {
-                    let most_ms = if self.shared.jumps { 3_600_000 } else { 40_000 };
+                    let most_ms = if self.shared.jumps { 3_600_000 } else { self.shared.apart_ms };
                     let wrong_ms = i64::try_from(chance.below(2 * most_ms)).unwrap()
                         - i64::try_from(most_ms).unwrap();
                     self.shared.tell(format!("the shop's clock is wrong by {wrong_ms} ms"));
@@ -472,6 +494,9 @@ impl World {
             self.crash("a last start").await;
         }
         for _ in 0..80 {
+            sleep(Duration::from_secs(60)).await;
+        }
+        while self.shared.outage.is_some_and(|it| it.is_on(&self.shared)) {
             sleep(Duration::from_secs(60)).await;
         }
         self.shared.quiet.store(true, Ordering::Relaxed);

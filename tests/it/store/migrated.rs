@@ -14,10 +14,10 @@ use paygate::domain::outbox::{DeliveryState, EventId};
 use paygate::domain::record::decode;
 use paygate::domain::time::Millis;
 use paygate::store::sqlite::Sqlite;
-use paygate::store::{Committed, Store, StoreErrorKind};
+use paygate::store::{Claim, Committed, Store, StoreErrorKind};
 use rusqlite::Connection;
 
-use super::orders::number;
+use super::orders::{number, order};
 use super::sqlite::{Place, check_columns};
 
 const VERSION_1: &str = include_str!("version1.sql");
@@ -82,7 +82,6 @@ async fn every_order_of_version_1_is_read_and_written_again() {
             assert_eq!(found, Ok(Some(no.clone())));
         }
     }
-    assert_eq!(store.restored_at(), None);
     store.close().await;
     drop(store);
     check_columns(&place.path);
@@ -179,11 +178,19 @@ fn a_new_store_has_the_tables_of_a_migrated_one() {
     assert_eq!(tables(&made), tables(&migrated));
 }
 
-#[test]
-fn a_store_says_when_it_was_restored() {
+#[tokio::test]
+async fn what_was_opened_before_a_restore_may_be_in_a_buyers_hands() {
     let place = Place::new();
-    assert_eq!(place.open().restored_at(), None);
-    place.tamper("UPDATE meta SET restored_ms = 1763900000000");
+    let store = place.open();
+    let (before, after) = (order("order-before", 1_000), order("order-after", 2_000));
+    for order in [&before, &after] {
+        assert_eq!(store.claim(order).await, Ok(Claim::Fresh));
+    }
+    drop(store);
+    place.tamper("UPDATE meta SET restored_ms = 1500");
     let store = Sqlite::open(&place.path).unwrap();
-    assert_eq!(store.restored_at(), Some(Millis(1_763_900_000_000)));
+    for (order, expected) in [(&before, true), (&after, false)] {
+        let found = store.load(order.out_trade_no()).await.unwrap().unwrap();
+        assert_eq!(found.attempts[0].is_handed_out(), expected);
+    }
 }

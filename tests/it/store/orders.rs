@@ -77,6 +77,7 @@ pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened: i64) -> Attempt {
         asked: None,
         superseded: false,
         handed_out: false,
+        close_intended: false,
     }
 }
 
@@ -92,18 +93,9 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         role: PaymentRole::Winning,
         returns: false,
         refund_unknown: false,
-        refunds: vec![Refund {
-            out_refund_no: out_refund_no.to_owned(),
-            refund_id: None,
-            refund_fee: Fen::new(1).unwrap(),
-            refund_desc: None,
-            state: RefundState::Processing,
-            cash_refund_fee: None,
-            asked_at: Millis(6),
-            looked: None,
-            refunded_at: None,
-            automatic: false,
-        }],
+        returned_in_all: None,
+        unseen_since: None,
+        refunds: vec![Refund::pending(out_refund_no.to_owned(), Fen::new(1).unwrap(), Millis(6))],
     }
 }
 
@@ -244,6 +236,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
                 asked: asked.map(Millis),
                 superseded,
                 handed_out,
+                close_intended: handed_out != superseded,
             }
         },
     )
@@ -295,6 +288,8 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         role,
         returns: named.0 == 1,
         refund_unknown: named.0 == 2,
+        returned_in_all: Fen::new(named.2 / 2).filter(|_| named.0 == 3),
+        unseen_since: None,
         refunds,
     })
 }
@@ -309,16 +304,18 @@ fn any_refund() -> impl Strategy<Value = Refund> {
     let texts = (any_text_option(), any_text_option());
     (texts, 1..=10_000_000_000_u64, states, any::<i64>()).prop_map(
         |((refund_id, refund_desc), fee, state, asked)| Refund {
-            out_refund_no: String::new(),
             refund_id,
-            refund_fee: Fen::new(fee).unwrap(),
             refund_desc,
             state,
             cash_refund_fee: Fen::new(fee / 2),
-            asked_at: Millis(asked),
             looked: (fee % 2 == 0).then_some(Millis(asked)),
             refunded_at: (fee % 3 == 0).then_some(Millis(asked)),
             automatic: fee % 5 == 0,
+            notify_url: (fee % 7 == 0).then(|| "https://shop.example.com/pay".to_owned()),
+            sent: u32::try_from(fee % 4).unwrap(),
+            answered: u32::try_from(fee % 3).unwrap(),
+            refused: (fee % 11 == 0).then_some(Millis(asked)),
+            ..Refund::pending(String::new(), Fen::new(fee).unwrap(), Millis(asked))
         },
     )
 }

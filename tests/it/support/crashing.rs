@@ -228,10 +228,6 @@ impl<S: Store> Store for Crashing<S> {
         Box::pin(self.look_up(self.0.store.unmatched(limit)))
     }
 
-    fn restored_at(&self) -> Option<Millis> {
-        self.0.store.restored_at()
-    }
-
     fn ready(&self) -> BoxFuture<'_, Answer<()>> {
         Box::pin(self.look_up(self.0.store.ready()))
     }
