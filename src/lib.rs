@@ -63,7 +63,7 @@
 //!    [`domain::admission`]: other parameters, paid, closed, a replay, or work to do.
 //! 6. A new order is claimed in the [`store`], with its first attempt, in one durable statement.
 //! 7. [`provider`] sends the attempt's stored parameters; the outcome is made durable.
-//!    An unknown outcome is asked about, never guessed; another way to pay ends the first one.
+//!    An unknown outcome is asked about, never guessed; another way to pay ends what was handed out.
 //! 8. The material is signed for the client, remembered for repeats, and [`reply`] writes it.
 //! 9. The provider notifies, or is asked: [`domain::order`] says what the payment is to its order
 //!    (the one that pays it, a duplicate, late, a mismatch), and [`domain::outbox`] what the shop
@@ -84,8 +84,10 @@
 //! 4. An order changes only through [`domain::order::Order::apply`], and is committed by
 //!    compare-and-set on its version, under the store's fence.
 //! 5. No store transaction is open across a network call.
-//! 6. After an unknown outcome nothing is created again before the provider was asked, and nothing
-//!    is returned again except under the same number.
+//! 6. After an unknown outcome nothing is created again at that provider before it was asked, never
+//!    under a new number for the same way to pay, and nothing is returned again except under the
+//!    same number. Beside an attempt that was handed out and whose outcome is unknown nothing opens
+//!    anywhere; what was handed out to nobody holds nothing back.
 //! 7. A call that was sent is finished and recorded even when its client leaves; nothing is
 //!    spawned that [`Engine::shutdown`] does not await.
 //! 8. There is no unverified path: no null verifier, no skip flag. The mock signs for real.

@@ -78,11 +78,12 @@ impl Story<'_> {
 
     /// Asks the provider of this request once about each attempt there that nobody can pay and
     /// whose outcome it has not confirmed: where it knows nothing of one, its number is used again;
-    /// what exists is closed. Where it does not answer, the next attempt gets another number.
+    /// what exists is closed. Where it does not answer, another way to pay gets another number; the
+    /// same way waits for the answer.
     ///
     /// # Errors
     ///
-    /// 4101 when one was paid.
+    /// 4101 when one was paid; whatever keeps the provider from telling about the same way.
     async fn confirm_own(&self, order: Order) -> Result<Order, Error> {
         let provider = self.incoming.way.provider();
         let is_own = |it: &Attempt| {
@@ -91,8 +92,14 @@ impl Story<'_> {
         };
         let mut order = order;
         for n in order.trades(is_own) {
+            let trade = order.attempt(n).cloned();
+            let is_same_way = |it: &Attempt| it.way == self.incoming.way && is_own(it);
+            let is_same = trade.is_some_and(|trade| {
+                order.attempts.iter().any(|it| is_same_way(it) && it.shares_trade(&trade))
+            });
             order = match self.engine.confirm(order.clone(), n, self.budget).await {
                 Ok(order) => order,
+                Err(error) if is_same => return Err(error),
                 Err(_) => self.engine.load(order.out_trade_no()).await?,
             };
             if !is_open(&order) {

@@ -168,6 +168,23 @@ async fn another_way_at_the_provider_that_does_not_answer_gets_a_number_of_its_o
 }
 
 #[tokio::test]
+async fn the_same_way_gets_no_new_number_while_the_old_ones_outcome_is_unknown() {
+    let shop = Shop::open().await;
+    shop.fault(FaultKind::LoseReply);
+    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
+    for minutes in [0, 31] {
+        shop.clock.advance_ms(minutes * MINUTE);
+        shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+        assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown), "{minutes}");
+    }
+    assert_eq!((shop.creates(), shop.order(NO).await.attempts.len()), (1, 1));
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    assert!(shop.pay(&created).is_ok());
+    assert_eq!(shop.ledger(NO)[0].state, State::Closed, "what had expired was closed first");
+}
+
+#[tokio::test]
 async fn a_payment_of_what_was_never_handed_out_is_a_payment() {
     let shop = Shop::open().await;
     break_down(&shop, Alipay, &FaultKind::LoseReply);
