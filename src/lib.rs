@@ -63,7 +63,7 @@
 //!    [`domain::admission`]: other parameters, paid, closed, a replay, or work to do.
 //! 6. A new order is claimed in the [`store`], with its first attempt, in one durable statement.
 //! 7. [`provider`] sends the attempt's stored parameters; the outcome is made durable.
-//!    An unknown outcome is asked about, never guessed; another way to pay ends what was handed out.
+//!    An unknown outcome is asked about, never guessed; another way ends what was handed out.
 //! 8. The material is signed for the client, remembered for repeats, and [`reply`] writes it.
 //! 9. The provider notifies, or is asked: [`domain::order`] says what the payment is to its order
 //!    (the one that pays it, a duplicate, late, a mismatch), and [`domain::outbox`] what the shop

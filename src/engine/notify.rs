@@ -115,12 +115,22 @@ impl Inner {
     /// Records a payment, unless it is known already. Nobody's turn is waited for: whoever else
     /// changes the order meanwhile finds another version, and goes on with that. Where an earlier
     /// verified message about the same payment said something else, the provider is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unverifiable`] for a message in another version of the provider's protocol than the
+    /// trade was opened in: its attempt is not believed to be paid by it.
     pub(super) async fn take_payment(
         &self,
         place: Place<'_>,
         order: Order,
         told: Told<'_>,
     ) -> Result<Order, Error> {
+        if told.is_of_another_version(place, &order) {
+            let no = order.out_trade_no();
+            tracing::error!(%no, "a payment told in another version than its trade was opened in");
+            return Err(Error::new(Kind::Unverifiable));
+        }
         let order = self.record_as(order, |order| self.payment(place, order, told)).await?;
         match told.disputes(place, &order) {
             true => self.settle_dispute(place, order, told).await,
@@ -259,17 +269,26 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The attempt of `order` that made the trade, or another one under its number, and whether
-    /// the app and the merchants are that attempt's. An attempt of another version of the
-    /// provider's protocol is not spoken of by this one's messages.
-    fn attempt<'o>(&self, place: Place<'_>, order: &'o Order) -> Option<(&'o Attempt, bool)> {
-        let id = place.provider.id();
+    /// Whether the attempts under its number were opened in another version of the provider's
+    /// protocol than it is told in.
+    fn is_of_another_version(&self, place: Place<'_>, order: &Order) -> bool {
         let version = place.provider.version();
-        let is_spoken_of = |it: &&Attempt| {
-            let of_version = it.account.as_ref().is_none_or(|it| it.version == version);
-            it.way.provider() == id && it.channel_no == *self.channel_no && of_version
-        };
-        let sharing = || order.attempts.iter().rev().filter(is_spoken_of);
+        let is_other = |it: &Attempt| it.account.as_ref().is_some_and(|it| it.version != version);
+        let mut sharing = self.sharing(place, order).peekable();
+        sharing.peek().is_some() && sharing.all(is_other)
+    }
+
+    /// The attempts of `order` under its number, the latest first.
+    fn sharing<'o>(&self, place: Place<'_>, order: &'o Order) -> impl Iterator<Item = &'o Attempt> {
+        let (id, number) = (place.provider.id(), self.channel_no.clone());
+        let attempts = order.attempts.iter().rev();
+        attempts.filter(move |it| it.way.provider() == id && it.channel_no == number)
+    }
+
+    /// The attempt of `order` that made the trade, or another one under its number, and whether
+    /// the app and the merchants are that attempt's.
+    fn attempt<'o>(&self, place: Place<'_>, order: &'o Order) -> Option<(&'o Attempt, bool)> {
+        let sharing = || self.sharing(place, order);
         let own = sharing().find(|it| place.provider.is_of(it, &self.trade.message));
         own.map(|it| (it, true)).or_else(|| sharing().next().map(|it| (it, false)))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use paygate::domain::attempt::ApiVersion;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
 use paygate::domain::money::Fen;
@@ -209,4 +210,20 @@ async fn another_merchants_order_is_not_paid_by_this_ones_payment() {
     assert_eq!(shop.notify().await, [Err(Kind::NoSuchOrder)]);
     assert_eq!(shop.order(NO).await.status.number(), 0);
     assert_eq!(shop.engine.unmatched(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_notification_of_another_version_than_the_attempt_was_opened_in_is_not_believed() {
+    let (other, _) = open().await;
+    let (clock, providers) = (other.clock.clone(), other.providers.clone());
+    let store = Arc::new(Memory::new());
+    let shop = Shop::at(clock, store.clone(), providers, |it| it).await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    let mut next = shop.order(NO).await;
+    next.version += 1;
+    next.attempts[0].account.as_mut().unwrap().version = ApiVersion::WxpayV2;
+    assert_eq!(store.commit(&next, &[]).await, Ok(Committed::Done));
+    assert_eq!(shop.notify().await, [Err(Kind::Unverifiable)]);
+    assert_eq!(shop.order(NO).await, next);
 }
