@@ -188,6 +188,12 @@ impl Error {
         Error { shop: Some(Box::new(refusal)), ..Error::new(Kind::ShopRefused) }
     }
 
+    /// The same of another kind, with that kind's own words.
+    #[must_use]
+    pub fn into_kind(self, kind: Kind) -> Error {
+        Error { kind, text: None, ..self }
+    }
+
     /// With other words than the kind's own.
     #[must_use]
     pub fn text(self, text: Text) -> Error {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::channel::{Product, Way};
+use super::channel::{Product, ProviderId, Way};
 use super::ids::ChannelNo;
 use super::request::AppAuthToken;
 use super::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
@@ -103,7 +103,25 @@ impl Attempt {
     /// nobody was given one.
     #[must_use]
     pub fn is_unsigned(&self) -> bool {
-        self.state == AttemptState::Prepared && self.way.product.is_local()
+        let is_begun = match self.state {
+            AttemptState::Prepared | AttemptState::Unsent | AttemptState::Absent => true,
+            AttemptState::Ambiguous { .. }
+            | AttemptState::Refused { .. }
+            | AttemptState::Taken { .. }
+            | AttemptState::Live { .. }
+            | AttemptState::Closed
+            | AttemptState::Paid => false,
+        };
+        is_begun && self.way.product.is_local() && !self.handed_out
+    }
+
+    /// Whether its provider has a trade as soon as it answers: that there is none, it cannot say
+    /// while the material that it gave may be paid. Alipay makes the others when the buyer acts.
+    #[must_use]
+    pub fn has_trade_at_once(&self) -> bool {
+        let is_answered = matches!(self.state, AttemptState::Live { .. });
+        let is_created = self.way.product == Product::Create;
+        is_answered && (is_created || self.way.provider() == ProviderId::Wxpay)
     }
 
     /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.

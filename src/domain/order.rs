@@ -145,6 +145,15 @@ impl Order {
         is_open && self.attempts.iter().any(|it| it.shares_trade(attempt) && offered(it))
     }
 
+    /// Until when a buyer is meant to pay `attempt`, or another one with the same trade, by any
+    /// clock.
+    #[must_use]
+    pub fn offered_until(&self, attempt: &Attempt) -> Option<Millis> {
+        let sharing = self.attempts.iter().filter(|it| it.shares_trade(attempt));
+        let offered = sharing.filter(|it| it.is_presentable() && !it.superseded);
+        offered.map(Attempt::lapses).max().filter(|_| self.is_offered(attempt))
+    }
+
     /// The attempts that may be paid, or about which their provider owes an answer: one for each
     /// trade.
     #[must_use]
@@ -376,7 +385,10 @@ impl Order {
 
     fn take_role(&mut self, role: PaymentRole) {
         match role {
-            PaymentRole::Winning => self.status = OrderStatus::Paid,
+            PaymentRole::Winning => {
+                self.status = OrderStatus::Paid;
+                self.supersede();
+            }
             PaymentRole::Duplicate => self.flags.duplicate_paid = true,
             PaymentRole::Late => self.flags.late_paid = true,
             PaymentRole::Mismatch => self.flags.mismatch = true,
@@ -406,6 +418,7 @@ impl Order {
         payment.role = role;
         payment.returns = receipt.returns.of(role);
         payment.openid = receipt.openid.or_else(|| payment.openid.take());
+        payment.refund_unknown |= receipt.refunded && payment.refunds.is_empty();
         self.restate();
         Some(())
     }

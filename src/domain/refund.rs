@@ -282,6 +282,24 @@ impl Payment {
             .find(|number| !is_spent(number))
             .unwrap_or_default() // Refunds are fewer than numbers.
     }
+
+    /// The number under which what is left of it goes back without anybody asking for it: one that
+    /// no refund has, or only one of this amount that was refused.
+    #[must_use]
+    pub fn automatic_refund_no(&self, no: &OutTradeNo) -> String {
+        let is_again = |it: &Refund| {
+            let is_refused = it.state == RefundState::Closed && !it.is_spent();
+            is_refused && it.refund_fee.fen() == self.left()
+        };
+        let is_free = |number: &str| {
+            let mut named = self.refunds.iter().filter(|it| it.out_refund_no == number);
+            named.all(is_again)
+        };
+        (0..u32::MAX)
+            .map(|nth| derived_refund_no(no, &self.transaction_id, nth))
+            .find(|number| is_free(number))
+            .unwrap_or_default() // Refunds are fewer than numbers.
+    }
 }
 
 impl Refund {
@@ -333,16 +351,16 @@ impl Refund {
         !self.is_spent() && !self.automatic
     }
 
-    /// Whether it may have been sent before: then its provider is asked before it is sent again.
+    /// Whether it may have been sent before: then its provider is asked before it is sent again. An
+    /// earlier version, which stored no address with it, did not count.
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
-        self.sent > 0 || self.looked.is_some()
+        self.sent > 0 || self.looked.is_some() || self.notify_url.is_none()
     }
 
-    /// Records that it is about to be sent. An earlier version did not count, and may have sent
-    /// it once.
+    /// Records that it is about to be sent.
     fn count_sending(&mut self) {
-        let uncounted = u32::from(self.sent == 0 && self.looked.is_some());
+        let uncounted = u32::from(self.sent == 0 && self.may_be_sent());
         self.sent = self.sent.saturating_add(uncounted).saturating_add(1);
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Inner;
 use super::budget::Budget;
 use super::circuit::{Operation, Refused};
-use crate::domain::attempt::{Account, Attempt};
+use super::switch::contradicted;
+use crate::domain::attempt::{Account, Attempt, Material};
 use crate::domain::order::{Event, Order, Receipt, Said};
 use crate::error::{Error, Kind};
 use crate::provider::{Call, Closing, Failure, Provider, Trade};
@@ -54,6 +55,9 @@ impl Inner {
         }
         match closing {
             Ok(Closing::Closed) => self.said(order, n, Said::Closed).await,
+            Ok(Closing::Absent) if order.attempt(n).is_some_and(Attempt::has_trade_at_once) => {
+                Err(contradicted(&order, n, ""))
+            }
             Ok(Closing::Absent) => self.said(order, n, Said::Absent { date: None }).await,
             Ok(Closing::TooEarly) => Err(Error::new(Kind::Busy)),
             Ok(Closing::Paid) => match self.ask(order, n, budget).await? {
@@ -65,6 +69,24 @@ impl Inner {
                 Err(Error::new(Kind::Busy).provider_said(&code, &message))
             }
             Err(failure) => Err(failure.query_error()),
+        }
+    }
+
+    /// Opens an attempt at its provider. What needs only a signature of ours is no call, and says
+    /// nothing of the provider.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inner::guarded`].
+    pub(super) async fn open_at(
+        &self,
+        at: AttemptAt<'_>,
+        call: Call<'_>,
+    ) -> Result<Material, CallFailure> {
+        let opened = at.provider.open(at.attempt, call);
+        match at.attempt.way.product.is_local() {
+            true => opened.await.map_err(CallFailure::Failed),
+            false => self.guarded(at.account, Operation::Open, opened).await,
         }
     }
 

@@ -16,11 +16,12 @@ const FAILURES_MAX: u32 = 5;
 /// So long an open circuit refuses calls; then one call tries whether the provider is back.
 const OPEN: Duration = Duration::from_secs(5);
 
-/// So many orders a second the reconciler asks one account about, once that has failed.
+/// So many orders a second the reconciler asks one account about, once that has failed, for a
+/// minute; then twice as many every ten seconds, until it asks about all that is due.
 const LOOKS_PER_S: u32 = 5;
-
-/// Whoever was failing counts as recovering until so long after it was last held back.
-const RECOVERY: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_secs(60);
+const DOUBLES: Duration = Duration::from_secs(10);
+const LOOKS_PER_S_MAX: u32 = 640;
 
 /// What a call asks of a provider: each has a circuit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +57,7 @@ struct Recovery(Mutex<Pace>);
 
 #[derive(Debug)]
 struct Pace {
-    ends: Instant,
+    began: Instant,
     second: Instant,
     looks: u32,
 }
@@ -148,24 +149,23 @@ impl Circuit {
 
 impl Recovery {
     fn begin(now: Instant) -> Recovery {
-        Recovery(Mutex::new(Pace { ends: now + RECOVERY, second: now, looks: 0 }))
+        Recovery(Mutex::new(Pace { began: now, second: now, looks: 0 }))
     }
 
     /// `None` when the account has recovered.
     fn may_look(&self, now: Instant) -> Option<bool> {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= pace.ends {
+        let fast = now.saturating_duration_since(pace.began).saturating_sub(SLOW);
+        let doublings = fast.as_secs().div_ceil(DOUBLES.as_secs()).min(31);
+        let most = LOOKS_PER_S << doublings;
+        if most >= LOOKS_PER_S_MAX {
             return None;
         }
         if now >= pace.second + Duration::from_secs(1) {
             (pace.second, pace.looks) = (now, 0);
         }
-        let may = pace.looks < LOOKS_PER_S;
-        match may {
-            true => pace.looks = pace.looks.saturating_add(1),
-            // There is more to ask about than a few a second: it goes on like this.
-            false => pace.ends = now + RECOVERY,
-        }
+        let may = pace.looks < most;
+        pace.looks = pace.looks.saturating_add(u32::from(may));
         Some(may)
     }
 }
@@ -184,6 +184,9 @@ impl Permit<'_> {
             Err(Failure::Unknown { said, .. }) => {
                 self.circuits.failed(&self.key, said.clone());
             }
+            // Of a refund it also says that the provider asks for it later.
+            Err(Failure::NotSent(_))
+                if matches!(self.key.1, Operation::Refund | Operation::QueryRefund) => {}
             Err(Failure::NotSent(_)) => self.circuits.failed(&self.key, None),
         }
     }
@@ -263,11 +266,15 @@ mod tests {
         for _ in 0..FAILURES_MAX {
             call(&circuits, &lost()).unwrap();
         }
-        for _ in 0..70 {
+        for _ in 0..60 {
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert_eq!(looks(1_000), 5, "as long as there is more to ask");
+            assert_eq!(looks(1_000), 5);
         }
-        tokio::time::advance(RECOVERY).await;
-        assert_eq!(looks(1_000), 1_000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(looks(1_000), 10);
+        tokio::time::advance(DOUBLES).await;
+        assert_eq!(looks(1_000), 20);
+        tokio::time::advance(SLOW).await;
+        assert_eq!(looks(1_000), 1_000, "whatever is due, it recovers");
     }
 }

@@ -155,8 +155,7 @@ impl Inner {
             Some(known) => known,
             None => match self.claim(lead, incoming).await? {
                 Ok(fresh) => {
-                    let sent = story.send_first(fresh, 1).await?;
-                    return story.run(sent).await;
+                    return story.run(Step::First(fresh)).await;
                 }
                 Err(known) => known,
             },

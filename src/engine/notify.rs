@@ -88,7 +88,9 @@ impl Engine {
         self.0.end_others(&order);
         let known = order.payments.iter().find(|it| it.transaction_id == told.trade.transaction_id);
         match known.map(|it| it.role) {
-            Some(PaymentRole::Mismatch) | None => Err(Error::new(Kind::Mismatched)),
+            // No account of this merchant's: it is no order's either.
+            None => self.0.unmatched_payment(place, told).await,
+            Some(PaymentRole::Mismatch) => Err(Error::new(Kind::Mismatched)),
             Some(PaymentRole::Winning | PaymentRole::Duplicate | PaymentRole::Late) => Ok(()),
         }
     }
@@ -156,11 +158,29 @@ impl Inner {
             message: trade.message.clone(),
         };
         if let Some((attempt, is_own)) = told.attempt(place, order) {
+            if !is_own && let Some(adopted) = self.of_another_account(place, order, told) {
+                let attempt = Box::new(adopted);
+                return Some(Event::Adopted { attempt, at, receipt: receipt(false) });
+            }
             let receipt = receipt(is_own && told.currency.is_none());
             return Some(Event::Asked { n: attempt.n, at, said: Said::Paid(receipt) });
         }
         let attempt = Box::new(self.adopted(place, order, told)?);
         Some(Event::Adopted { attempt, at, receipt: receipt(told.currency.is_none()) })
+    }
+
+    /// The attempt that stands for a trade of another of the merchant's accounts under the same
+    /// number: what the order's own account has there is not paid by it.
+    fn of_another_account(
+        &self,
+        place: Place<'_>,
+        order: &Order,
+        told: Told<'_>,
+    ) -> Option<Attempt> {
+        let (attempt, _) = told.attempt(place, order)?;
+        let ours = attempt.account.as_ref()?;
+        let adopted = place.provider.adopt(told.channel_no, told.trade, "")?;
+        (!ours.shares_numbers(&adopted.account)).then(|| self.adopted(place, order, told))?
     }
 
     /// The attempt that stands for a trade which none of the order's attempts made. `None` when

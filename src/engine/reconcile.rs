@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 
 use super::ask::CallFailure;
 use super::budget::Budget;
-use super::circuit::Operation;
 use super::close::TURN;
 use super::flight::Lead;
 use super::{Engine, Inner};
@@ -230,7 +229,7 @@ impl Inner {
         if is_wanted && is_due && attempt.expires.since(now) > MINUTE_MS {
             return self.send_again(order, n, budget).await;
         }
-        if order.is_offered(attempt) && now < attempt.lapses() {
+        if order.offered_until(attempt).is_some_and(|until| now < until) {
             return Ok(order);
         }
         self.close(order, n, budget).await
@@ -241,8 +240,7 @@ impl Inner {
     async fn send_again(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
         let at = self.provider_of(&order, n)?;
         let (product, expires) = (at.attempt.way.product, at.attempt.expires);
-        let opened = at.provider.open(at.attempt, self.call(budget)?);
-        match self.guarded(at.account, Operation::Open, opened).await {
+        match self.open_at(at, self.call(budget)?).await {
             Ok(material) => {
                 let valid_until = valid_until(product, self.clock.now(), expires);
                 self.record(order, Event::Answered { n, material, valid_until }).await

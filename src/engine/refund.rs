@@ -214,7 +214,11 @@ impl Inner {
     ) -> Result<Refund, Error> {
         let number = refund_number(order, payment, request);
         let now = self.clock.now();
+        let has_room = |fee: Fen| fee.fen() <= payment.left() && !payment.has_unknown_refund();
         if let Some((_, refused)) = order.refund(&number) {
+            if !has_room(refused.refund_fee) {
+                return Err(Error::new(Kind::RefundExceeds));
+            }
             return Ok(Refund {
                 state: RefundState::Processing,
                 asked_at: now,
@@ -226,12 +230,11 @@ impl Inner {
         if self.find_refund(&order.facts.pid, &number).await?.is_some() {
             return Err(different("out_trade_no"));
         }
-        let left = payment.left();
         let refund_fee = match request.refund_fee {
             Some(fee) => Some(fee),
-            None => Fen::positive(left),
+            None => Fen::positive(payment.left()),
         };
-        let refund_fee = refund_fee.filter(|it| it.fen() <= left && !payment.has_unknown_refund());
+        let refund_fee = refund_fee.filter(|it| has_room(*it));
         let refund_fee = refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?;
         Ok(Refund {
             refund_desc: request.refund_desc.clone(),

@@ -9,6 +9,7 @@ use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
 use crate::domain::refund::{Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold};
+use crate::domain::time::DAY_MS;
 use crate::error::{Error, Kind};
 use crate::provider::{Failure, RefundNotice, RefundPlan, RefundTrade, Trade};
 
@@ -68,9 +69,15 @@ impl Inner {
         number: &str,
         budget: Budget,
     ) -> Result<(Order, Told), Error> {
-        let Some((_, refund)) = order.refund(number) else { return Ok((order, Told::NotAsked)) };
-        let is_over = refund.state != RefundState::Processing
-            || (refund.refused.is_some() && !refund.automatic);
+        let Some((payment, refund)) = order.refund(number) else {
+            return Ok((order, Told::NotAsked));
+        };
+        let now = self.clock.now();
+        let is_refused =
+            refund.refused.is_some_and(|refused| !refund.automatic || now.since(refused) >= DAY_MS);
+        // Nothing goes back unasked while nobody knows what else went back.
+        let is_stopped = refund.automatic && payment.has_unknown_refund();
+        let is_over = refund.state != RefundState::Processing || is_refused || is_stopped;
         if refund.may_be_sent() || is_over {
             match self.ask_refund(&order, number, budget).await {
                 Ok(Some(trade)) => return Ok((order, Told::Trade(trade))),
@@ -252,6 +259,7 @@ impl Inner {
             let Some(refund) = self.automatic(&order, &payment) else { continue };
             match self.want(order.clone(), payment.transaction_id, refund).await {
                 Ok(next) => order = next,
+                Err(error) if matches!(error.kind(), Kind::RefundExceeds | Kind::Different) => {}
                 Err(_) => return order,
             }
         }
@@ -289,7 +297,7 @@ impl Inner {
     /// The refund of a payment that goes back without anybody asking for it: anew, where it was
     /// refused.
     fn automatic(&self, order: &Order, payment: &Payment) -> Option<Refund> {
-        let number = payment.derived_refund_no(order.out_trade_no());
+        let number = payment.automatic_refund_no(order.out_trade_no());
         let refused = order.refund(&number).map(|(_, it)| it);
         let why = match payment.role {
             PaymentRole::Late => "订单关闭后支付的退款",

@@ -1,13 +1,12 @@
 //! What becomes of one request whose number is claimed: asked, resumed, renewed or followed by
 //! another attempt, step by step, until there is an answer.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::Inner;
 use super::ask::{CallFailure, with_said};
 use super::budget::Budget;
-use super::circuit::Operation;
 use super::create::{Created, busy, different};
 use super::resolve::Incoming;
 use super::switch::{already_paid, contradicted};
@@ -24,10 +23,14 @@ pub(super) struct Story<'a> {
     pub(super) budget: Budget,
     /// How often this request sent an order to a provider.
     sendings: AtomicU32,
+    /// Whether what became of one of them was unknown.
+    is_unknown: AtomicBool,
 }
 
 /// What a step led to.
 pub(super) enum Step {
+    /// A new order, whose first attempt is to be sent.
+    First(Order),
     /// The answer.
     Done(Box<Created>),
     /// More is known of the order: judge again.
@@ -74,7 +77,8 @@ const REPLACED_MAX: usize = 32;
 impl<'a> Story<'a> {
     pub(super) fn new(engine: &'a Inner, incoming: &'a Incoming) -> Story<'a> {
         let budget = engine.budget();
-        Story { engine, incoming, budget, sendings: AtomicU32::new(0) }
+        let (sendings, is_unknown) = (AtomicU32::new(0), AtomicBool::new(false));
+        Story { engine, incoming, budget, sendings, is_unknown }
     }
 
     /// Goes on from a first step until there is an answer.
@@ -83,17 +87,32 @@ impl<'a> Story<'a> {
     ///
     /// [`Error::kind`] says why there is no material.
     pub(super) async fn run(&self, first: Step) -> Result<Created, Error> {
+        let created = self.steps(first).await;
+        if !self.is_unknown.load(Ordering::Relaxed) {
+            return created;
+        }
+        // Something that this request sent may have arrived, whatever ended its work.
+        created.map_err(|error| match error.kind() {
+            Kind::NotSent | Kind::Busy => error.into_kind(Kind::OutcomeUnknown),
+            _ => error,
+        })
+    }
+
+    async fn steps(&self, first: Step) -> Result<Created, Error> {
         let mut step = first;
         for _ in 0..STEPS_MAX {
             step = match step {
                 Step::Done(created) => return Ok(*created),
+                Step::First(order) => self.send_first(order, 1).await?,
                 Step::Again(order) => self.admit(order).await?,
                 Step::Next(order) => self.next(order).await?,
             };
         }
         match step {
             Step::Done(created) => Ok(*created),
-            Step::Again(_) | Step::Next(_) => Err(Error::new(Kind::OutcomeUnknown)),
+            Step::First(_) | Step::Again(_) | Step::Next(_) => {
+                Err(Error::new(Kind::OutcomeUnknown))
+            }
         }
     }
 
@@ -133,7 +152,16 @@ impl<'a> Story<'a> {
         let its = attempt.clone();
         let is_other = |it: &Attempt| !it.shares_trade(&its);
         let (order, closing) = self.engine.ask_live(order, is_other, self.budget).await?;
-        if its.is_unsigned() || its.state == AttemptState::Unsent {
+        let is_kept = |it: &Attempt| it.is_live() && is_other(it) && !closing.contains(&it.n);
+        self.may_leave(&order, is_kept)?;
+        let provider = its.way.provider();
+        if order.attempts.iter().any(|it| is_kept(it) && it.way.provider() == provider) {
+            // What cannot be closed there has a number that this way can share.
+            return Ok(Step::Next(order));
+        }
+        let is_alone = !order.attempts.iter().any(|it| it.is_live() && it.shares_trade(&its));
+        let is_fresh = its.is_unsigned() || its.state == AttemptState::Unsent;
+        if is_fresh && is_alone {
             let order = self.again(order, n).await?;
             return self.send(order, Sending { n, prior: Prior::Fresh, closing }).await;
         }
@@ -182,8 +210,7 @@ impl<'a> Story<'a> {
         let at = self.engine.provider_of(&order, n)?;
         let (product, expires) = (at.attempt.way.product, at.attempt.expires);
         let call = self.engine.call(self.budget)?;
-        let opened = at.provider.open(at.attempt, call);
-        let failure = match self.engine.guarded(at.account, Operation::Open, opened).await {
+        let failure = match self.engine.open_at(at, call).await {
             Ok(material) => {
                 let order = self.engine.close_all(order, &sending.closing, self.budget).await?;
                 let valid_until = valid_until(product, self.engine.clock.now(), expires);
@@ -215,6 +242,9 @@ impl<'a> Story<'a> {
     ) -> Result<Step, Error> {
         let (n, prior) = (sending.n, sending.prior);
         let told = told(&failure);
+        if matches!(failure, CallFailure::Failed(Failure::Unknown { .. })) {
+            self.is_unknown.store(true, Ordering::Relaxed);
+        }
         let failure = match failure {
             CallFailure::NotMade(_) => Failure::NotSent(String::new()),
             CallFailure::Failed(failure) => failure,

@@ -44,12 +44,15 @@ impl Story<'_> {
             Ok(_) | Err(_) => {}
         }
         let order = self.engine.end_live(order, self.budget).await?;
+        self.may_leave(&order, Attempt::is_live)?;
         let order = self.confirm_own(order).await?;
         if self.may_still_lapse(&order) {
             return Err(busy());
         }
         let attempt = self.another(&order)?;
         let n = attempt.n;
+        // Nothing is laid down that no time is left to send.
+        self.engine.call(self.budget)?;
         let next = order
             .apply(Event::Opened(Box::new(attempt)))
             .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
@@ -91,16 +94,23 @@ impl Story<'_> {
             it.way.provider() == provider && !it.is_live() && (it.is_unknown() || is_refused)
         };
         let mut order = order;
+        let mut is_silent = false;
         for n in order.trades(is_own) {
             let trade = order.attempt(n).cloned();
             let is_same_way = |it: &Attempt| it.way == self.incoming.way && is_own(it);
             let is_same = trade.is_some_and(|trade| {
                 order.attempts.iter().any(|it| is_same_way(it) && it.shares_trade(&trade))
             });
+            if is_silent && !is_same {
+                continue;
+            }
             order = match self.engine.confirm(order.clone(), n, self.budget).await {
                 Ok(order) => order,
                 Err(error) if is_same => return Err(error),
-                Err(_) => self.engine.load(order.out_trade_no()).await?,
+                Err(_) => {
+                    is_silent = true;
+                    self.engine.load(order.out_trade_no()).await?
+                }
             };
             if !is_open(&order) {
                 return Err(already_paid(&order));
@@ -132,6 +142,23 @@ impl Story<'_> {
         let now = self.engine.clock.now();
         let is_payable = |it: &&Attempt| it.is_live() && now < it.lapses();
         let other = order.attempts.iter().filter(is_payable).any(|it| it.way != self.incoming.way);
+        if other && self.engine.settings.switching == Switching::Reject {
+            return Err(Error::new(Kind::SwitchRejected));
+        }
+        Ok(())
+    }
+
+    /// Whether this request's way may open beside what was `kept`: asked about, and not ended.
+    ///
+    /// # Errors
+    ///
+    /// 4104 where no second way is to be opened beside it, whatever our clock says of it.
+    pub(super) fn may_leave(
+        &self,
+        order: &Order,
+        kept: impl Fn(&Attempt) -> bool,
+    ) -> Result<(), Error> {
+        let other = order.attempts.iter().any(|it| kept(it) && it.way != self.incoming.way);
         if other && self.engine.settings.switching == Switching::Reject {
             return Err(Error::new(Kind::SwitchRejected));
         }
@@ -172,12 +199,16 @@ impl Inner {
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
-            match (trade, order.attempt(n).map(|it| &it.state)) {
+            let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+            match (trade, &attempt.state) {
                 (Trade::Unpaid { .. }, _) => waiting.push(n),
-                (Trade::Absent { .. }, Some(AttemptState::Taken { code })) => {
+                (Trade::Absent { .. }, AttemptState::Taken { code }) => {
                     return Err(contradicted(&order, n, code));
                 }
-                _ => {}
+                (Trade::Absent { .. }, _) if attempt.has_trade_at_once() => {
+                    return Err(contradicted(&order, n, ""));
+                }
+                (Trade::Absent { .. } | Trade::Closed | Trade::Paid(_), _) => {}
             }
         }
         Ok((order, waiting))
@@ -195,8 +226,13 @@ impl Inner {
         budget: Budget,
     ) -> Result<Order, Error> {
         let mut order = order;
-        for n in trades {
-            order = self.close(order, *n, budget).await?;
+        for (nth, n) in trades.iter().enumerate() {
+            let closed = self.close(order, *n, budget).await;
+            order = closed.map_err(|error| match error.kind() {
+                // The first one may be closed.
+                Kind::NotSent if nth > 0 => error.into_kind(Kind::OutcomeUnknown),
+                _ => error,
+            })?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
@@ -231,7 +267,10 @@ pub(super) fn contradicted(order: &Order, n: u32, code: &str) -> Error {
         code,
         "a provider contradicts itself: it has a trade under the number, and knows of none"
     );
-    Error::new(Kind::OutcomeUnknown).provider_said(code, "")
+    match code {
+        "" => Error::new(Kind::OutcomeUnknown),
+        _ => Error::new(Kind::OutcomeUnknown).provider_said(code, ""),
+    }
 }
 
 fn is_open(order: &Order) -> bool {

@@ -43,7 +43,7 @@ impl Outage {
         let provider = *chance.pick(&[ProviderId::Wxpay, ProviderId::Alipay]);
         let how = *chance.pick(&[How::Away, How::Silent, How::Failing, How::Refusing]);
         let from_ms = i64::try_from(chance.below(120_000)).unwrap();
-        let for_ms = i64::try_from(chance.within(60_000..5 * 3_600_000)).unwrap();
+        let for_ms = i64::try_from(chance.within(60_000..3 * 3_600_000)).unwrap();
         let outage = Outage { provider, how, from_ms, to_ms: from_ms + for_ms };
         chance.percent(33).then_some(outage)
     }
@@ -126,7 +126,10 @@ fn judge(shared: &Shared, case: &Case, dead: ProviderId, answer: &Answer) {
     let served = matches!(answer, Answer::Given(_));
     shared.count(|it| it.turned += 1);
     shared.count(|it| it.served += u64::from(served));
-    if served || shared.trouble > 0 {
+    // What is about to lapse at the living provider is waited for.
+    let is_passing = !handed_out.is_empty()
+        && matches!(answer, Answer::Refused(error) if error.kind() == Kind::Busy);
+    if served || is_passing || shared.trouble > 0 {
         return;
     }
     let told = match answer {

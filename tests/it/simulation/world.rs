@@ -496,10 +496,10 @@ impl World {
         for _ in 0..80 {
             sleep(Duration::from_secs(60)).await;
         }
-        while self.shared.outage.is_some_and(|it| it.is_on(&self.shared)) {
-            sleep(Duration::from_secs(60)).await;
-        }
         self.shared.quiet.store(true, Ordering::Relaxed);
+        while self.shared.outage.is_some_and(|it| it.is_on(&self.shared)) {
+            sleep(Duration::from_secs(600)).await;
+        }
         for _ in 0..6 * 30 {
             if self.is_quiet().await {
                 break;
