@@ -377,3 +377,79 @@ async fn an_unscanned_code_lapses_by_alipays_clock_too() {
         assert!(shop.pay(&code).is_ok(), "{ms}");
     }
 }
+
+#[tokio::test]
+async fn going_back_to_a_lost_code_shares_the_number_of_what_alipay_cannot_close() {
+    let shop = Shop::open().await;
+    shop.fault(FaultKind::LoseRequest);
+    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::OutcomeUnknown));
+    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    let string = shop.create(&app(Alipay)).await.unwrap();
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    shop.pay(&string).unwrap();
+    assert!(shop.pay(&code).is_err(), "both are one trade");
+    assert_eq!(shop.providers.money().paid, 100);
+}
+
+#[tokio::test]
+async fn what_was_handed_out_and_is_said_not_to_exist_lets_nothing_else_open() {
+    for (first, code) in
+        [(qr(Wxpay), "ORDER_NOT_EXIST"), (mini(Alipay, "2088000000000901"), "ACQ.TRADE_NOT_EXIST")]
+    {
+        let shop = Shop::open().await;
+        let held = shop.create(&first).await.unwrap();
+        let not_found = paygate::mock::Refuse {
+            code: code.to_owned(),
+            message: "no such trade".to_owned(),
+            status: (code == "ORDER_NOT_EXIST").then_some(404),
+        };
+        for _ in 0..2 {
+            shop.fault_of(Operation::Query, FaultKind::Refuse(not_found.clone()));
+        }
+        let provider = held.pay_type.provider();
+        let switched = shop.create(&qr(other(provider))).await;
+        assert_eq!(kind(switched), Some(Kind::OutcomeUnknown), "{code}");
+        let no = shop.order(NO).await.out_trade_no().clone();
+        assert_eq!(kind(shop.engine.close(&no).await), Some(Kind::OutcomeUnknown), "{code}");
+        assert_eq!(shop.providers.orders().len(), 1, "{code}");
+        assert!(shop.create(&qr(other(provider))).await.is_ok(), "{code}: it says so no more");
+        assert!(shop.pay(&held).is_err(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_switch_waits_until_the_first_way_lapsed_by_both_clocks() {
+    let theirs = crate::support::shop::Hands::new();
+    let providers =
+        paygate::mock::InProcess::open(None, std::sync::Arc::new(theirs.clone())).unwrap();
+    let ours = crate::support::shop::Hands::new();
+    ours.advance_ms(280_000);
+    let store = paygate::store::memory::Memory::new();
+    let shop = Shop::at(ours, store, providers, |it| it.switching(Switching::Reject)).await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    for clock in [&shop.clock, &theirs] {
+        clock.advance_ms(31 * MINUTE + 2_000);
+    }
+    assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::SwitchRejected));
+    assert!(shop.pay(&code).is_ok(), "it could still be paid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_only_a_signature_opens_while_alipay_is_left_alone() {
+    let shop = Shop::open().await;
+    let operation = Some(Operation::Create);
+    let kind = FaultKind::LoseRequest;
+    shop.providers.add_fault(Fault { provider: Some(Alipay), operation, kind, times: 1 << 20 });
+    let order = |n: u32| crate::support::shop::body(Alipay, &format!("order-{n:04}"), 100);
+    let in_app = |n: u32| {
+        crate::support::shop::with(order(n), "/context/PLATFORM", serde_json::json!("app"))
+    };
+    for n in 10..14 {
+        assert!(shop.create(&order(n)).await.is_err());
+        assert!(shop.create(&in_app(n + 100)).await.is_ok(), "{n}");
+    }
+    let refused = shop.create(&order(20)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotSent, "signatures close no circuit");
+    assert!(shop.create(&in_app(21)).await.is_ok(), "nor does an open one concern them");
+}
