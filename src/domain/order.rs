@@ -128,7 +128,10 @@ impl Order {
     /// The attempt that the buyer asked for last.
     #[must_use]
     pub fn current(&self) -> &Attempt {
-        self.attempts.iter().rev().find(|it| !it.superseded).unwrap_or_else(|| self.latest())
+        let mut wanted = self.attempts.iter().rev().filter(|it| !it.superseded);
+        let last = wanted.clone().next().unwrap_or_else(|| self.latest());
+        // What ended before another one took its place was never superseded.
+        wanted.find(|it| !it.is_ended()).unwrap_or(last)
     }
 
     /// The attempt number `n`.

@@ -170,7 +170,7 @@ pub struct RefundTold {
 const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
 
 /// How long a refund that only a total tells of may take to be told by itself.
-const UNSEEN_MS: i64 = 10 * MINUTE_MS;
+const UNSEEN_MS: i64 = 2 * MINUTE_MS;
 
 /// How long after a refusal it is asked once more whether an earlier sending arrived.
 const LATE_MS: i64 = 5 * MINUTE_MS;
@@ -230,7 +230,7 @@ impl Payment {
     }
 
     /// When the shop is to be told that something went back unseen, if ever: the notification of
-    /// a refund in the console has ten minutes to come first.
+    /// a refund in the console has two minutes to come first.
     #[must_use]
     pub fn unseen_due(&self) -> Option<Millis> {
         let is_untold = self.has_unseen() && !self.refund_unknown;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::ask::CallFailure;
 use super::budget::Budget;
+use super::circuit::Operation;
 use super::close::TURN;
 use super::flight::Lead;
 use super::{Engine, Inner};
@@ -143,16 +144,77 @@ impl Inner {
         true
     }
 
-    /// Looks after the order `no` at one provider, if there is something to do and nobody else
-    /// works on it.
+    /// Looks after the order `no` at one provider, if there is something to do. The provider is
+    /// asked without the order's turn, so that one that does not answer holds up nobody; the turn
+    /// is taken where something is to be sent, unless somebody else works on the order.
     async fn tend_at(&self, no: &OutTradeNo, at: ProviderId, horizon: Millis) -> bool {
         let Some(order) = self.known(no).await else { return false };
         if order.due_at(at).is_none_or(|due| due > horizon) {
             return false;
         }
-        let Some(lead) = self.flights.seize(no) else { return false };
+        self.look_at_all(order, (Some(at), horizon)).await;
+        let Some(order) = self.known(no).await else { return true };
+        if order.due_at(at).is_none_or(|due| due > horizon) {
+            return true;
+        }
+        let Some(lead) = self.flights.seize(no) else { return true };
         self.tend(&lead, no, (Some(at), horizon)).await;
         true
+    }
+
+    /// Asks about what is due of `order` and makes durable what is said, where nothing follows
+    /// from it but to know it.
+    async fn look_at_all(&self, order: Order, what: (Option<ProviderId>, Millis)) {
+        let mut order = order;
+        let budget = self.budget();
+        for n in due_trades(&order, what) {
+            if order.attempt(n).is_some_and(Attempt::is_unsigned) {
+                continue;
+            }
+            match self.look(order, n, budget).await {
+                Some(next) => order = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Asks about attempt `n` without the order's turn. What is said is recorded only of an attempt
+    /// that nobody asked about or sent meanwhile, except that money was paid. `None` when it could
+    /// not be recorded.
+    async fn look(&self, order: Order, n: u32, budget: Budget) -> Option<Order> {
+        let before = order.attempt(n)?.clone();
+        let said = match self.look_for(&order, n, budget).await {
+            // It is closed, or sent again, by who has the turn.
+            Ok(Trade::Unpaid { .. }) if !self.is_to_stay(&order, &before) => return Some(order),
+            Ok(trade) => self.meaning(&trade),
+            // What stays unknown is asked again later.
+            Err(_) => Said::Nothing,
+        };
+        let at = self.clock.now();
+        let is_as_before = |order: &Order| {
+            order.attempt(n).is_some_and(|it| it.state == before.state && it.asked == before.asked)
+        };
+        let decide = |order: &Order| {
+            let holds = matches!(said, Said::Paid(_)) || is_as_before(order);
+            holds.then(|| Event::Asked { n, at, said: said.clone() })
+        };
+        self.record_as(order, decide).await.ok()
+    }
+
+    async fn look_for(&self, order: &Order, n: u32, budget: Budget) -> Result<Trade, Error> {
+        let at = self.provider_of(order, n)?;
+        if !self.circuits.may_look(&at.account) {
+            return Err(Error::new(Kind::NotSent));
+        }
+        let asked = at.provider.query(at.attempt, self.call(budget)?);
+        let asked = self.guarded(at.account, Operation::Query, asked).await;
+        asked.map_err(|failure| failure.query_error())
+    }
+
+    /// Whether an attempt whose trade waits for its buyer is left as it is: the buyer is meant to
+    /// pay it, and has time to.
+    fn is_to_stay(&self, order: &Order, attempt: &Attempt) -> bool {
+        order.offered_until(attempt).is_some_and(|until| self.clock.now() < until)
     }
 
     async fn known(&self, no: &OutTradeNo) -> Option<Order> {
@@ -176,25 +238,25 @@ impl Inner {
         if order.status == OrderStatus::Open || (is_over && !owes) {
             return;
         }
-        // Whoever works on it now leaves the rest to the next round.
-        if let Some(lead) = self.flights.seize(&no) {
-            let engine = self.clone();
-            self.tasks
-                .spawn(async move { engine.tend(&lead, &no, (None, Millis(i64::MAX))).await });
-        }
+        let (engine, order) = (self.clone(), order.clone());
+        self.tasks.spawn(async move {
+            let all = (None, Millis(i64::MAX));
+            engine.look_at_all(order, all).await;
+            // Whoever works on it now leaves the rest to the next round.
+            if let Some(lead) = engine.flights.seize(&no) {
+                engine.tend(&lead, &no, all).await;
+            }
+        });
     }
 
     /// Looks after the order `no`, which nobody else works on: what is due at one provider, or at
     /// any.
     async fn tend(&self, lead: &Lead, no: &OutTradeNo, what: (Option<ProviderId>, Millis)) {
-        let (at, horizon) = what;
+        let at = what.0;
         let Some(mut order) = self.known(no).await else { return };
         lead.claimed(&order.fingerprint);
         let budget = self.budget();
-        let is_here = |it: &Attempt| at.is_none_or(|at| it.way.provider() == at);
-        let due =
-            order.trades(|it| is_here(it) && order.due_of(it).is_some_and(|due| due <= horizon));
-        for n in due {
+        for n in due_trades(&order, what) {
             let told = self.look_after(order.clone(), n, budget).await;
             // What stays unknown is asked again later.
             let next = match told {
@@ -213,10 +275,6 @@ impl Inner {
         if order.attempt(n).is_some_and(Attempt::is_unsigned) {
             return self.said(order, n, Said::Absent { date: None }).await;
         }
-        let at = self.provider_of(&order, n)?;
-        if !self.circuits.may_look(&at.account) {
-            return Err(Error::new(Kind::NotSent));
-        }
         let (order, trade) = self.ask(order, n, budget).await?;
         let Some(attempt) = order.attempt(n) else { return Ok(order) };
         if !matches!(trade, Trade::Unpaid { .. }) {
@@ -229,7 +287,7 @@ impl Inner {
         if is_wanted && is_due && attempt.expires.since(now) > MINUTE_MS {
             return self.send_again(order, n, budget).await;
         }
-        if order.offered_until(attempt).is_some_and(|until| now < until) {
+        if self.is_to_stay(&order, attempt) {
             return Ok(order);
         }
         self.close(order, n, budget).await
@@ -252,4 +310,10 @@ impl Inner {
             Err(failure) => Err(failure.query_error()),
         }
     }
+}
+
+/// The attempts about which a provider, or any, is to be asked by then: one for each trade.
+fn due_trades(order: &Order, (at, horizon): (Option<ProviderId>, Millis)) -> Vec<u32> {
+    let is_here = |it: &Attempt| at.is_none_or(|at| it.way.provider() == at);
+    order.trades(|it| is_here(it) && order.due_of(it).is_some_and(|due| due <= horizon))
 }

@@ -6,7 +6,7 @@ use super::{Engine, Inner};
 use crate::domain::attempt::Attempt;
 use crate::domain::money::Fen;
 use crate::domain::order::{Event, Order};
-use crate::domain::refund::{ExternalRefund, Refund, RefundSaid, RefundState, RefundTold};
+use crate::domain::refund::{ExternalRefund, Payment, Refund, RefundSaid, RefundState, RefundTold};
 use crate::error::{Error, Kind};
 use crate::provider::{RefundFee, RefundNotice, Trade};
 
@@ -105,7 +105,12 @@ impl Inner {
         let transaction_id = id.clone();
         let at = self.clock.now();
         let event = Event::RefundedElsewhere { transaction_id, refund, all, at };
-        self.record(order, event).await.map(drop)
+        let order = self.record(order, event).await?;
+        // An earlier refund in the console would have been told before this one.
+        match order.payment(Some(id)).and_then(Payment::unseen_due) {
+            Some(_) => self.record(order, self.unseen(id.clone())).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// A refund under a number that is not known here, with its amount, or with what went back in

@@ -11,6 +11,7 @@ use crate::domain::order::{Event, Order};
 use crate::domain::refund::{Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold};
 use crate::domain::time::DAY_MS;
 use crate::error::{Error, Kind};
+use crate::provider::refund::says_that_less_is_left;
 use crate::provider::{Failure, RefundNotice, RefundPlan, RefundTrade, Trade};
 
 impl Inner {
@@ -51,7 +52,7 @@ impl Inner {
         let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
         let order = self.record(order, event).await?;
         let Some(refusal) = refusal else { return Ok((order, None)) };
-        let order = self.after_refusal(order, number, budget).await;
+        let order = self.after_refusal(order, number, &refusal, budget).await;
         // While an earlier sending may still arrive, it is not refused.
         let is_closed = order.refund(number).is_some_and(|(_, it)| it.state == RefundState::Closed);
         Ok((order, is_closed.then_some(refusal)))
@@ -183,13 +184,26 @@ impl Inner {
 
     /// The order, after its provider refused the refund `number` for good: somebody else may have
     /// sent the payment back, which nobody told.
-    async fn after_refusal(&self, order: Order, number: &str, budget: Budget) -> Order {
+    async fn after_refusal(
+        &self,
+        order: Order,
+        number: &str,
+        refusal: &Error,
+        budget: Budget,
+    ) -> Order {
         let Some(at) = self.refund_at(&order, number) else { return order };
         let Ok(call) = self.call(budget) else { return order };
-        if at.payment.returned() > 0 || at.payment.has_unknown_refund() {
+        if at.payment.has_unknown_refund() {
             return order;
         }
         let id = at.payment.transaction_id.clone();
+        if refusal.provider().is_some_and(|(_, message)| says_that_less_is_left(message)) {
+            // By what is known here there was enough left.
+            return self.record(order.clone(), self.unseen(id)).await.unwrap_or(order);
+        }
+        if at.payment.returned() > 0 {
+            return order;
+        }
         let asked = at.at.provider.query(at.at.attempt, call);
         match self.guarded(at.at.account.clone(), Operation::Query, asked).await {
             Ok(Trade::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
@@ -200,7 +214,7 @@ impl Inner {
     }
 
     /// Something of the payment went back, nobody here knows how much.
-    fn unseen(&self, transaction_id: TransactionId) -> Event {
+    pub(super) fn unseen(&self, transaction_id: TransactionId) -> Event {
         let at = self.clock.now();
         Event::RefundedElsewhere { transaction_id, refund: None, all: None, at }
     }

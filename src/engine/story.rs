@@ -165,7 +165,12 @@ impl<'a> Story<'a> {
             let order = self.again(order, n).await?;
             return self.send(order, Sending { n, prior: Prior::Fresh, closing }).await;
         }
-        let (order, trade) = self.engine.ask(order, n, self.budget).await?;
+        let asked = self.engine.ask(order, n, self.budget).await;
+        let (order, trade) = asked.map_err(|error| match error.kind() {
+            // What was sent before may have arrived.
+            Kind::NotSent if its.is_unknown() => error.into_kind(Kind::OutcomeUnknown),
+            _ => error,
+        })?;
         let was_taken = matches!(its.state, AttemptState::Taken { .. });
         let prior = match trade {
             Trade::Closed | Trade::Paid(_) => return Ok(Step::Again(order)),

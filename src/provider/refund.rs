@@ -59,6 +59,21 @@ pub(crate) fn reason(refund: &Refund, bytes_max: usize) -> Option<String> {
     (!reason.trim().is_empty()).then_some(reason)
 }
 
+/// Whether a provider refuses a refund because less is left of the payment than it is of: "the sum
+/// of refunds exceeds the payment", "the order was refunded whole". Neither has one code for it.
+pub(crate) fn says_that_less_is_left(message: &str) -> bool {
+    let exceeds = [
+        "大于支付金额",
+        "超过支付金额",
+        "大于订单",
+        "超过订单",
+        "大于可退",
+        "超过可退",
+        "已全额退款",
+    ];
+    exceeds.iter().any(|it| message.contains(it))
+}
+
 /// Whether a provider that refuses a refund asks for the same one later: "please try again later",
 /// "too often", "the interval is too short". Neither has one code for it.
 #[cfg(any(feature = "wxpay", feature = "alipay"))]

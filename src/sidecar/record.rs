@@ -19,7 +19,7 @@ pub(super) fn of(queried: &Queried) -> Box<RawValue> {
     let order = &queried.order;
     let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
     let paid_by = winning.and_then(|it| order.attempt(it.attempt));
-    let attempt = paid_by.unwrap_or_else(|| order.latest());
+    let attempt = paid_by.unwrap_or_else(|| order.current());
     let refunds: Vec<&Refund> = winning
         .into_iter()
         .flat_map(|it| &it.refunds)

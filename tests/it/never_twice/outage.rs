@@ -453,3 +453,38 @@ async fn what_needs_only_a_signature_opens_while_alipay_is_left_alone() {
     assert_eq!(refused.kind(), Kind::NotSent, "signatures close no circuit");
     assert!(shop.create(&in_app(21)).await.is_ok(), "nor does an open one concern them");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_while_the_reconciler_asks_it_holds_up_nobody() {
+    let shop = Shop::open().await;
+    break_down(&shop, Alipay, &FaultKind::Delay { ms: 60_000 });
+    assert!(shop.create(&qr(Alipay)).await.is_err());
+    let no = shop.order(NO).await.out_trade_no().clone();
+    shop.clock.advance_ms(MINUTE);
+    tokio::time::advance(std::time::Duration::from_secs(6)).await;
+    let engine = shop.engine.clone();
+    let mut looking = tokio::task::JoinSet::new();
+    looking.spawn(async move { engine.reconcile().await });
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let began = tokio::time::Instant::now();
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    assert!(began.elapsed().as_millis() < 500, "it waits for nobody");
+    shop.engine.close(&no).await.unwrap();
+    assert!(began.elapsed().as_millis() < 1_000);
+    assert!(looking.try_join_next().is_none(), "the question still hangs");
+    looking.join_all().await;
+    assert!(shop.pay(&created).is_err());
+}
+
+#[tokio::test]
+async fn after_going_back_the_order_is_described_by_what_the_buyer_holds() {
+    let shop = Shop::open().await;
+    break_down(&shop, Alipay, &FaultKind::LoseRequest);
+    assert!(shop.create(&qr(Alipay)).await.is_err());
+    shop.create(&qr(Wxpay)).await.unwrap();
+    shop.providers.clear_faults();
+    shop.create(&qr(Alipay)).await.unwrap();
+    let order = shop.order(NO).await;
+    assert_eq!(order.attempts[1].state, AttemptState::Closed);
+    assert_eq!((order.current().n, order.current().way.provider()), (1, Alipay));
+}

@@ -292,9 +292,6 @@ async fn what_went_back_unseen_is_noticed_by_the_running_total() {
     let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
     assert_eq!((all.refund_fee, all.refund_unknown), (10, true));
     assert_eq!(kind(refund(&shop, "r-1", 1).await), Some(Kind::RefundExceeds));
-    assert_eq!(told(&shop, &ear).await.len(), 2, "it may be on its way");
-    shop.clock.advance_ms(10 * MINUTE);
-    settle(&shop).await;
     let events = told(&shop, &ear).await;
     assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
     check_money(&shop, 100, 90);
@@ -338,4 +335,24 @@ async fn a_told_refund_does_not_account_for_what_was_not_told() {
     settle(&shop).await;
     assert!(shop.order(NO).await.payments[0].refund_unknown, "60 of 100 are told");
     check_money(&shop, 100, 100);
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_a_rest_proves_that_something_went_back_unseen() {
+    let (shop, ear) = open().await;
+    paid(&shop, Wxpay).await;
+    made(&shop, Wxpay, 40, ConsoleTold::Nobody);
+    shop.clock.advance_ms(2 * MINUTE);
+    made(&shop, Wxpay, 20, ConsoleTold::Notification);
+    settle(&shop).await;
+    assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::ProviderRefused));
+    let payment = shop.order(NO).await.payments[0].clone();
+    assert_eq!((payment.returned(), payment.refund_unknown), (20, true));
+    let sent = shop.providers.calls("wxpay.refund");
+    for no in ["r-1", "r-2"] {
+        assert_eq!(kind(refund(&shop, no, 60).await), Some(Kind::RefundExceeds), "{no}");
+    }
+    assert_eq!(shop.providers.calls("wxpay.refund"), sent, "nothing more is tried");
+    assert!(told(&shop, &ear).await.contains(&"refund.abnormal"));
+    check_money(&shop, 100, 60);
 }
