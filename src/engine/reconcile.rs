@@ -152,40 +152,47 @@ impl Inner {
         if order.due_at(at).is_none_or(|due| due > horizon) {
             return false;
         }
-        self.look_at_all(order, (Some(at), horizon)).await;
-        let Some(order) = self.known(no).await else { return true };
-        if order.due_at(at).is_none_or(|due| due > horizon) {
-            return true;
+        let trades = self.look_at_all(order, (Some(at), horizon)).await;
+        // Who works on it now leaves the rest to the next round.
+        if let Some(lead) = self.flights.seize(no) {
+            self.tend(&lead, no, (Some(at), trades)).await;
         }
-        let Some(lead) = self.flights.seize(no) else { return true };
-        self.tend(&lead, no, (Some(at), horizon)).await;
         true
     }
 
-    /// Asks about what is due of `order` and makes durable what is said, where nothing follows
-    /// from it but to know it.
-    async fn look_at_all(&self, order: Order, what: (Option<ProviderId>, Millis)) {
+    /// Asks about what is due of `order` and makes durable what is said. Returns the trades that
+    /// something is to be done about.
+    async fn look_at_all(&self, order: Order, what: (Option<ProviderId>, Millis)) -> Vec<u32> {
         let mut order = order;
+        let mut waiting = Vec::new();
         let budget = self.budget();
         for n in due_trades(&order, what) {
             if order.attempt(n).is_some_and(Attempt::is_unsigned) {
+                waiting.push(n);
                 continue;
             }
             match self.look(order, n, budget).await {
-                Some(next) => order = next,
-                None => return,
+                Some((next, Looked::Known)) => order = next,
+                Some((next, Looked::Waits)) => {
+                    waiting.push(n);
+                    order = next;
+                }
+                None => break,
             }
         }
+        waiting
     }
 
     /// Asks about attempt `n` without the order's turn. What is said is recorded only of an attempt
     /// that nobody asked about or sent meanwhile, except that money was paid. `None` when it could
     /// not be recorded.
-    async fn look(&self, order: Order, n: u32, budget: Budget) -> Option<Order> {
+    async fn look(&self, order: Order, n: u32, budget: Budget) -> Option<(Order, Looked)> {
         let before = order.attempt(n)?.clone();
         let said = match self.look_for(&order, n, budget).await {
             // It is closed, or sent again, by who has the turn.
-            Ok(Trade::Unpaid { .. }) if !self.is_to_stay(&order, &before) => return Some(order),
+            Ok(Trade::Unpaid { .. }) if !self.is_to_stay(&order, &before) => {
+                return Some((order, Looked::Waits));
+            }
             Ok(trade) => self.meaning(&trade),
             // What stays unknown is asked again later.
             Err(_) => Said::Nothing,
@@ -198,7 +205,8 @@ impl Inner {
             let holds = matches!(said, Said::Paid(_)) || is_as_before(order);
             holds.then(|| Event::Asked { n, at, said: said.clone() })
         };
-        self.record_as(order, decide).await.ok()
+        let order = self.record_as(order, decide).await.ok()?;
+        Some((order, Looked::Known))
     }
 
     async fn look_for(&self, order: &Order, n: u32, budget: Budget) -> Result<Trade, Error> {
@@ -240,23 +248,22 @@ impl Inner {
         }
         let (engine, order) = (self.clone(), order.clone());
         self.tasks.spawn(async move {
-            let all = (None, Millis(i64::MAX));
-            engine.look_at_all(order, all).await;
+            let trades = engine.look_at_all(order, (None, Millis(i64::MAX))).await;
             // Whoever works on it now leaves the rest to the next round.
             if let Some(lead) = engine.flights.seize(&no) {
-                engine.tend(&lead, &no, all).await;
+                engine.tend(&lead, &no, (None, trades)).await;
             }
         });
     }
 
-    /// Looks after the order `no`, which nobody else works on: what is due at one provider, or at
-    /// any.
-    async fn tend(&self, lead: &Lead, no: &OutTradeNo, what: (Option<ProviderId>, Millis)) {
-        let at = what.0;
+    /// Looks after the order `no`, which nobody else works on: the trades that wait to be closed or
+    /// sent again, and the refunds that are due at one provider, or at any.
+    async fn tend(&self, lead: &Lead, no: &OutTradeNo, what: (Option<ProviderId>, Vec<u32>)) {
+        let (at, trades) = what;
         let Some(mut order) = self.known(no).await else { return };
         lead.claimed(&order.fingerprint);
         let budget = self.budget();
-        for n in due_trades(&order, what) {
+        for n in trades {
             let told = self.look_after(order.clone(), n, budget).await;
             // What stays unknown is asked again later.
             let next = match told {
@@ -310,6 +317,14 @@ impl Inner {
             Err(failure) => Err(failure.query_error()),
         }
     }
+}
+
+/// What came of a question about an attempt.
+enum Looked {
+    /// It is recorded, and nothing else is to be done.
+    Known,
+    /// Its trade waits for a buyer who should not pay it, or who was not given it yet.
+    Waits,
 }
 
 /// The attempts about which a provider, or any, is to be asked by then: one for each trade.
