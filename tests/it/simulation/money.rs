@@ -142,8 +142,16 @@ pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
             found.push(format!("the shop was told {what}: {told:?}"));
         }
     };
+    // What did not fit when it was told first, and was settled by asking.
+    let is_settled = |it: &Heard| {
+        let mut payments = order.payments.iter();
+        let payment = payments.find(|known| *known.transaction_id.0 == *it.transaction_id);
+        let is_mended = payment.is_some_and(|it| it.role != PaymentRole::Mismatch);
+        it.event == EventType::PaymentMismatch && is_mended
+    };
     for event in EventType::ALL {
-        let all: Vec<&Heard> = heard.iter().filter(|it| it.event == event).collect();
+        let all = heard.iter().filter(|it| it.event == event && !is_settled(it));
+        let all: Vec<&Heard> = all.collect();
         let accepted = |id: &EventId| all.iter().any(|it| it.id == *id && it.is_accepted);
         let ids: BTreeSet<&EventId> = all.iter().map(|it| &it.id).collect();
         must(ids.iter().all(|it| accepted(it)), &format!("of {event} and never took it"));
@@ -174,7 +182,16 @@ pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
 pub(super) fn books(heard: &[Heard]) -> i128 {
     let mut known = BTreeSet::new();
     let mut balance = 0_i128;
-    for it in heard.iter().filter(|it| it.is_accepted) {
+    let is_settled = |told: &Heard| {
+        let mut others = heard.iter().filter(|it| it.transaction_id == told.transaction_id);
+        let is_payment = |it: &Heard| {
+            let fits =
+                [EventType::PaymentSucceeded, EventType::PaymentDuplicate, EventType::PaymentLate];
+            it.is_accepted && fits.contains(&it.event)
+        };
+        told.event == EventType::PaymentMismatch && others.any(is_payment)
+    };
+    for it in heard.iter().filter(|it| it.is_accepted && !is_settled(it)) {
         if !known.insert(&it.id) {
             continue;
         }

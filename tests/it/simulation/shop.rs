@@ -39,6 +39,7 @@ pub(super) struct Heard {
     pub(super) id: EventId,
     pub(super) event: EventType,
     pub(super) no: String,
+    pub(super) transaction_id: String,
     /// The payment's and the refund's amount, in fen, as the event says.
     pub(super) paid: Option<u64>,
     pub(super) refunded: Option<u64>,
@@ -136,6 +137,7 @@ impl Ear {
             id: event.id.clone(),
             event: event.event,
             no: no.to_string(),
+            transaction_id: body["data"]["transaction_id"].as_str().unwrap_or_default().to_owned(),
             paid: body["data"]["paid_fee"].as_u64(),
             refunded: body["data"]["refund_fee"].as_u64(),
             is_accepted,
