@@ -17,7 +17,7 @@ use crate::domain::refund::PaymentRole;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::domain::unmatched::Unmatched;
 use crate::error::{Error, Kind};
-use crate::provider::{Call, Notice, NoticeError, PaidTrade, Provider};
+use crate::provider::{Call, Notice, NoticeError, PaidTrade, Provider, Trade};
 
 /// A provider waits 5 s for an answer (WeChat Pay V3, payment notification): what is asked of it
 /// to verify its own notification takes less.
@@ -186,18 +186,27 @@ impl Inner {
     /// The attempt that stands for a trade which none of the order's attempts made. `None` when
     /// the trade is not of this merchant's account.
     fn adopted(&self, place: Place<'_>, order: &Order, told: Told<'_>) -> Option<Attempt> {
-        let no = order.out_trade_no();
-        let Some(adopted) = place.provider.adopt(told.channel_no, told.trade, "") else {
-            tracing::error!(%no, "a payment by an account that is not this merchant's");
-            return None;
-        };
+        let (no, provider) = (order.out_trade_no(), place.provider.id());
+        let attempt = self.stand_in(place, order.latest().n.saturating_add(1), told);
+        match &attempt {
+            Some(_) => {
+                tracing::warn!(%no, %provider, "a payment of a trade that no attempt made");
+            }
+            None => {
+                tracing::error!(%no, %provider, "a payment by an account of nobody here");
+            }
+        }
+        attempt
+    }
+
+    /// An attempt by which its provider can be asked about a trade that was not opened here.
+    fn stand_in(&self, place: Place<'_>, n: u32, told: Told<'_>) -> Option<Attempt> {
+        let adopted = place.provider.adopt(told.channel_no, told.trade, "")?;
         let (way, account) = (adopted.way, Some(adopted.account));
-        let provider = way.provider();
-        tracing::warn!(%no, %provider, "a payment of a trade that no attempt made");
         let notify_url = self.notify_url(way.pay_type, place.pid);
         let opened = told.trade.paid_at.unwrap_or_else(|| self.clock.now());
         Some(Attempt {
-            n: order.latest().n.saturating_add(1),
+            n,
             params: Params { notify_url, ..adopted.params },
             way,
             channel_no: told.channel_no.clone(),
@@ -237,25 +246,39 @@ impl Inner {
         }
     }
 
-    /// Records a payment of no order that is known here, and tells the shop of it.
+    /// Records a payment of no order that is known here, and tells the shop of it: as its provider
+    /// answers, where it can be asked, since another message may say something else of it.
     ///
     /// # Errors
     ///
     /// Always: it is not acknowledged, so that it comes again should its order be restored.
     async fn unmatched_payment(&self, place: Place<'_>, told: Told<'_>) -> Result<(), Error> {
-        let (provider, trade) = (place.provider.id(), told.trade);
-        let adopted = place.provider.adopt(told.channel_no, trade, "");
+        let attempt = self.stand_in(place, 1, told);
+        let account = attempt.as_ref().and_then(|it| it.account.clone());
+        let answer = match (&attempt, &account) {
+            (Some(attempt), Some(account)) => {
+                let call = self.call_within(self.budget(), NOTICE)?;
+                let asked = place.provider.query(attempt, call);
+                self.guarded(account.clone(), Operation::Query, asked).await.ok()
+            }
+            _ => None,
+        };
+        let id = &told.trade.transaction_id;
+        let trade = match &answer {
+            Some(Trade::Paid(paid)) if paid.transaction_id == *id => paid,
+            _ => told.trade,
+        };
         self.record_unmatched(Unmatched {
-            provider,
+            provider: place.provider.id(),
             pid: place.pid.clone(),
-            account: adopted.map(|it| it.account.to_string()).unwrap_or_default(),
+            account: account.map(|it| it.to_string()).unwrap_or_default(),
             channel_no: told.channel_no.clone(),
             transaction_id: trade.transaction_id.clone(),
             total_fee: trade.total_fee,
             currency: told.currency.map(str::to_owned),
             paid_at: trade.paid_at,
             known: self.clock.now(),
-            message: trade.message.to_string(),
+            message: told.trade.message.to_string(),
         })
         .await?;
         Err(Error::new(Kind::NoSuchOrder))

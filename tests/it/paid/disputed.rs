@@ -193,6 +193,8 @@ async fn a_payment_of_no_order_is_recorded_once_told_and_not_acknowledged() {
         assert_eq!(Some(unmatched.transaction_id.0.to_string()), paid.transaction_id);
         assert_eq!((unmatched.total_fee.fen(), unmatched.channel_no.as_str()), (100, NO));
         assert!(!unmatched.account.is_empty(), "{provider}");
+        let asked = shop.providers.calls(&format!("{provider}.query"));
+        assert!(asked > 0, "{provider}: its answer is what is recorded");
         // The order comes to be known: its payment is matched.
         assert!(shop.create(&qr(provider)).await.is_err(), "it was paid");
         shop.notify().await;
