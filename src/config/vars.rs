@@ -235,10 +235,7 @@ pub static VARS: &[Var] = &[
         .example("https://shop.example.com"),
     Var::new("PAYGATE_STORE", Group::Orders)
         .doc("Where orders are kept; a store remembers its mode and opens in no other.")
-        .form(
-            "sqlite:PATH (one process), memory: (mock mode only), or postgres://… (a later \
-             version)",
-        )
+        .form("sqlite:PATH (one process), or memory: (mock mode only)")
         .depends("none, required", "sqlite:paygate-mock.db")
         .file("sqlite:paygate.db"),
     Var::new("PAYGATE_REPLAY_TTL", Group::Orders)
@@ -359,7 +356,7 @@ pub static VARS: &[Var] = &[
         .example("/run/secrets/vk-pay-config.json"),
     Var::new("PAYGATE_WXPAY_VERSION", Group::Wxpay)
         .doc("The version of WeChat Pay's API.")
-        .form("3, or 2 (a later version)")
+        .form("3")
         .default("3")
         .example("3"),
     Var::new("PAYGATE_WXPAY_MCH_ID", Group::Wxpay)

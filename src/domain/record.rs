@@ -17,7 +17,7 @@
 //! order.version = 2;
 //! assert!(encode(&order).contains(r#""mood":"fair""#));
 //! assert!(decode("{}").is_err());
-//! # Ok::<(), paygate::domain::record::Ill>(())
+//! # Ok::<(), paygate::domain::record::InvalidRecord>(())
 //! ```
 
 use std::collections::BTreeMap;
@@ -43,17 +43,17 @@ impl fmt::Debug for Unknown {
 
 /// A text that is no record of an order. It says where, and quotes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ill {
+pub struct InvalidRecord {
     byte: usize,
 }
 
-impl fmt::Display for Ill {
+impl fmt::Display for InvalidRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "an order's record is ill at byte {}", self.byte)
     }
 }
 
-impl std::error::Error for Ill {}
+impl std::error::Error for InvalidRecord {}
 
 /// Reads an order from its record.
 ///
@@ -61,9 +61,9 @@ impl std::error::Error for Ill {}
 ///
 /// When the text is no record, or says something of the order that this program cannot know: a
 /// state that it has no name for.
-pub fn decode(record: &str) -> Result<Order, Ill> {
+pub fn decode(record: &str) -> Result<Order, InvalidRecord> {
     let order: Order =
-        serde_json::from_str(record).map_err(|error| Ill { byte: error.column() })?;
+        serde_json::from_str(record).map_err(|error| InvalidRecord { byte: error.column() })?;
     let known = typed(&order);
     if known == record {
         return Ok(order);

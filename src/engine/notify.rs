@@ -59,13 +59,20 @@ impl Engine {
         let place = Place { provider: merchant.as_ref(), pid };
         match notice {
             Notice::Payment { channel_no, trade } => {
-                self.paid(place, Told { channel_no: &channel_no, trade: &trade, currency: None })
-                    .await
+                self.paid(
+                    place,
+                    VerifiedPayment { channel_no: &channel_no, trade: &trade, currency: None },
+                )
+                .await
             }
             Notice::ForeignPayment { channel_no, trade, currency } => {
                 tracing::error!(%channel_no, currency, "a payment in another currency");
                 let currency = Some(currency.as_str());
-                self.paid(place, Told { channel_no: &channel_no, trade: &trade, currency }).await
+                self.paid(
+                    place,
+                    VerifiedPayment { channel_no: &channel_no, trade: &trade, currency },
+                )
+                .await
             }
             Notice::Refund(refund) => self.returned(place, refund).await,
             Notice::Other { event } => {
@@ -80,16 +87,21 @@ impl Engine {
     /// # Errors
     ///
     /// [`Kind::NoSuchOrder`] when it is no order's: it is recorded as unmatched then.
-    pub(super) async fn paid(&self, place: Place<'_>, told: Told<'_>) -> Result<(), Error> {
-        let Some(order) = self.0.order_of(place, told.channel_no).await? else {
-            return self.0.unmatched_payment(place, told).await;
+    pub(super) async fn paid(
+        &self,
+        place: Place<'_>,
+        verified: VerifiedPayment<'_>,
+    ) -> Result<(), Error> {
+        let Some(order) = self.0.order_of(place, verified.channel_no).await? else {
+            return self.0.unmatched_payment(place, verified).await;
         };
-        let order = self.0.take_payment(place, order, told).await?;
+        let order = self.0.take_payment(place, order, verified).await?;
         self.0.end_others(&order);
-        let known = order.payments.iter().find(|it| it.transaction_id == told.trade.transaction_id);
+        let known =
+            order.payments.iter().find(|it| it.transaction_id == verified.trade.transaction_id);
         match known.map(|it| it.role) {
             // No account of this merchant's: it is no order's either.
-            None => self.0.unmatched_payment(place, told).await,
+            None => self.0.unmatched_payment(place, verified).await,
             Some(PaymentRole::Mismatch) => Err(Error::new(Kind::Mismatched)),
             Some(PaymentRole::Winning | PaymentRole::Duplicate | PaymentRole::Late) => Ok(()),
         }
@@ -126,23 +138,28 @@ impl Inner {
         &self,
         place: Place<'_>,
         order: Order,
-        told: Told<'_>,
+        verified: VerifiedPayment<'_>,
     ) -> Result<Order, Error> {
-        if told.is_of_another_version(place, &order) {
+        if verified.is_of_another_version(place, &order) {
             let no = order.out_trade_no();
             tracing::error!(%no, "a payment told in another version than its trade was opened in");
             return Err(Error::new(Kind::Unverifiable));
         }
-        let order = self.record_as(order, |order| self.payment(place, order, told)).await?;
-        match told.disputes(place, &order) {
-            true => self.settle_dispute(place, order, told).await,
+        let order = self.record_as(order, |order| self.payment(place, order, verified)).await?;
+        match verified.disputes(place, &order) {
+            true => self.settle_dispute(place, order, verified).await,
             false => Ok(order),
         }
     }
 
     /// What a payment means to `order`; `None` when it is known.
-    fn payment(&self, place: Place<'_>, order: &Order, told: Told<'_>) -> Option<Event> {
-        let trade = told.trade;
+    fn payment(
+        &self,
+        place: Place<'_>,
+        order: &Order,
+        verified: VerifiedPayment<'_>,
+    ) -> Option<Event> {
+        let trade = verified.trade;
         if order.payments.iter().any(|it| it.transaction_id == trade.transaction_id) {
             return None;
         }
@@ -157,16 +174,16 @@ impl Inner {
             returns: self.settings.returns,
             message: trade.message.clone(),
         };
-        if let Some((attempt, is_own)) = told.attempt(place, order) {
-            if !is_own && let Some(adopted) = self.of_another_account(place, order, told) {
+        if let Some((attempt, is_own)) = verified.attempt(place, order) {
+            if !is_own && let Some(adopted) = self.of_another_account(place, order, verified) {
                 let attempt = Box::new(adopted);
                 return Some(Event::Adopted { attempt, at, receipt: receipt(false) });
             }
-            let receipt = receipt(is_own && told.currency.is_none());
+            let receipt = receipt(is_own && verified.currency.is_none());
             return Some(Event::Asked { n: attempt.n, at, said: Said::Paid(receipt) });
         }
-        let attempt = Box::new(self.adopted(place, order, told)?);
-        Some(Event::Adopted { attempt, at, receipt: receipt(told.currency.is_none()) })
+        let attempt = Box::new(self.adopted(place, order, verified)?);
+        Some(Event::Adopted { attempt, at, receipt: receipt(verified.currency.is_none()) })
     }
 
     /// The attempt that stands for a trade of another of the merchant's accounts under the same
@@ -175,19 +192,24 @@ impl Inner {
         &self,
         place: Place<'_>,
         order: &Order,
-        told: Told<'_>,
+        verified: VerifiedPayment<'_>,
     ) -> Option<Attempt> {
-        let (attempt, _) = told.attempt(place, order)?;
+        let (attempt, _) = verified.attempt(place, order)?;
         let ours = attempt.account.as_ref()?;
-        let adopted = place.provider.adopt(told.channel_no, told.trade, "")?;
-        (!ours.shares_numbers(&adopted.account)).then(|| self.adopted(place, order, told))?
+        let adopted = place.provider.adopt(verified.channel_no, verified.trade, "")?;
+        (!ours.shares_numbers(&adopted.account)).then(|| self.adopted(place, order, verified))?
     }
 
     /// The attempt that stands for a trade which none of the order's attempts made. `None` when
     /// the trade is not of this merchant's account.
-    fn adopted(&self, place: Place<'_>, order: &Order, told: Told<'_>) -> Option<Attempt> {
+    fn adopted(
+        &self,
+        place: Place<'_>,
+        order: &Order,
+        verified: VerifiedPayment<'_>,
+    ) -> Option<Attempt> {
         let (no, provider) = (order.out_trade_no(), place.provider.id());
-        let attempt = self.stand_in(place, order.latest().n.saturating_add(1), told);
+        let attempt = self.stand_in(place, order.latest().n.saturating_add(1), verified);
         match &attempt {
             Some(_) => {
                 tracing::warn!(%no, %provider, "a payment of a trade that no attempt made");
@@ -200,16 +222,16 @@ impl Inner {
     }
 
     /// An attempt by which its provider can be asked about a trade that was not opened here.
-    fn stand_in(&self, place: Place<'_>, n: u32, told: Told<'_>) -> Option<Attempt> {
-        let adopted = place.provider.adopt(told.channel_no, told.trade, "")?;
+    fn stand_in(&self, place: Place<'_>, n: u32, verified: VerifiedPayment<'_>) -> Option<Attempt> {
+        let adopted = place.provider.adopt(verified.channel_no, verified.trade, "")?;
         let (way, account) = (adopted.way, Some(adopted.account));
         let notify_url = self.notify_url(way.pay_type, place.pid);
-        let opened = told.trade.paid_at.unwrap_or_else(|| self.clock.now());
+        let opened = verified.trade.paid_at.unwrap_or_else(|| self.clock.now());
         Some(Attempt {
             n,
             params: Params { notify_url, ..adopted.params },
             way,
-            channel_no: told.channel_no.clone(),
+            channel_no: verified.channel_no.clone(),
             expires: opened,
             opened,
             state: AttemptState::Prepared,
@@ -227,12 +249,12 @@ impl Inner {
         &self,
         place: Place<'_>,
         order: Order,
-        told: Told<'_>,
+        verified: VerifiedPayment<'_>,
     ) -> Result<Order, Error> {
-        let (no, id) = (order.out_trade_no(), &told.trade.transaction_id);
+        let (no, id) = (order.out_trade_no(), &verified.trade.transaction_id);
         let transaction_id = &*id.0;
         tracing::error!(%no, transaction_id, "two verified messages disagree about a payment");
-        let Some((attempt, _)) = told.attempt(place, &order) else { return Ok(order) };
+        let Some((attempt, _)) = verified.attempt(place, &order) else { return Ok(order) };
         let n = attempt.n;
         let at = self.provider_of(&order, n)?;
         let asked = at.provider.query(at.attempt, self.call_within(self.budget(), NOTICE)?);
@@ -252,8 +274,12 @@ impl Inner {
     /// # Errors
     ///
     /// Always: it is not acknowledged, so that it comes again should its order be restored.
-    async fn unmatched_payment(&self, place: Place<'_>, told: Told<'_>) -> Result<(), Error> {
-        let attempt = self.stand_in(place, 1, told);
+    async fn unmatched_payment(
+        &self,
+        place: Place<'_>,
+        verified: VerifiedPayment<'_>,
+    ) -> Result<(), Error> {
+        let attempt = self.stand_in(place, 1, verified);
         let account = attempt.as_ref().and_then(|it| it.account.clone());
         let answer = match (&attempt, &account) {
             (Some(attempt), Some(account)) => {
@@ -263,22 +289,22 @@ impl Inner {
             }
             _ => None,
         };
-        let id = &told.trade.transaction_id;
+        let id = &verified.trade.transaction_id;
         let trade = match &answer {
             Some(Trade::Paid(paid)) if paid.transaction_id == *id => paid,
-            _ => told.trade,
+            _ => verified.trade,
         };
         self.record_unmatched(Unmatched {
             provider: place.provider.id(),
             pid: place.pid.clone(),
             account: account.map(|it| it.to_string()).unwrap_or_default(),
-            channel_no: told.channel_no.clone(),
+            channel_no: verified.channel_no.clone(),
             transaction_id: trade.transaction_id.clone(),
             total_fee: trade.total_fee,
-            currency: told.currency.map(str::to_owned),
+            currency: verified.currency.map(str::to_owned),
             paid_at: trade.paid_at,
             known: self.clock.now(),
-            message: told.trade.message.to_string(),
+            message: verified.trade.message.to_string(),
         })
         .await?;
         Err(Error::new(Kind::NoSuchOrder))
@@ -303,7 +329,7 @@ impl Inner {
 
 /// A payment as a verified notification, or an answer, tells of it.
 #[derive(Clone, Copy)]
-pub(super) struct Told<'a> {
+pub(super) struct VerifiedPayment<'a> {
     /// The number that the provider knows its trade by.
     pub(super) channel_no: &'a ChannelNo,
     pub(super) trade: &'a PaidTrade,
@@ -311,7 +337,7 @@ pub(super) struct Told<'a> {
     pub(super) currency: Option<&'a str>,
 }
 
-impl Told<'_> {
+impl VerifiedPayment<'_> {
     /// Whether the attempts under its number were opened in another version of the provider's
     /// protocol than it is told in.
     fn is_of_another_version(&self, place: Place<'_>, order: &Order) -> bool {
@@ -361,7 +387,7 @@ impl Forgeries {
     fn count(&self, now: Millis) -> Option<u64> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.1 = held.1.saturating_add(1);
-        if held.0.is_some_and(|told| now.since(told) < MINUTE_MS) {
+        if held.0.is_some_and(|last| now.since(last) < MINUTE_MS) {
             return None;
         }
         held.0 = Some(now);

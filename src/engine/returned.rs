@@ -1,7 +1,7 @@
 //! Notifications of refunds: ours, and those that were made in the provider's console.
 
 use super::circuit::Operation;
-use super::notify::{Place, Told};
+use super::notify::{Place, VerifiedPayment};
 use super::{Engine, Inner};
 use crate::domain::attempt::Attempt;
 use crate::domain::money::Fen;
@@ -18,8 +18,8 @@ impl Engine {
         notice: RefundNotice,
     ) -> Result<(), Error> {
         if let Some(trade) = &notice.trade {
-            let told = Told { channel_no: &notice.channel_no, trade, currency: None };
-            match self.paid(place, told).await {
+            let status = VerifiedPayment { channel_no: &notice.channel_no, trade, currency: None };
+            match self.paid(place, status).await {
                 Err(error) if error.kind() != Kind::Mismatched => return Err(error),
                 Ok(()) | Err(_) => {}
             }
@@ -56,8 +56,12 @@ impl Inner {
             Ok(Trade::Paid(trade)) => {
                 // What does not fit is found so by its message, as in a notification.
                 let currency = (!trade.fits).then_some("another");
-                self.take_payment(place, order, Told { channel_no: no, trade: &trade, currency })
-                    .await?
+                self.take_payment(
+                    place,
+                    order,
+                    VerifiedPayment { channel_no: no, trade: &trade, currency },
+                )
+                .await?
             }
             Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
             Err(failure) => return Err(failure.query_error()),
@@ -77,8 +81,8 @@ impl Inner {
         };
         let known = notice.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
         if let Some(number) = known {
-            let told = RefundTold { all, ..told(&notice) };
-            let (out_refund_no, said) = (number.clone(), RefundSaid::Told(told));
+            let status = RefundTold { all, ..refund_status(&notice) };
+            let (out_refund_no, said) = (number.clone(), RefundSaid::Told(status));
             let event = Event::RefundAsked { out_refund_no, at: self.clock.now(), said };
             return self.record(order, event).await.map(drop);
         }
@@ -132,7 +136,7 @@ impl Inner {
     }
 }
 
-fn told(notice: &RefundNotice) -> RefundTold {
+fn refund_status(notice: &RefundNotice) -> RefundTold {
     RefundTold {
         refund_id: notice.refund_id.clone(),
         state: notice.state,

@@ -25,28 +25,28 @@ impl Inner {
     ) -> Result<(Order, Option<Error>), Error> {
         let (order, told) = self.tell_provider(order, number, budget).await?;
         let (said, refusal) = match told {
-            Told::Trade(trade) => (RefundSaid::Told(told_of(trade)), None),
-            Told::Absent => (RefundSaid::Absent, None),
-            Told::Failure(
+            RefundAnswer::Trade(trade) => (RefundSaid::Told(refund_status(trade)), None),
+            RefundAnswer::Absent => (RefundSaid::Absent, None),
+            RefundAnswer::Failure(
                 Failure::Refused { code, message } | Failure::Taken { code, message },
             ) => {
                 tracing::warn!(number, code, said = message, "a provider refused a refund");
                 let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
                 (RefundSaid::Refused, Some(refusal))
             }
-            Told::Failure(Failure::NotSent(reason)) => {
+            RefundAnswer::Failure(Failure::NotSent(reason)) => {
                 tracing::info!(number, reason, "a refund is sent later");
                 (RefundSaid::NotDone, None)
             }
-            Told::Failure(Failure::Throttled { code, message }) => {
+            RefundAnswer::Failure(Failure::Throttled { code, message }) => {
                 tracing::info!(number, code, said = message, "a refund is sent later");
                 (RefundSaid::NotDone, None)
             }
-            Told::Failure(Failure::Unknown { reason, .. }) => {
+            RefundAnswer::Failure(Failure::Unknown { reason, .. }) => {
                 tracing::warn!(number, reason, "the outcome of a refund is unknown");
                 (RefundSaid::Nothing, None)
             }
-            Told::NotAsked => (RefundSaid::Nothing, None),
+            RefundAnswer::NotAsked => (RefundSaid::Nothing, None),
         };
         let at = self.clock.now();
         let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
@@ -69,9 +69,9 @@ impl Inner {
         order: Order,
         number: &str,
         budget: Budget,
-    ) -> Result<(Order, Told), Error> {
+    ) -> Result<(Order, RefundAnswer), Error> {
         let Some((payment, refund)) = order.refund(number) else {
-            return Ok((order, Told::NotAsked));
+            return Ok((order, RefundAnswer::NotAsked));
         };
         let now = self.clock.now();
         let is_refused =
@@ -81,29 +81,31 @@ impl Inner {
         let is_over = refund.state != RefundState::Processing || is_refused || is_stopped;
         if refund.may_be_sent() || is_over {
             match self.ask_refund(&order, number, budget).await {
-                Ok(Some(trade)) => return Ok((order, Told::Trade(trade))),
-                Ok(None) if is_over => return Ok((order, Told::Absent)),
+                Ok(Some(trade)) => return Ok((order, RefundAnswer::Trade(trade))),
+                Ok(None) if is_over => return Ok((order, RefundAnswer::Absent)),
                 Ok(None) => {}
-                Err(_) => return Ok((order, Told::NotAsked)),
+                Err(_) => return Ok((order, RefundAnswer::NotAsked)),
             }
         }
         if self.refund_at(&order, number).is_none() || self.call(budget).is_err() {
-            return Ok((order, Told::NotAsked));
+            return Ok((order, RefundAnswer::NotAsked));
         }
         let sending = Event::RefundSending { out_refund_no: number.to_owned() };
         let order = self.record(order, sending).await?;
         let is_pending = |at: &RefundAt<'_>| at.refund.state == RefundState::Processing;
         let Some(at) = self.refund_at(&order, number).filter(is_pending) else {
-            return Ok((order, Told::NotAsked));
+            return Ok((order, RefundAnswer::NotAsked));
         };
-        let Ok(call) = self.call(budget) else { return Ok((order, Told::NotAsked)) };
+        let Ok(call) = self.call(budget) else { return Ok((order, RefundAnswer::NotAsked)) };
         let sent = at.at.provider.refund(at.at.attempt, at.plan(), call);
         let sent = self.guarded(at.at.account.clone(), Operation::Refund, sent).await;
         let told = match sent {
-            Ok(trade) if is_same_fee(at.refund, &trade) => Told::Trade(trade),
-            Ok(_) => Told::Failure(another_refund()),
-            Err(CallFailure::NotMade(_)) => Told::Failure(Failure::NotSent(LEFT_ALONE.to_owned())),
-            Err(CallFailure::Failed(failure)) => Told::Failure(failure),
+            Ok(trade) if is_same_fee(at.refund, &trade) => RefundAnswer::Trade(trade),
+            Ok(_) => RefundAnswer::Failure(another_refund()),
+            Err(CallFailure::NotMade(_)) => {
+                RefundAnswer::Failure(Failure::NotSent(LEFT_ALONE.to_owned()))
+            }
+            Err(CallFailure::Failed(failure)) => RefundAnswer::Failure(failure),
         };
         Ok((order, told))
     }
@@ -148,7 +150,7 @@ impl Inner {
             refunds.iter().filter(is_pending).map(|it| it.out_refund_no.clone()).collect();
         for number in pending {
             if let Some(trade) = self.ask_refund(&order, &number, self.budget()).await? {
-                let (at, said) = (self.clock.now(), RefundSaid::Told(told_of(trade)));
+                let (at, said) = (self.clock.now(), RefundSaid::Told(refund_status(trade)));
                 let event = Event::RefundAsked { out_refund_no: number, at, said };
                 order = self.record(order, event).await?;
             }
@@ -331,7 +333,7 @@ impl Inner {
 }
 
 /// What a provider said when it was told, or asked, of a refund.
-enum Told {
+enum RefundAnswer {
     /// Where the refund stands.
     Trade(RefundTrade),
     /// It knows of no such refund, and is not sent it again.
@@ -370,7 +372,7 @@ fn another_refund() -> Failure {
     Failure::Unknown { reason: reason.to_owned(), said: None }
 }
 
-fn told_of(trade: RefundTrade) -> RefundTold {
+fn refund_status(trade: RefundTrade) -> RefundTold {
     RefundTold {
         refund_id: trade.refund_id,
         state: trade.state,

@@ -246,7 +246,7 @@ impl<'a> Story<'a> {
         failure: CallFailure,
     ) -> Result<Step, Error> {
         let (n, prior) = (sending.n, sending.prior);
-        let told = told(&failure);
+        let error = client_error(&failure);
         if matches!(failure, CallFailure::Failed(Failure::Unknown { .. })) {
             self.is_unknown.store(true, Ordering::Relaxed);
         }
@@ -265,25 +265,25 @@ impl<'a> Story<'a> {
             }
             (Failure::Refused { code, message }, Prior::Fresh | Prior::Absent) => {
                 self.engine.record(order, Event::Refused { n, code, message }).await?;
-                Err(told)
+                Err(error)
             }
             (Failure::NotSent(_), Prior::Fresh) => {
                 self.engine.record(order, Event::Unsent { n }).await?;
-                Err(told)
+                Err(error)
             }
             (Failure::Throttled { code, .. }, Prior::Fresh | Prior::Absent) => {
                 self.engine.record(order, Event::Lost { n, reason: code }).await?;
-                Err(told)
+                Err(error)
             }
             (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
                 let order = self.engine.record(order, Event::Lost { n, reason }).await?;
                 if self.sendings.load(Ordering::Relaxed) < SENDINGS_MAX {
                     return Ok(Step::Again(order));
                 }
-                Err(told)
+                Err(error)
             }
             (Failure::NotSent(_) | Failure::Throttled { .. } | Failure::Unknown { .. }, _) => {
-                Err(told)
+                Err(error)
             }
         }
     }
@@ -319,7 +319,7 @@ impl<'a> Story<'a> {
 }
 
 /// What the caller is told of a failed call. Logged here, where it is handled.
-fn told(failure: &CallFailure) -> Error {
+fn client_error(failure: &CallFailure) -> Error {
     let failure = match failure {
         CallFailure::NotMade(refused) => return refused.error(),
         CallFailure::Failed(failure) => failure,

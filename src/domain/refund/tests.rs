@@ -1,0 +1,86 @@
+//! What becomes of one payment and its refunds.
+
+use super::*;
+
+fn payment(refunds: Vec<Refund>) -> Payment {
+    Payment {
+        attempt: 1,
+        transaction_id: TransactionId("4200000001".into()),
+        total_fee: Fen::new(100).unwrap(),
+        paid_at: Millis(0),
+        openid: None,
+        known: Millis(0),
+        role: PaymentRole::Duplicate,
+        returns: true,
+        refund_unknown: false,
+        returned_in_all: None,
+        unseen_since: None,
+        refunds,
+    }
+}
+
+fn refund(number: String, fee: u64, state: RefundState) -> Refund {
+    let notify_url = Some("https://shop.example.com".to_owned());
+    let pending = Refund::pending(number, Fen::new(fee).unwrap(), Millis(0));
+    Refund { state, notify_url, ..pending }
+}
+
+#[test]
+fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
+    let mut once = refund("r-1".to_owned(), 60, RefundState::Processing);
+    once.count_sending();
+    let mut twice = once.clone();
+    once.refuse(Millis(1));
+    assert_eq!(once.state, RefundState::Closed);
+    twice.count_sending();
+    twice.refuse(Millis(1));
+    assert_eq!((twice.state, twice.refused), (RefundState::Processing, Some(Millis(1))));
+    twice.miss(Millis(DAY_MS));
+    assert_eq!(twice.state, RefundState::Processing, "it is asked about for a day");
+    twice.miss(Millis(DAY_MS + 1));
+    assert_eq!(twice.state, RefundState::Closed);
+    assert_eq!((twice.sent, twice.answered), (2, 2));
+    // An earlier version stored no address with a refund, and did not count.
+    let mut old = Refund { notify_url: None, ..refund(String::new(), 1, once.state) };
+    old.state = RefundState::Processing;
+    assert!(old.may_be_sent());
+    old.count_sending();
+    old.refuse(Millis(1));
+    assert_eq!(old.state, RefundState::Processing);
+}
+
+#[test]
+fn what_is_left_goes_back_unasked_under_a_number_that_is_free() {
+    let no = OutTradeNo::parse("order-1").unwrap();
+    let derived = |nth| derived_refund_no(&no, &TransactionId("4200000001".into()), nth);
+    let number = |refunds| payment(refunds).automatic_refund_no(&no);
+    let closed = |nth, fee| refund(derived(nth), fee, RefundState::Closed);
+    let done = |nth, fee| refund(derived(nth), fee, RefundState::Success);
+    assert_eq!(number(vec![]), derived(0));
+    assert_eq!(number(vec![closed(0, 100)]), derived(0), "the same refund again");
+    assert_eq!(number(vec![closed(0, 60)]), derived(1), "another amount");
+    assert_eq!(number(vec![closed(0, 100), done(1, 70)]), derived(2));
+    let spent = Refund { refund_id: Some("5030".to_owned()), ..closed(0, 100) };
+    assert_eq!(number(vec![spent]), derived(1), "the provider gave it up");
+}
+
+#[test]
+fn what_went_back_in_all_is_never_forgotten() {
+    let mut payment = payment(vec![refund("r-1".to_owned(), 30, RefundState::Processing)]);
+    payment.hear_in_all(Fen::new(30), Millis(5));
+    assert!(!payment.has_unknown_refund(), "it may be the pending one");
+    payment.refunds[0].state = RefundState::Closed;
+    assert!(payment.has_unknown_refund(), "it was not");
+    assert_eq!(payment.left(), 70);
+    assert!(payment.unseen_due().is_some());
+    payment.add_external(
+        ExternalRefund {
+            refund: refund("c-1".to_owned(), 30, RefundState::Success),
+            is_rest: false,
+        },
+        None,
+    );
+    payment.hear_in_all(Fen::new(30), Millis(6));
+    assert!(!payment.has_unknown_refund());
+    assert_eq!(payment.unseen_due(), None);
+}
