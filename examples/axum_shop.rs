@@ -26,7 +26,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
 use paygate::clock::SystemClock;
-use paygate::domain::outbox::EventType;
+use paygate::domain::event::EventType;
 use paygate::engine::OrderEvent;
 use paygate::mock::{HURRY, Mock, MockConfig, keys};
 use paygate::provider::{alipay, wxpay};

@@ -12,7 +12,7 @@
 //! ```no_run
 //! # #[cfg(all(feature = "mock", feature = "sqlite"))]
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-//! use paygate::domain::outbox::EventType;
+//! use paygate::domain::event::EventType;
 //! use paygate::engine::OrderEvent;
 //! use paygate::store::sqlite::Sqlite;
 //! use paygate::{Engine, PaymentLayer, Pricing, provider::wxpay};
@@ -116,18 +116,17 @@ pub mod clock;
 pub mod secret;
 pub mod error;
 pub mod config;
-mod shop;
-pub mod webhook;
-pub mod wire;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
 #[cfg(feature = "mock")]
 pub mod mock;
+pub mod assemble;
+mod merchant;
 
 pub use caller::CallerContext;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
 pub use layer::PaymentLayer;
+pub use merchant::webhook::Webhook;
 pub use pricing::Pricing;
-pub use webhook::Webhook;

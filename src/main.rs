@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use paygate::assemble::StartError;
 use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
@@ -15,7 +16,6 @@ use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{Listeners, PeerAddr, Sidecar, health, stop, telemetry, told_to_end};
-use paygate::wire::StartError;
 use tower_layer::Layer;
 
 #[derive(Parser)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::vars::{Group, Preset, VARS, Var};
+use super::table::{Group, Preset, VARS, Var};
 
 /// What `paygate --help` prints: usage, commands, exit codes and every variable.
 #[must_use]

@@ -26,26 +26,19 @@
     )
 )]
 
-#[cfg(feature = "alipay")]
-mod alipay;
-mod describe;
 mod file;
 pub mod help;
 mod merchants;
-mod mock_keys;
-mod names;
-mod node;
 mod parse;
-mod parts;
-mod pieces;
 mod problem;
 mod reader;
-mod rules;
-mod strings;
 mod values;
-pub mod vars;
-#[cfg(feature = "wxpay")]
-mod wxpay;
+mod commands;
+mod cross_checks;
+mod show;
+mod source;
+mod suggest;
+pub mod table;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -59,9 +52,9 @@ use crate::domain::channel::{AlipayChoice, PayType, ProviderId};
 use crate::domain::ids::Pid;
 use crate::secret::Secret;
 pub use crate::store::StoreMode as Mode;
-pub use parts::{MockAlone, health_address, mock_alone};
+pub use commands::{MockAlone, health_address, mock_alone};
 pub use problem::{Problem, Problems};
-pub use strings::{Strings, environment};
+pub use source::{Strings, environment};
 
 /// A whole and valid configuration.
 #[derive(Clone)]
@@ -125,7 +118,7 @@ pub struct Config {
     pub merchants: Vec<Merchant>,
     /// What the operator should know, one sentence each.
     pub warnings: Vec<String>,
-    effective: Vec<describe::Effective>,
+    effective: Vec<show::Effective>,
 }
 
 /// Where orders are kept.
@@ -275,9 +268,9 @@ impl Config {
         let mut reader = reader::Reader::new(strings);
         reader.check_names();
         let mut config = values::read(&mut reader);
-        rules::check(&mut reader, &config);
+        cross_checks::check(&mut reader, &config);
         let findings = reader.finish()?;
-        config.effective = describe::effective(config.mode, &findings.sources);
+        config.effective = show::effective(config.mode, &findings.sources);
         config.warnings = findings.warnings;
         Ok(config)
     }
@@ -286,7 +279,7 @@ impl Config {
     /// warnings. Secrets and what stands in URLs for them are `***`.
     #[must_use]
     pub fn describe(&self) -> String {
-        describe::text(self)
+        show::text(self)
     }
 }
 

@@ -9,10 +9,10 @@ use url::{Host, Url};
 
 use super::problem::Wrong;
 use crate::caller::TrustedProxies;
+use crate::merchant::client::is_no_shop;
+use crate::merchant::webhook;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
-use crate::shop::is_no_shop;
-use crate::webhook;
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
 pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::vars::Var;
+use super::table::Var;
 
 /// One thing that is wrong. Never holds a value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

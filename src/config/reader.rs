@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::file;
-use super::names;
 use super::problem::{Advice, Problem, Problems, Wrong};
-use super::strings::{PREFIX, Strings};
-use super::vars::{Preset, VARS, Var};
+use super::source::{PREFIX, Strings};
+use super::suggest;
+use super::table::{Preset, VARS, Var};
 
 /// Reads the variables of one configuration; nothing stops at the first problem.
 pub(super) struct Reader<'a> {
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     /// Complains about every `PAYGATE_*` name that is not in the table, and about texts that are
     /// empty.
     pub(super) fn check_names(&mut self) {
-        for (name, nearest) in names::unknown(self.strings) {
+        for (name, nearest) in suggest::unknown(self.strings) {
             let wrong = format!("is no variable of ours; did you mean {nearest}?");
             self.problems.push(Problem { variable: name, wrong, accepted: None });
         }

@@ -8,7 +8,7 @@ use super::merchants::{self, Gateways};
 use super::parse;
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::vars::{Group, Preset, VARS, Var};
+use super::table::{Group, Preset, VARS, Var};
 use super::{
     Config, LogFormat, Merchant, Mode, PricingChoice, Repayment, StoreChoice, Switch, Webhook,
 };
@@ -212,7 +212,7 @@ fn live(reader: &mut Reader<'_>, gateways: &Gateways, merchant: &mut Merchant) {
     if reader.any_given(is_credential_of(Group::Wxpay)) {
         #[cfg(feature = "wxpay")]
         {
-            merchant.wxpay = super::wxpay::merchant(reader, &gateways.wxpay);
+            merchant.wxpay = super::merchants::wxpay::merchant(reader, &gateways.wxpay);
         }
         #[cfg(not(feature = "wxpay"))]
         reader.wrong("PAYGATE_WXPAY_MCH_ID", "is for a provider that this build does not have");
@@ -220,7 +220,8 @@ fn live(reader: &mut Reader<'_>, gateways: &Gateways, merchant: &mut Merchant) {
     if reader.any_given(is_credential_of(Group::Alipay)) {
         #[cfg(feature = "alipay")]
         {
-            merchant.alipay = super::alipay::merchant(reader, &gateways.alipay, merchant.choice);
+            merchant.alipay =
+                super::merchants::alipay::merchant(reader, &gateways.alipay, merchant.choice);
         }
         #[cfg(not(feature = "alipay"))]
         reader.wrong("PAYGATE_ALIPAY_APP_ID", "is for a provider that this build does not have");

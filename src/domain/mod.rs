@@ -10,19 +10,13 @@
 )]
 
 pub mod address;
-pub mod admission;
-pub mod attempt;
-pub mod change;
 pub mod caller;
 pub mod channel;
 pub mod ids;
 pub mod json;
 pub mod money;
 pub mod order;
-pub mod outbox;
-pub mod record;
-pub mod refund;
 pub mod request;
-pub mod succession;
 pub mod time;
 pub mod unmatched;
+pub mod event;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::switch::already_paid;
+use super::create::switch::already_paid;
 use super::{Engine, Inner};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{Event, Order, OrderStatus};

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::Inner;
+use crate::domain::event::Outgoing;
+use crate::domain::order::payment::RefundSaid;
 use crate::domain::order::{Event, Order, Said};
-use crate::domain::outbox::Outgoing;
-use crate::domain::refund::RefundSaid;
 use crate::error::{Error, Kind};
 use crate::store::{Committed, StoreError};
 

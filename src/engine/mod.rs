@@ -4,30 +4,22 @@
 //! outcome is durable before the caller is answered. What was sent is finished and recorded even
 //! when its client leaves, and [`Engine::shutdown`] awaits it.
 
-mod ask;
-mod budget;
-mod build;
-mod circuit;
 mod close;
 mod commit;
 mod create;
-mod event;
-mod flight;
-mod notify;
-mod open;
 mod outbox;
 mod query;
-mod recent;
 mod reconcile;
 mod refund;
-mod resolve;
-mod returned;
-mod returning;
-mod story;
-mod switch;
 mod tasks;
 mod unmatched;
-mod waiting;
+mod builder;
+mod call_budget;
+mod circuit_breaker;
+mod notification;
+mod order_lock;
+mod provider_calls;
+mod waiters;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,12 +30,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::watch;
 use url::Url;
 
-pub use build::{Builder, StartError};
+pub use builder::{Builder, StartError};
 pub use create::Created;
+pub use create::switch::Switching;
 pub use outbox::{Deliver, Handled, OrderEvent};
 pub use query::{OrderNumber, Queried, Query};
 pub use refund::{RefundRequest, Refunded, Refunds};
-pub use switch::Switching;
 
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
@@ -53,14 +45,14 @@ use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
-use circuit::Circuits;
-use flight::Flights;
-use notify::Forgeries;
+use circuit_breaker::Circuits;
+use create::replay_cache::Recents;
+use notification::Forgeries;
+use order_lock::Flights;
 use outbox::Outbox;
-use recent::Recents;
 use reconcile::Forsaken;
 use tasks::Tasks;
-use waiting::Waiting;
+use waiters::Waiting;
 
 /// The payment engine. Cheap to clone: every clone is the same engine.
 #[derive(Clone)]

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::budget::Budget;
-use super::waiting::Waiter;
+use super::call_budget::Budget;
+use super::waiters::Waiter;
 use super::{Engine, Inner};
-use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
 use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::order::attempt::{Attempt, AttemptState};
+use crate::domain::order::payment::PaymentRole;
 use crate::domain::order::{Order, OrderStatus, Said};
-use crate::domain::outbox::{DeliveryState, Effect, EventId, EventType};
-use crate::domain::refund::PaymentRole;
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::error::{Error, Kind};
 

@@ -7,10 +7,10 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::create::unreachable_store;
-use super::event::Body;
+use super::outbox::payload::Body;
 use super::{Engine, Inner};
+use crate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::ids::OutTradeNo;
-use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::unmatched::Unmatched;
 use crate::error::{Error, Kind};
 

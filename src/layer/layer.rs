@@ -8,7 +8,7 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use super::cors::Origins;
-use super::edge::Edge;
+use super::handler::Edge;
 use super::service::PaymentService;
 use crate::caller::{CallerRules, TrustedProxies};
 use crate::engine::Engine;

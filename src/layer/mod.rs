@@ -9,9 +9,9 @@ mod service;
 mod future;
 mod body;
 mod cors;
-mod edge;
 mod qrcode;
 mod query;
+mod handler;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;

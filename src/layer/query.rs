@@ -7,11 +7,11 @@ use http_body::Body;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::edge::Edge;
+use super::handler::Edge;
 use crate::caller::ClientClaims;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::json::RawJson;
-use crate::domain::refund::PaymentRole;
+use crate::domain::order::payment::PaymentRole;
 use crate::engine::{OrderNumber, Queried, Query};
 use crate::error::{Error, Kind, Text};
 use crate::guard::{AskedBy, QueryRequest};

@@ -9,8 +9,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::ResponseBody;
-use super::edge::Edge;
 use super::future::ResponseFuture;
+use super::handler::Edge;
 use crate::guard::Route;
 
 /// A service with the payment operations in front of it. Made by

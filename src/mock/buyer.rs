@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::alipay_gateway::{self, Gateway};
-use super::faults::FaultKind;
-use super::ledger::{Merchant, Offer, Order, Payment, State, Terms};
-use super::providers::{NotWritten, Providers};
-use super::{alipay, alipay_rules, notify, numbers};
+use super::alipay::gateway;
+use super::alipay::gateway::Gateway;
+use super::alipay::validate;
+use super::world::faults::FaultKind;
+use super::world::ledger::{Merchant, Offer, Order, Payment, State, Terms};
+use super::world::numbers;
+use super::world::{NotWritten, Providers};
+use super::{alipay, notifier};
 use crate::domain::channel::{Product, ProviderId};
 use crate::domain::money::Fen;
 use crate::domain::time::{MINUTE_MS, Millis};
@@ -68,8 +71,8 @@ impl From<NotWritten> for Declined {
     }
 }
 
-impl From<alipay_gateway::Refusal> for Declined {
-    fn from(refusal: alipay_gateway::Refusal) -> Declined {
+impl From<gateway::Refusal> for Declined {
+    fn from(refusal: gateway::Refusal) -> Declined {
         Declined { code: refusal.sub_code, message: refusal.sub_msg }
     }
 }
@@ -183,7 +186,7 @@ impl Target {
     fn read(text: &str, now: Millis) -> Result<Target, Declined> {
         let gateway = Gateway::from_text(text);
         let content = gateway.check()?;
-        let (no, terms) = alipay_rules::order(&gateway, &content, now)?;
+        let (no, terms) = validate::order(&gateway, &content, now)?;
         match terms.product {
             Product::AppPay | Product::WapPay | Product::PagePay => {
                 Ok(Target { merchant: gateway.merchant(), no, terms })
@@ -240,7 +243,7 @@ fn paid(providers: &Providers, order: Order, purchase: &Purchase, now: Millis) -
     let wrong = |it: &FaultKind| matches!(it, FaultKind::WrongAmount);
     let wrong = providers.faults().take_of_payment(order.provider, wrong);
     let more = wrong.and_then(|_| Fen::new(order.terms.amount.fen().saturating_add(1)));
-    let notice = notify::notice(providers, &order, now);
+    let notice = notifier::notice(providers, &order, now);
     let payment = Payment {
         transaction_id: transaction_id.clone(),
         amount: more.unwrap_or(order.terms.amount),

@@ -8,15 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::balance::{self, Balance, Money};
 use super::buyer::{self, Act, Declined, Purchase};
-use super::console::{self, ConsoleRefund, RefundEnd};
-use super::faults::Fault;
-use super::ledger::Order;
-use super::notice::Answer;
-use super::notify::{self, Notification};
-use super::providers::{Outcome, Providers};
-use super::refund::Refunding;
+use super::notifier;
+use super::notifier::Notification;
+use super::operator;
+use super::operator::{ConsoleRefund, RefundEnd};
+use super::world::balance;
+use super::world::balance::{Balance, Money};
+use super::world::faults::Fault;
+use super::world::ledger::Order;
+use super::world::notice::Answer;
+use super::world::refund::Refunding;
+use super::world::{Outcome, Providers};
 use crate::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Transport, TransportFailure};
@@ -108,7 +111,7 @@ impl InProcess {
     /// When nobody paid it, or not so much is left of the payment.
     pub fn refund_in_console(&self, refund: &ConsoleRefund) -> Result<Order, Declined> {
         self.providers.catch_up();
-        console::refund(&self.providers, refund)
+        operator::refund(&self.providers, refund)
     }
 
     /// A refund that is `PROCESSING` or `ABNORMAL` ends now, and the shop is told.
@@ -118,7 +121,7 @@ impl InProcess {
     /// When there is no such refund, or it has ended already.
     pub fn end_refund(&self, end: &RefundEnd) -> Result<Order, Declined> {
         self.providers.catch_up();
-        console::end(&self.providers, end)
+        operator::end(&self.providers, end)
     }
 
     /// How refunds go from now on.
@@ -143,20 +146,20 @@ impl InProcess {
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
         self.providers.catch_up();
-        notify::due(&self.providers)
+        notifier::due(&self.providers)
     }
 
     /// The shop answered a notification with an HTTP `status` and a `body`.
     pub fn answered(&self, notification: &Notification, status: u16, body: &[u8]) {
         let text = String::from_utf8_lossy(body);
         let answer = Answer { status: Some(status), text: &text };
-        notify::answered(&self.providers, notification, answer);
+        notifier::answered(&self.providers, notification, answer);
     }
 
     /// A notification had no answer.
     pub fn unanswered(&self, notification: &Notification, why: &str) {
         let answer = Answer { status: None, text: why };
-        notify::answered(&self.providers, notification, answer);
+        notifier::answered(&self.providers, notification, answer);
     }
 
     /// When the next notification is due, by the clock and what it was

@@ -20,40 +20,21 @@
 
 pub mod keys;
 
-mod courier;
-mod gate;
-mod server;
-
-mod balance;
 mod buyer;
 mod cashier;
-mod console;
-mod control;
-mod faults;
 mod in_process;
-mod ledger;
-mod notice;
-mod notify;
-mod providers;
-mod refund;
 
 mod wxpay;
-mod wxpay_auth;
-mod wxpay_notify;
-mod wxpay_refund;
-mod wxpay_route;
-mod wxpay_rules;
-mod wxpay_told;
 
 mod alipay;
-mod alipay_gateway;
-mod alipay_notify;
-mod alipay_refund;
-mod alipay_rules;
 
-mod numbers;
 mod reply;
 mod sign;
+mod deliver;
+mod http;
+mod notifier;
+mod operator;
+mod world;
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,15 +46,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
-pub use balance::{Balance, Money};
 pub use buyer::{Declined, PayWith, Purchase};
-pub use console::{ConsoleRefund, ConsoleTold, RefundEnd};
-pub use faults::{Fault, FaultKind, Operation, Refuse};
 pub use in_process::InProcess;
-pub use ledger::{Offer, Order, Payment, State, Terms};
-pub use notice::{DELIVERIES_MAX, Delivery, Forgery, Notice};
-pub use notify::Notification;
-pub use refund::{Refund, Refunding};
+pub use notifier::Notification;
+pub use operator::{ConsoleRefund, ConsoleTold, RefundEnd};
+pub use world::balance::{Balance, Money};
+pub use world::faults::{Fault, FaultKind, Operation, Refuse};
+pub use world::ledger::{Offer, Order, Payment, State, Terms};
+pub use world::notice::{DELIVERIES_MAX, Delivery, Forgery, Notice};
+pub use world::refund::{Refund, Refunding};
 
 use crate::clock::Clock;
 
@@ -117,8 +98,8 @@ impl Mock {
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(courier::deliver(providers.clone(), stopped.clone()));
-        tasks.spawn(server::serve(listener, providers.clone(), stopped));
+        tasks.spawn(deliver::deliver(providers.clone(), stopped.clone()));
+        tasks.spawn(http::server::serve(listener, providers.clone(), stopped));
         Ok(Mock { addr, providers, stop, tasks })
     }
 

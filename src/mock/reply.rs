@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
-use super::faults::{FaultKind, Refuse};
 use super::keys;
 use super::sign::Signer;
+use super::world::faults::{FaultKind, Refuse};
 use crate::domain::time::Millis;
 use crate::secret::random_text;
 

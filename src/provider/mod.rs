@@ -7,13 +7,13 @@
 #[cfg(feature = "alipay")]
 pub mod alipay;
 pub mod keys;
-pub mod notice;
 pub mod refund;
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) mod skew;
 pub mod transport;
 #[cfg(feature = "wxpay")]
 pub mod wxpay;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) mod clock_skew;
+pub mod notification;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -26,14 +26,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
-pub use notice::{Notice, NoticeError, RefundFee, RefundNotice};
+pub use notification::{Notice, NoticeError, RefundFee, RefundNotice};
 pub use refund::{RefundPlan, RefundTrade};
 
 use crate::clock::Clock;
-use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId, Way};
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
+use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::domain::money::Fen;
-use crate::domain::refund::{Payment, Refund, RefundState};
+use crate::domain::order::payment::{Payment, Refund, RefundState};
 use crate::domain::time::Millis;
 
 /// What a refund is sent, and asked about, by. It goes to the payment by the provider's number.

@@ -6,18 +6,12 @@
 
 mod activity;
 pub mod admin;
-mod answer;
-mod body;
-mod headers;
 pub mod health;
-mod operations;
 pub mod proxy;
-mod record;
-mod refunds;
 pub mod server;
 mod stop;
 pub mod telemetry;
-mod tunnel;
+mod responses;
 
 use std::error::Error;
 use std::fmt;
@@ -32,7 +26,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-pub use self::body::ProxyBody;
+pub use self::proxy::body::ProxyBody;
 pub use self::server::PeerAddr;
 pub use self::stop::{Stop, Stopping, stop};
 

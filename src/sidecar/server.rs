@@ -21,8 +21,8 @@ use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use super::activity::{Activity, Counted, Socket};
+use super::proxy::tunnel::TunnelSlot;
 use super::stop::Stopping;
-use super::tunnel::TunnelSlot;
 
 /// The other end of the connection a request came by: an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, EventId, Outgoing};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
-use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::Unmatched;
 

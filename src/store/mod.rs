@@ -13,9 +13,9 @@ pub mod sqlite;
 use std::fmt::{self, Debug};
 
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, EventId, Outgoing};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
-use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::Unmatched;
 pub use crate::provider::BoxFuture;

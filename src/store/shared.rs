@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError};
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, EventId, Outgoing};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
-use crate::domain::outbox::{DeliveryState, EventId, Outgoing};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::Unmatched;
 

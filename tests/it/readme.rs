@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use paygate::config::help::markdown_table;
 use paygate::domain::channel::PayType;
-use paygate::domain::outbox::EventType;
+use paygate::domain::event::EventType;
 use paygate::error::{Code, Error, Kind, Text, Violation};
 use paygate::guard::schema::{accepts, parameter_table};
 use paygate::reply::{Language, Reply};

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Merchant;
-use crate::domain::attempt::{Account, ApiVersion, Params};
 use crate::domain::channel::{PayType, Product, Way};
 use crate::domain::ids::ChannelNo;
+use crate::domain::order::attempt::{Account, ApiVersion, Params};
 use crate::provider::{Adopted, PaidTrade};
 
 /// What an attempt of `trade` holds, which was paid under `no` in an app of `merchant`'s.

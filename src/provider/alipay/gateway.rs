@@ -8,14 +8,15 @@ use serde_json::Value;
 
 use super::response::{self, Answer};
 use super::sign::{BIZ_CONTENT, Parameters, Signed};
-use super::{App, Merchant, Verification, adopt, document, notice, outcome, refund};
-use crate::domain::attempt::{Account, ApiVersion, Attempt, Material, Params};
+use super::{App, Merchant, Verification, adopt, document, notification, outcome, refund};
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::ids::ChannelNo;
+use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
 use crate::domain::request::Facts;
 use crate::domain::time::Millis;
 use crate::error::Text;
-use crate::provider::skew::{self, Skew};
+use crate::provider::clock_skew;
+use crate::provider::clock_skew::Skew;
 use crate::provider::{
     Adopted, BoxFuture, Call, Closing, Failure, Notice, NoticeError, PaidTrade, Plan, Provider,
     RefundPlan, RefundTrade, Stamp, Trade,
@@ -66,7 +67,7 @@ impl Gateway {
             Some(skew) if ask.method == QUERY => {
                 Err(response::unknown(&format!("the answer is not believed: {skew}")))
             }
-            _ => Ok(Answer { reply, date: skew::date(response.headers()) }),
+            _ => Ok(Answer { reply, date: clock_skew::date(response.headers()) }),
         }
     }
 }
@@ -229,7 +230,7 @@ impl Provider for Gateway {
         body: &'a [u8],
         _call: Call<'a>,
     ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
-        Box::pin(std::future::ready(notice::read(body, &self.merchant)))
+        Box::pin(std::future::ready(notification::read(body, &self.merchant)))
     }
 
     fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {

@@ -1,14 +1,14 @@
 //! Alipay, by its gateway protocol: signed parameters in, a signed JSON object out.
 
 mod adopt;
-pub mod certs;
 mod document;
 pub mod gateway;
-mod notice;
 mod outcome;
 mod refund;
 mod response;
 mod sign;
+pub mod certificates;
+mod notification;
 
 use std::collections::BTreeMap;
 

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use super::response::{Answer, Node, Reply, unknown};
-use crate::domain::attempt::{Attempt, Material};
 use crate::domain::channel::Product;
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
+use crate::domain::order::attempt::{Attempt, Material};
 use crate::domain::time::Millis;
 use crate::provider::{Closing, Failure, PaidTrade, Trade};
 

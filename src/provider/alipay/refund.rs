@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::outcome::{self, DONE, NOT_EXECUTED, REFUSED};
 use super::response::{Node, Reply, unknown};
 use crate::domain::money::Fen;
-use crate::domain::refund::RefundState;
+use crate::domain::order::payment::RefundState;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
 use crate::provider::refund::{RefundPlan, RefundTrade, asks_to_wait, reason};

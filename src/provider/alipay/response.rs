@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Verification;
 use super::outcome::DONE;
 use crate::domain::time::Millis;
-use crate::provider::skew::Skew;
+use crate::provider::clock_skew::Skew;
 use crate::provider::{CODE_CHARS_MAX, Failure, MESSAGE_CHARS_MAX, tidied};
 
 /// A reply, and when it was written.

@@ -1,9 +1,8 @@
 //! WeChat Pay.
 
-pub mod certs;
-
-pub(crate) mod sealed;
 pub mod v3;
+pub mod certificates;
+pub(crate) mod decrypt;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -28,11 +28,11 @@ use rusqlite::config::DbConfig;
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
-use crate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
-use crate::domain::record::{decode, encode};
+use crate::domain::order::record::{decode, encode};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::Unmatched;
 use files::Place;

@@ -10,8 +10,8 @@ use super::files::Place;
 use super::workers::Workers;
 use super::{Broken, failure};
 use crate::domain::channel::ProviderId;
+use crate::domain::event::{DeliveryState, EventId};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use crate::domain::outbox::{DeliveryState, EventId};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind};
 

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
-use crate::domain::attempt::Attempt;
+use crate::domain::event::Outgoing;
 use crate::domain::order::Order;
-use crate::domain::outbox::Outgoing;
-use crate::domain::refund::{Payment, PaymentRole, RefundState};
+use crate::domain::order::attempt::Attempt;
+use crate::domain::order::payment::{Payment, PaymentRole, RefundState};
 use crate::domain::unmatched::Unmatched;
 
 /// An order on its way to the disk.

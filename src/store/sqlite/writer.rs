@@ -15,7 +15,7 @@ use super::files::Originals;
 use super::rows::{Outcome, Row, Rows};
 use super::workers::Workers;
 use super::{Broken, failure};
-use crate::domain::outbox::Outgoing;
+use crate::domain::event::Outgoing;
 use crate::domain::unmatched::Unmatched;
 use crate::store::{StoreError, StoreErrorKind};
 

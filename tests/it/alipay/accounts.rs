@@ -1,6 +1,6 @@
 //! Which app an attempt is of, and that every call about it is that app's.
 
-use paygate::domain::attempt::{Account, ApiVersion};
+use paygate::domain::order::attempt::{Account, ApiVersion};
 use paygate::provider::{Failure, Stamp};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Notifications: which forms are believed, and what they mean.
 
 use http::HeaderMap;
-use paygate::domain::refund::RefundState;
+use paygate::domain::order::payment::RefundState;
 use paygate::provider::{Notice, NoticeError, RefundFee};
 use proptest::prelude::*;
 

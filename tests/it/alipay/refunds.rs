@@ -1,7 +1,7 @@
 //! Money back: what is sent, and what the replies mean.
 
 use paygate::domain::ids::TransactionId;
-use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
+use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
 use paygate::provider::{Failure, RefundPlan, RefundTrade};
 
 use super::replies::{refusal, refused, said, signed};

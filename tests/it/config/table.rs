@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use paygate::config::vars::{Preset, VARS, markdown_table};
+use paygate::config::table::{Preset, VARS, markdown_table};
 use paygate::config::{Config, help};
 
 use super::kit::{PROVIDER, SHOP, live, live_alipay, mock, problems};

@@ -1,10 +1,10 @@
 //! A payment that no attempt was opened for is asked about and refunded at the simulated providers.
 
-use paygate::domain::attempt::{Account, ApiVersion, Attempt, AttemptState};
 use paygate::domain::channel::{PayType, Product};
 use paygate::domain::ids::ChannelNo;
 use paygate::domain::money::Fen;
-use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
+use paygate::domain::order::attempt::{Account, ApiVersion, Attempt, AttemptState};
+use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
 use paygate::provider::alipay::Gateway;
 use paygate::provider::wxpay::V3;
 use paygate::provider::{Adopted, Call, Closing, Notice, PaidTrade, Provider, RefundPlan, Trade};

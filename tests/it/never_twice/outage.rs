@@ -1,7 +1,7 @@
 //! A provider that is down, or refuses everything, and the buyer who goes to the other one.
 
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::order::attempt::AttemptState;
 use paygate::engine::Switching;
 use paygate::error::Kind;
 use paygate::mock::{Fault, FaultKind, Operation, PayWith, Purchase, State};
@@ -198,7 +198,8 @@ async fn a_payment_of_what_was_never_handed_out_is_a_payment() {
     let order = shop.order(NO).await;
     assert_eq!(order.payments.len(), 2);
     assert!(order.flags.duplicate_paid);
-    let back: u64 = order.payments.iter().map(paygate::domain::refund::Payment::returned).sum();
+    let back: u64 =
+        order.payments.iter().map(paygate::domain::order::payment::Payment::returned).sum();
     assert_eq!(back, 100, "the duplicate went back");
 }
 

@@ -1,7 +1,7 @@
 //! What the reconciler does without anybody's request.
 
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::order::attempt::AttemptState;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation, State};
 

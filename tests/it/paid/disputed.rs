@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use paygate::domain::attempt::ApiVersion;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
 use paygate::domain::money::Fen;
+use paygate::domain::order::attempt::ApiVersion;
+use paygate::domain::order::payment::PaymentRole::{Duplicate, Mismatch, Winning};
 use paygate::domain::order::{Event, Receipt, Returns, Said};
-use paygate::domain::refund::PaymentRole::{Duplicate, Mismatch, Winning};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};

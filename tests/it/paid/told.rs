@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::outbox::{DeliveryState, EventId, EventType};
+use paygate::domain::event::{DeliveryState, EventId, EventType};
 use paygate::engine::{OrderEvent, OrderNumber, Query};
 use paygate::error::Kind;
 use paygate::guard::schema;

@@ -1,6 +1,6 @@
 //! Whom an attempt pays, and that every call about it is that account's.
 
-use paygate::domain::attempt::{Account, ApiVersion, Material};
+use paygate::domain::order::attempt::{Account, ApiVersion, Material};
 use paygate::provider::{Failure, Stamp};
 use serde_json::json;
 

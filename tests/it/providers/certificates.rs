@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use paygate::domain::channel::PayType;
 use paygate::domain::time::{HOUR_MS, MINUTE_MS};
 use paygate::provider::keys::KeyError;
-use paygate::provider::wxpay::certs::serial_no;
+use paygate::provider::wxpay::certificates::serial_no;
 use paygate::provider::{Failure, Provider};
 
 use super::*;

@@ -1,8 +1,8 @@
 //! What comes back: which answers are believed, and what they mean.
 
-use paygate::domain::attempt::Material;
 use paygate::domain::channel::PayType;
 use paygate::domain::ids::TransactionId;
+use paygate::domain::order::attempt::Material;
 use paygate::provider::{Closing, Failure, Provider, Trade};
 
 use super::*;

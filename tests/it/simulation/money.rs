@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use paygate::domain::event::{EventId, EventType};
+use paygate::domain::order::payment::{PaymentRole, RefundState};
 use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::outbox::{EventId, EventType};
-use paygate::domain::refund::{PaymentRole, RefundState};
 use paygate::engine::Queried;
 use paygate::mock::{self, Notification, State};
 use serde_json::Value;
@@ -222,7 +222,7 @@ fn returned_by(payment: &mock::Payment, out_refund_no: &str) -> Option<u64> {
     (found.state == RefundState::Success).then(|| found.amount.fen())
 }
 
-fn is_same(known: &paygate::domain::refund::Payment, payment: &mock::Payment) -> bool {
+fn is_same(known: &paygate::domain::order::payment::Payment, payment: &mock::Payment) -> bool {
     *known.transaction_id.0 == *payment.transaction_id && known.total_fee == payment.amount
 }
 

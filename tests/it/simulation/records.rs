@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock as _;
-use paygate::domain::attempt::{Attempt, AttemptState};
 use paygate::domain::channel::ProviderId;
+use paygate::domain::event::{DeliveryState, EventId, Outgoing};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
+use paygate::domain::order::attempt::{Attempt, AttemptState};
+use paygate::domain::order::payment::{PaymentRole, Refund, RefundState};
 use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::outbox::{DeliveryState, EventId, Outgoing};
-use paygate::domain::refund::{PaymentRole, Refund, RefundState};
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::Unmatched;
 use paygate::store::memory::Memory;

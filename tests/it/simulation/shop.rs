@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock as _;
-use paygate::domain::outbox::{EventId, EventType, Outgoing};
+use paygate::domain::event::{EventId, EventType, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::engine::Deliver;
 use paygate::store::BoxFuture;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use paygate::clock::Clock;
 use paygate::domain::channel::{AlipayChoice, ProviderId};
-use paygate::domain::outbox::DeliveryState;
+use paygate::domain::event::DeliveryState;
 use paygate::domain::time::Millis;
 use paygate::engine::{Engine, Returns, Switching};
 use paygate::mock::{self, ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};

@@ -1,11 +1,11 @@
 //! The promises of [`Store`], each checked against every store.
 
 use futures_util::future::join_all;
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::channel::ProviderId;
+use paygate::domain::event::DeliveryState;
 use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::order::Order;
-use paygate::domain::outbox::DeliveryState;
+use paygate::domain::order::attempt::AttemptState;
 use paygate::domain::request::Facts;
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;

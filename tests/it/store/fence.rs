@@ -1,8 +1,8 @@
 //! The promises of a store that is opened again: by the next process, while a worker of the one
 //! before it may be stalled and not dead.
 
+use paygate::domain::event::{DeliveryState, Outgoing};
 use paygate::domain::order::Order;
-use paygate::domain::outbox::{DeliveryState, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::store::{Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
@@ -52,7 +52,7 @@ pub(super) async fn a_stalled_worker_that_wakes_up_after_another_took_over_write
     check_stranger(stalled, &late).await;
     let no = prepared.out_trade_no();
     assert_eq!(owner.load(no).await, Ok(Some(prepared.clone())));
-    let found = later(&prepared, paygate::domain::attempt::AttemptState::Paid);
+    let found = later(&prepared, paygate::domain::order::attempt::AttemptState::Paid);
     assert_eq!(owner.commit(&found, &[]).await, Ok(Committed::Done));
     check_stranger(stalled, &late).await;
     check_stranger(stalled, &later(&found, live())).await;

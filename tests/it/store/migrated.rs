@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use paygate::domain::attempt::AttemptState;
+use paygate::domain::event::{DeliveryState, EventId};
 use paygate::domain::ids::OutTradeNo;
 use paygate::domain::order::Order;
-use paygate::domain::outbox::{DeliveryState, EventId};
-use paygate::domain::record::decode;
+use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::order::record::decode;
 use paygate::domain::time::Millis;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreErrorKind};

@@ -2,14 +2,16 @@
 
 use std::net::IpAddr;
 
-use paygate::domain::attempt::{Account, ApiVersion, Attempt, AttemptState, Material, Params};
 use paygate::domain::channel::{PayType, Product, Way};
+use paygate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
+use paygate::domain::order::attempt::{
+    Account, ApiVersion, Attempt, AttemptState, Material, Params,
+};
+use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
-use paygate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
-use paygate::domain::refund::{Payment, PaymentRole, Refund, RefundState};
 use paygate::domain::request::{AppAuthToken, Facts};
 use paygate::domain::time::Millis;
 use proptest::collection::vec;

@@ -1,9 +1,9 @@
 //! What every store promises of the outbox.
 
-use paygate::domain::attempt::AttemptState;
+use paygate::domain::event::{DeliveryState, Effect, EventId, EventType, Outgoing};
 use paygate::domain::ids::{ChannelNo, TransactionId};
 use paygate::domain::order::Order;
-use paygate::domain::outbox::{DeliveryState, Effect, EventId, EventType, Outgoing};
+use paygate::domain::order::attempt::AttemptState;
 use paygate::domain::time::Millis;
 use paygate::store::{Committed, Settled, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};

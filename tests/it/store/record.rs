@@ -1,9 +1,9 @@
 //! What a newer paygate wrote of an order outlives an older one's commits.
 
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::ids::ChannelNo;
+use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::order::record::{decode, encode};
 use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::record::{decode, encode};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

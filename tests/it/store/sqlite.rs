@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
-use paygate::domain::attempt::AttemptState;
 use paygate::domain::order::Order;
-use paygate::domain::record::decode;
+use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::order::record::decode;
 use paygate::domain::time::Millis;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind, StoreMode};

@@ -1,9 +1,9 @@
 //! What every store promises of payments that belong to no order.
 
 use paygate::domain::channel::ProviderId;
+use paygate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
 use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::money::Fen;
-use paygate::domain::outbox::{DeliveryState, EventId, EventType, Outgoing};
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::Unmatched;
 use paygate::store::{Store, StoreError};

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use paygate::domain::outbox::Outgoing;
+use paygate::domain::event::Outgoing;
 use paygate::domain::time::Millis;
 use paygate::engine::Deliver;
 use paygate::store::BoxFuture;

@@ -7,7 +7,7 @@ use http::Request;
 use http::request::Builder;
 use http_body_util::{BodyExt, Full};
 use paygate::domain::channel::ProviderId;
-use paygate::domain::outbox::EventType;
+use paygate::domain::event::EventType;
 use paygate::engine::OrderEvent;
 use paygate::guard::schema;
 use paygate::mock::InProcess;

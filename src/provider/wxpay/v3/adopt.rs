@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::order::Parties;
-use crate::domain::attempt::Params;
 use crate::domain::channel::{PayType, Product, Way};
 use crate::domain::ids::ChannelNo;
 use crate::domain::money::Fen;
+use crate::domain::order::attempt::Params;
 use crate::provider::wxpay::App;
 use crate::provider::{Adopted, PaidTrade};
 

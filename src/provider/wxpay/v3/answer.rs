@@ -3,9 +3,9 @@
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::line::{Refusal, Reply, unknown};
-use crate::domain::attempt::Material;
+use super::client::{Refusal, Reply, unknown};
 use crate::domain::channel::Product;
+use crate::domain::order::attempt::Material;
 use crate::provider::Failure;
 
 /// The material that an order's answer hands out.

@@ -6,14 +6,14 @@
 
 mod adopt;
 mod answer;
-mod keyring;
-mod line;
-mod notice;
 mod order;
 mod present;
 mod refund;
 mod sign;
 mod trade;
+mod client;
+mod notification;
+mod platform_certificates;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,15 +22,16 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::line::Line;
+use self::client::Line;
 use self::order::Parties;
 use self::sign::{Outgoing, Signed, Unverified};
 use self::trade::CloseReply;
-use super::sealed::API_V3_KEY_BYTES;
+use super::decrypt::API_V3_KEY_BYTES;
 use super::{Account, App, Merchant, Verification};
-use crate::domain::attempt::{self, ApiVersion, Attempt, Material, Params};
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
+use crate::domain::order::attempt;
+use crate::domain::order::attempt::{ApiVersion, Attempt, Material, Params};
 use crate::domain::request::Facts;
 use crate::error::Text;
 use crate::provider::{
@@ -261,7 +262,7 @@ impl Provider for V3 {
     ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
         Box::pin(async move {
             self.vouched((headers, body), call).await.map_err(NoticeError::forged)?;
-            notice::read(body, self.lines.values().map(|line| &*line.account))
+            notification::read(body, self.lines.values().map(|line| &*line.account))
         })
     }
 

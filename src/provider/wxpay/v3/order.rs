@@ -10,9 +10,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::attempt::{Account, ApiVersion};
 use crate::domain::channel::Product;
 use crate::domain::money::Fen;
+use crate::domain::order::attempt::{Account, ApiVersion};
 use crate::error::Text;
 use crate::provider::Plan;
 use crate::provider::wxpay::{App, Site};

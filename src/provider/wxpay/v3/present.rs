@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::order::Parties;
-use crate::domain::attempt::Material;
 use crate::domain::channel::Product;
+use crate::domain::order::attempt::Material;
 use crate::provider::Stamp;
 use crate::provider::keys::SigningKey;
 

@@ -6,13 +6,13 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::line::{Refusal, Reply, unknown};
+use super::client::{Refusal, Reply, unknown};
 use super::order::Parties;
 use super::sign::Outgoing;
 use super::trade::encoded;
 use crate::domain::ids::ChannelNo;
 use crate::domain::money::Fen;
-use crate::domain::refund::RefundState;
+use crate::domain::order::payment::RefundState;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
 use crate::provider::refund::{RefundPlan, RefundTrade, asks_to_wait, reason};

@@ -7,8 +7,8 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{Method, Request};
 
 use crate::domain::time::Millis;
+use crate::provider::clock_skew::Skew;
 use crate::provider::keys::VerifyingKey;
-use crate::provider::skew::Skew;
 use crate::provider::transport;
 use crate::provider::wxpay::{Account, Verification};
 

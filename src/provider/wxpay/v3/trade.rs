@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::line::{Refusal, Reply, unknown};
+use super::client::{Refusal, Reply, unknown};
 use super::order::Parties;
 use super::sign::Outgoing;
 use crate::domain::ids::TransactionId;

@@ -1,0 +1,243 @@
+//! From a configuration to a running engine and its layer: the only file that names every
+//! concrete type.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use crate::config::{Config, Merchant, PricingChoice, Repayment, StoreChoice, Switch};
+use crate::engine::{self, Builder, Engine, Returns, Switching};
+use crate::layer::PaymentLayer;
+use crate::merchant::client::ShopClient;
+use crate::merchant::webhook::Webhook;
+use crate::pricing::{self, Pricing};
+use crate::store::memory::Memory;
+use crate::store::{StoreError, StoreMode};
+
+impl Config {
+    /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
+    /// the layer. A layer of another app than the sidecar needs
+    /// [`peer_addr`](PaymentLayer::peer_addr) besides.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: what is unavailable, and what helps.
+    pub async fn start(&self) -> Result<(Engine, PaymentLayer), StartError> {
+        let pricing = self.pricing()?;
+        let builder = self.with_webhook(with_store(self, self.builder())?)?;
+        let builder = with_merchants(self, builder).await?;
+        let engine = builder.start().await.map_err(StartError::Engine)?;
+        let payments = PaymentLayer::new(engine.clone(), pricing)
+            .mount(&self.mount)
+            .body_bytes_max(self.body_bytes_max)
+            .trusted_proxies(self.trusted_proxies.clone())
+            .cors_origins(self.cors_origins.iter().cloned());
+        Ok((engine, payments))
+    }
+
+    fn pricing(&self) -> Result<Pricing, StartError> {
+        match &self.pricing {
+            PricingChoice::CallerToken(token) => {
+                Pricing::caller_token(token.expose()).map_err(|it| refused(&it))
+            }
+            PricingChoice::Quote(secret) => {
+                Pricing::quote(secret.expose()).map_err(|it| refused(&it))
+            }
+            PricingChoice::Callback(url) => shop_price(url.clone(), self.call_timeout),
+            PricingChoice::EverybodyOnLoopback => Ok(Pricing::loopback()),
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        // In mock mode only: the simulated providers are on this machine, wherever we listen.
+        let here = || format!("http://127.0.0.1:{}", self.listen.port()).parse().ok();
+        let builder = Engine::builder()
+            .mount(&self.mount)
+            .order_ttl(self.order_ttl)
+            .call_limits(self.call_timeout, self.call_budget)
+            .replay(self.replay_ttl, self.replay_max)
+            .returns(Returns {
+                duplicate: self.duplicate == Repayment::Refund,
+                late: self.late == Repayment::Refund,
+            })
+            .switching(match self.switch {
+                Switch::Close => Switching::Close,
+                Switch::Reject => Switching::Reject,
+            });
+        match self.public_url.clone().or_else(here) {
+            Some(url) => builder.public_url(url),
+            None => builder,
+        }
+    }
+
+    fn with_webhook(&self, builder: Builder) -> Result<Builder, StartError> {
+        let Some(webhook) = &self.webhook else { return Ok(builder) };
+        let webhook = Webhook::with_key(&webhook.url, &webhook.key);
+        let webhook =
+            webhook.map_err(|it| StartError::Refused(format!("PAYGATE_WEBHOOK_URL: {it}")))?;
+        Ok(builder.webhook(webhook))
+    }
+}
+
+/// Asks the service at `url` for every price.
+fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
+    let client = ShopClient::new(&url, timeout)
+        .map_err(|it| StartError::Refused(format!("PAYGATE_PRICING_URL: {it}")))?;
+    let service = Arc::new((client, url));
+    Ok(Pricing::callback(move |question| {
+        let service = service.clone();
+        async move {
+            let body = pricing::question_json(&question)?;
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let own = [(AUTHORIZATION, question.authorization), (COOKIE, question.cookie)];
+            headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            let (client, url) = &*service;
+            let answer = client.post(url, headers, body.into()).await?;
+            pricing::read_answer(question.operation, answer.status, &answer.body)
+        }
+    }))
+}
+
+fn with_store(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+    match &config.store {
+        StoreChoice::Memory => Ok(builder.store(Memory::new())),
+        #[cfg(feature = "sqlite")]
+        StoreChoice::Sqlite(path) => {
+            let store = crate::store::sqlite::Sqlite::open_as(path, config.mode);
+            Ok(builder.store(store.map_err(StartError::Store)?))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        StoreChoice::Sqlite(_) => Err(left_out("sqlite")),
+    }
+}
+
+async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+    if config.mode == StoreMode::Mock {
+        return with_mock(config, builder).await;
+    }
+    let mut builder = builder;
+    for merchant in &config.merchants {
+        builder = with_merchant(merchant, builder)?;
+    }
+    Ok(builder)
+}
+
+fn with_merchant(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    with_wxpay(merchant, builder).map(|builder| with_alipay(merchant, builder))
+}
+
+#[cfg(feature = "wxpay")]
+fn with_wxpay(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    use crate::provider::wxpay::V3;
+
+    let Some(wxpay) = &merchant.wxpay else { return Ok(builder) };
+    let v3 = V3::new(wxpay.clone())
+        .map_err(|it| StartError::Refused(format!("the merchant {}: {it}", merchant.pid)))?;
+    Ok(builder.provider_of(merchant.pid.clone(), v3))
+}
+
+#[cfg(not(feature = "wxpay"))]
+fn with_wxpay(_: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    Ok(builder)
+}
+
+#[cfg(feature = "alipay")]
+fn with_alipay(merchant: &Merchant, builder: Builder) -> Builder {
+    use crate::provider::alipay::Gateway;
+
+    match &merchant.alipay {
+        Some(alipay) => builder.provider_of(merchant.pid.clone(), Gateway::new(alipay.clone())),
+        None => builder,
+    }
+}
+
+#[cfg(not(feature = "alipay"))]
+fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
+    builder
+}
+
+/// Every configured merchant pays at the simulated providers with their one set of keys.
+#[cfg(feature = "mock")]
+async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
+    use crate::clock::SystemClock;
+    use crate::mock::{HURRY, Mock, MockConfig, keys};
+
+    let ledger_path = match &config.store {
+        StoreChoice::Memory => None,
+        StoreChoice::Sqlite(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push("-ledger.json");
+            Some(name.into())
+        }
+    };
+    let listen = config.mock_listen;
+    let mock =
+        Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock), hurry: HURRY })
+            .await
+            .map_err(|source| StartError::Mock { listen, source })?;
+    tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    for merchant in &config.merchants {
+        let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());
+        alipay.choice = merchant.choice;
+        let merchant = Merchant {
+            wxpay: Some(keys::wxpay_merchant(mock.wxpay_base_url())),
+            alipay: Some(alipay),
+            ..merchant.clone()
+        };
+        builder = with_merchant(&merchant, builder)?;
+    }
+    Ok(builder.simulated().at_shutdown(mock.shutdown()))
+}
+
+#[cfg(not(feature = "mock"))]
+async fn with_mock(_: &Config, _: Builder) -> Result<Builder, StartError> {
+    Err(left_out("mock"))
+}
+
+fn refused(problem: &dyn fmt::Display) -> StartError {
+    StartError::Refused(problem.to_string())
+}
+
+#[cfg(not(all(feature = "mock", feature = "sqlite")))]
+fn left_out(feature: &str) -> StartError {
+    StartError::Refused(format!("this build is without the feature `{feature}`"))
+}
+
+/// Why a configuration did not start.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is valid in form, and not usable.
+    Refused(String),
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The simulated providers cannot run.
+    Mock {
+        /// Where they were to listen.
+        listen: std::net::SocketAddr,
+        /// Why they cannot.
+        source: std::io::Error,
+    },
+    /// The engine did not start.
+    Engine(engine::StartError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Refused(why) => f.write_str(why),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Mock { listen, source } => {
+                write!(f, "PAYGATE_MOCK_LISTEN: the simulated providers at {listen}: {source}")
+            }
+            StartError::Engine(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

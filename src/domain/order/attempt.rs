@@ -1,0 +1,410 @@
+//! One provider-side trade of an order.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::channel::{Product, ProviderId, Way};
+use crate::domain::ids::ChannelNo;
+use crate::domain::request::AppAuthToken;
+use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+
+/// One provider-side trade, with its own number and its own expiry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the order's first attempt.
+    pub n: u32,
+    /// How the buyer pays.
+    pub way: Way,
+    /// Whom the buyer pays. `None` in records of versions that did not store it: the stored
+    /// parameters tell it then.
+    #[serde(default)]
+    pub account: Option<Account>,
+    /// The number the provider knows it by.
+    pub channel_no: ChannelNo,
+    /// Exactly what the provider is sent, and is sent again on re-entry.
+    pub params: Params,
+    /// When the provider was told to stop taking money for it.
+    pub expires: Millis,
+    /// When it was made durable.
+    pub opened: Millis,
+    /// What is known of it.
+    pub state: AttemptState,
+    /// When the provider was last asked about it.
+    pub asked: Option<Millis>,
+    /// Replaced by another attempt of the order before its provider ended it.
+    pub superseded: bool,
+    /// Whether material for it was stored, and so may be in a buyer's hands, or its provider knew
+    /// its number before: never unset.
+    pub handed_out: bool,
+    /// Whether a close of its trade may have been sent: it hands out nothing any more.
+    #[serde(default)]
+    pub close_intended: bool,
+}
+
+impl Attempt {
+    /// Whether a buyer may hold what it takes to pay it. `alipay.trade.create` makes a trade that
+    /// its buyer may find in Alipay, so that an unanswered call counts too.
+    #[must_use]
+    pub fn is_handed_out(&self) -> bool {
+        let may_exist = self.is_unknown() || self.state == AttemptState::Absent;
+        let is_taken = matches!(self.state, AttemptState::Taken { .. });
+        self.handed_out || is_taken || (self.way.product == Product::Create && may_exist)
+    }
+
+    /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.is_handed_out() && !self.is_ended()
+    }
+
+    /// Whether its provider has said the last word.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, AttemptState::Closed | AttemptState::Paid)
+    }
+
+    /// Whether it was begun and nothing is known of its outcome.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
+    }
+
+    /// Whether the buyer who asks for its way to pay again is given this attempt's material, once
+    /// its provider makes some: nothing was handed out yet, and nothing speaks against it.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        match self.state {
+            AttemptState::Prepared
+            | AttemptState::Unsent
+            | AttemptState::Ambiguous { .. }
+            | AttemptState::Refused { .. }
+            | AttemptState::Absent
+            | AttemptState::Taken { .. } => !self.close_intended,
+            AttemptState::Live { .. } | AttemptState::Closed | AttemptState::Paid => false,
+        }
+    }
+
+    /// Whether its material may be shown: a close that may have been sent could have ended it.
+    #[must_use]
+    pub fn is_presentable(&self) -> bool {
+        matches!(self.state, AttemptState::Live { .. }) && !self.close_intended
+    }
+
+    /// Whether its provider owes an answer about it although no buyer can pay it: its outcome is
+    /// unknown, or a refusal that nobody signed was never confirmed and another way was taken.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        let is_unconfirmed = self.superseded && matches!(self.state, AttemptState::Refused { .. });
+        self.is_unknown() || is_unconfirmed
+    }
+
+    /// Whether nothing of it ever left this machine: its product is a signature of ours, and
+    /// nobody was given one.
+    #[must_use]
+    pub fn is_unsigned(&self) -> bool {
+        let is_begun = match self.state {
+            AttemptState::Prepared | AttemptState::Unsent | AttemptState::Absent => true,
+            AttemptState::Ambiguous { .. }
+            | AttemptState::Refused { .. }
+            | AttemptState::Taken { .. }
+            | AttemptState::Live { .. }
+            | AttemptState::Closed
+            | AttemptState::Paid => false,
+        };
+        is_begun && self.way.product.is_local() && !self.handed_out
+    }
+
+    /// Whether its provider has a trade as soon as it answers: that there is none, it cannot say
+    /// while the material that it gave may be paid. Alipay makes the others when the buyer acts.
+    #[must_use]
+    pub fn has_trade_at_once(&self) -> bool {
+        let is_answered = matches!(self.state, AttemptState::Live { .. });
+        let is_created = self.way.product == Product::Create;
+        is_answered && (is_created || self.way.provider() == ProviderId::Wxpay)
+    }
+
+    /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
+    #[must_use]
+    pub fn shares_trade(&self, other: &Attempt) -> bool {
+        let is_apart = |(ours, theirs): (&Account, &Account)| !ours.shares_numbers(theirs);
+        self.way.provider() == other.way.provider()
+            && self.channel_no == other.channel_no
+            && !self.account.as_ref().zip(other.account.as_ref()).is_some_and(is_apart)
+    }
+
+    /// When it is about to expire.
+    #[must_use]
+    pub fn ends(&self) -> Millis {
+        self.expires.plus(MINUTE_MS.saturating_neg())
+    }
+
+    /// When its provider has stopped taking money for it, whatever the two clocks say.
+    #[must_use]
+    pub fn lapses(&self) -> Millis {
+        self.expires.plus(MINUTE_MS).plus(SECOND_MS)
+    }
+
+    /// Whether its provider, which knows no such trade at `at` by our clock, takes no money for it
+    /// any more: by our clock and by its own, the `Date` of its answer. An answer without one may
+    /// come of a clock that is as far behind ours as its answers are believed.
+    #[must_use]
+    pub fn has_lapsed(&self, at: Millis, date: Option<Millis>) -> bool {
+        let theirs = date.unwrap_or(at.plus(CLOCKS_APART_MAX_MS.saturating_neg()));
+        at.min(theirs) >= self.lapses()
+    }
+
+    /// When to ask about it next, if nothing speaks against it: the older it is, the later.
+    pub(in crate::domain) fn next_look(&self) -> Millis {
+        let since = self.asked.unwrap_or(self.opened);
+        let age_ms = since.since(self.opened);
+        since.plus(age_ms.wrapping_div(8).clamp(LOOK_MIN_MS, LOOK_MAX_MS))
+    }
+}
+
+/// How soon after its opening, and how often at least, an attempt is looked at that may be paid
+/// although nobody waits for it.
+const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
+const LOOK_MAX_MS: i64 = MINUTE_MS;
+
+/// How far the provider's clock and ours may be apart while its answers are believed.
+const CLOCKS_APART_MAX_MS: i64 = MINUTE_MS.saturating_mul(5);
+
+/// An account at a provider, and the version of the provider's API that it is spoken to by. A call
+/// about an attempt uses exactly the attempt's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Account {
+    /// WeChat Pay's `mchid`, of a partner `sp_mchid`; Alipay's `app_id`.
+    pub number: String,
+    /// The merchant that a partner of WeChat Pay collects for: `sub_mchid`.
+    pub partner: Option<String>,
+    /// The API's version.
+    pub version: ApiVersion,
+}
+
+impl Account {
+    /// Whether a number of one account is the same trade at the other: WeChat Pay's numbers are of
+    /// an `mchid` (V3, JSAPI order, `out_trade_no`), Alipay's of a merchant, all of whose apps
+    /// share them, and whose number no app tells.
+    #[must_use]
+    pub fn shares_numbers(&self, other: &Account) -> bool {
+        let is_same = self.number == other.number && self.partner == other.partner;
+        is_same || (self.version == ApiVersion::Alipay && other.version == ApiVersion::Alipay)
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.number)?;
+        self.partner.iter().try_for_each(|partner| write!(f, "/{partner}"))
+    }
+}
+
+/// A version of a provider's API. Numbers, keys and notifications of one are unknown to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiVersion {
+    /// WeChat Pay V3.
+    WxpayV3,
+    /// WeChat Pay V2.
+    WxpayV2,
+    /// Alipay's gateway.
+    Alipay,
+}
+
+impl ApiVersion {
+    /// The name in records and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiVersion::WxpayV3 => "wxpay_v3",
+            ApiVersion::WxpayV2 => "wxpay_v2",
+            ApiVersion::Alipay => "alipay",
+        }
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The stored parameters of one attempt: what re-entry must repeat to the letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// The JSON document: WeChat Pay V3's request body, or Alipay's `biz_content`.
+    pub document: String,
+    /// Where the provider reports the payment.
+    pub notify_url: String,
+    /// Where Alipay's pages lead back to.
+    pub return_url: Option<String>,
+    /// The Alipay merchant that is acted for, by its `app_auth_token`.
+    pub app_auth_token: Option<AppAuthToken>,
+}
+
+/// What is known of an attempt. Ranks only rise, until what its provider refused or did not know is
+/// sent once more: see [`AttemptState::rank`].
+///
+/// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
+/// before it knows what they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// Durable; maybe sent, maybe not.
+    Prepared,
+    /// Known not to have been sent: the provider has never heard of it.
+    Unsent,
+    /// The outcome of a call is unknown: ask before anything else.
+    Ambiguous {
+        /// What happened, for the operator.
+        reason: String,
+    },
+    /// The provider refused it.
+    Refused {
+        /// The provider's code.
+        code: String,
+        /// The provider's message.
+        message: String,
+    },
+    /// The provider did not know it when it was asked last: it is asked again before it is sent
+    /// again.
+    Absent,
+    /// The provider has a trade under its number that is not, or no longer, this one.
+    Taken {
+        /// The provider's code.
+        code: String,
+    },
+    /// The buyer can pay with `material`.
+    Live {
+        /// What the client needs to pay.
+        material: Material,
+        /// Until when the material is handed out again.
+        valid_until: Millis,
+    },
+    /// It can no longer be paid: the provider closed it, or has no trade a minute after its expiry.
+    Closed,
+    /// It was paid.
+    Paid,
+}
+
+impl AttemptState {
+    /// The order of knowledge: a late answer of a lower rank changes nothing.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            AttemptState::Prepared => 0,
+            AttemptState::Ambiguous { .. } => 1,
+            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => 2,
+            AttemptState::Taken { .. } | AttemptState::Live { .. } => 3,
+            AttemptState::Closed => 4,
+            AttemptState::Paid => 5,
+        }
+    }
+
+    /// A name for a column and a log line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            AttemptState::Prepared => "prepared",
+            AttemptState::Unsent => "unsent",
+            AttemptState::Ambiguous { .. } => "ambiguous",
+            AttemptState::Refused { .. } => "refused",
+            AttemptState::Absent => "absent",
+            AttemptState::Taken { .. } => "taken",
+            AttemptState::Live { .. } => "live",
+            AttemptState::Closed => "closed",
+            AttemptState::Paid => "paid",
+        }
+    }
+}
+
+/// What a provider handed out for the buyer to pay with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Material {
+    /// WeChat Pay JSAPI and APP: signed anew for the client each time.
+    Prepay {
+        /// `prepay_id`.
+        prepay_id: String,
+    },
+    /// WeChat Pay Native and Alipay precreate.
+    QrCode {
+        /// `code_url`, `qr_code`.
+        code_url: String,
+        /// The provider's `msg` beside it (Alipay).
+        msg: Option<String>,
+    },
+    /// WeChat Pay H5.
+    H5 {
+        /// `h5_url`.
+        h5_url: String,
+    },
+    /// Alipay mini program.
+    Trade {
+        /// `trade_no`.
+        trade_no: String,
+    },
+    /// Alipay app, wap and page: nothing was sent; the stored parameters are signed for the client.
+    Signed,
+}
+
+/// How long a product's material can be paid with, in milliseconds, by its provider's documents:
+/// WeChat Pay V3 `prepay_id` and `code_url` 2 h, `h5_url` 5 min; Alipay precreate `qr_code` 2 h;
+/// the others as long as the attempt.
+#[must_use]
+pub fn lifetime_ms(product: Product) -> Option<i64> {
+    match product {
+        Product::Jsapi | Product::App | Product::Native | Product::Precreate => {
+            Some(HOUR_MS.saturating_mul(2))
+        }
+        Product::H5 => Some(MINUTE_MS.saturating_mul(5)),
+        Product::AppPay | Product::Create | Product::WapPay | Product::PagePay => None,
+    }
+}
+
+/// Until when material made at `made` is handed out again: the product's lifetime or the
+/// attempt's expiry, whichever ends first, less 30 s for the way to the buyer.
+#[must_use]
+pub fn valid_until(product: Product, made: Millis, expires: Millis) -> Millis {
+    let end = lifetime_ms(product).map_or(expires, |ms| made.plus(ms).min(expires));
+    end.plus(SECOND_MS.saturating_mul(-30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(account: &Account, text: &str, json: &str) {
+        assert_eq!(account.to_string(), text);
+        let written = serde_json::to_string(account).unwrap();
+        assert_eq!(written, json);
+        assert_eq!(serde_json::from_str::<Account>(&written).unwrap(), *account);
+        let version = serde_json::to_string(&account.version).unwrap();
+        assert_eq!(version, format!("\"{}\"", account.version.name()));
+    }
+
+    #[test]
+    fn an_account_is_written_as_it_is_named() {
+        let account = |version, partner: Option<&str>| Account {
+            number: "1900000001".to_owned(),
+            partner: partner.map(str::to_owned),
+            version,
+        };
+        check(
+            &account(ApiVersion::WxpayV3, Some("1900000109")),
+            "wxpay_v3 1900000001/1900000109",
+            r#"{"number":"1900000001","partner":"1900000109","version":"wxpay_v3"}"#,
+        );
+        check(
+            &account(ApiVersion::WxpayV2, None),
+            "wxpay_v2 1900000001",
+            r#"{"number":"1900000001","partner":null,"version":"wxpay_v2"}"#,
+        );
+        check(
+            &account(ApiVersion::Alipay, None),
+            "alipay 1900000001",
+            r#"{"number":"1900000001","partner":null,"version":"alipay"}"#,
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! Describing an engine, and starting it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use url::Url;
+
+use super::circuit_breaker::Circuits;
+use super::create::replay_cache::Recents;
+use super::notification::Forgeries;
+use super::order_lock::Flights;
+use super::outbox::Outbox;
+use super::reconcile::Forsaken;
+use super::tasks::Tasks;
+use super::waiters::Waiting;
+use super::{
+    Deliver, Engine, Handled, Inner, OrderEvent, Returns, Settings, Switching, notify_base,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::domain::channel::ProviderId;
+use crate::domain::event::EventType;
+use crate::domain::ids::Pid;
+use crate::provider::transport::Http;
+use crate::provider::{BoxFuture, Provider, Transport};
+use crate::store::{Store, StoreError};
+
+/// Describes an [`Engine`].
+#[must_use]
+pub struct Builder {
+    store: Option<Arc<dyn Store>>,
+    merchants: BTreeMap<Pid, BTreeMap<ProviderId, Arc<dyn Provider>>>,
+    transport: Option<Arc<dyn Transport>>,
+    clock: Arc<dyn Clock>,
+    public_url: Option<Url>,
+    mount: String,
+    order_ttl: Duration,
+    call_timeout: Duration,
+    call_budget: Duration,
+    replay_ttl: Duration,
+    replay_max: usize,
+    switching: Switching,
+    returns: Returns,
+    reconcile_every: Option<Duration>,
+    outbox: Outbox,
+    simulated: bool,
+    at_shutdown: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            store: None,
+            merchants: BTreeMap::new(),
+            transport: None,
+            clock: Arc::new(SystemClock),
+            public_url: None,
+            mount: "/pay".to_owned(),
+            order_ttl: Duration::from_secs(30 * 60),
+            call_timeout: Duration::from_secs(8),
+            call_budget: Duration::from_secs(20),
+            replay_ttl: Duration::from_secs(5 * 60),
+            replay_max: 100_000,
+            switching: Switching::default(),
+            returns: Returns { duplicate: true, late: true },
+            reconcile_every: Some(Duration::from_secs(1)),
+            outbox: Outbox::default(),
+            simulated: false,
+            at_shutdown: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where orders live. Required.
+    pub fn store(self, store: impl Store + 'static) -> Builder {
+        Builder { store: Some(Arc::new(store)), ..self }
+    }
+
+    /// A provider of the default merchant.
+    pub fn provider(self, provider: impl Provider + 'static) -> Builder {
+        self.provider_of(Pid::default(), provider)
+    }
+
+    /// A provider of the merchant that `data.pid` calls `pid`.
+    pub fn provider_of(mut self, pid: Pid, provider: impl Provider + 'static) -> Builder {
+        self.merchants.entry(pid).or_default().insert(provider.id(), Arc::new(provider));
+        self
+    }
+
+    /// Where providers reach the mount: scheme, host and what stands before the mount. Required.
+    pub fn public_url(self, url: Url) -> Builder {
+        Builder { public_url: Some(url), ..self }
+    }
+
+    /// The path prefix of the payment operations; `/pay` unless told.
+    pub fn mount(self, mount: &str) -> Builder {
+        Builder { mount: mount.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Expiry of an attempt when `data.time_expire` is absent; 30 minutes unless told.
+    pub fn order_ttl(self, ttl: Duration) -> Builder {
+        Builder { order_ttl: ttl, ..self }
+    }
+
+    /// The longest one provider call, and all calls of one request, may take; 8 s and 20 s.
+    pub fn call_limits(self, timeout: Duration, budget: Duration) -> Builder {
+        Builder { call_timeout: timeout, call_budget: budget, ..self }
+    }
+
+    /// How long, and how many, recent results are kept in memory; 5 minutes and 100 000.
+    pub fn replay(self, ttl: Duration, max: usize) -> Builder {
+        Builder { replay_ttl: ttl, replay_max: max, ..self }
+    }
+
+    /// What becomes of an unpaid order that is to be paid in another way: what may be paid is
+    /// closed first, unless told.
+    pub fn switching(self, switching: Switching) -> Builder {
+        Builder { switching, ..self }
+    }
+
+    /// Which payments go back without anybody asking for it: a second one of a paid order, and one
+    /// that came after the order was closed; both unless told.
+    pub fn returns(self, returns: Returns) -> Builder {
+        Builder { returns, ..self }
+    }
+
+    /// How often the orders that are due are looked after in the background; every second unless
+    /// told. `None`: nothing is done in the background; [`Engine::reconcile`] and
+    /// [`Engine::dispatch`] do it once.
+    pub fn reconcile_every(self, every: Option<Duration>) -> Builder {
+        Builder { reconcile_every: every, ..self }
+    }
+
+    /// Where the shop is told what happens to its orders.
+    pub fn webhook(mut self, webhook: impl Deliver + 'static) -> Builder {
+        self.outbox.set_webhook(Arc::new(webhook));
+        self
+    }
+
+    /// Calls `handler` with every event of this type about orders of type `kind`: see
+    /// [`Engine::on`]. What is registered here also gets what an earlier process left.
+    pub fn on<H, F>(self, event: EventType, kind: &str, handler: H) -> Builder
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.outbox.on(event, kind, handler);
+        self
+    }
+
+    /// Another clock than the operating system's.
+    pub fn clock(self, clock: impl Clock + 'static) -> Builder {
+        Builder { clock: Arc::new(clock), ..self }
+    }
+
+    /// Another wire than HTTPS.
+    pub fn transport(self, transport: impl Transport + 'static) -> Builder {
+        Builder { transport: Some(Arc::new(transport)), ..self }
+    }
+
+    /// The providers are simulated: replies say so, and a buyer's private address will do.
+    pub fn simulated(self) -> Builder {
+        Builder { simulated: true, ..self }
+    }
+
+    /// What [`Engine::shutdown`] does last: stop what was started for this engine.
+    pub fn at_shutdown(mut self, work: impl Future<Output = ()> + Send + 'static) -> Builder {
+        self.at_shutdown.push(Box::pin(work));
+        self
+    }
+
+    /// Starts the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is missing or does not fit together.
+    pub async fn start(self) -> Result<Engine, StartError> {
+        let store = self.store.ok_or(StartError::Missing("a store"))?;
+        let public_url = self.public_url.ok_or(StartError::NoNotifyUrl)?;
+        if self.merchants.is_empty() {
+            return Err(StartError::Missing("a provider"));
+        }
+        if self.call_budget < self.call_timeout {
+            return Err(StartError::Limits("the call budget is shorter than one call's timeout"));
+        }
+        let transport = self.transport.unwrap_or_else(|| Arc::new(Http::new()));
+        store.ready().await.map_err(StartError::Store)?;
+        let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
+            .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
+        let engine = Arc::new(Inner {
+            store,
+            merchants: self.merchants,
+            transport,
+            clock: self.clock,
+            settings: Settings {
+                notify_base: notify_base(&public_url, &self.mount),
+                order_ttl_ms,
+                call_timeout: self.call_timeout,
+                call_budget: self.call_budget,
+                switching: self.switching,
+                returns: self.returns,
+                simulated: self.simulated,
+            },
+            recents: Recents::new(self.replay_ttl, self.replay_max),
+            flights: Arc::new(Flights::default()),
+            circuits: Circuits::default(),
+            tasks: Tasks::default(),
+            waiting: Waiting::default(),
+            outbox: self.outbox,
+            forsaken: Forsaken::default(),
+            forgeries: Forgeries::default(),
+            stopping: watch::Sender::new(false),
+            at_shutdown: Mutex::new(self.at_shutdown),
+        });
+        if let Some(every) = self.reconcile_every {
+            engine.watch(every);
+            engine.deliver_all();
+        }
+        Ok(Engine(engine))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("store", &self.store)
+            .field("merchants", &self.merchants.keys())
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an engine did not start.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum StartError {
+    /// A required part was not given.
+    Missing(&'static str),
+    /// vk-uni-pay's error 101: providers have no URL to report payments to.
+    NoNotifyUrl,
+    /// Two settings contradict each other.
+    Limits(&'static str),
+    /// The store cannot be used.
+    Store(StoreError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Missing(what) => write!(f, "the engine needs {what}"),
+            StartError::NoNotifyUrl => f.write_str(
+                "101: no usable notify URL: say with public_url() where providers reach this app",
+            ),
+            StartError::Limits(what) => f.write_str(what),
+            StartError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,158 @@
+//! Laying an attempt down, and claiming the number of a new order with its first one.
+
+use super::resolve::Incoming;
+use super::unreachable_store;
+use crate::domain::channel::Product;
+use crate::domain::ids::ChannelNo;
+use crate::domain::order::attempt::{Attempt, AttemptState};
+use crate::domain::order::next_attempt::NextTrade;
+use crate::domain::order::{Flags, Order, OrderStatus, Origin};
+use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use crate::engine::Inner;
+use crate::engine::order_lock::Lead;
+use crate::error::{Code, Error, Kind, Text, Violation};
+use crate::provider::Plan;
+use crate::store::Claim;
+
+impl Inner {
+    /// Claims the number for this request. `Ok(Err(order))` when another order has it.
+    ///
+    /// # Errors
+    ///
+    /// When the order cannot be opened as asked, or the store failed: nothing was sent.
+    pub(in crate::engine) async fn claim(
+        &self,
+        lead: &Lead,
+        incoming: &Incoming,
+    ) -> Result<Result<Order, Order>, Error> {
+        let order = self.first(incoming)?;
+        match self.store.claim(&order).await.map_err(|error| unreachable_store(&error))? {
+            Claim::Known(order) => Ok(Err(*order)),
+            Claim::Fresh => {
+                lead.claimed(&order.fingerprint);
+                Ok(Ok(order))
+            }
+        }
+    }
+
+    /// The order of a first request, with its first attempt.
+    fn first(&self, incoming: &Incoming) -> Result<Order, Error> {
+        let request = &incoming.request;
+        let trade = NextTrade {
+            n: 1,
+            channel_no: ChannelNo::first(&request.facts.out_trade_no),
+            expires_max: None,
+        };
+        let attempt = self.attempt(incoming, &trade, request.time_expire)?;
+        let caller = &incoming.caller;
+        Ok(Order {
+            fingerprint: incoming.fingerprint.clone(),
+            facts: request.facts.clone(),
+            deadline: request.time_expire,
+            status: OrderStatus::Open,
+            flags: Flags::default(),
+            created: attempt.opened,
+            attempts: vec![attempt],
+            payments: Vec::new(),
+            origin: Origin {
+                platform: caller.platform.name().to_owned(),
+                client_ip: caller.client_ip.map(|ip| ip.to_string()),
+                app_id: caller.app_id.clone(),
+                device_id: caller.device_id.clone(),
+                nickname: request.nickname.clone(),
+            },
+            version: 1,
+            unknown: Default::default(),
+        })
+    }
+
+    /// Lays down the attempt that makes `trade`.
+    ///
+    /// # Errors
+    ///
+    /// 4000 when `deadline` does not allow it, 4004 when the order cannot be paid this way.
+    pub(in crate::engine) fn attempt(
+        &self,
+        incoming: &Incoming,
+        trade: &NextTrade,
+        deadline: Option<Millis>,
+    ) -> Result<Attempt, Error> {
+        let now = self.clock.now();
+        let way = &incoming.way;
+        let expires = expiry(deadline, now, self.settings.order_ttl_ms, way.product)?;
+        let expires = trade.expires_max.map_or(expires, |max| expires.min(max));
+        let request = &incoming.request;
+        let facts = &request.facts;
+        let notify_url = self.notify_url(way.pay_type, &facts.pid);
+        let plan = Plan {
+            facts,
+            pay_type: way.pay_type,
+            product: way.product,
+            channel_no: &trade.channel_no,
+            openid: way.openid.as_deref(),
+            client_ip: incoming.caller.client_ip,
+            user_agent: &incoming.caller.user_agent,
+            expires,
+            notify_url: &notify_url,
+            return_url: request.return_url.as_deref(),
+        };
+        let params = incoming
+            .provider
+            .plan(&plan)
+            .map_err(|text| Error::new(Kind::PayTypeNotPossible).text(text))?;
+        Ok(Attempt {
+            n: trade.n,
+            way: way.clone(),
+            account: incoming.provider.account(way.pay_type, facts),
+            channel_no: trade.channel_no.clone(),
+            params,
+            expires,
+            opened: now,
+            state: AttemptState::Prepared,
+            asked: None,
+            superseded: false,
+            handed_out: false,
+            close_intended: false,
+        })
+    }
+}
+
+/// When an attempt that opens now stops being payable: the order's deadline if it has one, and for
+/// an Alipay QR code at most the 2 h that its picture lives (alipay.trade.precreate, `qr_code`).
+///
+/// # Errors
+///
+/// A deadline less than a minute (WeChat Pay raises it, V3 `time_expire`) or more than 7 days
+/// ahead (it clips it).
+fn expiry(
+    deadline: Option<Millis>,
+    now: Millis,
+    ttl_ms: i64,
+    product: Product,
+) -> Result<Millis, Error> {
+    let expires = match deadline {
+        None => now.plus(ttl_ms),
+        Some(deadline) => {
+            let ahead_ms = deadline.since(now);
+            if !(MINUTE_MS..=7 * DAY_MS).contains(&ahead_ms) {
+                return Err(deadline_refused());
+            }
+            deadline
+        }
+    };
+    let capped =
+        if product == Product::Precreate { expires.min(now.plus(2 * HOUR_MS)) } else { expires };
+    Ok(capped.floor_to_second())
+}
+
+fn deadline_refused() -> Error {
+    Error::invalid(vec![Violation {
+        code: Code::Body,
+        path: "/data/time_expire".to_owned(),
+        rule: "range",
+        message: Text::new(
+            "time_expire 必须在 1 分钟之后、7 天之内（毫秒时间戳）",
+            "must be 1 minute to 7 days ahead, in epoch milliseconds",
+        ),
+    }])
+}

@@ -1,0 +1,212 @@
+//! Recent results, so that a repeat within minutes touches neither the store nor a key.
+//!
+//! First in, first out, bounded in number and age: a frequency-based cache would throw out exactly
+//! the newest orders, which are the ones that are asked for again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use serde_json::value::RawValue;
+
+use crate::domain::channel::Way;
+use crate::domain::ids::OutTradeNo;
+use crate::domain::request::Fingerprint;
+use crate::domain::time::Millis;
+
+/// The bounded memory of recent results.
+#[derive(Debug)]
+pub(in crate::engine) struct Recents {
+    ttl_ms: i64,
+    max: usize,
+    entries: DashMap<OutTradeNo, Entry>,
+    ages: Mutex<VecDeque<(OutTradeNo, Millis)>>,
+}
+
+/// What is remembered of one number.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// A result that may be handed out.
+    Result(Recent),
+    /// The order changed so that no result of an earlier version may be handed out.
+    Ended { version: u64, since: Millis },
+}
+
+impl Entry {
+    fn since(&self) -> Millis {
+        match self {
+            Entry::Result(recent) => recent.since,
+            Entry::Ended { since, .. } => *since,
+        }
+    }
+}
+
+/// What a repeat needs, and no more: an entry is well below 1 KiB.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Recent {
+    /// What the order is.
+    pub(in crate::engine) fingerprint: Box<Fingerprint>,
+    /// How the buyer pays.
+    pub(in crate::engine) way: Arc<Way>,
+    /// What the client got.
+    pub(in crate::engine) order_info: Arc<RawValue>,
+    /// What its QR code says, if it is one.
+    pub(in crate::engine) code_url: Option<Arc<str>>,
+    /// Until when it may be handed out again: the material's end, or a minute after it was signed.
+    pub(in crate::engine) fresh_until: Millis,
+    /// When it was remembered.
+    pub(in crate::engine) since: Millis,
+}
+
+impl Recents {
+    /// A memory of at most `max` results, each for `ttl`.
+    pub(in crate::engine) fn new(ttl: Duration, max: usize) -> Recents {
+        Recents {
+            ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
+            max,
+            entries: DashMap::new(),
+            ages: Mutex::default(),
+        }
+    }
+
+    /// The result for `no`, if it may be handed out at `now`.
+    pub(in crate::engine) fn find(&self, no: &OutTradeNo, now: Millis) -> Option<Recent> {
+        let entry = self.entries.get(no)?;
+        let Entry::Result(recent) = &*entry else { return None };
+        let fresh = now < recent.fresh_until && now.since(recent.since) < self.ttl_ms;
+        // A clock that was set back makes everything remembered doubtful.
+        (fresh && now >= recent.since).then(|| recent.clone())
+    }
+
+    /// Remembers the result of an order's `version` for `no`, in place of an older one.
+    pub(in crate::engine) fn remember(&self, no: &OutTradeNo, version: u64, recent: Recent) {
+        let since = recent.since;
+        let mut ended = false;
+        self.entries
+            .entry(no.clone())
+            .and_modify(|entry| match entry {
+                Entry::Ended { version: last, .. } if version <= *last => ended = true,
+                _ => *entry = Entry::Result(recent.clone()),
+            })
+            .or_insert_with(|| Entry::Result(recent.clone()));
+        if !ended {
+            self.age(no, since);
+        }
+    }
+
+    /// Hands nothing out for `no` that was made of `version` or an earlier one of its order.
+    pub(in crate::engine) fn forget(&self, no: &OutTradeNo, version: u64, now: Millis) {
+        self.entries.insert(no.clone(), Entry::Ended { version, since: now });
+        self.age(no, now);
+    }
+
+    /// Lets go of what is too old or too much.
+    fn age(&self, no: &OutTradeNo, now: Millis) {
+        let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        ages.push_back((no.clone(), now));
+        while ages
+            .front()
+            .is_some_and(|(_, since)| ages.len() > self.max || now.since(*since) >= self.ttl_ms)
+        {
+            if let Some((oldest, since)) = ages.pop_front() {
+                self.entries.remove_if(&oldest, |_, it| it.since() == since);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::channel::{PayType, Product};
+    use crate::domain::ids::Pid;
+    use crate::domain::money::Fen;
+    use crate::domain::request::Facts;
+
+    fn no(n: usize) -> OutTradeNo {
+        OutTradeNo::parse(&format!("order-{n}")).unwrap()
+    }
+
+    fn recent(since: i64) -> Recent {
+        let facts = Facts {
+            out_trade_no: no(1),
+            total_fee: Fen::new(1).unwrap(),
+            subject: "subject".into(),
+            body: None,
+            kind: "goods".into(),
+            pid: Pid::default(),
+            user_id: None,
+            custom: None,
+            other: None,
+            sub_appid: None,
+            sub_mchid: None,
+            app_auth_token: None,
+            profit_sharing: None,
+        };
+        let way = Way {
+            pay_type: PayType::WxpayH5,
+            product: Product::Native,
+            app_id: "wx".into(),
+            openid: None,
+            address: None,
+        };
+        Recent {
+            fingerprint: Box::new(facts.fingerprint()),
+            way: Arc::new(way),
+            order_info: RawValue::from_string("{}".to_owned()).unwrap().into(),
+            code_url: None,
+            fresh_until: Millis(1_000_000),
+            since: Millis(since),
+        }
+    }
+
+    #[test]
+    fn the_oldest_leave_first_and_the_bound_holds() {
+        let recents = Recents::new(Duration::from_secs(300), 3);
+        for n in 0..5 {
+            recents.remember(&no(n), 1, recent(100));
+        }
+        let kept: Vec<bool> = (0..5).map(|n| recents.find(&no(n), Millis(101)).is_some()).collect();
+        assert_eq!(kept, [false, false, true, true, true]);
+        assert_eq!(recents.entries.len(), 3);
+    }
+
+    #[test]
+    fn a_result_is_forgotten_after_its_time_to_live() {
+        let recents = Recents::new(Duration::from_millis(50), 10);
+        recents.remember(&no(1), 1, recent(100));
+        assert!(recents.find(&no(1), Millis(149)).is_some());
+        assert!(recents.find(&no(1), Millis(150)).is_none());
+        recents.remember(&no(2), 1, recent(150));
+        assert_eq!(recents.entries.len(), 1, "what is too old leaves the memory");
+    }
+
+    #[test]
+    fn a_clock_set_back_hands_out_nothing() {
+        let recents = Recents::new(Duration::from_secs(300), 10);
+        recents.remember(&no(1), 1, recent(100));
+        assert!(recents.find(&no(1), Millis(99)).is_none());
+    }
+
+    #[test]
+    fn a_number_remembered_again_outlives_its_older_place() {
+        let recents = Recents::new(Duration::from_secs(300), 2);
+        recents.remember(&no(1), 1, recent(100));
+        recents.remember(&no(2), 1, recent(101));
+        recents.remember(&no(1), 1, recent(102));
+        assert!(recents.find(&no(1), Millis(103)).is_some());
+    }
+
+    #[test]
+    fn a_result_of_an_earlier_version_than_the_end_is_not_handed_out() {
+        let recents = Recents::new(Duration::from_secs(300), 10);
+        recents.remember(&no(1), 2, recent(100));
+        recents.forget(&no(1), 3, Millis(101));
+        assert!(recents.find(&no(1), Millis(102)).is_none());
+        recents.remember(&no(1), 3, recent(102));
+        assert!(recents.find(&no(1), Millis(103)).is_none(), "it was made before the end");
+        recents.remember(&no(1), 4, recent(103));
+        assert!(recents.find(&no(1), Millis(104)).is_some());
+    }
+}

@@ -1,0 +1,201 @@
+//! What the shop is told: an event's body, made once and kept byte for byte.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::domain::event::{DeliveryState, Effect, EventId, EventType, Outgoing};
+use crate::domain::json::RawJson;
+use crate::domain::order::Order;
+use crate::domain::order::attempt::Attempt;
+use crate::domain::order::payment::{Payment, Refund, RefundState};
+use crate::domain::time::Millis;
+use crate::engine::Inner;
+
+impl Inner {
+    /// The events that follow from a change of an order. `message` is the provider's, of which
+    /// the change came.
+    pub(in crate::engine) fn outgoing(
+        &self,
+        before: &Order,
+        after: &Order,
+        message: Option<&Value>,
+    ) -> Vec<Outgoing> {
+        let now = self.clock.now();
+        let effects = after.effects_since(before);
+        effects.iter().map(|effect| self.event(after, effect, now, message)).collect()
+    }
+
+    fn event(
+        &self,
+        order: &Order,
+        effect: &Effect,
+        now: Millis,
+        message: Option<&Value>,
+    ) -> Outgoing {
+        let body = Body {
+            event: effect.event.name(),
+            timestamp: now.to_rfc3339(),
+            livemode: !self.settings.simulated,
+            data: data(order, effect),
+            verify_result: message,
+        };
+        Outgoing {
+            id: EventId::of(order.out_trade_no(), effect),
+            event: effect.event,
+            out_trade_no: order.out_trade_no().clone(),
+            kind: order.facts.kind.clone(),
+            body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
+            created: now,
+            state: DeliveryState::Pending,
+            tries: 0,
+            next: now,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(in crate::engine) struct Body<'a, M> {
+    #[serde(rename = "type")]
+    pub(in crate::engine) event: &'static str,
+    pub(in crate::engine) timestamp: String,
+    pub(in crate::engine) livemode: bool,
+    pub(in crate::engine) data: BTreeMap<String, Box<RawValue>>,
+    #[serde(rename = "verifyResult", skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) verify_result: Option<&'a M>,
+}
+
+/// The order as it stands, what the event is about, and `custom`: whole, and its keys beside it,
+/// as vk-uni-pay hands them to the shop.
+fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
+    let source = Source::of(order, effect);
+    let mut data: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+    if let Some(custom) = &order.facts.custom {
+        data.extend(serde_json::from_str::<BTreeMap<_, _>>(custom.as_str()).into_iter().flatten());
+    }
+    for (name, value) in DATA {
+        let Some(value) = value(&source) else { continue };
+        // What the request did not say, `custom` may.
+        let is_unsaid = ECHOED.contains(&name) && value.get() == "null";
+        if !(is_unsaid && data.contains_key(name)) {
+            data.insert(name.to_owned(), value);
+        }
+    }
+    data
+}
+
+/// What an event's `data` is made of: an order, and what of it the event is about.
+struct Source<'a> {
+    order: &'a Order,
+    payment: Option<&'a Payment>,
+    refund: Option<&'a Refund>,
+    /// Whether something went back that nobody here knows the amount of.
+    refund_unknown: bool,
+}
+
+impl<'a> Source<'a> {
+    fn of(order: &'a Order, effect: &Effect) -> Source<'a> {
+        let payment = order.payments.iter().find(|it| it.transaction_id == effect.transaction_id);
+        let refund = payment.and_then(|it| {
+            it.refunds.iter().find(|it| Some(&it.out_refund_no) == effect.out_refund_no.as_ref())
+        });
+        let refund_unknown = refund.is_none() && effect.event == EventType::RefundAbnormal;
+        Source { order, payment, refund, refund_unknown }
+    }
+
+    /// What the payment was made by.
+    fn attempt(&self) -> Option<&'a Attempt> {
+        let payment = self.payment?;
+        Some(self.order.attempt(payment.attempt).unwrap_or_else(|| self.order.latest()))
+    }
+
+    fn openid(&self) -> Option<&'a String> {
+        self.payment?.openid.as_ref().or(self.attempt()?.way.openid.as_ref())
+    }
+
+    fn refund_status(&self) -> Option<RefundState> {
+        let unknown = self.refund_unknown.then_some(RefundState::Abnormal);
+        self.refund.map(|it| it.state).or(unknown)
+    }
+}
+
+/// A name in an event's `data`, and its value; `None` where the event does not have it.
+type Member = (&'static str, fn(&Source<'_>) -> Option<Box<RawValue>>);
+
+/// Every name in an event's `data` that is not the shop's own. `custom` must have none of them,
+/// but for those in [`ECHOED`]: `createPayment`'s schema has this list too.
+const DATA: [Member; 27] = [
+    ("out_trade_no", |it| json(&it.order.facts.out_trade_no)),
+    ("total_fee", |it| json(it.order.facts.total_fee.fen())),
+    ("subject", |it| json(&it.order.facts.subject)),
+    ("body", |it| json(&it.order.facts.body)),
+    ("type", |it| json(&it.order.facts.kind)),
+    ("pid", |it| json(it.order.facts.pid.as_str())),
+    ("user_id", |it| json(&it.order.facts.user_id)),
+    ("nickname", |it| json(&it.order.origin.nickname)),
+    ("platform", |it| json(&it.order.origin.platform)),
+    ("status", |it| json(it.order.status.number())),
+    ("custom", |it| raw(it.order.facts.custom.as_ref()?)),
+    ("channel_trade_no", |it| json(&it.attempt()?.channel_no)),
+    ("transaction_id", |it| json(&it.payment?.transaction_id)),
+    ("paid_fee", |it| json(it.payment?.total_fee.fen())),
+    ("provider", |it| json(it.attempt()?.way.provider())),
+    ("pay_type", |it| json(it.attempt()?.way.pay_type)),
+    ("appid", |it| json(&it.attempt()?.way.app_id)),
+    // Kept for the merchant's number at the provider, which an order does not record.
+    ("mch_id", |_| None),
+    ("openid", |it| it.payment.and_then(|_| json(it.openid()))),
+    ("pay_date", |it| json(it.payment?.paid_at)),
+    ("out_refund_no", |it| json(&it.refund?.out_refund_no)),
+    ("refund_id", |it| json(&it.refund?.refund_id)),
+    ("refund_fee", |it| json(it.refund?.refund_fee.fen())),
+    ("refund_status", |it| json(it.refund_status()?)),
+    ("refund_desc", |it| json(&it.refund?.refund_desc)),
+    ("refund_date", |it| json(it.refund?.refunded_at)),
+    ("refund_unknown", |it| it.refund_unknown.then_some(true).and_then(json)),
+];
+
+/// What of [`DATA`] only repeats an optional field of the request. `custom` may have such a name
+/// where the request lacks the field, and stands in its place.
+const ECHOED: [&str; 3] = ["user_id", "nickname", "body"];
+
+/// `custom` as it was written.
+fn raw(custom: &RawJson) -> Option<Box<RawValue>> {
+    RawValue::from_string(custom.as_str().to_owned()).ok()
+}
+
+fn json(value: impl Serialize) -> Option<Box<RawValue>> {
+    to_raw_value(&value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::{DATA, ECHOED};
+    use crate::guard::schema;
+
+    fn parsed(name: &str) -> Value {
+        serde_json::from_str(schema::text(name).expect("a schema")).expect("JSON")
+    }
+
+    #[test]
+    fn the_schemas_have_every_name_that_an_event_can_carry() {
+        let names: BTreeSet<&str> = DATA.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), DATA.len(), "a name twice");
+        let event = parsed("event");
+        let described = event["properties"]["data"]["properties"].as_object().expect("names");
+        assert_eq!(names, described.keys().map(String::as_str).collect());
+
+        let request = parsed("create-payment");
+        let refused = request["$defs"]["taken_by_the_order"]["enum"].as_array().expect("names");
+        let echoed = BTreeSet::from(ECHOED);
+        let kept: BTreeSet<&str> = names.difference(&echoed).copied().collect();
+        assert_eq!(kept, refused.iter().filter_map(Value::as_str).collect());
+        assert!(echoed.is_subset(&names));
+    }
+}

@@ -1,0 +1,236 @@
+//! Events to the shop's endpoint, signed in the Standard Webhooks convention.
+//!
+//! The shop knows an event by its `webhook-id`, which stays the same however often it is sent, and
+//! trusts it by its `webhook-signature` over id, time and the raw bytes of the body:
+//!
+//! ```
+//! use paygate::Webhook;
+//!
+//! let webhook = Webhook::new("https://shop.example.com/events/{type}", "whsec_c2VjcmV0")?;
+//! assert!(Webhook::new("https://{type}.example.com/", "secret").is_err(), "a type is no host");
+//! # let _ = webhook;
+//! # Ok::<(), paygate::merchant::webhook::NoWebhook>(())
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use super::client::{Answer, ShopClient};
+use crate::domain::event::Outgoing;
+use crate::domain::json::{Unreadable, Whole, scan};
+use crate::domain::time::Millis;
+use crate::engine::Deliver;
+use crate::provider::BoxFuture;
+
+/// The shop's endpoint for events.
+pub struct Webhook {
+    client: ShopClient,
+    /// With `{type}` where the order's type goes.
+    address: String,
+    key: hmac::Key,
+}
+
+impl Webhook {
+    /// An endpoint at `url`, in whose path or query `{type}` is replaced by the order's type.
+    /// Events are signed with `secret`: `whsec_` and base64, or any text, whose bytes are the key.
+    ///
+    /// # Errors
+    ///
+    /// [`NoWebhook`] says what is wrong with either.
+    pub fn new(url: &str, secret: &str) -> Result<Webhook, NoWebhook> {
+        Webhook::with_key(url, &key_of(secret)?)
+    }
+
+    pub(crate) fn with_key(url: &str, key: &[u8]) -> Result<Webhook, NoWebhook> {
+        let [one, other] = ["a", "b"].map(|it| addressed(url, it));
+        let (one, other) = (one?, other?);
+        let credentials = |it: &Url| (it.username().to_owned(), it.password().map(str::to_owned));
+        if one.origin() != other.origin() || credentials(&one) != credentials(&other) {
+            return Err(NoWebhook("{type} stands before the path of the webhook's URL"));
+        }
+        let client = ShopClient::new(&one, TIMEOUT)
+            .map_err(|_| NoWebhook("the system has no root certificates for https"))?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Ok(Webhook { client, address: url.to_owned(), key })
+    }
+
+    async fn send(&self, event: &Outgoing, now: Millis) -> Result<(), String> {
+        let url = addressed(&self.address, &event.kind).map_err(|it| it.to_string())?;
+        let headers = self.headers(event, now).ok_or("the event's id is no header")?;
+        let body = event.body.clone().into();
+        let answer = self.client.post(&url, headers, body).await.map_err(|it| it.to_string())?;
+        accepted(&answer)
+    }
+
+    /// Standard Webhooks, "Webhook headers".
+    fn headers(&self, event: &Outgoing, now: Millis) -> Option<HeaderMap> {
+        let id = event.id.as_str();
+        let timestamp = now.seconds();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ID, HeaderValue::from_str(id).ok()?);
+        headers.insert(TIMESTAMP, HeaderValue::from(timestamp));
+        let signature = sign(&self.key, &format!("{id}.{timestamp}."), event.body.as_bytes());
+        headers.insert(SIGNATURE, HeaderValue::from_str(&signature).ok()?);
+        Some(headers)
+    }
+}
+
+impl Deliver for Webhook {
+    fn deliver<'a>(
+        &'a self,
+        event: &'a Outgoing,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(self.send(event, now))
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a secret, too.
+        f.write_str("Webhook(***)")
+    }
+}
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The longest that the shop may take: what it does with an event besides keeping it can wait.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The key behind a secret (Standard Webhooks, "Signature scheme").
+///
+/// # Errors
+///
+/// [`NoWebhook`] for no key at all, and for what is no base64 after `whsec_`.
+pub(crate) fn key_of(secret: &str) -> Result<Vec<u8>, NoWebhook> {
+    let key = match secret.strip_prefix("whsec_") {
+        None => secret.as_bytes().to_vec(),
+        Some(text) => STANDARD.decode(text).map_err(|_| NoWebhook("is not base64 after whsec_"))?,
+    };
+    if key.is_empty() { Err(NoWebhook("holds no key")) } else { Ok(key) }
+}
+
+/// `HMAC-SHA256` over `id.timestamp.body`.
+fn sign(key: &hmac::Key, before: &str, body: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(key);
+    context.update(before.as_bytes());
+    context.update(body);
+    format!("v1,{}", STANDARD.encode(context.sign()))
+}
+
+/// The endpoint for orders of type `kind`: letters, digits, `_` and `-`, which stand for
+/// themselves in a URL.
+fn addressed(address: &str, kind: &str) -> Result<Url, NoWebhook> {
+    let is_plain = kind.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'-');
+    let url = Url::parse(&address.replace("{type}", kind));
+    match url {
+        Ok(url) if is_plain && matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err(NoWebhook("the webhook's URL is no http or https URL")),
+    }
+}
+
+/// Whether the shop has the event: by its status and, where it answers JSON with a `code`, as
+/// vk-uni-pay's services do, by that.
+fn accepted(answer: &Answer) -> Result<(), String> {
+    let status = answer.status;
+    if !(200..300).contains(&status) {
+        return Err(format!("the shop answered {status}"));
+    }
+    let body = answer.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer.body);
+    match scan(body) {
+        Ok(json) => match json.member("code") {
+            Some(code) if code.whole() != Some(Whole::Exact(0)) => {
+                Err(format!("the shop answered {status} and a code that is not 0"))
+            }
+            _ => Ok(()),
+        },
+        // No JSON, so no code.
+        Err(Unreadable::Syntax | Unreadable::NotUtf8) => Ok(()),
+        Err(why) => Err(format!("the shop answered {status} and JSON with a fault: {why}")),
+    }
+}
+
+/// Written in front of JSON by many an editor, and dropped by many a client.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why there is no webhook; fit for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoWebhook(&'static str);
+
+impl fmt::Display for NoWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NoWebhook {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standards_own_example_is_signed() {
+        // Standard Webhooks, the reference libraries' example.
+        let key = key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let before = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.";
+        let signature = sign(&key, before, br#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_secret_is_base64_after_whsec_and_else_itself() {
+        assert_eq!(key_of("whsec_c2VjcmV0").unwrap(), b"secret");
+        assert_eq!(key_of("口令").unwrap(), "口令".as_bytes());
+        for none in ["", "whsec_", "whsec_!!!!", "whsec_c2VjcmV"] {
+            assert!(key_of(none).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn the_type_stands_in_path_or_query_and_nowhere_before() {
+        for good in ["http://shop/{type}", "https://shop/a?t={type}", "http://u:p@shop/{type}/x"] {
+            assert!(Webhook::new(good, "secret").is_ok(), "{good}");
+            assert!(addressed(good, "../x").is_err(), "a type is plain");
+        }
+        let url = addressed("http://shop/{type}?again={type}", "goods-1_A").unwrap();
+        assert_eq!(url.as_str(), "http://shop/goods-1_A?again=goods-1_A");
+        let hosts = ["http://{type}/", "http://{type}@shop/", "http://x:{type}/"];
+        for bad in hosts.into_iter().chain(["ftp://shop/", "shop"]) {
+            assert!(Webhook::new(bad, "secret").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_accepted_by_status_and_code() {
+        let takes =
+            |status, body: &str| accepted(&Answer { status, body: body.to_owned().into() }).is_ok();
+        for yes in ["", "ok", r#"{"code":0}"#, r#"{"code":0.0,"msg":""}"#, "{}", "[]", "1"] {
+            assert!(takes(200, yes) && takes(204, yes), "{yes}");
+            for status in [100, 199, 300, 302, 400, 500] {
+                assert!(!takes(status, yes), "{status} {yes}");
+            }
+        }
+        for no in [
+            r#"{"code":1}"#,
+            r#"{"code":"0"}"#,
+            r#"{"code":null}"#,
+            r#"{"code":-0.5}"#,
+            "\u{feff}{\"code\":500}",
+            r#"{"code":1,"code":0}"#,
+        ] {
+            assert!(!takes(200, no), "{no}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! WeChat Pay's certificates: the merchant's own, and the platform's that are downloaded.
+
+use serde::Deserialize;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::decrypt::Sealed;
+use crate::domain::time::Millis;
+use crate::provider::keys::{KeyError, VerifyingKey, to_der};
+use crate::secret::Secret;
+
+/// The serial number of a merchant API certificate: hex, upper case.
+///
+/// Reads PEM (the first certificate of it), PEM with `\n` written out, bare base64, or DER.
+///
+/// # Errors
+///
+/// [`KeyError`] when `input` is no certificate.
+pub fn serial_no(input: &[u8]) -> Result<String, KeyError> {
+    let der = to_der(input, "CERTIFICATE")?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| NO_CERTIFICATE)?;
+    Ok(serial_of(&certificate))
+}
+
+/// A certificate that WeChat Pay signs with.
+#[derive(Clone, Debug)]
+pub(crate) struct PlatformCertificate {
+    /// The value of `Wechatpay-Serial` that names it.
+    pub(crate) serial_no: String,
+    pub(crate) key: VerifyingKey,
+    /// The end of its validity.
+    pub(crate) expires: Millis,
+}
+
+/// Reads the answer of `GET /v3/certificates` (WeChat Pay V3, download platform certificates):
+/// every certificate that has not expired at `now`.
+///
+/// # Errors
+///
+/// Words for the operator. One certificate that does not open, parse or bear its stated serial
+/// number spoils the whole answer.
+pub(crate) fn read_download(
+    body: &[u8],
+    api_v3_key: &Secret,
+    now: Millis,
+) -> Result<Vec<PlatformCertificate>, String> {
+    let download: Download = serde_json::from_slice(body)
+        .map_err(|_| "the list of platform certificates is no such list".to_owned())?;
+    if download.data.len() > CERTIFICATES_MAX {
+        return Err(format!("more than {CERTIFICATES_MAX} platform certificates"));
+    }
+    let mut certificates = Vec::with_capacity(download.data.len());
+    for entry in download.data {
+        let certificate = entry.open(api_v3_key)?;
+        if now < certificate.expires {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err("there is no platform certificate that has not expired".to_owned());
+    }
+    Ok(certificates)
+}
+
+#[derive(Deserialize)]
+struct Download {
+    data: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    serial_no: String,
+    encrypt_certificate: Sealed,
+}
+
+impl Entry {
+    fn open(self, api_v3_key: &Secret) -> Result<PlatformCertificate, String> {
+        let text = self
+            .encrypt_certificate
+            .open(api_v3_key)
+            .map_err(|error| format!("a platform certificate {error}"))?;
+        let der = to_der(&text, "CERTIFICATE")
+            .map_err(|error| format!("a platform certificate {error}"))?;
+        let (_, certificate) = X509Certificate::from_der(&der)
+            .map_err(|_| format!("a platform certificate {NO_CERTIFICATE}"))?;
+        if serial_of(&certificate) != self.serial_no {
+            return Err("a platform certificate bears another serial number".to_owned());
+        }
+        let key = VerifyingKey::from_der(certificate.public_key().raw)
+            .map_err(|error| format!("a platform certificate's key {error}"))?;
+        let expires_s = certificate.validity().not_after.timestamp();
+        let expires = Millis(expires_s.saturating_mul(1_000));
+        Ok(PlatformCertificate { serial_no: self.serial_no, key, expires })
+    }
+}
+
+/// The number's bytes in hex, without the zero byte that only marks it as positive.
+fn serial_of(certificate: &X509Certificate<'_>) -> String {
+    let bytes = certificate.raw_serial().iter().skip_while(|byte| **byte == 0);
+    bytes.map(|byte| format!("{byte:02X}")).collect()
+}
+
+const NO_CERTIFICATE: KeyError = KeyError::NotA("an X.509 certificate");
+
+/// Two overlap when WeChat Pay rotates them; more than this is no rotation.
+const CERTIFICATES_MAX: usize = 16;

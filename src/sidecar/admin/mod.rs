@@ -1,0 +1,163 @@
+//! The admin listener: health, schemas, and the way to the admin operations.
+
+pub(super) mod operations;
+pub(super) mod pay_order;
+pub(super) mod refunds;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::responses::{Asked, Refusal};
+use super::stop::Stopping;
+use crate::engine::Engine;
+use crate::error::Kind;
+use crate::secret::Secret;
+
+/// Asks whether payments can be served.
+pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// What the admin listener answers with.
+#[derive(Clone)]
+pub struct AdminParts {
+    /// Whether payments can be served: the store can be written to.
+    pub ready: ReadyCheck,
+    /// Says that the program stops: it is not ready from then on.
+    pub stopping: Stopping,
+    /// The schemas' names and texts.
+    pub schemas: Vec<(&'static str, &'static str)>,
+    /// What the operations ask.
+    pub engine: Engine,
+    /// The bearer token of the admin operations; without one they are forbidden.
+    pub token: Option<Secret>,
+    /// The path before the operations, as `/pay`.
+    pub mount: String,
+    /// The most bytes of an operation's body.
+    pub body_bytes_max: usize,
+}
+
+/// The service of the admin listener.
+#[derive(Clone)]
+pub struct Admin(Arc<AdminParts>);
+
+impl Admin {
+    /// Serves `parts`.
+    #[must_use]
+    pub fn new(parts: AdminParts) -> Admin {
+        Admin(Arc::new(parts))
+    }
+}
+
+impl<B> Service<Request<B>> for Admin
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let parts = Arc::clone(&self.0);
+        Box::pin(async move {
+            let asked = Asked::of(request.headers());
+            let answer = match parts.operation(request.uri().path()).map(str::to_owned) {
+                Some(path) => parts.operate(&path, request).await.map(|it| it.map(Full::new)),
+                // The body is not read: nothing else here has one.
+                None => parts.answer(&request.map(drop)).await,
+            };
+            Ok(answer.unwrap_or_else(|refusal| asked.refuse(refusal)))
+        })
+    }
+}
+
+impl AdminParts {
+    async fn answer(&self, request: &Request<()>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let path = request.uri().path();
+        let known = OPEN.contains(&path);
+        let schema = path.strip_prefix("/schemas/").and_then(|name| self.schema(name));
+        if !known && schema.is_none() {
+            return Err(Refusal::Of(Kind::NotFound));
+        }
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return Err(Refusal::Method("GET, HEAD"));
+        }
+        Ok(match (path, schema) {
+            (_, Some(schema)) => answer(StatusCode::OK, "application/schema+json", schema),
+            ("/readyz", None) => self.readiness().await,
+            ("/schemas", None) => answer(StatusCode::OK, "application/json", self.names()),
+            _ => answer(StatusCode::OK, "text/plain", "ok\n"),
+        })
+    }
+
+    async fn readiness(&self) -> Response<Full<Bytes>> {
+        let unavailable =
+            |why: &'static str| answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain", why);
+        if self.stopping.is_set() {
+            return unavailable("stopping\n");
+        }
+        match (self.ready)().await {
+            true => answer(StatusCode::OK, "text/plain", "ok\n"),
+            false => unavailable("not ready\n"),
+        }
+    }
+
+    /// The part of `path` below the mount. With a mount at the root, what is open to everybody is
+    /// no operation.
+    fn operation<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let is_open = OPEN.contains(&path) || path.starts_with("/schemas/");
+        let below = path.strip_prefix(self.mount.as_str())?.strip_prefix('/')?;
+        (!is_open).then_some(below)
+    }
+
+    fn schema(&self, name: &str) -> Option<&'static str> {
+        self.schemas.iter().find(|schema| schema.0 == name).map(|schema| schema.1)
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.schemas.iter().map(|schema| schema.0).collect();
+        serde_json::json!({ "schemas": names }).to_string()
+    }
+}
+
+/// What everybody may ask, besides the schemas by name.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/schemas"];
+
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Admin").field(&self.0).finish()
+    }
+}
+
+impl fmt::Debug for AdminParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminParts")
+            .field("token", &self.token)
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}

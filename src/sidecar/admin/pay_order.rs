@@ -1,0 +1,155 @@
+//! `payOrder`: an order as a row of vk-uni-pay's `vk-pay-orders`, by its field names.
+//!
+//! What that table has and an order has not (statistics, the raw notification, a service
+//! provider's token, which is a secret) is left out. `payments` is ours: a refund can name any of
+//! them.
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::domain::channel::Product;
+use crate::domain::json::RawJson;
+use crate::domain::order::Order;
+use crate::domain::order::attempt::Attempt;
+use crate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use crate::engine::Queried;
+
+/// The row of an order.
+pub(in crate::sidecar) fn of(queried: &Queried) -> Box<RawValue> {
+    let order = &queried.order;
+    let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
+    let paid_by = winning.and_then(|it| order.attempt(it.attempt));
+    let attempt = paid_by.unwrap_or_else(|| order.current());
+    let refunds: Vec<&Refund> = winning
+        .into_iter()
+        .flat_map(|it| &it.refunds)
+        .filter(|it| it.state == RefundState::Success)
+        .collect();
+    let row = Row {
+        user_order_success: queried.user_order_success,
+        transaction_id: winning.map(|it| &*it.transaction_id.0),
+        openid: winning.and_then(|it| it.openid.as_deref()).or(attempt.way.openid.as_deref()),
+        pay_date: winning.map(|it| it.paid_at.0),
+        refund_fee: refunds.iter().map(|it| it.refund_fee.fen()).sum(),
+        refund_num: refunds.len(),
+        refund_list: refunds.into_iter().map(Returned::of).collect(),
+        ..Row::unpaid(order, attempt)
+    };
+    to_raw_value(&row).expect("a row has string keys and no failing part")
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    out_trade_no: &'a str,
+    transaction_id: Option<&'a str>,
+    status: i8,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    pid: &'a str,
+    provider: &'static str,
+    pay_type: &'static str,
+    provider_pay_method: Product,
+    provider_appid: &'a str,
+    platform: &'a str,
+    uni_platform: &'a str,
+    description: &'a str,
+    total_fee: u64,
+    refund_fee: u64,
+    refund_num: usize,
+    refund_list: Vec<Returned<'a>>,
+    user_order_success: Option<bool>,
+    user_id: Option<&'a str>,
+    nickname: Option<&'a str>,
+    openid: Option<&'a str>,
+    device_id: Option<&'a str>,
+    client_ip: Option<&'a str>,
+    appid: Option<&'a str>,
+    custom: Option<Box<RawValue>>,
+    notify_url: &'a str,
+    create_date: i64,
+    pay_date: Option<i64>,
+    payments: Vec<Paid<'a>>,
+}
+
+impl<'a> Row<'a> {
+    fn unpaid(order: &'a Order, attempt: &'a Attempt) -> Row<'a> {
+        let (facts, origin) = (&order.facts, &order.origin);
+        Row {
+            id: facts.out_trade_no.as_str(),
+            out_trade_no: facts.out_trade_no.as_str(),
+            transaction_id: None,
+            status: order.status.number(),
+            kind: &facts.kind,
+            pid: facts.pid.as_str(),
+            provider: attempt.way.provider().name(),
+            pay_type: attempt.way.pay_type.name(),
+            provider_pay_method: attempt.way.product,
+            provider_appid: &attempt.way.app_id,
+            platform: &origin.platform,
+            uni_platform: &origin.platform,
+            description: facts.description(),
+            total_fee: facts.total_fee.fen(),
+            refund_fee: 0,
+            refund_num: 0,
+            refund_list: Vec::new(),
+            user_order_success: None,
+            user_id: facts.user_id.as_deref(),
+            nickname: origin.nickname.as_deref(),
+            openid: attempt.way.openid.as_deref(),
+            device_id: origin.device_id.as_deref(),
+            client_ip: origin.client_ip.as_deref(),
+            appid: origin.app_id.as_deref(),
+            custom: facts.custom.as_ref().map(as_written),
+            notify_url: &attempt.params.notify_url,
+            create_date: order.created.0,
+            pay_date: None,
+            payments: order.payments.iter().map(Paid::of).collect(),
+        }
+    }
+}
+
+fn as_written(custom: &RawJson) -> Box<RawValue> {
+    RawValue::from_string(custom.as_str().to_owned()).expect("it was scanned as JSON")
+}
+
+/// Money that went back.
+#[derive(Serialize)]
+struct Returned<'a> {
+    refund_date: i64,
+    refund_fee: u64,
+    out_refund_no: &'a str,
+    refund_desc: Option<&'a str>,
+}
+
+impl Returned<'_> {
+    fn of(refund: &Refund) -> Returned<'_> {
+        Returned {
+            refund_date: refund.asked_at.0,
+            refund_fee: refund.refund_fee.fen(),
+            out_refund_no: &refund.out_refund_no,
+            refund_desc: refund.refund_desc.as_deref(),
+        }
+    }
+}
+
+/// Money that came, wanted or not.
+#[derive(Serialize)]
+struct Paid<'a> {
+    transaction_id: &'a str,
+    total_fee: u64,
+    pay_date: i64,
+    role: PaymentRole,
+}
+
+impl Paid<'_> {
+    fn of(payment: &Payment) -> Paid<'_> {
+        Paid {
+            transaction_id: &payment.transaction_id.0,
+            total_fee: payment.total_fee.fen(),
+            pay_date: payment.paid_at.0,
+            role: payment.role,
+        }
+    }
+}
