@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use paygate::caller::{CallerContext, TrustedProxies, observe};
 use paygate::clock::SystemClock;
 use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, Outgoing};
+use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::order::record::{decode, encode};
 use paygate::domain::time::Millis;
-use paygate::domain::unmatched::Unmatched;
+use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
@@ -104,9 +104,9 @@ struct Held {
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
     /// Payments of no order, as they became known.
-    unmatched: Vec<Unmatched>,
+    unmatched: Vec<UnmatchedPayment>,
     /// What the shop is told.
-    outbox: HashMap<EventId, Outgoing>,
+    outbox: HashMap<EventId, OutboxEvent>,
     /// What of it is to be sent, by when.
     sendings: BTreeSet<(Millis, EventId)>,
     /// Orders about which a provider is to be asked, by when.
@@ -118,11 +118,11 @@ struct Held {
 #[serde(rename_all = "snake_case")]
 enum Line {
     /// An order's record as it stands, and what the shop is to be told with it: all or nothing.
-    Order { record: String, outbox: Vec<Outgoing> },
+    Order { record: String, outbox: Vec<OutboxEvent> },
     /// Where an event stands on its way to the shop.
-    Event(Outgoing),
+    Event(OutboxEvent),
     /// A payment of no order, and what tells of it.
-    Unmatched { unmatched: Unmatched, event: Outgoing },
+    UnmatchedPayment { unmatched: UnmatchedPayment, event: OutboxEvent },
 }
 
 impl Journal {
@@ -186,7 +186,7 @@ impl Store for Journal {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
@@ -239,7 +239,7 @@ impl Store for Journal {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
             let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
@@ -251,11 +251,11 @@ impl Store for Journal {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
             let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
-            found.sort_by_key(|it| (it.next, &it.id));
+            found.sort_by_key(|it| (it.next_at, &it.id));
             Ok(found.into_iter().take(limit).cloned().collect())
         })
     }
@@ -263,45 +263,52 @@ impl Store for Journal {
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             let Some(stored) = held.outbox.get(&event.id).cloned() else {
                 return Ok(Settled::Missing);
             };
-            let (state, tries, next) = (event.state, event.tries, event.next);
-            held.write(Line::Event(Outgoing { state, tries, next, ..stored }))?;
+            let (state, tries, next) = (event.state, event.tries, event.next_at);
+            held.write(Line::Event(OutboxEvent { state, tries, next_at: next, ..stored }))?;
             Ok(Settled::Done)
         })
     }
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
-            let key = |it: &Unmatched| (it.provider, it.pid.clone(), it.transaction_id.clone());
+            let key =
+                |it: &UnmatchedPayment| (it.provider, it.pid.clone(), it.transaction_id.clone());
             if held.unmatched.iter().any(|it| key(it) == key(unmatched)) {
                 return Ok(false);
             }
             let (unmatched, event) = (unmatched.clone(), event.clone());
-            held.write(Line::Unmatched { unmatched, event })?;
+            held.write(Line::UnmatchedPayment { unmatched, event })?;
             Ok(true)
         })
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
-            let is_open = |it: &&Unmatched| !held.transactions.contains_key(&it.transaction_id);
-            let mut found: Vec<&Unmatched> = held.unmatched.iter().filter(is_open).collect();
-            found.sort_by_key(|it| (it.known, it.provider.name(), &it.pid, &it.transaction_id));
+            let is_open =
+                |it: &&UnmatchedPayment| !held.transactions.contains_key(&it.transaction_id);
+            let mut found: Vec<&UnmatchedPayment> = held.unmatched.iter().filter(is_open).collect();
+            found.sort_by_key(|it| {
+                (it.discovered_at, it.provider.name(), &it.pid, &it.transaction_id)
+            });
             let older = found.len().saturating_sub(limit);
             Ok(found.into_iter().skip(older).cloned().collect())
         })
@@ -321,7 +328,7 @@ impl Store for Journal {
 
 impl Held {
     /// Writes an order, and with it what the shop is told.
-    fn write_order(&mut self, order: &Order, outbox: &[Outgoing]) -> Result<(), StoreError> {
+    fn write_order(&mut self, order: &Order, outbox: &[OutboxEvent]) -> Result<(), StoreError> {
         if self.has_anothers_number(order) {
             let why = "a number at the provider, or of a refund, belongs to another order";
             return Err(failed(StoreErrorKind::NumberTaken, why));
@@ -359,7 +366,7 @@ impl Held {
                 outbox.into_iter().for_each(|event| self.add_event(event));
             }
             Line::Event(event) => self.keep_event(event),
-            Line::Unmatched { unmatched, event } => {
+            Line::UnmatchedPayment { unmatched, event } => {
                 self.unmatched.push(unmatched);
                 self.add_event(event);
             }
@@ -368,18 +375,18 @@ impl Held {
     }
 
     /// What was told before stays as it is.
-    fn add_event(&mut self, event: Outgoing) {
+    fn add_event(&mut self, event: OutboxEvent) {
         if !self.outbox.contains_key(&event.id) {
             self.keep_event(event);
         }
     }
 
-    fn keep_event(&mut self, event: Outgoing) {
+    fn keep_event(&mut self, event: OutboxEvent) {
         if let Some(before) = self.outbox.get(&event.id) {
-            self.sendings.remove(&(before.next, event.id.clone()));
+            self.sendings.remove(&(before.next_at, event.id.clone()));
         }
         if event.state == DeliveryState::Pending {
-            self.sendings.insert((event.next, event.id.clone()));
+            self.sendings.insert((event.next_at, event.id.clone()));
         }
         self.outbox.insert(event.id.clone(), event);
     }
@@ -403,13 +410,13 @@ impl Held {
 }
 
 fn channel_numbers(order: &Order) -> impl Iterator<Item = (ProviderId, Pid, ChannelNo)> {
-    let pid = &order.facts.pid;
-    order.attempts.iter().map(|it| (it.way.provider(), pid.clone(), it.channel_no.clone()))
+    let pid = &order.terms.pid;
+    order.attempts.iter().map(|it| (it.method.provider(), pid.clone(), it.channel_no.clone()))
 }
 
 fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
     let refunds = order.payments.iter().flat_map(|it| &it.refunds);
-    refunds.map(|it| (order.facts.pid.clone(), it.out_refund_no.clone()))
+    refunds.map(|it| (order.terms.pid.clone(), it.out_refund_no.clone()))
 }
 
 fn failed(kind: StoreErrorKind, why: impl fmt::Display) -> StoreError {

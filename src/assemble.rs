@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::config::{Config, Merchant, PricingChoice, Repayment, StoreChoice, Switch};
-use crate::engine::{self, Builder, Engine, Returns, Switching};
+use crate::engine::{self, AutoRefundPolicy, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::ShopClient;
 use crate::merchant::webhook::Webhook;
@@ -60,7 +60,7 @@ impl Config {
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
-            .returns(Returns {
+            .auto_refund(AutoRefundPolicy {
                 duplicate: self.duplicate == Repayment::Refund,
                 late: self.late == Repayment::Refund,
             })

@@ -31,8 +31,8 @@ async fn without_variables_it_shows_both_ways_to_go_on() {
     let output = run(home.path(), &[], &[]).await;
     assert_eq!(output.status.code(), Some(64));
     let told = text(&output.stderr);
-    for way in ["PAYGATE_MODE=mock", "PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING"] {
-        assert!(told.contains(way), "{told}");
+    for method in ["PAYGATE_MODE=mock", "PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING"] {
+        assert!(told.contains(method), "{told}");
     }
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing was created");
 }

@@ -51,7 +51,7 @@ pub struct CallerRules {
 
 /// What the body of a payment request says of its caller.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct ClientInfo<'a> {
     /// `context` or `clientInfo`.
     pub claims: &'a ClientClaims,
     /// `isPC`, which wins over every sign.
@@ -70,7 +70,7 @@ pub struct Said<'a> {
 pub fn resolve(
     headers: &HeaderMap,
     peer: Option<IpAddr>,
-    said: Said<'_>,
+    said: ClientInfo<'_>,
     rules: &CallerRules,
 ) -> Result<CallerContext, Error> {
     let address = client_ip(peer, headers, &rules.trusted);
@@ -100,7 +100,7 @@ pub fn observe(
     peer: Option<IpAddr>,
     trusted: &TrustedProxies,
 ) -> CallerContext {
-    let said = Said { claims: &ClientClaims::default(), is_pc: None };
+    let said = ClientInfo { claims: &ClientClaims::default(), is_pc: None };
     let sender = Sender {
         address: client_ip(peer, headers, trusted),
         agent: agent_of(headers),
@@ -116,7 +116,7 @@ struct Sender {
     signs: Signs,
 }
 
-fn context(headers: &HeaderMap, said: Said<'_>, sender: Sender) -> CallerContext {
+fn context(headers: &HeaderMap, said: ClientInfo<'_>, sender: Sender) -> CallerContext {
     let claims = merge(claims_from_header(headers), said.claims);
     let Sender { address, agent, signs } = sender;
     CallerContext {

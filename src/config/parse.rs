@@ -37,8 +37,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
 /// under 5 minutes a buyer cannot be expected to pay.
 pub(super) fn order_ttl(text: &str) -> Result<Duration, Wrong> {
     let ttl = duration(text)?;
-    let fits = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
-    fits.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
+    let matches_order = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
+    matches_order.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
 }
 
 /// `64KiB`, `1MiB`: the size of a body that is read into memory.
@@ -217,11 +217,11 @@ pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
         !it.is_empty() && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
     };
     let filters = items(text, |item| {
-        let fits = match item.split_once('=') {
+        let matches_order = match item.split_once('=') {
             Some((name, value)) => target(name) && level(value),
             None => level(item),
         };
-        fits.then(|| item.to_owned())
+        matches_order.then(|| item.to_owned())
     });
     filters
         .map(|filters| filters.join(","))
@@ -246,14 +246,15 @@ pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, Wrong> {
 
 /// A name of letters and digits: an app's or an account's.
 pub(super) fn identifier(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-    fits.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 letters and digits".into())
+    let matches_order =
+        (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    matches_order.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 letters and digits".into())
 }
 
 /// 1 to 32 digits.
 pub(super) fn digits(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 digits".into())
+    let matches_order = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    matches_order.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 digits".into())
 }
 
 /// The items of a list with commas; an ill one gives its place, from 1.

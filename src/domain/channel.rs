@@ -213,7 +213,7 @@ impl Product {
 
 /// One way to pay, as far as it tells two attempts of an order apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Way {
+pub struct PaymentMethod {
     /// vk-uni-pay's pay type.
     pub pay_type: PayType,
     /// The provider's product.
@@ -226,7 +226,7 @@ pub struct Way {
     pub address: Option<IpAddr>,
 }
 
-impl Way {
+impl PaymentMethod {
     /// The provider that is paid.
     #[must_use]
     pub fn provider(&self) -> ProviderId {

@@ -102,7 +102,7 @@ pub struct Effect {
     /// By which refund.
     pub out_refund_no: Option<String>,
     /// When the refund was asked for, if it may be asked for again and end the same again.
-    pub asked_at: Option<Millis>,
+    pub requested_at: Option<Millis>,
 }
 
 impl Order {
@@ -134,7 +134,7 @@ impl Order {
                     let is_anew = refund.state != RefundState::Success && !refund.automatic;
                     effects.push(Effect {
                         out_refund_no: Some(refund.out_refund_no.clone()),
-                        asked_at: is_anew.then_some(refund.asked_at),
+                        requested_at: is_anew.then_some(refund.requested_at),
                         ..payment.effect(event)
                     });
                 }
@@ -151,7 +151,7 @@ impl Payment {
 
     fn effect(&self, event: EventType) -> Effect {
         let transaction_id = self.transaction_id.clone();
-        Effect { event, transaction_id, out_refund_no: None, asked_at: None }
+        Effect { event, transaction_id, out_refund_no: None, requested_at: None }
     }
 }
 
@@ -186,17 +186,17 @@ pub struct EventId(Arc<str>);
 impl EventId {
     /// The number of `effect` on the order `no`.
     #[must_use]
-    pub fn of(no: &OutTradeNo, effect: &Effect) -> EventId {
+    pub fn of(out_trade_no: &OutTradeNo, effect: &Effect) -> EventId {
         let mut hash = Sha256::new()
-            .chain_update(no.as_str())
+            .chain_update(out_trade_no.as_str())
             .chain_update([0])
             .chain_update(effect.event.name())
             .chain_update([0])
             .chain_update(effect.transaction_id.0.as_bytes())
             .chain_update([0])
             .chain_update(effect.out_refund_no.as_deref().unwrap_or_default());
-        if let Some(asked_at) = effect.asked_at {
-            hash = hash.chain_update([0]).chain_update(asked_at.0.to_be_bytes());
+        if let Some(requested_at) = effect.requested_at {
+            hash = hash.chain_update([0]).chain_update(requested_at.0.to_be_bytes());
         }
         EventId::hashed(hash)
     }
@@ -245,7 +245,7 @@ impl fmt::Display for EventId {
 
 /// An event on its way to the shop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outgoing {
+pub struct OutboxEvent {
     /// Its number.
     pub id: EventId,
     /// What happened.
@@ -257,13 +257,13 @@ pub struct Outgoing {
     /// What the shop is sent, byte for byte: JSON.
     pub body: String,
     /// When it happened.
-    pub created: Millis,
+    pub created_at: Millis,
     /// Where it stands.
     pub state: DeliveryState,
     /// How often it was sent.
     pub tries: u32,
     /// When it is sent next.
-    pub next: Millis,
+    pub next_at: Millis,
 }
 
 /// Where an event stands on its way to the shop.

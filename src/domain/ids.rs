@@ -43,8 +43,8 @@ impl TryFrom<String> for OutTradeNo {
 }
 
 impl From<OutTradeNo> for String {
-    fn from(no: OutTradeNo) -> String {
-        no.0.as_ref().to_owned()
+    fn from(out_trade_no: OutTradeNo) -> String {
+        out_trade_no.0.as_ref().to_owned()
     }
 }
 
@@ -97,19 +97,19 @@ pub struct ChannelNo(Arc<str>);
 impl ChannelNo {
     /// The order's own number.
     #[must_use]
-    pub fn first(no: &OutTradeNo) -> ChannelNo {
-        ChannelNo(no.0.clone())
+    pub fn first(out_trade_no: &OutTradeNo) -> ChannelNo {
+        ChannelNo(out_trade_no.0.clone())
     }
 
     /// The number of the order's `n`-th attempt: `pg` and 30 base32 characters (150 bits) of
     /// SHA-256 over merchant, number and `n`, so that a shop's own number never meets it.
     #[must_use]
-    pub fn derived(pid: &Pid, no: &OutTradeNo, n: u32) -> ChannelNo {
+    pub fn derived(pid: &Pid, out_trade_no: &OutTradeNo, n: u32) -> ChannelNo {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let hash = Sha256::new()
             .chain_update(pid.as_str())
             .chain_update([0])
-            .chain_update(no.as_str())
+            .chain_update(out_trade_no.as_str())
             .chain_update([0])
             .chain_update(n.to_be_bytes())
             .finalize();
@@ -164,12 +164,12 @@ mod tests {
 
     #[test]
     fn a_derived_number_is_stable_and_no_two_attempts_share_one() {
-        let no = OutTradeNo::parse("order-1").expect("a number");
-        let second = ChannelNo::derived(&Pid::default(), &no, 2);
-        assert_eq!(second, ChannelNo::derived(&Pid::default(), &no, 2));
+        let out_trade_no = OutTradeNo::parse("order-1").expect("a number");
+        let second = ChannelNo::derived(&Pid::default(), &out_trade_no, 2);
+        assert_eq!(second, ChannelNo::derived(&Pid::default(), &out_trade_no, 2));
         assert_eq!(second.as_str().len(), 32);
         assert!(second.as_str().starts_with("pg"));
-        assert_ne!(second, ChannelNo::derived(&Pid::default(), &no, 3));
-        assert_ne!(second, ChannelNo::derived(&Pid::new("001"), &no, 2));
+        assert_ne!(second, ChannelNo::derived(&Pid::default(), &out_trade_no, 3));
+        assert_ne!(second, ChannelNo::derived(&Pid::new("001"), &out_trade_no, 2));
     }
 }

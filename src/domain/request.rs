@@ -23,7 +23,7 @@ pub struct CreateRequest {
     /// Whether a QR code is wanted whatever the platform.
     pub need_qrcode: NeedQrcode,
     /// What is bought: the same for every request with this number.
-    pub facts: Facts,
+    pub terms: OrderTerms,
     /// The buyer at the provider.
     pub openid: Option<String>,
     /// `data.time_expire`: the order's deadline.
@@ -52,7 +52,7 @@ pub enum NeedQrcode {
 
 /// What an order is: fixed by the first request with its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct OrderTerms {
     /// `data.out_trade_no`.
     pub out_trade_no: OutTradeNo,
     /// `data.total_fee`, in fen.
@@ -82,7 +82,7 @@ pub struct Facts {
     pub profit_sharing: Option<bool>,
 }
 
-impl Facts {
+impl OrderTerms {
     /// What the buyer sees: `body` if given, else `subject`.
     #[must_use]
     pub fn description(&self) -> &str {
@@ -195,8 +195,8 @@ impl fmt::Debug for AppAuthToken {
 mod tests {
     use super::*;
 
-    fn facts(subject: &str) -> Facts {
-        Facts {
+    fn terms(subject: &str) -> OrderTerms {
+        OrderTerms {
             out_trade_no: OutTradeNo::parse("order-1").unwrap(),
             total_fee: Fen::new(100).unwrap(),
             subject: subject.to_owned(),
@@ -224,11 +224,11 @@ mod tests {
 
     #[test]
     fn orders_that_an_earlier_version_stored_are_compared_as_it_stored_them() {
-        let stored = serde_json::to_string(&facts("tea").fingerprint()).unwrap();
+        let stored = serde_json::to_string(&terms("tea").fingerprint()).unwrap();
         assert_eq!(stored, STORED);
         let read: Fingerprint = serde_json::from_str(STORED).unwrap();
-        assert_eq!(read.differences(&facts("tea").fingerprint()), [""; 0]);
-        assert_eq!(read.differences(&facts("coffee").fingerprint()), ["subject"]);
+        assert_eq!(read.differences(&terms("tea").fingerprint()), [""; 0]);
+        assert_eq!(read.differences(&terms("coffee").fingerprint()), ["subject"]);
     }
 
     #[test]

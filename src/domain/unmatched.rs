@@ -11,7 +11,7 @@ use super::time::Millis;
 /// copy, or the shop sold it by another system under the same merchant. It stays recorded when its
 /// order becomes known, and is then no longer listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unmatched {
+pub struct UnmatchedPayment {
     /// Who took the money.
     pub provider: ProviderId,
     /// For which merchant.
@@ -29,12 +29,12 @@ pub struct Unmatched {
     /// When the provider took it, if told.
     pub paid_at: Option<Millis>,
     /// When it became known here.
-    pub known: Millis,
+    pub discovered_at: Millis,
     /// The provider's message as it was verified, JSON.
     pub message: String,
 }
 
-impl Unmatched {
+impl UnmatchedPayment {
     /// What comes in place of the order's type in its event: it picks the handler, and stands for
     /// `{type}` in the webhook's URL.
     pub const KIND: &'static str = "unmatched";

@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use url::Url;
 
-use super::circuit_breaker::Circuits;
-use super::create::replay_cache::Recents;
-use super::notification::Forgeries;
-use super::order_lock::Flights;
+use super::circuit_breaker::CircuitBreakers;
+use super::create::replay_cache::ReplayCache;
+use super::notification::RejectedNotifications;
+use super::order_lock::OrderLocks;
 use super::outbox::Outbox;
-use super::reconcile::Forsaken;
+use super::reconcile::Superseded;
 use super::tasks::Tasks;
-use super::waiters::Waiting;
+use super::waiters::Waiters;
 use super::{
-    Deliver, Engine, Handled, Inner, OrderEvent, Returns, Settings, Switching, notify_base,
+    AutoRefundPolicy, Deliver, Engine, Handled, Inner, OrderEvent, Settings, Switching, notify_base,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::domain::channel::ProviderId;
@@ -43,7 +43,7 @@ pub struct Builder {
     replay_ttl: Duration,
     replay_max: usize,
     switching: Switching,
-    returns: Returns,
+    auto_refund: AutoRefundPolicy,
     reconcile_every: Option<Duration>,
     outbox: Outbox,
     simulated: bool,
@@ -65,7 +65,7 @@ impl Default for Builder {
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
             switching: Switching::default(),
-            returns: Returns { duplicate: true, late: true },
+            auto_refund: AutoRefundPolicy { duplicate: true, late: true },
             reconcile_every: Some(Duration::from_secs(1)),
             outbox: Outbox::default(),
             simulated: false,
@@ -124,8 +124,8 @@ impl Builder {
 
     /// Which payments go back without anybody asking for it: a second one of a paid order, and one
     /// that came after the order was closed; both unless told.
-    pub fn returns(self, returns: Returns) -> Builder {
-        Builder { returns, ..self }
+    pub fn auto_refund(self, auto_refund: AutoRefundPolicy) -> Builder {
+        Builder { auto_refund, ..self }
     }
 
     /// How often the orders that are due are looked after in the background; every second unless
@@ -202,17 +202,17 @@ impl Builder {
                 call_timeout: self.call_timeout,
                 call_budget: self.call_budget,
                 switching: self.switching,
-                returns: self.returns,
+                auto_refund: self.auto_refund,
                 simulated: self.simulated,
             },
-            recents: Recents::new(self.replay_ttl, self.replay_max),
-            flights: Arc::new(Flights::default()),
-            circuits: Circuits::default(),
+            replays: ReplayCache::new(self.replay_ttl, self.replay_max),
+            locks: Arc::new(OrderLocks::default()),
+            breakers: CircuitBreakers::default(),
             tasks: Tasks::default(),
-            waiting: Waiting::default(),
+            waiters: Waiters::default(),
             outbox: self.outbox,
-            forsaken: Forsaken::default(),
-            forgeries: Forgeries::default(),
+            superseded_orders: Superseded::default(),
+            rejected: RejectedNotifications::default(),
             stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),
         });

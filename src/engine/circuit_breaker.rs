@@ -35,13 +35,13 @@ pub(super) enum Operation {
 
 /// The circuits of every account and operation that was called.
 #[derive(Debug, Default)]
-pub(super) struct Circuits {
-    circuits: DashMap<(Account, Operation), Circuit>,
+pub(super) struct CircuitBreakers {
+    breakers: DashMap<(Account, Operation), CircuitBreaker>,
     recovering: DashMap<Account, Recovery>,
 }
 
 #[derive(Debug, Default)]
-struct Circuit {
+struct CircuitBreaker {
     failures: u32,
     /// Until when calls are refused.
     open_until: Option<Instant>,
@@ -64,7 +64,7 @@ struct Pace {
 
 /// A call that may be made. Dropping it unanswered says nothing of the provider.
 pub(super) struct Permit<'a> {
-    circuits: &'a Circuits,
+    breakers: &'a CircuitBreakers,
     key: (Account, Operation),
     since: Instant,
 }
@@ -76,7 +76,7 @@ pub(super) struct Refused {
     pub(super) retry_after: Duration,
 }
 
-impl Circuits {
+impl CircuitBreakers {
     /// Lets a call to `account` pass unless its circuit is open.
     ///
     /// # Errors
@@ -88,10 +88,10 @@ impl Circuits {
         operation: Operation,
     ) -> Result<Permit<'_>, Refused> {
         let (key, now) = ((account.clone(), operation), Instant::now());
-        if let Some(mut circuit) = self.circuits.get_mut(&key) {
+        if let Some(mut circuit) = self.breakers.get_mut(&key) {
             circuit.enter(now)?;
         }
-        Ok(Permit { circuits: self, key, since: now })
+        Ok(Permit { breakers: self, key, since: now })
     }
 
     /// Whether the reconciler may ask `account` about one more order now: as it likes, or a few a
@@ -111,7 +111,7 @@ impl Circuits {
 
     fn failed(&self, key: &(Account, Operation), said: Option<(String, String)>) {
         let now = Instant::now();
-        let mut circuit = self.circuits.entry(key.clone()).or_default();
+        let mut circuit = self.breakers.entry(key.clone()).or_default();
         if circuit.fail(now, said) {
             let (account, operation) = key;
             tracing::warn!(%account, ?operation, "a provider fails again and again: it is left \
@@ -121,7 +121,7 @@ impl Circuits {
     }
 }
 
-impl Circuit {
+impl CircuitBreaker {
     fn enter(&mut self, now: Instant) -> Result<(), Refused> {
         let Some(until) = self.open_until else { return Ok(()) };
         // A call that tries and never ends makes room for another one.
@@ -175,24 +175,24 @@ impl Permit<'_> {
     pub(super) fn done<T>(self, result: &Result<T, Failure>) {
         match result {
             // A provider that answers is there, whatever its answer is.
-            Ok(_) | Err(Failure::Refused { .. } | Failure::Taken { .. }) => {
-                self.circuits.circuits.remove_if(&self.key, |_, it| it.is_older(self.since));
+            Ok(_) | Err(Failure::Refused { .. } | Failure::NumberInUse { .. }) => {
+                self.breakers.breakers.remove_if(&self.key, |_, it| it.is_older(self.since));
             }
             Err(Failure::Throttled { code, message }) => {
-                self.circuits.failed(&self.key, Some((code.clone(), message.clone())));
+                self.breakers.failed(&self.key, Some((code.clone(), message.clone())));
             }
-            Err(Failure::Unknown { said, .. }) => {
-                self.circuits.failed(&self.key, said.clone());
+            Err(Failure::OutcomeUnknown { said, .. }) => {
+                self.breakers.failed(&self.key, said.clone());
             }
             // Of a refund it also says that the provider asks for it later.
             Err(Failure::NotSent(_))
                 if matches!(self.key.1, Operation::Refund | Operation::QueryRefund) => {}
-            Err(Failure::NotSent(_)) => self.circuits.failed(&self.key, None),
+            Err(Failure::NotSent(_)) => self.breakers.failed(&self.key, None),
         }
     }
 }
 
-impl Circuit {
+impl CircuitBreaker {
     /// Whether a call that began at `since` is news to it: what was sent before the circuit opened
     /// and is answered late does not close it.
     fn is_older(&self, since: Instant) -> bool {
@@ -210,61 +210,61 @@ mod tests {
         Account { number, partner: None, version: ApiVersion::WxpayV3 }
     }
 
-    fn call(circuits: &Circuits, result: &Result<(), Failure>) -> Result<(), Refused> {
-        circuits.enter(&account(), Operation::Open)?.done(result);
+    fn call(breakers: &CircuitBreakers, result: &Result<(), Failure>) -> Result<(), Refused> {
+        breakers.enter(&account(), Operation::Open)?.done(result);
         Ok(())
     }
 
     fn lost() -> Result<(), Failure> {
         let said = Some(("SYSTEM_ERROR".to_owned(), "busy".to_owned()));
-        Err(Failure::Unknown { reason: "HTTP 500".to_owned(), said })
+        Err(Failure::OutcomeUnknown { reason: "HTTP 500".to_owned(), said })
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_fails_five_times_in_a_row_is_left_alone_and_tried_by_one_call() {
-        let circuits = Circuits::default();
+        let breakers = CircuitBreakers::default();
         for _ in 0..FAILURES_MAX {
-            assert!(call(&circuits, &lost()).is_ok());
+            assert!(call(&breakers, &lost()).is_ok());
         }
-        let refused = call(&circuits, &Ok(())).unwrap_err();
+        let refused = call(&breakers, &Ok(())).unwrap_err();
         assert_eq!(refused.said.unwrap().0, "SYSTEM_ERROR");
-        assert!(circuits.enter(&account(), Operation::Query).is_ok(), "queries are not concerned");
+        assert!(breakers.enter(&account(), Operation::Query).is_ok(), "queries are not concerned");
         tokio::time::advance(OPEN).await;
-        let trying = circuits.enter(&account(), Operation::Open).unwrap();
-        assert!(call(&circuits, &Ok(())).is_err(), "one call tries at a time");
+        let trying = breakers.enter(&account(), Operation::Open).unwrap();
+        assert!(call(&breakers, &Ok(())).is_err(), "one call tries at a time");
         trying.done(&lost());
-        assert!(call(&circuits, &Ok(())).is_err());
+        assert!(call(&breakers, &Ok(())).is_err());
         tokio::time::advance(OPEN).await;
-        assert!(call(&circuits, &Ok(())).is_ok());
+        assert!(call(&breakers, &Ok(())).is_ok());
         for _ in 0..FAILURES_MAX - 1 {
-            assert!(call(&circuits, &lost()).is_ok(), "success makes it forget");
+            assert!(call(&breakers, &lost()).is_ok(), "success makes it forget");
         }
         let refusal = Failure::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() };
-        assert!(call(&circuits, &Err(refusal)).is_ok());
-        assert!(call(&circuits, &lost()).is_ok(), "a refusal is an answer");
-        assert!(call(&circuits, &Ok(())).is_ok());
+        assert!(call(&breakers, &Err(refusal)).is_ok());
+        assert!(call(&breakers, &lost()).is_ok(), "a refusal is an answer");
+        assert!(call(&breakers, &Ok(())).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_tries_and_never_ends_makes_room_for_another() {
-        let circuits = Circuits::default();
+        let breakers = CircuitBreakers::default();
         for _ in 0..FAILURES_MAX {
-            call(&circuits, &lost()).unwrap();
+            call(&breakers, &lost()).unwrap();
         }
         tokio::time::advance(OPEN).await;
-        drop(circuits.enter(&account(), Operation::Open).unwrap());
-        assert!(circuits.enter(&account(), Operation::Open).is_err());
+        drop(breakers.enter(&account(), Operation::Open).unwrap());
+        assert!(breakers.enter(&account(), Operation::Open).is_err());
         tokio::time::advance(OPEN).await;
-        assert!(call(&circuits, &Ok(())).is_ok());
+        assert!(call(&breakers, &Ok(())).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_an_outage_the_reconciler_asks_a_few_orders_a_second() {
-        let circuits = Circuits::default();
-        let looks = |wanted: u32| (0..wanted).filter(|_| circuits.may_look(&account())).count();
+        let breakers = CircuitBreakers::default();
+        let looks = |wanted: u32| (0..wanted).filter(|_| breakers.may_look(&account())).count();
         assert_eq!(looks(1_000), 1_000);
         for _ in 0..FAILURES_MAX {
-            call(&circuits, &lost()).unwrap();
+            call(&breakers, &lost()).unwrap();
         }
         for _ in 0..60 {
             tokio::time::advance(Duration::from_secs(1)).await;

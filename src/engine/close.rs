@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::create::switch::already_paid;
 use super::{Engine, Inner};
 use crate::domain::ids::OutTradeNo;
-use crate::domain::order::{Event, Order, OrderStatus};
+use crate::domain::order::{Order, OrderStatus, Transition};
 use crate::error::{Error, Kind};
 
 /// How long an operation waits for another one on the same order.
-pub(super) const TURN: Duration = Duration::from_secs(3);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// Closes an unpaid order: asks about every attempt that a buyer may pay, and closes it. An
@@ -39,15 +39,15 @@ impl Engine {
     /// # Cancel safety
     ///
     /// A dropped future stops nothing that was begun.
-    pub async fn close(&self, no: &OutTradeNo) -> Result<(), Error> {
-        let known = self.0.load(no).await?;
-        let turn = self.0.flights.await_turn(no, TURN).await;
+    pub async fn close(&self, out_trade_no: &OutTradeNo) -> Result<(), Error> {
+        let known = self.0.load(out_trade_no).await?;
+        let turn = self.0.locks.lock(out_trade_no, LOCK_TIMEOUT).await;
         let lead = turn.ok_or_else(|| Error::new(Kind::Busy))?;
-        let (engine, no) = (self.0.clone(), no.clone());
+        let (engine, out_trade_no) = (self.0.clone(), out_trade_no.clone());
         let (done, closed) = tokio::sync::oneshot::channel();
         self.0.tasks.spawn(async move {
             lead.claimed(&known.fingerprint);
-            let result = engine.close_order(&no).await;
+            let result = engine.close_order(&out_trade_no).await;
             drop(lead);
             // Who asked may have left.
             drop(done.send(result));
@@ -57,8 +57,8 @@ impl Engine {
 }
 
 impl Inner {
-    async fn close_order(&self, no: &OutTradeNo) -> Result<(), Error> {
-        let order = self.load(no).await?;
+    async fn close_order(&self, out_trade_no: &OutTradeNo) -> Result<(), Error> {
+        let order = self.load(out_trade_no).await?;
         match order.status {
             OrderStatus::Closed => return Ok(()),
             OrderStatus::Open if !order.flags.mismatch => {}
@@ -68,8 +68,8 @@ impl Inner {
             | OrderStatus::Refunded => return Err(already_paid(&order)),
         }
         self.forget(&order);
-        let order = self.end_live(order, self.budget()).await?;
-        let order = self.record(order, Event::Closed).await?;
+        let order = self.close_payable_trades(order, self.budget()).await?;
+        let order = self.record(order, Transition::Closed).await?;
         self.ended(&order);
         match order.status {
             OrderStatus::Closed => Ok(()),
@@ -80,6 +80,6 @@ impl Inner {
     /// Hands out nothing more of `order`, and tells who waits for it.
     fn ended(&self, order: &Order) {
         self.forget(order);
-        self.waiting.tell(order.out_trade_no());
+        self.waiters.tell(order.out_trade_no());
     }
 }

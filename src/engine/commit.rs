@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::Inner;
-use crate::domain::event::Outgoing;
-use crate::domain::order::payment::RefundSaid;
-use crate::domain::order::{Event, Order, Said};
+use crate::domain::event::OutboxEvent;
+use crate::domain::order::payment::RefundUpdate;
+use crate::domain::order::{Order, TradeUpdate, Transition};
 use crate::error::{Error, Kind};
 use crate::store::{Committed, StoreError};
 
@@ -22,8 +22,8 @@ impl Inner {
     /// # Errors
     ///
     /// 5002 when the store failed, or is another owner's by now.
-    pub(super) async fn record(&self, order: Order, event: Event) -> Result<Order, Error> {
-        self.record_as(order, |_| Some(event.clone())).await
+    pub(super) async fn record(&self, order: Order, event: Transition) -> Result<Order, Error> {
+        self.record_if(order, |_| Some(event.clone())).await
     }
 
     /// Makes durable what `decide` makes of the stored order; `None` leaves it as it is.
@@ -31,10 +31,10 @@ impl Inner {
     /// # Errors
     ///
     /// As [`Inner::record`].
-    pub(super) async fn record_as(
+    pub(super) async fn record_if(
         &self,
         order: Order,
-        decide: impl Fn(&Order) -> Option<Event>,
+        decide: impl Fn(&Order) -> Option<Transition>,
     ) -> Result<Order, Error> {
         let mut order = order;
         for _ in 0..COMMITS_MAX {
@@ -56,17 +56,22 @@ impl Inner {
 
     /// What was remembered of an order is not handed out again when an attempt of it ended, or may
     /// have; who waits for the order, and the outbox, are told.
-    fn changed(&self, event: &Event, order: &Order, outbox: &[Outgoing]) {
-        if matches!(event, Event::CloseIntended { .. }) {
+    fn changed(&self, event: &Transition, order: &Order, outbox: &[OutboxEvent]) {
+        if matches!(event, Transition::CloseIntended { .. }) {
             self.forget(order);
         }
-        let is_payment = matches!(event, Event::Adopted { .. } | Event::Corrected { .. });
-        if is_payment || matches!(event, Event::Asked { said: Said::Closed | Said::Paid(_), .. }) {
+        let is_payment = matches!(event, Transition::Adopted { .. } | Transition::Corrected { .. });
+        if is_payment
+            || matches!(
+                event,
+                Transition::TradeQueried { said: TradeUpdate::Closed | TradeUpdate::Paid(_), .. }
+            )
+        {
             self.forget(order);
-            self.waiting.tell(order.out_trade_no());
+            self.waiters.tell(order.out_trade_no());
         }
-        if matches!(event, Event::Offered { .. }) {
-            self.forsaken.add(order.out_trade_no());
+        if matches!(event, Transition::Offered { .. }) {
+            self.superseded_orders.add(order.out_trade_no());
         }
         if !outbox.is_empty() {
             self.outbox.wake();
@@ -75,17 +80,17 @@ impl Inner {
 
     /// Hands out nothing that was made of this version of the order, or of an earlier one.
     pub(super) fn forget(&self, order: &Order) {
-        self.recents.forget(order.out_trade_no(), order.version, self.clock.now());
+        self.replays.forget(order.out_trade_no(), order.version, self.clock.now());
     }
 }
 
 /// The provider's message that `event` came of.
-fn message(event: &Event) -> Option<&Value> {
+fn message(event: &Transition) -> Option<&Value> {
     match event {
-        Event::Asked { said: Said::Paid(receipt), .. }
-        | Event::Adopted { receipt, .. }
-        | Event::Corrected { receipt, .. } => Some(&receipt.message),
-        Event::RefundAsked { said: RefundSaid::Told(told), .. } => Some(&told.message),
+        Transition::TradeQueried { said: TradeUpdate::Paid(receipt), .. }
+        | Transition::Adopted { receipt, .. }
+        | Transition::Corrected { receipt, .. } => Some(&receipt.message),
+        Transition::RefundQueried { said: RefundUpdate::Status(told), .. } => Some(&told.message),
         _ => None,
     }
 }
@@ -98,7 +103,7 @@ fn unrecorded(error: &StoreError) -> Error {
 
 /// 5002: another process has the store by now, and this one writes and sends nothing more.
 pub(super) fn lost(order: &Order) -> Error {
-    let no = order.out_trade_no();
-    tracing::error!(%no, "the store was opened by another process: this one has lost the order");
+    let out_trade_no = order.out_trade_no();
+    tracing::error!(%out_trade_no, "the store was opened by another process: this one has lost the order");
     Error::new(Kind::OutcomeUnknown)
 }

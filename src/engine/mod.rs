@@ -40,19 +40,19 @@ pub use refund::{RefundRequest, Refunded, Refunds};
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
-pub use crate::domain::order::Returns;
+pub use crate::domain::order::AutoRefundPolicy;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
-use circuit_breaker::Circuits;
-use create::replay_cache::Recents;
-use notification::Forgeries;
-use order_lock::Flights;
+use circuit_breaker::CircuitBreakers;
+use create::replay_cache::ReplayCache;
+use notification::RejectedNotifications;
+use order_lock::OrderLocks;
 use outbox::Outbox;
-use reconcile::Forsaken;
+use reconcile::Superseded;
 use tasks::Tasks;
-use waiters::Waiting;
+use waiters::Waiters;
 
 /// The payment engine. Cheap to clone: every clone is the same engine.
 #[derive(Clone)]
@@ -64,14 +64,14 @@ struct Inner {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    recents: Recents,
-    flights: Arc<Flights>,
-    circuits: Circuits,
+    replays: ReplayCache,
+    locks: Arc<OrderLocks>,
+    breakers: CircuitBreakers,
     tasks: Tasks,
-    waiting: Waiting,
+    waiters: Waiters,
     outbox: Outbox,
-    forsaken: Forsaken,
-    forgeries: Forgeries,
+    superseded_orders: Superseded,
+    rejected: RejectedNotifications,
     /// Whether the engine is being shut down.
     stopping: watch::Sender<bool>,
     at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,
@@ -91,7 +91,7 @@ struct Settings {
     /// What becomes of an unpaid order that is to be paid in another way.
     switching: Switching,
     /// Which payments go back without anybody asking for it.
-    returns: Returns,
+    auto_refund: AutoRefundPolicy,
     /// Whether the providers are simulated: then a buyer's private address will do.
     simulated: bool,
 }

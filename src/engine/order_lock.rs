@@ -8,7 +8,7 @@ use dashmap::mapref::entry::{Entry, VacantEntry};
 use tokio::sync::watch;
 
 use super::create::Created;
-use crate::domain::channel::Way;
+use crate::domain::channel::PaymentMethod;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::request::Fingerprint;
 use crate::error::Error;
@@ -18,13 +18,13 @@ const FOLLOWERS_MAX: usize = 10_000;
 
 /// Every number that is being worked on.
 #[derive(Debug, Default)]
-pub(super) struct Flights(DashMap<OutTradeNo, Flight>);
+pub(super) struct OrderLocks(DashMap<OutTradeNo, OrderLock>);
 
 /// One number that is being worked on.
 #[derive(Debug)]
-struct Flight {
+struct OrderLock {
     /// The request that leads; none when the reconciler does.
-    asked: Option<(Way, Fingerprint)>,
+    asked: Option<(PaymentMethod, Fingerprint)>,
     phase: watch::Sender<Phase>,
 }
 
@@ -40,60 +40,67 @@ pub(super) enum Phase {
 }
 
 /// What a request is to the work on its number.
-pub(super) enum Part {
+pub(super) enum Join {
     /// It does the work and tells the others.
-    Lead(Lead),
+    OrderGuard(OrderGuard),
     /// It watches the same work, or another's.
-    Follow(Box<Follow>),
+    Follower(Box<Follower>),
     /// Too many watch already.
-    Crowded,
+    Full,
 }
 
 /// The right to work on a number. Dropping it, in a panic too, ends the flight.
-pub(super) struct Lead {
-    flights: Arc<Flights>,
-    no: OutTradeNo,
+pub(super) struct OrderGuard {
+    locks: Arc<OrderLocks>,
+    out_trade_no: OutTradeNo,
     phase: watch::Sender<Phase>,
 }
 
 /// A view of somebody's work on a number.
-pub(super) struct Follow {
+pub(super) struct Follower {
     /// How the leader pays and what it buys; none when the reconciler leads.
-    pub(super) asked: Option<(Way, Fingerprint)>,
+    pub(super) asked: Option<(PaymentMethod, Fingerprint)>,
     /// How far it is; closed without [`Phase::Done`] when the work broke off.
     pub(super) phase: watch::Receiver<Phase>,
 }
 
-impl Flights {
+impl OrderLocks {
     /// Leads the work on `no`, or follows who does.
-    pub(super) fn enter(self: &Arc<Self>, no: &OutTradeNo, way: &Way, fp: &Fingerprint) -> Part {
-        match self.0.entry(no.clone()) {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        out_trade_no: &OutTradeNo,
+        method: &PaymentMethod,
+        fp: &Fingerprint,
+    ) -> Join {
+        match self.0.entry(out_trade_no.clone()) {
             Entry::Occupied(flight) => flight.get().follow(),
-            Entry::Vacant(free) => Part::Lead(self.lead(no, free, Some((way.clone(), fp.clone())))),
+            Entry::Vacant(free) => {
+                Join::OrderGuard(self.lead(out_trade_no, free, Some((method.clone(), fp.clone()))))
+            }
         }
     }
 
     /// Leads the work on `no` without a request, unless somebody leads it.
-    pub(super) fn seize(self: &Arc<Self>, no: &OutTradeNo) -> Option<Lead> {
-        match self.0.entry(no.clone()) {
+    pub(super) fn try_lock(self: &Arc<Self>, out_trade_no: &OutTradeNo) -> Option<OrderGuard> {
+        match self.0.entry(out_trade_no.clone()) {
             Entry::Occupied(_) => None,
-            Entry::Vacant(free) => Some(self.lead(no, free, None)),
+            Entry::Vacant(free) => Some(self.lead(out_trade_no, free, None)),
         }
     }
 
     /// Leads the work on `no` without a request, as soon as nobody else does. `None` when somebody
     /// still does after `limit`.
-    pub(super) async fn await_turn(
+    pub(super) async fn lock(
         self: &Arc<Self>,
-        no: &OutTradeNo,
+        out_trade_no: &OutTradeNo,
         limit: Duration,
-    ) -> Option<Lead> {
+    ) -> Option<OrderGuard> {
         let turn = async {
             loop {
-                if let Some(lead) = self.seize(no) {
+                if let Some(lead) = self.try_lock(out_trade_no) {
                     return lead;
                 }
-                let watched = self.0.get(no).map(|flight| flight.phase.subscribe());
+                let watched = self.0.get(out_trade_no).map(|flight| flight.phase.subscribe());
                 if let Some(mut phase) = watched {
                     // It ends with its result, or by its leader's being dropped.
                     drop(phase.wait_for(|phase| matches!(phase, Phase::Done(_))).await);
@@ -107,26 +114,29 @@ impl Flights {
 
     fn lead(
         self: &Arc<Self>,
-        no: &OutTradeNo,
-        free: VacantEntry<'_, OutTradeNo, Flight>,
-        asked: Option<(Way, Fingerprint)>,
-    ) -> Lead {
+        out_trade_no: &OutTradeNo,
+        free: VacantEntry<'_, OutTradeNo, OrderLock>,
+        asked: Option<(PaymentMethod, Fingerprint)>,
+    ) -> OrderGuard {
         let phase = watch::Sender::new(Phase::Claiming);
-        free.insert(Flight { asked, phase: phase.clone() });
-        Lead { flights: self.clone(), no: no.clone(), phase }
+        free.insert(OrderLock { asked, phase: phase.clone() });
+        OrderGuard { locks: self.clone(), out_trade_no: out_trade_no.clone(), phase }
     }
 }
 
-impl Flight {
-    fn follow(&self) -> Part {
+impl OrderLock {
+    fn follow(&self) -> Join {
         if self.phase.receiver_count() >= FOLLOWERS_MAX {
-            return Part::Crowded;
+            return Join::Full;
         }
-        Part::Follow(Box::new(Follow { asked: self.asked.clone(), phase: self.phase.subscribe() }))
+        Join::Follower(Box::new(Follower {
+            asked: self.asked.clone(),
+            phase: self.phase.subscribe(),
+        }))
     }
 }
 
-impl Lead {
+impl OrderGuard {
     /// The leader's own view of its work, which may outlive its client.
     pub(super) fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
@@ -139,13 +149,15 @@ impl Lead {
 
     /// Ends the flight with its result.
     pub(super) fn done(self, result: Result<Created, Error>) {
-        self.flights.0.remove(&self.no);
+        self.locks.0.remove(&self.out_trade_no);
         self.phase.send_replace(Phase::Done(Box::new(result)));
     }
 }
 
-impl Drop for Lead {
+impl Drop for OrderGuard {
     fn drop(&mut self) {
-        self.flights.0.remove_if(&self.no, |_, flight| flight.phase.same_channel(&self.phase));
+        self.locks
+            .0
+            .remove_if(&self.out_trade_no, |_, flight| flight.phase.same_channel(&self.phase));
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Inner;
 use super::call_budget::Budget;
 use super::circuit_breaker::{Operation, Refused};
-use super::create::switch::contradicted;
+use super::create::switch::contradiction;
 use crate::domain::order::attempt::{Account, Attempt, Material};
-use crate::domain::order::{Event, Order, Receipt, Said};
+use crate::domain::order::{Order, Receipt, TradeUpdate, Transition};
 use crate::error::{Error, Kind};
-use crate::provider::{Call, Closing, Failure, Provider, Trade};
+use crate::provider::{Call, CloseOutcome, Failure, Provider, TradeState};
 
 impl Inner {
     /// Asks the provider of attempt `n`, and makes durable what it says.
@@ -18,17 +18,17 @@ impl Inner {
     /// # Errors
     ///
     /// When it cannot tell, or what it says cannot be recorded: nothing is known then.
-    pub(super) async fn ask(
+    pub(super) async fn query_trade(
         &self,
         order: Order,
         n: u32,
         budget: Budget,
-    ) -> Result<(Order, Trade), Error> {
+    ) -> Result<(Order, TradeState), Error> {
         let at = self.provider_of(&order, n)?;
         let call = self.call(budget)?;
         let asked = self.guarded(at.account, Operation::Query, at.provider.query(at.attempt, call));
         let trade = asked.await.map_err(|failure| failure.query_error())?;
-        let order = self.said(order, n, self.meaning(&trade)).await?;
+        let order = self.record_trade(order, n, self.to_update(&trade)).await?;
         Ok((order, trade))
     }
 
@@ -43,7 +43,7 @@ impl Inner {
         let was_intended = order.attempt(n).is_some_and(|it| it.close_intended);
         self.provider_of(&order, n)?;
         self.call(budget)?;
-        let order = self.record(order, Event::CloseIntended { n }).await?;
+        let order = self.record(order, Transition::CloseIntended { n }).await?;
         if order.attempt(n).is_none_or(Attempt::is_ended) {
             return Ok(order);
         }
@@ -51,18 +51,24 @@ impl Inner {
         let closing = at.provider.close(at.attempt, self.call(budget)?);
         let closing = self.guarded(at.account, Operation::Close, closing).await;
         if !was_intended && is_not_closed(&closing) {
-            self.record(order.clone(), Event::CloseRefused { n }).await?;
+            self.record(order.clone(), Transition::CloseRefused { n }).await?;
         }
         match closing {
-            Ok(Closing::Closed) => self.said(order, n, Said::Closed).await,
-            Ok(Closing::Absent) if order.attempt(n).is_some_and(Attempt::has_trade_at_once) => {
-                Err(contradicted(&order, n, ""))
+            Ok(CloseOutcome::Closed) => self.record_trade(order, n, TradeUpdate::Closed).await,
+            Ok(CloseOutcome::NotFound)
+                if order.attempt(n).is_some_and(Attempt::has_trade_at_once) =>
+            {
+                Err(contradiction(&order, n, ""))
             }
-            Ok(Closing::Absent) => self.said(order, n, Said::Absent { date: None }).await,
-            Ok(Closing::TooEarly) => Err(Error::new(Kind::Busy)),
-            Ok(Closing::Paid) => match self.ask(order, n, budget).await? {
-                (order, Trade::Paid(_) | Trade::Closed) => Ok(order),
-                (_, Trade::Unpaid { .. } | Trade::Absent { .. }) => Err(Error::new(Kind::Busy)),
+            Ok(CloseOutcome::NotFound) => {
+                self.record_trade(order, n, TradeUpdate::NotFound { date: None }).await
+            }
+            Ok(CloseOutcome::TooEarly) => Err(Error::new(Kind::Busy)),
+            Ok(CloseOutcome::Paid) => match self.query_trade(order, n, budget).await? {
+                (order, TradeState::Paid(_) | TradeState::Closed) => Ok(order),
+                (_, TradeState::Unpaid { .. } | TradeState::NotFound { .. }) => {
+                    Err(Error::new(Kind::Busy))
+                }
             },
             Err(CallFailure::Failed(Failure::Throttled { code, message })) => {
                 tracing::warn!(code, message, "a provider has no time for a close");
@@ -80,19 +86,24 @@ impl Inner {
     /// As [`Inner::guarded`].
     pub(super) async fn open_at(
         &self,
-        at: AttemptAt<'_>,
+        at: AttemptContext<'_>,
         call: Call<'_>,
     ) -> Result<Material, CallFailure> {
         let opened = at.provider.open(at.attempt, call);
-        match at.attempt.way.product.is_local() {
+        match at.attempt.method.product.is_local() {
             true => opened.await.map_err(CallFailure::Failed),
             false => self.guarded(at.account, Operation::Open, opened).await,
         }
     }
 
     /// Makes durable what a provider said of attempt `n`.
-    pub(super) async fn said(&self, order: Order, n: u32, said: Said) -> Result<Order, Error> {
-        self.record(order, Event::Asked { n, at: self.clock.now(), said }).await
+    pub(super) async fn record_trade(
+        &self,
+        order: Order,
+        n: u32,
+        said: TradeUpdate,
+    ) -> Result<Order, Error> {
+        self.record(order, Transition::TradeQueried { n, at: self.clock.now(), said }).await
     }
 
     /// Makes a call, unless the provider is left alone because it fails.
@@ -106,7 +117,7 @@ impl Inner {
         operation: Operation,
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, CallFailure> {
-        let permit = self.circuits.enter(&account, operation).map_err(CallFailure::NotMade)?;
+        let permit = self.breakers.enter(&account, operation).map_err(CallFailure::NotMade)?;
         let result = call.await;
         permit.done(&result);
         result.map_err(CallFailure::Failed)
@@ -117,33 +128,33 @@ impl Inner {
         &'a self,
         order: &'a Order,
         n: u32,
-    ) -> Result<AttemptAt<'a>, Error> {
+    ) -> Result<AttemptContext<'a>, Error> {
         let attempt = order.attempt(n);
         let found = attempt.and_then(|attempt| {
-            let provider = self.provider(&order.facts.pid, attempt.way.provider())?;
+            let provider = self.provider(&order.terms.pid, attempt.method.provider())?;
             let account = provider.account_of(attempt)?;
-            provider.holds(&account).then_some(AttemptAt { provider, attempt, account })
+            provider.holds(&account).then_some(AttemptContext { provider, attempt, account })
         });
         found.ok_or_else(|| {
-            let no = order.out_trade_no();
-            tracing::error!(%no, n, "the merchant account of an attempt is no longer configured");
+            let out_trade_no = order.out_trade_no();
+            tracing::error!(%out_trade_no, n, "the merchant account of an attempt is no longer configured");
             Error::new(Kind::OutcomeUnknown)
         })
     }
 
-    pub(super) fn meaning(&self, trade: &Trade) -> Said {
+    pub(super) fn to_update(&self, trade: &TradeState) -> TradeUpdate {
         match trade {
-            Trade::Absent { date } => Said::Absent { date: *date },
-            Trade::Unpaid { .. } => Said::Unpaid,
-            Trade::Closed => Said::Closed,
-            Trade::Paid(paid) => Said::Paid(Receipt {
+            TradeState::NotFound { date } => TradeUpdate::NotFound { date: *date },
+            TradeState::Unpaid { .. } => TradeUpdate::Unpaid,
+            TradeState::Closed => TradeUpdate::Closed,
+            TradeState::Paid(paid) => TradeUpdate::Paid(Receipt {
                 transaction_id: paid.transaction_id.clone(),
                 total_fee: paid.total_fee,
                 paid_at: paid.paid_at.unwrap_or_else(|| self.clock.now()),
                 openid: paid.openid.clone(),
-                fits: paid.fits,
+                matches_order: paid.matches_order,
                 refunded: paid.refunded,
-                returns: self.settings.returns,
+                auto_refund: self.settings.auto_refund,
                 message: paid.message.clone(),
             }),
         }
@@ -158,7 +169,7 @@ impl Inner {
 
 /// An attempt, and who can speak for it at its provider.
 #[derive(Clone)]
-pub(super) struct AttemptAt<'a> {
+pub(super) struct AttemptContext<'a> {
     pub(super) provider: &'a Arc<dyn Provider>,
     pub(super) attempt: &'a Attempt,
     pub(super) account: Account,
@@ -174,10 +185,10 @@ pub(super) enum CallFailure {
 }
 
 /// Whether it is certain that the one close that was sent has not closed the trade.
-fn is_not_closed(closing: &Result<Closing, CallFailure>) -> bool {
+fn is_not_closed(closing: &Result<CloseOutcome, CallFailure>) -> bool {
     match closing {
-        Ok(Closing::TooEarly) => true,
-        Ok(Closing::Closed | Closing::Absent | Closing::Paid) => false,
+        Ok(CloseOutcome::TooEarly) => true,
+        Ok(CloseOutcome::Closed | CloseOutcome::NotFound | CloseOutcome::Paid) => false,
         Err(CallFailure::NotMade(_)) => true,
         Err(CallFailure::Failed(failure)) => {
             matches!(failure, Failure::NotSent(_) | Failure::Throttled { .. })
@@ -198,13 +209,13 @@ impl CallFailure {
             }
             CallFailure::Failed(
                 Failure::Refused { code, message }
-                | Failure::Taken { code, message }
+                | Failure::NumberInUse { code, message }
                 | Failure::Throttled { code, message },
             ) => {
                 tracing::warn!(code, said = message, "a provider refused a question");
                 unknown.provider_said(code, message)
             }
-            CallFailure::Failed(Failure::Unknown { reason, said }) => {
+            CallFailure::Failed(Failure::OutcomeUnknown { reason, said }) => {
                 let (code, words) = said.clone().unwrap_or_default();
                 tracing::warn!(
                     reason,
@@ -212,7 +223,7 @@ impl CallFailure {
                     said = words,
                     "a provider could not tell what became of an order"
                 );
-                with_said(unknown, said.as_ref())
+                with_provider_error(unknown, said.as_ref())
             }
         }
     }
@@ -223,12 +234,12 @@ impl Refused {
     pub(super) fn error(&self) -> Error {
         let seconds = self.retry_after.as_millis().div_ceil(1000);
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        with_said(Error::new(Kind::NotSent).retry_after_s(seconds), self.said.as_ref())
+        with_provider_error(Error::new(Kind::NotSent).retry_after_s(seconds), self.said.as_ref())
     }
 }
 
 /// With what a provider said, where it said something.
-pub(super) fn with_said(error: Error, said: Option<&(String, String)>) -> Error {
+pub(super) fn with_provider_error(error: Error, said: Option<&(String, String)>) -> Error {
     match said {
         Some((code, message)) => error.provider_said(code, message),
         None => error,

@@ -10,7 +10,7 @@ use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::order::attempt::{Attempt, AttemptState};
 use crate::domain::order::payment::PaymentRole;
-use crate::domain::order::{Order, OrderStatus, Said};
+use crate::domain::order::{Order, OrderStatus, TradeUpdate};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::error::{Error, Kind};
 
@@ -61,22 +61,23 @@ impl Engine {
     ///
     /// A dropped future stops the waiting, and no call that was begun.
     pub async fn query(&self, query: Query) -> Result<Queried, Error> {
-        let no = self.0.number(&query.number).await?;
-        let waiter = query.await_accepted.and_then(|_| self.0.waiting.wait(&no));
-        let order = self.0.load(&no).await?;
+        let out_trade_no = self.0.number(&query.number).await?;
+        let waiter = query.await_accepted.and_then(|_| self.0.waiters.wait(&out_trade_no));
+        let order = self.0.load(&out_trade_no).await?;
         let order = self.refreshed(order).await?;
         match (waiter, query.await_accepted) {
             (Some(waiter), Some(limit)) => {
-                let waited = tokio::time::timeout(limit, self.0.accepted(&no, waiter)).await;
+                let waited =
+                    tokio::time::timeout(limit, self.0.accepted(&out_trade_no, waiter)).await;
                 match waited {
                     Ok(answer) => answer,
                     Err(_) => {
                         // Nobody told of a payment: it may be that nobody will.
-                        let order = self.0.load(&no).await?;
+                        let order = self.0.load(&out_trade_no).await?;
                         let looked = tokio::time::timeout(LAST_LOOK, self.refreshed(order)).await;
                         let order = match looked {
                             Ok(order) => order?,
-                            Err(_) => self.0.load(&no).await?,
+                            Err(_) => self.0.load(&out_trade_no).await?,
                         };
                         self.0.queried(order).await
                     }
@@ -91,8 +92,8 @@ impl Engine {
         if !self.0.is_stale(&order) {
             return Ok(order);
         }
-        let no = order.out_trade_no().clone();
-        let Some(lead) = self.0.flights.seize(&no) else { return Ok(order) };
+        let out_trade_no = order.out_trade_no().clone();
+        let Some(lead) = self.0.locks.try_lock(&out_trade_no) else { return Ok(order) };
         let (done, answered) = tokio::sync::oneshot::channel();
         let engine = self.0.clone();
         self.0.tasks.spawn(async move {
@@ -104,7 +105,7 @@ impl Engine {
         });
         match answered.await {
             Ok(order) => Ok(order),
-            Err(_) => self.0.load(&no).await,
+            Err(_) => self.0.load(&out_trade_no).await,
         }
     }
 }
@@ -112,7 +113,7 @@ impl Engine {
 impl Inner {
     async fn number(&self, number: &OrderNumber) -> Result<OutTradeNo, Error> {
         match number {
-            OrderNumber::OutTradeNo(no) => Ok(no.clone()),
+            OrderNumber::OutTradeNo(out_trade_no) => Ok(out_trade_no.clone()),
             OrderNumber::TransactionId(id) => {
                 let found = self.store.find_transaction(id).await;
                 let found = found.map_err(|error| super::create::unreachable_store(&error))?;
@@ -126,18 +127,18 @@ impl Inner {
     /// # Errors
     ///
     /// [`Kind::NoSuchOrder`], or [`Kind::NotSent`] when the store failed.
-    pub(super) async fn load(&self, no: &OutTradeNo) -> Result<Order, Error> {
-        let found = self.store.load(no).await;
+    pub(super) async fn load(&self, out_trade_no: &OutTradeNo) -> Result<Order, Error> {
+        let found = self.store.load(out_trade_no).await;
         let found = found.map_err(|error| super::create::unreachable_store(&error))?;
         found.ok_or_else(|| Error::new(Kind::NoSuchOrder))
     }
 
     /// Waits until the shop has accepted the payment, or, where nobody is told, until it is paid.
-    async fn accepted(&self, no: &OutTradeNo, waiter: Waiter) -> Result<Queried, Error> {
+    async fn accepted(&self, out_trade_no: &OutTradeNo, waiter: Waiter) -> Result<Queried, Error> {
         let mut waiter = waiter;
         let mut stopping = self.stopping.subscribe();
         loop {
-            let found = self.queried(self.load(no).await?).await?;
+            let found = self.queried(self.load(out_trade_no).await?).await?;
             let is_done = match found.order.status {
                 OrderStatus::Open => found.order.flags.mismatch,
                 OrderStatus::Closed => true,
@@ -158,19 +159,20 @@ impl Inner {
     fn is_stale(&self, order: &Order) -> bool {
         let now = self.clock.now();
         let asked = order.attempts.iter().filter(|it| is_asked_about(it));
-        let looked: Option<Millis> = asked.map(|it| it.asked.unwrap_or(it.opened)).max();
+        let last_queried_at: Option<Millis> =
+            asked.map(|it| it.last_queried_at.unwrap_or(it.opened_at)).max();
         let is_open = order.status == OrderStatus::Open;
-        is_open && looked.is_some_and(|at| now.since(at) >= STALE_MS)
+        is_open && last_queried_at.is_some_and(|at| now.since(at) >= STALE_MS)
     }
 
     /// Asks about every attempt that may be paid, and about the one that the buyer waits for.
     async fn refresh(&self, order: Order, budget: Budget) -> Order {
         let mut order = order;
         for n in order.trades(is_asked_about) {
-            order = match self.ask(order.clone(), n, budget).await {
+            order = match self.query_trade(order.clone(), n, budget).await {
                 Ok((order, _)) => order,
                 // It is not asked again at once.
-                Err(_) => match self.said(order.clone(), n, Said::Nothing).await {
+                Err(_) => match self.record_trade(order.clone(), n, TradeUpdate::NoAnswer).await {
                     Ok(order) => order,
                     Err(_) => return order,
                 },
@@ -188,14 +190,14 @@ impl Inner {
     /// Whether the shop has accepted the payment that made the order paid.
     async fn is_accepted(&self, order: &Order) -> Result<Option<bool>, Error> {
         let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
-        let Some(payment) = winning.filter(|_| self.outbox.has_listener(&order.facts.kind)) else {
+        let Some(payment) = winning.filter(|_| self.outbox.has_listener(&order.terms.kind)) else {
             return Ok(None);
         };
         let effect = Effect {
             event: EventType::PaymentSucceeded,
             transaction_id: payment.transaction_id.clone(),
             out_refund_no: None,
-            asked_at: None,
+            requested_at: None,
         };
         let id = EventId::of(order.out_trade_no(), &effect);
         let found = self.store.outbox_find(&id).await;
@@ -208,7 +210,7 @@ impl Inner {
 /// handed out to nobody is left to the reconciler.
 fn is_asked_about(attempt: &Attempt) -> bool {
     let is_awaited = attempt.is_unknown() && !attempt.superseded && !attempt.is_unsigned();
-    attempt.is_live() || is_awaited
+    attempt.is_payable() || is_awaited
 }
 
 /// The word of the current attempt's provider for an order that is not paid.
@@ -222,7 +224,7 @@ fn trade_state(order: &Order) -> Option<String> {
 }
 
 fn word(attempt: &Attempt) -> &'static str {
-    match (&attempt.state, attempt.way.provider()) {
+    match (&attempt.state, attempt.method.provider()) {
         (AttemptState::Closed, ProviderId::Wxpay) => "CLOSED",
         (AttemptState::Closed, ProviderId::Alipay) => "TRADE_CLOSED",
         (_, ProviderId::Wxpay) => "NOTPAY",

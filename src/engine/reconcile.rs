@@ -9,18 +9,18 @@ use tokio::task::JoinSet;
 
 use super::call_budget::Budget;
 use super::circuit_breaker::Operation;
-use super::close::TURN;
-use super::order_lock::Lead;
+use super::close::LOCK_TIMEOUT;
+use super::order_lock::OrderGuard;
 use super::provider_calls::CallFailure;
 use super::{Engine, Inner};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::attempt::{Attempt, valid_until};
 use crate::domain::order::payment::Payment;
-use crate::domain::order::{Event, Order, OrderStatus, Said};
+use crate::domain::order::{Order, OrderStatus, TradeUpdate, Transition};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, Trade};
+use crate::provider::{Failure, TradeState};
 
 /// Orders that one round takes, and orders that are asked about at once, at each provider.
 const ROUND_MAX: usize = 1024;
@@ -34,29 +34,29 @@ impl Engine {
     /// second. Returns how many orders were looked after, at each provider.
     pub async fn reconcile(&self) -> usize {
         let now = self.0.clock.now();
-        let mut tended = 0;
+        let mut pending_refunds = 0;
         for at in PROVIDERS {
-            tended += self.0.reconcile(at, now).await;
+            pending_refunds += self.0.reconcile(at, now).await;
         }
-        tended
+        pending_refunds
     }
 }
 
 /// The orders whose buyers went back to earlier material, until somebody closes the later.
 #[derive(Debug, Default)]
-pub(super) struct Forsaken {
+pub(super) struct Superseded {
     numbers: Mutex<Vec<OutTradeNo>>,
     some: Notify,
 }
 
-impl Forsaken {
+impl Superseded {
     /// More than these the next rounds find.
     const MAX: usize = 1024;
 
-    pub(super) fn add(&self, no: &OutTradeNo) {
+    pub(super) fn add(&self, out_trade_no: &OutTradeNo) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if numbers.len() < Forsaken::MAX {
-            numbers.push(no.clone());
+        if numbers.len() < Superseded::MAX {
+            numbers.push(out_trade_no.clone());
             self.some.notify_one();
         }
     }
@@ -82,7 +82,7 @@ impl Inner {
                     horizon_ms = 0;
                     tokio::select! {
                         () = tokio::time::sleep(every) => {}
-                        () = engine.forsaken.some.notified(), if at == ProviderId::Wxpay => {}
+                        () = engine.superseded_orders.some.notified(), if at == ProviderId::Wxpay => {}
                         _ = stopping.wait_for(|it| *it) => return,
                     }
                 }
@@ -98,44 +98,46 @@ impl Inner {
                 Vec::new()
             }
         };
-        let mut tended = 0;
+        let mut pending_refunds = 0;
         let mut running = JoinSet::new();
-        let forsaken = if at == ProviderId::Wxpay { self.forsaken.take() } else { Vec::new() };
-        for no in forsaken {
+        let superseded_orders =
+            if at == ProviderId::Wxpay { self.superseded_orders.take() } else { Vec::new() };
+        for out_trade_no in superseded_orders {
             let engine = self.clone();
-            running.spawn(async move { engine.end_forsaken(&no).await });
+            running.spawn(async move { engine.close_superseded(&out_trade_no).await });
         }
         // These come first: what else is due of the same orders would find them busy.
         while let Some(done) = running.join_next().await {
-            tended += usize::from(matches!(done, Ok(true)));
+            pending_refunds += usize::from(matches!(done, Ok(true)));
         }
-        for no in due {
+        for out_trade_no in due {
             if *self.stopping.borrow() {
                 break;
             }
             if running.len() >= AT_ONCE {
-                tended += usize::from(matches!(running.join_next().await, Some(Ok(true))));
+                pending_refunds += usize::from(matches!(running.join_next().await, Some(Ok(true))));
             }
             let engine = self.clone();
-            running.spawn(async move { engine.tend_at(&no, at, horizon).await });
+            running.spawn(async move { engine.reconcile_at(&out_trade_no, at, horizon).await });
         }
         while let Some(done) = running.join_next().await {
-            tended += usize::from(matches!(done, Ok(true)));
+            pending_refunds += usize::from(matches!(done, Ok(true)));
         }
-        tended
+        pending_refunds
     }
 
     /// Closes what a buyer turned away from who went back to earlier material: that is handed out
     /// without a call to any provider, and what it replaces can be paid until it is closed.
-    async fn end_forsaken(self: &Arc<Self>, no: &OutTradeNo) -> bool {
-        let Some(lead) = self.flights.await_turn(no, TURN).await else { return false };
-        let Some(mut order) = self.known(no).await else { return false };
+    async fn close_superseded(self: &Arc<Self>, out_trade_no: &OutTradeNo) -> bool {
+        let Some(lead) = self.locks.lock(out_trade_no, LOCK_TIMEOUT).await else { return false };
+        let Some(mut order) = self.known(out_trade_no).await else { return false };
         lead.claimed(&order.fingerprint);
         // Alipay's are superseded because they could not be closed.
-        let forsaken = order
-            .trades(|it| it.is_live() && it.superseded && it.way.provider() == ProviderId::Wxpay);
-        for n in forsaken {
-            match self.look_after(order, n, self.budget()).await {
+        let superseded_orders = order.trades(|it| {
+            it.is_payable() && it.superseded && it.method.provider() == ProviderId::Wxpay
+        });
+        for n in superseded_orders {
+            match self.reconcile_attempt(order, n, self.budget()).await {
                 Ok(next) => order = next,
                 // The next round looks after it.
                 Err(_) => return false,
@@ -147,15 +149,20 @@ impl Inner {
     /// Looks after the order `no` at one provider, if there is something to do. The provider is
     /// asked without the order's turn, so that one that does not answer holds up nobody; the turn
     /// is taken where something is to be sent, unless somebody else works on the order.
-    async fn tend_at(&self, no: &OutTradeNo, at: ProviderId, horizon: Millis) -> bool {
-        let Some(order) = self.known(no).await else { return false };
+    async fn reconcile_at(
+        &self,
+        out_trade_no: &OutTradeNo,
+        at: ProviderId,
+        horizon: Millis,
+    ) -> bool {
+        let Some(order) = self.known(out_trade_no).await else { return false };
         if order.due_at(at).is_none_or(|due| due > horizon) {
             return false;
         }
         let trades = self.look_at_all(order, (Some(at), horizon)).await;
         // Who works on it now leaves the rest to the next round.
-        if let Some(lead) = self.flights.seize(no) {
-            self.tend(&lead, no, (Some(at), trades)).await;
+        if let Some(lead) = self.locks.try_lock(out_trade_no) {
+            self.finish_trades(&lead, out_trade_no, (Some(at), trades)).await;
         }
         true
     }
@@ -190,28 +197,30 @@ impl Inner {
         let before = order.attempt(n)?.clone();
         let said = match self.look_for(&order, n, budget).await {
             // It is closed, or sent again, by who has the turn.
-            Ok(Trade::Unpaid { .. }) if !self.is_to_stay(&order, &before) => {
+            Ok(TradeState::Unpaid { .. }) if !self.is_to_stay(&order, &before) => {
                 return Some((order, Looked::Waits));
             }
-            Ok(trade) => self.meaning(&trade),
+            Ok(trade) => self.to_update(&trade),
             // What stays unknown is asked again later.
-            Err(_) => Said::Nothing,
+            Err(_) => TradeUpdate::NoAnswer,
         };
         let at = self.clock.now();
         let is_as_before = |order: &Order| {
-            order.attempt(n).is_some_and(|it| it.state == before.state && it.asked == before.asked)
+            order.attempt(n).is_some_and(|it| {
+                it.state == before.state && it.last_queried_at == before.last_queried_at
+            })
         };
         let decide = |order: &Order| {
-            let holds = matches!(said, Said::Paid(_)) || is_as_before(order);
-            holds.then(|| Event::Asked { n, at, said: said.clone() })
+            let holds = matches!(said, TradeUpdate::Paid(_)) || is_as_before(order);
+            holds.then(|| Transition::TradeQueried { n, at, said: said.clone() })
         };
-        let order = self.record_as(order, decide).await.ok()?;
+        let order = self.record_if(order, decide).await.ok()?;
         Some((order, Looked::Known))
     }
 
-    async fn look_for(&self, order: &Order, n: u32, budget: Budget) -> Result<Trade, Error> {
+    async fn look_for(&self, order: &Order, n: u32, budget: Budget) -> Result<TradeState, Error> {
         let at = self.provider_of(order, n)?;
-        if !self.circuits.may_look(&at.account) {
+        if !self.breakers.may_look(&at.account) {
             return Err(Error::new(Kind::NotSent));
         }
         let asked = at.provider.query(at.attempt, self.call(budget)?);
@@ -225,8 +234,8 @@ impl Inner {
         order.offered_until(attempt).is_some_and(|until| self.clock.now() < until)
     }
 
-    async fn known(&self, no: &OutTradeNo) -> Option<Order> {
-        match self.store.load(no).await {
+    async fn known(&self, out_trade_no: &OutTradeNo) -> Option<Order> {
+        match self.store.load(out_trade_no).await {
             Ok(order) => order,
             Err(error) => {
                 tracing::warn!(%error, "an order could not be read");
@@ -237,11 +246,11 @@ impl Inner {
 
     /// Ends what may still be paid of an order that is paid, or closed, and returns what it was
     /// paid too much, in the background.
-    pub(super) fn end_others(self: &Arc<Self>, order: &Order) {
-        let no = order.out_trade_no().clone();
+    pub(super) fn settle_leftovers(self: &Arc<Self>, order: &Order) {
+        let out_trade_no = order.out_trade_no().clone();
         let is_over = order.open_trades().is_empty();
         let now = self.clock.now();
-        let is_due = |it: &Payment| it.return_due().is_some_and(|due| due <= now);
+        let is_due = |it: &Payment| it.auto_refund_due().is_some_and(|due| due <= now);
         let owes = order.payments.iter().any(is_due);
         if order.status == OrderStatus::Open || (is_over && !owes) {
             return;
@@ -250,48 +259,58 @@ impl Inner {
         self.tasks.spawn(async move {
             let trades = engine.look_at_all(order, (None, Millis(i64::MAX))).await;
             // Whoever works on it now leaves the rest to the next round.
-            if let Some(lead) = engine.flights.seize(&no) {
-                engine.tend(&lead, &no, (None, trades)).await;
+            if let Some(lead) = engine.locks.try_lock(&out_trade_no) {
+                engine.finish_trades(&lead, &out_trade_no, (None, trades)).await;
             }
         });
     }
 
     /// Looks after the order `no`, which nobody else works on: the trades that wait to be closed or
     /// sent again, and the refunds that are due at one provider, or at any.
-    async fn tend(&self, lead: &Lead, no: &OutTradeNo, what: (Option<ProviderId>, Vec<u32>)) {
+    async fn finish_trades(
+        &self,
+        lead: &OrderGuard,
+        out_trade_no: &OutTradeNo,
+        what: (Option<ProviderId>, Vec<u32>),
+    ) {
         let (at, trades) = what;
-        let Some(mut order) = self.known(no).await else { return };
+        let Some(mut order) = self.known(out_trade_no).await else { return };
         lead.claimed(&order.fingerprint);
         let budget = self.budget();
         for n in trades {
-            let told = self.look_after(order.clone(), n, budget).await;
+            let told = self.reconcile_attempt(order.clone(), n, budget).await;
             // What stays unknown is asked again later.
             let next = match told {
                 Ok(next) => next,
-                Err(_) => match self.said(order, n, Said::Nothing).await {
+                Err(_) => match self.record_trade(order, n, TradeUpdate::NoAnswer).await {
                     Ok(next) => next,
                     Err(_) => return,
                 },
             };
             order = next;
         }
-        self.tend_refunds(order, at, budget).await;
+        self.reconcile_refunds(order, at, budget).await;
     }
 
-    async fn look_after(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
+    async fn reconcile_attempt(
+        &self,
+        order: Order,
+        n: u32,
+        budget: Budget,
+    ) -> Result<Order, Error> {
         if order.attempt(n).is_some_and(Attempt::is_unsigned) {
-            return self.said(order, n, Said::Absent { date: None }).await;
+            return self.record_trade(order, n, TradeUpdate::NotFound { date: None }).await;
         }
-        let (order, trade) = self.ask(order, n, budget).await?;
+        let (order, trade) = self.query_trade(order, n, budget).await?;
         let Some(attempt) = order.attempt(n) else { return Ok(order) };
-        if !matches!(trade, Trade::Unpaid { .. }) {
+        if !matches!(trade, TradeState::Unpaid { .. }) {
             return Ok(order);
         }
         let now = self.clock.now();
         let is_open = order.status == OrderStatus::Open && !order.flags.mismatch;
         let is_wanted = is_open && order.current().n == n && !attempt.superseded;
         let is_due = attempt.is_unknown() && !attempt.close_intended;
-        if is_wanted && is_due && attempt.expires.since(now) > MINUTE_MS {
+        if is_wanted && is_due && attempt.expires_at.since(now) > MINUTE_MS {
             return self.send_again(order, n, budget).await;
         }
         if self.is_to_stay(&order, attempt) {
@@ -304,14 +323,14 @@ impl Inner {
     /// its client asks.
     async fn send_again(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
         let at = self.provider_of(&order, n)?;
-        let (product, expires) = (at.attempt.way.product, at.attempt.expires);
+        let (product, expires) = (at.attempt.method.product, at.attempt.expires_at);
         match self.open_at(at, self.call(budget)?).await {
             Ok(material) => {
                 let valid_until = valid_until(product, self.clock.now(), expires);
-                self.record(order, Event::Answered { n, material, valid_until }).await
+                self.record(order, Transition::Answered { n, material, valid_until }).await
             }
             // The trade is not given out again: it is closed, so that another one can follow.
-            Err(CallFailure::Failed(Failure::Refused { .. } | Failure::Taken { .. })) => {
+            Err(CallFailure::Failed(Failure::Refused { .. } | Failure::NumberInUse { .. })) => {
                 self.close(order, n, budget).await
             }
             Err(failure) => Err(failure.query_error()),
@@ -329,6 +348,6 @@ enum Looked {
 
 /// The attempts about which a provider, or any, is to be asked by then: one for each trade.
 fn due_trades(order: &Order, (at, horizon): (Option<ProviderId>, Millis)) -> Vec<u32> {
-    let is_here = |it: &Attempt| at.is_none_or(|at| it.way.provider() == at);
+    let is_here = |it: &Attempt| at.is_none_or(|at| it.method.provider() == at);
     order.trades(|it| is_here(it) && order.due_of(it).is_some_and(|due| due <= horizon))
 }

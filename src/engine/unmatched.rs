@@ -9,9 +9,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::create::unreachable_store;
 use super::outbox::payload::Body;
 use super::{Engine, Inner};
-use crate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::OutTradeNo;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 use crate::error::{Error, Kind};
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store cannot tell.
-    pub async fn unmatched(&self, limit: usize) -> Result<Vec<Unmatched>, Error> {
+    pub async fn unmatched(&self, limit: usize) -> Result<Vec<UnmatchedPayment>, Error> {
         self.0.store.unmatched(limit).await.map_err(|error| unreachable_store(&error))
     }
 }
@@ -34,13 +34,13 @@ impl Inner {
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store failed.
-    pub(super) async fn record_unmatched(&self, unmatched: Unmatched) -> Result<(), Error> {
+    pub(super) async fn record_unmatched(&self, unmatched: UnmatchedPayment) -> Result<(), Error> {
         let event = event_of(&unmatched, !self.settings.simulated)?;
         let added = self.store.add_unmatched(&unmatched, &event).await;
         if added.map_err(|error| unreachable_store(&error))? {
-            let (no, provider) = (&unmatched.channel_no, unmatched.provider);
+            let (out_trade_no, provider) = (&unmatched.channel_no, unmatched.provider);
             let id = &*unmatched.transaction_id.0;
-            tracing::error!(%no, %provider, id, "a payment that belongs to no order");
+            tracing::error!(%out_trade_no, %provider, id, "a payment that belongs to no order");
             self.outbox.wake();
         }
         Ok(())
@@ -48,41 +48,44 @@ impl Inner {
 }
 
 /// What the shop is told. Every number that a provider tells is read as an order's.
-fn event_of(unmatched: &Unmatched, livemode: bool) -> Result<Outgoing, Error> {
-    let no = OutTradeNo::parse(unmatched.channel_no.as_str());
-    let no = no.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
+fn event_of(unmatched: &UnmatchedPayment, livemode: bool) -> Result<OutboxEvent, Error> {
+    let out_trade_no = OutTradeNo::parse(unmatched.channel_no.as_str());
+    let out_trade_no = out_trade_no.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
     let (provider, pid) = (unmatched.provider, &unmatched.pid);
     let event = EventType::PaymentUnmatched;
     let message: Option<Box<RawValue>> = serde_json::from_str(&unmatched.message).ok();
     let body = Body {
         event: event.name(),
-        timestamp: unmatched.known.to_rfc3339(),
+        timestamp: unmatched.discovered_at.to_rfc3339(),
         livemode,
-        data: data(unmatched, &no),
+        data: data(unmatched, &out_trade_no),
         verify_result: message.as_ref(),
     };
-    Ok(Outgoing {
+    Ok(OutboxEvent {
         id: EventId::of_unmatched(provider, pid, &unmatched.transaction_id),
         event,
-        out_trade_no: no,
-        kind: Unmatched::KIND.to_owned(),
+        out_trade_no: out_trade_no,
+        kind: UnmatchedPayment::KIND.to_owned(),
         body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
-        created: unmatched.known,
+        created_at: unmatched.discovered_at,
         state: DeliveryState::Pending,
         tries: 0,
-        next: unmatched.known,
+        next_at: unmatched.discovered_at,
     })
 }
 
-fn data(unmatched: &Unmatched, no: &OutTradeNo) -> BTreeMap<String, Box<RawValue>> {
+fn data(
+    unmatched: &UnmatchedPayment,
+    out_trade_no: &OutTradeNo,
+) -> BTreeMap<String, Box<RawValue>> {
     let app: App = serde_json::from_str(&unmatched.message).unwrap_or_default();
     let members = [
-        ("out_trade_no", Some(json!(no))),
+        ("out_trade_no", Some(json!(out_trade_no))),
         ("channel_trade_no", Some(json!(unmatched.channel_no))),
         ("transaction_id", Some(json!(unmatched.transaction_id))),
         ("total_fee", Some(json!(unmatched.total_fee.fen()))),
         ("paid_fee", Some(json!(unmatched.total_fee.fen()))),
-        ("type", Some(json!(Unmatched::KIND))),
+        ("type", Some(json!(UnmatchedPayment::KIND))),
         ("provider", Some(json!(unmatched.provider))),
         ("pid", Some(json!(unmatched.pid))),
         ("appid", app.id.map(|it| json!(it))),
@@ -112,8 +115,8 @@ mod tests {
     use crate::domain::money::Fen;
     use crate::domain::time::Millis;
 
-    fn unmatched(message: &str) -> Unmatched {
-        Unmatched {
+    fn unmatched(message: &str) -> UnmatchedPayment {
+        UnmatchedPayment {
             provider: ProviderId::Wxpay,
             pid: Pid::new("001"),
             account: "1900000001".to_owned(),
@@ -122,7 +125,7 @@ mod tests {
             total_fee: Fen::new(100).unwrap(),
             currency: None,
             paid_at: Some(Millis(1_763_899_999_000)),
-            known: Millis(1_763_900_000_000),
+            discovered_at: Millis(1_763_900_000_000),
             message: message.to_owned(),
         }
     }
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_was_not_told_is_not_in_the_event() {
-        let untold = Unmatched { paid_at: None, ..unmatched("{}") };
+        let untold = UnmatchedPayment { paid_at: None, ..unmatched("{}") };
         let event = event_of(&untold, false).unwrap();
         let body: Value = serde_json::from_str(&event.body).unwrap();
         assert_eq!(

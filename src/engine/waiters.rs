@@ -12,30 +12,30 @@ const ORDERS_MAX: usize = 100_000;
 
 /// Every order that is waited for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(Arc<DashMap<OutTradeNo, watch::Sender<()>>>);
+pub(super) struct Waiters(Arc<DashMap<OutTradeNo, watch::Sender<()>>>);
 
 /// One who waits. Dropping it forgets an order that nobody else waits for.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    waiting: Waiting,
-    no: OutTradeNo,
+    waiters: Waiters,
+    out_trade_no: OutTradeNo,
     news: Option<watch::Receiver<()>>,
 }
 
-impl Waiting {
+impl Waiters {
     /// Waits for news of `no` from now on. `None` when too many wait already.
-    pub(super) fn wait(&self, no: &OutTradeNo) -> Option<Waiter> {
-        if self.0.len() >= ORDERS_MAX && !self.0.contains_key(no) {
+    pub(super) fn wait(&self, out_trade_no: &OutTradeNo) -> Option<Waiter> {
+        if self.0.len() >= ORDERS_MAX && !self.0.contains_key(out_trade_no) {
             return None;
         }
-        let sender = self.0.entry(no.clone()).or_insert_with(|| watch::Sender::new(()));
+        let sender = self.0.entry(out_trade_no.clone()).or_insert_with(|| watch::Sender::new(()));
         let news = Some(sender.subscribe());
-        Some(Waiter { waiting: self.clone(), no: no.clone(), news })
+        Some(Waiter { waiters: self.clone(), out_trade_no: out_trade_no.clone(), news })
     }
 
     /// Tells everybody who waits for `no` to look again.
-    pub(super) fn tell(&self, no: &OutTradeNo) {
-        if let Some(sender) = self.0.get(no) {
+    pub(super) fn tell(&self, out_trade_no: &OutTradeNo) {
+        if let Some(sender) = self.0.get(out_trade_no) {
             sender.send_replace(());
         }
     }
@@ -54,6 +54,6 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.news = None;
-        self.waiting.0.remove_if(&self.no, |_, sender| sender.receiver_count() == 0);
+        self.waiters.0.remove_if(&self.out_trade_no, |_, sender| sender.receiver_count() == 0);
     }
 }

@@ -117,7 +117,7 @@ impl ClientRequest {
             root.insert("data".to_owned(), data);
         }
         let request = read_whole(Some(price), &instance)?;
-        if request.facts.out_trade_no != self.out_trade_no {
+        if request.terms.out_trade_no != self.out_trade_no {
             return Err(Error::new(Kind::CallerNotAllowed));
         }
         self.contradictions(price)?;

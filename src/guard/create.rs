@@ -12,7 +12,7 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, Pid};
 use crate::domain::json::{Json, RawJson, Unreadable, scan};
 use crate::domain::money::Fen;
-use crate::domain::request::{AppAuthToken, CreateRequest, Facts, NeedQrcode};
+use crate::domain::request::{AppAuthToken, CreateRequest, NeedQrcode, OrderTerms};
 use crate::domain::time::Millis;
 use crate::error::{Error, Kind, Text};
 
@@ -111,7 +111,7 @@ fn decode(written: Option<Json<'_>>, instance: &Value) -> Option<CreateRequest> 
         provider: decode_provider(root)?,
         is_pc: decode_is_pc(root),
         need_qrcode: decode_need_qrcode(root),
-        facts: decode_facts(written?, data)?,
+        terms: decode_facts(written?, data)?,
         openid: text(data, "openid"),
         time_expire: data.get("time_expire").and_then(Value::as_i64).map(Millis),
         nickname: text(data, "nickname"),
@@ -141,11 +141,11 @@ pub(super) fn decode_need_qrcode(root: &Map<String, Value>) -> NeedQrcode {
     }
 }
 
-fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<Facts> {
+fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<OrderTerms> {
     let raw = |name| data.get(name)?.as_object().and(written.member(name)).map(RawJson::from);
     // Exact: the instance holds a whole number as itself.
     let total_fee = data.get("total_fee")?.as_i64()?;
-    Some(Facts {
+    Some(OrderTerms {
         out_trade_no: OutTradeNo::parse(data.get("out_trade_no")?.as_str()?)?,
         total_fee: Fen::new(u64::try_from(total_fee).ok()?)?,
         subject: text(data, "subject")?,

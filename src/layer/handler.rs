@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 
 use super::cors::Origins;
-use crate::caller::{self, CallerContext, CallerRules, ClientClaims, Said};
+use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
@@ -112,7 +112,7 @@ impl Edge {
     ) -> Result<Response<Bytes>, Error> {
         let request = self.priced(parts, body).await?;
         let caller = self.caller(parts, &request.claims, request.is_pc)?;
-        let out_trade_no = request.facts.out_trade_no.clone();
+        let out_trade_no = request.terms.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
         let need_qrcode = request.need_qrcode;
         let created = self.engine.create(request, caller).await?;
@@ -175,7 +175,7 @@ impl Edge {
         claims: &ClientClaims,
         is_pc: Option<bool>,
     ) -> Result<CallerContext, Error> {
-        caller::resolve(&parts.headers, self.peer(parts), Said { claims, is_pc }, &self.rules)
+        caller::resolve(&parts.headers, self.peer(parts), ClientInfo { claims, is_pc }, &self.rules)
     }
 
     pub(super) fn peer(&self, parts: &Parts) -> Option<IpAddr> {

@@ -121,7 +121,7 @@ struct Named<'a> {
 /// The engine's word for the number that is asked for.
 pub(crate) fn order_number(number: AskedBy) -> OrderNumber {
     match number {
-        AskedBy::OutTradeNo(no) => OrderNumber::OutTradeNo(no),
+        AskedBy::OutTradeNo(out_trade_no) => OrderNumber::OutTradeNo(out_trade_no),
         AskedBy::TransactionId(id) => OrderNumber::TransactionId(id),
     }
 }

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::client::{Answer, ShopClient};
-use crate::domain::event::Outgoing;
+use crate::domain::event::OutboxEvent;
 use crate::domain::json::{Unreadable, Whole, scan};
 use crate::domain::time::Millis;
 use crate::engine::Deliver;
@@ -61,7 +61,7 @@ impl Webhook {
         Ok(Webhook { client, address: url.to_owned(), key })
     }
 
-    async fn send(&self, event: &Outgoing, now: Millis) -> Result<(), String> {
+    async fn send(&self, event: &OutboxEvent, now: Millis) -> Result<(), String> {
         let url = addressed(&self.address, &event.kind).map_err(|it| it.to_string())?;
         let headers = self.headers(event, now).ok_or("the event's id is no header")?;
         let body = event.body.clone().into();
@@ -70,7 +70,7 @@ impl Webhook {
     }
 
     /// Standard Webhooks, "Webhook headers".
-    fn headers(&self, event: &Outgoing, now: Millis) -> Option<HeaderMap> {
+    fn headers(&self, event: &OutboxEvent, now: Millis) -> Option<HeaderMap> {
         let id = event.id.as_str();
         let timestamp = now.seconds();
         let mut headers = HeaderMap::new();
@@ -86,7 +86,7 @@ impl Webhook {
 impl Deliver for Webhook {
     fn deliver<'a>(
         &'a self,
-        event: &'a Outgoing,
+        event: &'a OutboxEvent,
         now: Millis,
     ) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(self.send(event, now))
@@ -222,7 +222,7 @@ mod tests {
                 assert!(!takes(status, yes), "{status} {yes}");
             }
         }
-        for no in [
+        for out_trade_no in [
             r#"{"code":1}"#,
             r#"{"code":"0"}"#,
             r#"{"code":null}"#,
@@ -230,7 +230,7 @@ mod tests {
             "\u{feff}{\"code\":500}",
             r#"{"code":1,"code":0}"#,
         ] {
-            assert!(!takes(200, no), "{no}");
+            assert!(!takes(200, out_trade_no), "{out_trade_no}");
         }
     }
 }

@@ -221,10 +221,14 @@ impl Transport for InProcess {
                 }
                 Outcome::Response(..) => {
                     tokio::time::sleep(timeout).await;
-                    Err(TransportFailure::Unknown("timed out".to_owned()))
+                    Err(TransportFailure::OutcomeUnknown("timed out".to_owned()))
                 }
-                Outcome::Hangup => Err(TransportFailure::Unknown("connection closed".to_owned())),
-                Outcome::Reset => Err(TransportFailure::Unknown("connection reset".to_owned())),
+                Outcome::Hangup => {
+                    Err(TransportFailure::OutcomeUnknown("connection closed".to_owned()))
+                }
+                Outcome::Reset => {
+                    Err(TransportFailure::OutcomeUnknown("connection reset".to_owned()))
+                }
             }
         })
     }

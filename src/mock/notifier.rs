@@ -111,7 +111,9 @@ pub(super) struct Stamp {
 /// The notice of a payment of `order` that is made at `now`.
 pub(super) fn notice(providers: &Providers, order: &Order, now: Millis) -> Notice {
     let mut faults = providers.faults();
-    new_notice((url_of(order), now), |fits| faults.take_of_payment(order.provider, fits))
+    new_notice((url_of(order), now), |matches_order| {
+        faults.take_of_payment(order.provider, matches_order)
+    })
 }
 
 /// The notice of a refund that ends at a time, told to an address.
@@ -121,7 +123,7 @@ pub(super) fn notice_of_refund(
     told: (Option<String>, Millis),
 ) -> Notice {
     let mut faults = providers.faults();
-    new_notice(told, |fits| faults.take_of_refund(provider, fits))
+    new_notice(told, |matches_order| faults.take_of_refund(provider, matches_order))
 }
 
 /// Where the order asked to be told.
@@ -187,11 +189,12 @@ fn send(providers: &Providers, unsent: &Unsent, now: Millis) -> Vec<Notification
 
 /// Whether the next delivery is one that nobody may believe.
 fn forgery(providers: &Providers, provider: ProviderId, is_refund: bool) -> Option<Forgery> {
-    let fits = |it: &FaultKind| matches!(it, FaultKind::NotifyWrongKey | FaultKind::NotifyProbe);
+    let matches_order =
+        |it: &FaultKind| matches!(it, FaultKind::NotifyWrongKey | FaultKind::NotifyProbe);
     let mut faults = providers.faults();
     let taken = match is_refund {
-        true => faults.take_of_refund(provider, fits),
-        false => faults.take_of_payment(provider, fits),
+        true => faults.take_of_refund(provider, matches_order),
+        false => faults.take_of_payment(provider, matches_order),
     };
     match taken? {
         FaultKind::NotifyProbe => Some(Forgery::Probe),

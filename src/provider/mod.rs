@@ -26,15 +26,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
-pub use notification::{Notice, NoticeError, RefundFee, RefundNotice};
-pub use refund::{RefundPlan, RefundTrade};
+use crate::domain::order::payment::RefundStatus;
+pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
+pub use refund::RefundCall;
 
 use crate::clock::Clock;
-use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId, Way};
+use crate::domain::channel::{AlipayChoice, PayType, PaymentMethod, Product, ProviderId};
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
-use crate::domain::request::Facts;
+use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
 
@@ -56,14 +57,14 @@ pub trait Provider: Send + Sync + Debug {
 
     /// The app that pays for `pay_type`: `sub_appid` where the order names one, else the
     /// configured one. `None` when the pay type is not configured.
-    fn app_id(&self, pay_type: PayType, facts: &Facts) -> Option<String>;
+    fn app_id(&self, pay_type: PayType, terms: &OrderTerms) -> Option<String>;
 
     /// The version of the provider's API that this merchant speaks. A notification to it is
     /// believed only of attempts that were opened with it.
     fn version(&self) -> ApiVersion;
 
     /// Who is paid when an attempt opens by `pay_type`. `None` when the pay type is not configured.
-    fn account(&self, pay_type: PayType, facts: &Facts) -> Option<Account>;
+    fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<Account>;
 
     /// Whom `attempt` pays: as it was stored, or in older records as its parameters tell. `None`
     /// when they are not of this version.
@@ -78,7 +79,7 @@ pub trait Provider: Send + Sync + Debug {
     /// # Errors
     ///
     /// Words for the client when this order cannot be paid this way.
-    fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text>;
+    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text>;
 
     /// Opens `attempt` at the provider with exactly its stored parameters.
     fn open<'a>(
@@ -94,21 +95,21 @@ pub trait Provider: Send + Sync + Debug {
     ///
     /// Words for the operator when the attempt cannot be presented with the present
     /// configuration (its pay type was removed).
-    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String>;
+    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String>;
 
     /// Asks the provider what became of `attempt`.
     fn query<'a>(
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Trade, Failure>>;
+    ) -> BoxFuture<'a, Result<TradeState, Failure>>;
 
     /// Closes `attempt` at the provider.
     fn close<'a>(
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Closing, Failure>>;
+    ) -> BoxFuture<'a, Result<CloseOutcome, Failure>>;
 
     /// Sends a refund under its number. The same number again is the same refund, executed once.
     ///
@@ -117,9 +118,9 @@ pub trait Provider: Send + Sync + Debug {
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<RefundTrade, Failure>>;
+    ) -> BoxFuture<'a, Result<RefundStatus, Failure>>;
 
     /// Asks what became of a refund. `None`: the provider knows of none under this number, or it
     /// failed there; it may be sent again, under the same number only. Never
@@ -127,9 +128,9 @@ pub trait Provider: Send + Sync + Debug {
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>>;
+    ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>>;
 
     /// Reads a notification: `headers` and the body's raw bytes, whatever pay type's address it
     /// came to. Nothing of it is believed before its signature was verified.
@@ -139,13 +140,13 @@ pub trait Provider: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// [`NoticeError::Forged`] and [`NoticeError::Unreadable`]; neither is to be acknowledged.
+    /// [`NotificationError::Forged`] and [`NotificationError::Unreadable`]; neither is to be acknowledged.
     fn notified<'a>(
         &'a self,
         headers: &'a HeaderMap,
         body: &'a [u8],
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Notice, NoticeError>>;
+    ) -> BoxFuture<'a, Result<Notification, NotificationError>>;
 
     /// Whether the `message` of a payment or refund that [`Provider::notified`] read names the
     /// number, the app and the merchants that `attempt` was opened with.
@@ -158,15 +159,19 @@ pub trait Provider: Send + Sync + Debug {
     /// `None` when the message is about another number, or no call about the payment can be made:
     /// it is not in an account of this merchant's, or it is one of a merchant whose
     /// `app_auth_token` only the shop has.
-    fn adopt(&self, channel_no: &ChannelNo, trade: &PaidTrade, notify_url: &str)
-    -> Option<Adopted>;
+    fn adopt(
+        &self,
+        channel_no: &ChannelNo,
+        trade: &PaidTrade,
+        notify_url: &str,
+    ) -> Option<AdoptedAttempt>;
 }
 
 /// What an attempt of a payment holds that none was opened for here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adopted {
+pub struct AdoptedAttempt {
     /// How the buyer paid, as far as the message and the configuration tell.
-    pub way: Way,
+    pub method: PaymentMethod,
     /// What calls about it read, in place of what was sent.
     pub params: Params,
     /// Whom the buyer paid.
@@ -175,9 +180,9 @@ pub struct Adopted {
 
 /// What an attempt is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
+pub struct AttemptRequest<'a> {
     /// What is bought.
-    pub facts: &'a Facts,
+    pub terms: &'a OrderTerms,
     /// vk-uni-pay's pay type.
     pub pay_type: PayType,
     /// The provider's product.
@@ -191,7 +196,7 @@ pub struct Plan<'a> {
     /// The `User-Agent`: WeChat Pay H5 wants the phone's system.
     pub user_agent: &'a str,
     /// The attempt's absolute expiry.
-    pub expires: Millis,
+    pub expires_at: Millis,
     /// Where the provider reports the payment.
     pub notify_url: &'a str,
     /// Where Alipay's pages lead back to.
@@ -200,7 +205,7 @@ pub struct Plan<'a> {
 
 /// When and with what nonce client parameters are signed.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp<'a> {
+pub struct SigningContext<'a> {
     /// What the buyer pays with.
     pub material: &'a Material,
     /// The time that is signed.
@@ -238,7 +243,7 @@ pub enum TransportFailure {
     /// No byte of it left: no connection, no TLS.
     NotSent(String),
     /// It may have arrived.
-    Unknown(String),
+    OutcomeUnknown(String),
 }
 
 /// Why a provider call has no result.
@@ -253,7 +258,7 @@ pub enum Failure {
     },
     /// The provider did not take an order because it has a trade under its number: paid, closed,
     /// or with other parameters. Ask.
-    Taken {
+    NumberInUse {
         /// The provider's code.
         code: String,
         /// The provider's message.
@@ -272,7 +277,7 @@ pub enum Failure {
     NotSent(String),
     /// The provider may have acted: ask first. Holds the provider's unsigned code and message,
     /// where it gave some.
-    Unknown {
+    OutcomeUnknown {
         /// What happened, for the operator.
         reason: String,
         /// What an unsigned answer said, for the client.
@@ -284,17 +289,19 @@ impl From<TransportFailure> for Failure {
     fn from(failure: TransportFailure) -> Failure {
         match failure {
             TransportFailure::NotSent(reason) => Failure::NotSent(reason),
-            TransportFailure::Unknown(reason) => Failure::Unknown { reason, said: None },
+            TransportFailure::OutcomeUnknown(reason) => {
+                Failure::OutcomeUnknown { reason, said: None }
+            }
         }
     }
 }
 
 /// What a provider knows of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trade {
+pub enum TradeState {
     /// The provider has no trade under this number. For Alipay's QR, app, wap and page products
     /// that is so until the buyer acts: it may still be paid.
-    Absent {
+    NotFound {
         /// The provider's own time: the `Date` of the answer that says so, which nobody signs.
         date: Option<Millis>,
     },
@@ -319,7 +326,7 @@ pub struct PaidTrade {
     /// Whether app, merchants and currency are the attempt's; of a notification, whether the
     /// currency is CNY: [`Provider::is_of`] tells the rest. Where the currency is another one,
     /// `total_fee` counts its smallest units.
-    pub fits: bool,
+    pub matches_order: bool,
     /// Whether something of it went back since.
     pub refunded: bool,
     /// When it was paid, if told.
@@ -332,12 +339,12 @@ pub struct PaidTrade {
 
 /// How a close ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
+pub enum CloseOutcome {
     /// It can no longer be paid.
     Closed,
     /// The provider has no such trade, so there is nothing to close (Alipay: it stays payable
     /// until its expiry).
-    Absent,
+    NotFound,
     /// It was paid: ask.
     Paid,
     /// Too early, or the buyer is paying.

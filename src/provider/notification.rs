@@ -16,7 +16,7 @@ use crate::domain::time::Millis;
 /// Merchant (and at Alipay app and seller) were compared by the codec. Number, amount, and by
 /// [`Provider::is_of`](super::Provider::is_of) the attempt's app and merchants are left to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum Notification {
     /// A trade was paid.
     Payment {
         /// The attempt's number.
@@ -34,7 +34,7 @@ pub enum Notice {
         currency: String,
     },
     /// Money went back, or failed to.
-    Refund(RefundNotice),
+    Refund(RefundNotification),
     /// Genuine, and nothing to do.
     Other {
         /// The provider's own word for it.
@@ -44,7 +44,7 @@ pub enum Notice {
 
 /// A refund as the provider tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefundNotice {
+pub struct RefundNotification {
     /// The attempt's number.
     pub channel_no: ChannelNo,
     /// The payment that money went back of.
@@ -79,7 +79,7 @@ pub enum RefundFee {
 
 /// Why a notification is not acted upon. Neither kind is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoticeError {
+pub enum NotificationError {
     /// Not verifiably the provider's word to this merchant: nothing is touched.
     Forged {
         /// For the operator.
@@ -93,23 +93,25 @@ pub enum NoticeError {
 }
 
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
-impl NoticeError {
-    pub(crate) fn forged(why: impl fmt::Display) -> NoticeError {
-        NoticeError::Forged { why: why.to_string() }
+impl NotificationError {
+    pub(crate) fn forged(why: impl fmt::Display) -> NotificationError {
+        NotificationError::Forged { why: why.to_string() }
     }
 
-    pub(crate) fn unreadable(why: impl fmt::Display) -> NoticeError {
-        NoticeError::Unreadable { why: why.to_string() }
+    pub(crate) fn unreadable(why: impl fmt::Display) -> NotificationError {
+        NotificationError::Unreadable { why: why.to_string() }
     }
 }
 
-impl fmt::Display for NoticeError {
+impl fmt::Display for NotificationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoticeError::Forged { why } => write!(f, "not verifiably the provider's: {why}"),
-            NoticeError::Unreadable { why } => write!(f, "the provider's, and not readable: {why}"),
+            NotificationError::Forged { why } => write!(f, "not verifiably the provider's: {why}"),
+            NotificationError::Unreadable { why } => {
+                write!(f, "the provider's, and not readable: {why}")
+            }
         }
     }
 }
 
-impl std::error::Error for NoticeError {}
+impl std::error::Error for NotificationError {}

@@ -1,16 +1,10 @@
 //! Refunds: what goes back of a payment, and what a provider knows of it.
 
-use std::sync::Arc;
-
-use serde_json::Value;
-
-use crate::domain::money::Fen;
-use crate::domain::order::payment::{Payment, Refund, RefundState};
-use crate::domain::time::Millis;
+use crate::domain::order::payment::{Payment, Refund};
 
 /// What a refund is sent, and asked about, by. It goes to the payment by the provider's number.
 #[derive(Clone, Copy, Debug)]
-pub struct RefundPlan<'a> {
+pub struct RefundCall<'a> {
     /// What money goes back of: a payment by the attempt that is named beside the plan.
     pub payment: &'a Payment,
     /// What goes back. A reason that is too long for the provider is cut: at 80 bytes by WeChat
@@ -18,30 +12,6 @@ pub struct RefundPlan<'a> {
     pub refund: &'a Refund,
     /// Where WeChat Pay reports the refund. Alipay reports it to where it reported the payment.
     pub notify_url: &'a str,
-}
-
-/// A refund as the provider tells it. That it is of this payment and of this number was compared
-/// by the codec; its amount was not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefundTrade {
-    /// The provider's number of the refund (WeChat Pay).
-    pub refund_id: Option<String>,
-    /// Where it stands.
-    pub state: RefundState,
-    /// How much goes back by this refund, in fen. Other than planned where the provider knows the
-    /// number by a refund that was not sent from here.
-    pub refund_fee: Fen,
-    /// How much went back of the payment so far, by all refunds, this one and those that were made
-    /// in the provider's console included, in fen. `None` where the answer does not say so: at
-    /// WeChat Pay, and in every answer to a query.
-    pub all: Option<Fen>,
-    /// How much of `refund_fee` is money and no coupon, if told, in fen: what the buyer gets
-    /// (WeChat Pay `payer_refund`), what the merchant gives (Alipay `send_back_fee`).
-    pub cash_refund_fee: Option<Fen>,
-    /// When the buyer had it, if told.
-    pub refunded_at: Option<Millis>,
-    /// The verified message.
-    pub message: Arc<Value>,
 }
 
 /// As much of a refund's reason as a provider takes: whole characters of at most three bytes, the
@@ -85,6 +55,8 @@ pub(crate) fn asks_to_wait(message: &str) -> bool {
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 mod tests {
     use super::*;
+    use crate::domain::money::Fen;
+    use crate::domain::time::Millis;
 
     fn check(desc: Option<&str>, expected: Option<&str>) {
         let refund = Refund {

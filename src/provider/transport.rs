@@ -90,9 +90,9 @@ impl Transport for Http {
     ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportFailure>> {
         Box::pin(async move {
             // Where the time ran out is not known here: a connection may have been made.
-            tokio::time::timeout(timeout, self.exchange(request))
-                .await
-                .unwrap_or_else(|_| Err(TransportFailure::Unknown("no answer in time".to_owned())))
+            tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or_else(|_| {
+                Err(TransportFailure::OutcomeUnknown("no answer in time".to_owned()))
+            })
         })
     }
 }
@@ -144,7 +144,7 @@ fn failure_of(error: reqwest::Error) -> TransportFailure {
     if error.is_connect() || error.is_builder() {
         TransportFailure::NotSent(told(error))
     } else {
-        TransportFailure::Unknown(told(error))
+        TransportFailure::OutcomeUnknown(told(error))
     }
 }
 
@@ -166,10 +166,10 @@ async fn read_whole(
 ) -> Result<http::Response<Bytes>, TransportFailure> {
     let mut body = BytesMut::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| TransportFailure::Unknown(told(error)))?
+        response.chunk().await.map_err(|error| TransportFailure::OutcomeUnknown(told(error)))?
     {
         if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
-            return Err(TransportFailure::Unknown("the response is over 1 MiB".to_owned()));
+            return Err(TransportFailure::OutcomeUnknown("the response is over 1 MiB".to_owned()));
         }
         body.extend_from_slice(&chunk);
     }

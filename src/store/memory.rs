@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::time::Millis;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 
 /// Orders in this process's memory.
 ///
@@ -65,8 +65,13 @@ impl fmt::Debug for Memory {
 }
 
 impl Store for Memory {
-    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.orders.get(no).map(|it| it.order.clone())) })
+    fn load<'a>(
+        &'a self,
+        out_trade_no: &'a OutTradeNo,
+    ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        Box::pin(
+            async move { Ok(self.held()?.orders.get(out_trade_no).map(|it| it.order.clone())) },
+        )
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
@@ -88,7 +93,7 @@ impl Store for Memory {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
@@ -145,7 +150,7 @@ impl Store for Memory {
         Box::pin(async move {
             let held = self.held()?;
             let due = held.due.range(..=(now, usize::MAX));
-            Ok(due.take(limit).map(|(_, no)| no.clone()).collect())
+            Ok(due.take(limit).map(|(_, out_trade_no)| out_trade_no.clone()).collect())
         })
     }
 
@@ -153,7 +158,7 @@ impl Store for Memory {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
             let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
@@ -165,11 +170,11 @@ impl Store for Memory {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
             let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
-            found.sort_by_key(|it| (it.next, &it.id));
+            found.sort_by_key(|it| (it.next_at, &it.id));
             Ok(found.into_iter().take(limit).cloned().collect())
         })
     }
@@ -177,11 +182,14 @@ impl Store for Memory {
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             let mut held = self.held()?;
             if held.fence != self.fence {
@@ -190,17 +198,17 @@ impl Store for Memory {
             let Some(stored) = held.outbox.remove(&event.id) else {
                 return Ok(Settled::Missing);
             };
-            held.sendings.remove(&(stored.next, stored.id.clone()));
-            let (state, tries, next) = (event.state, event.tries, event.next);
-            held.put_event(Outgoing { state, tries, next, ..stored });
+            held.sendings.remove(&(stored.next_at, stored.id.clone()));
+            let (state, tries, next) = (event.state, event.tries, event.next_at);
+            held.put_event(OutboxEvent { state, tries, next_at: next, ..stored });
             Ok(Settled::Done)
         })
     }
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         let (pid, id) = (unmatched.pid.clone(), unmatched.transaction_id.clone());
         let key = (unmatched.provider, pid, id);
@@ -220,12 +228,16 @@ impl Store for Memory {
         })
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
             let held = self.held()?;
-            let is_open = |it: &&Unmatched| !held.transactions.contains_key(&it.transaction_id);
-            let mut found: Vec<&Unmatched> = held.unmatched.values().filter(is_open).collect();
-            found.sort_by_key(|it| (it.known, it.provider.name(), &it.pid, &it.transaction_id));
+            let is_open =
+                |it: &&UnmatchedPayment| !held.transactions.contains_key(&it.transaction_id);
+            let mut found: Vec<&UnmatchedPayment> =
+                held.unmatched.values().filter(is_open).collect();
+            found.sort_by_key(|it| {
+                (it.discovered_at, it.provider.name(), &it.pid, &it.transaction_id)
+            });
             let older = found.len().saturating_sub(limit);
             Ok(found.into_iter().skip(older).cloned().collect())
         })
@@ -256,8 +268,8 @@ struct Held {
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
-    unmatched: BTreeMap<(ProviderId, Pid, TransactionId), Unmatched>,
-    outbox: HashMap<EventId, Outgoing>,
+    unmatched: BTreeMap<(ProviderId, Pid, TransactionId), UnmatchedPayment>,
+    outbox: HashMap<EventId, OutboxEvent>,
     /// The pending events, by when they are sent next.
     sendings: BTreeSet<(Millis, EventId)>,
     due: BTreeMap<(Millis, usize), OutTradeNo>,
@@ -274,39 +286,39 @@ struct Entry {
 impl Held {
     /// Makes every number of `order` its own, or none when one is another order's.
     fn take_numbers(&mut self, order: &Order) -> Result<(), StoreError> {
-        let (pid, no) = (&order.facts.pid, order.out_trade_no());
+        let (pid, out_trade_no) = (&order.terms.pid, order.out_trade_no());
         let attempts = order.attempts.iter();
         let channels: Vec<_> =
-            attempts.map(|it| (it.way.provider(), pid.clone(), it.channel_no.clone())).collect();
+            attempts.map(|it| (it.method.provider(), pid.clone(), it.channel_no.clone())).collect();
         let refunds = order.payments.iter().flat_map(|it| &it.refunds);
         let refunds: Vec<_> = refunds.map(|it| (pid.clone(), it.out_refund_no.clone())).collect();
-        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != no);
+        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != out_trade_no);
         if channels.iter().any(|it| is_anothers(self.channel_numbers.get(it)))
             || refunds.iter().any(|it| is_anothers(self.refund_numbers.get(it)))
         {
             return Err(StoreError::number_taken());
         }
-        self.channel_numbers.extend(channels.into_iter().map(|it| (it, no.clone())));
-        self.refund_numbers.extend(refunds.into_iter().map(|it| (it, no.clone())));
+        self.channel_numbers.extend(channels.into_iter().map(|it| (it, out_trade_no.clone())));
+        self.refund_numbers.extend(refunds.into_iter().map(|it| (it, out_trade_no.clone())));
         Ok(())
     }
 
-    fn put_event(&mut self, event: Outgoing) {
+    fn put_event(&mut self, event: OutboxEvent) {
         if event.state == DeliveryState::Pending {
-            self.sendings.insert((event.next, event.id.clone()));
+            self.sendings.insert((event.next_at, event.id.clone()));
         }
         self.outbox.insert(event.id.clone(), event);
     }
 
     fn put(&mut self, serial: usize, order: &Order) {
-        let no = order.out_trade_no();
+        let out_trade_no = order.out_trade_no();
         if let Some(due) = order.due() {
-            self.due.insert((due, serial), no.clone());
+            self.due.insert((due, serial), out_trade_no.clone());
         }
         for payment in &order.payments {
             let id = payment.transaction_id.clone();
-            self.transactions.entry(id).or_insert_with(|| no.clone());
+            self.transactions.entry(id).or_insert_with(|| out_trade_no.clone());
         }
-        self.orders.insert(no.clone(), Entry { serial, order: order.clone() });
+        self.orders.insert(out_trade_no.clone(), Entry { serial, order: order.clone() });
     }
 }

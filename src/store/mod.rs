@@ -13,18 +13,21 @@ pub mod sqlite;
 use std::fmt::{self, Debug};
 
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::time::Millis;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
 pub trait Store: Send + Sync + Debug {
     /// The order with this number. A store that was restored from a copy gives out every order
     /// with what [`Order::restored`] makes of it.
-    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
+    fn load<'a>(
+        &'a self,
+        out_trade_no: &'a OutTradeNo,
+    ) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
 
     /// Claims the order's number: one statement, never look-then-insert. The order, its attempts
     /// and their channel numbers are durable when this returns [`Claim::Fresh`]. Dropping the
@@ -51,7 +54,7 @@ pub trait Store: Send + Sync + Debug {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// The order that an attempt's number belongs to.
@@ -86,24 +89,27 @@ pub trait Store: Send + Sync + Debug {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>>;
 
     /// At most `limit` events in `state`, in the same order.
     fn outbox_list(
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>>;
 
     /// The event with this number.
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>>;
 
     /// Replaces where an event stands: its state, tries and next sending. Durable when this
     /// returns [`Settled::Done`].
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>>;
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>>;
 
     /// Records a payment of no order, and adds to the outbox what tells of it, all or nothing and
     /// once: whether it was not recorded before, by provider, merchant and transaction. Durable
@@ -114,13 +120,13 @@ pub trait Store: Send + Sync + Debug {
     /// [`StoreErrorKind::Unavailable`] when the store has been opened again since this opening.
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// The last `limit` payments of no order, the newest last, without those that are a payment
     /// of a stored order by now.
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>>;
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>>;
 
     /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;

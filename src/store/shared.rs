@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError};
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::time::Millis;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 
 impl<S: Store + ?Sized> Store for Arc<S> {
-    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
-        self.as_ref().load(no)
+    fn load<'a>(
+        &'a self,
+        out_trade_no: &'a OutTradeNo,
+    ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+        self.as_ref().load(out_trade_no)
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
@@ -22,7 +25,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         self.as_ref().commit(order, outbox)
     }
@@ -59,7 +62,7 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         self.as_ref().outbox_due(now, limit)
     }
 
@@ -67,30 +70,33 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         self.as_ref().outbox_list(state, limit)
     }
 
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         self.as_ref().outbox_find(id)
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         self.as_ref().outbox_set(event)
     }
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         self.as_ref().add_unmatched(unmatched, event)
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         self.as_ref().unmatched(limit)
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use paygate::caller::{
-    Browser, CallerContext, CallerRules, ClientClaims, Said, TrustedProxies, claims_from_header,
-    claims_from_json, client_info_malformed, client_ip, observe, resolve,
+    Browser, CallerContext, CallerRules, ClientClaims, ClientInfo, TrustedProxies,
+    claims_from_header, claims_from_json, client_info_malformed, client_ip, observe, resolve,
 };
 use paygate::domain::address::is_public;
 use paygate::domain::channel::Platform;
@@ -293,7 +293,7 @@ fn described(header: Value, body: Value, agent: &str) -> CallerContext {
     let encode = percent_encoding::NON_ALPHANUMERIC;
     let info = percent_encoding::utf8_percent_encode(&header.to_string(), encode).to_string();
     let headers = headers(&[("x-client-info", &info), ("user-agent", agent)]);
-    let said = Said { claims: &claims_from_json(&body), is_pc: None };
+    let said = ClientInfo { claims: &claims_from_json(&body), is_pc: None };
     resolve(&headers, Some(ip(STRANGER)), said, &CallerRules::default())
         .expect("a stranger's body is not believed, so it cannot be ill")
 }
@@ -400,7 +400,7 @@ fn a_malformed_client_info_is_counted_and_nothing_else() {
 #[test]
 fn is_pc_is_explicit_or_told_or_seen() {
     let pc = |is_pc, body: Value, lines: &[(&str, &str)]| {
-        let said = Said { claims: &claims_from_json(&body), is_pc };
+        let said = ClientInfo { claims: &claims_from_json(&body), is_pc };
         resolve(&headers(lines), None, said, &CallerRules::default()).unwrap().is_pc
     };
     let (iphone, mac) = (("user-agent", IPHONE), ("user-agent", MAC_SAFARI));
@@ -445,7 +445,7 @@ fn a_mini_program_on_ios_is_known_by_the_referer_it_cannot_set() {
 
 fn backend(body: &Value, lines: &[(&str, &str)], trusted: &str) -> Result<CallerContext, Code> {
     let rules = CallerRules { trusted: proxies(trusted), believe_body: true };
-    let said = Said { claims: &claims_from_json(body), is_pc: None };
+    let said = ClientInfo { claims: &claims_from_json(body), is_pc: None };
     resolve(&headers(lines), Some(ip(PROXY)), said, &rules).map_err(|error| {
         assert_eq!(error.violations()[0].path, "/context/CLIENTIP");
         error.violations()[0].code

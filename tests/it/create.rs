@@ -85,7 +85,7 @@ async fn what_only_looks_different_is_a_replay() {
         "total_fee":1e2,"out_trade_no":"2107151010101541001"},"context":{"PLATFORM":"web"},
         "isPC":true,"provider":"wxpay"}"#;
     let request = paygate::guard::read_create(text.as_bytes()).unwrap();
-    let said = paygate::caller::Said { claims: &request.claims, is_pc: request.is_pc };
+    let said = paygate::caller::ClientInfo { claims: &request.claims, is_pc: request.is_pc };
     let rules = paygate::caller::CallerRules::default();
     let caller = paygate::caller::resolve(&http::HeaderMap::new(), None, said, &rules).unwrap();
     assert!(shop.engine.create(request, caller).await.unwrap().replayed);
@@ -127,8 +127,8 @@ async fn a_deadline_too_near_or_too_far_opens_nothing() {
         assert_eq!(error.violations()[0].path, "/data/time_expire");
     }
     assert_eq!(shop.creates(), 0);
-    let fits = with(wxpay(), "/data/time_expire", json!(now + 61_000));
-    assert!(!shop.create(&fits).await.unwrap().replayed, "the number is still free");
+    let matches_order = with(wxpay(), "/data/time_expire", json!(now + 61_000));
+    assert!(!shop.create(&matches_order).await.unwrap().replayed, "the number is still free");
 }
 
 #[tokio::test]

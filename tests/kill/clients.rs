@@ -32,7 +32,7 @@ pub(crate) struct Order {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// Which of the two ways was asked for last.
-    pub(crate) way: usize,
+    pub(crate) method: usize,
     pub(crate) switches: u32,
     /// Every `code_url`, `prepay_id`, `h5_url` and trade number that was handed out.
     pub(crate) given: BTreeSet<String>,
@@ -90,10 +90,10 @@ impl Shop {
 
     /// Asks for `order` by the way it was asked for last. `None` when the program died.
     pub(crate) async fn ask(&self, order: &Order) -> Option<Answer> {
-        let way = order.ways[order.known.lock().unwrap().way];
+        let method = order.ways[order.known.lock().unwrap().method];
         let url = format!("http://{}/pay/createPayment", self.addresses().0);
         let request = self.client.post(url).header("content-type", "application/json");
-        let response = request.body(body(&order.no, way).to_string()).send().await.ok()?;
+        let response = request.body(body(&order.no, method).to_string()).send().await.ok()?;
         let status = response.status().as_u16();
         let replayed = response.headers().contains_key("idempotent-replayed");
         let body = serde_json::from_slice(&response.bytes().await.ok()?).ok()?;
@@ -190,8 +190,8 @@ const WAYS: [&str; 8] = [
     "alipay mp-alipay false 2088000000000901",
 ];
 
-fn body(no: &str, way: &str) -> Value {
-    let words: Vec<&str> = way.split(' ').collect();
+fn body(no: &str, method: &str) -> Value {
+    let words: Vec<&str> = method.split(' ').collect();
     let mut body = json!({
         "provider": words[0],
         "isPC": words[2] == "true",
@@ -246,7 +246,7 @@ impl Shopper {
         let mut known = order.known.lock().unwrap();
         if known.switches < 5 && self.chance.percent(20) {
             known.switches += 1;
-            known.way = 1 - known.way;
+            known.method = 1 - known.method;
         }
     }
 }

@@ -87,7 +87,7 @@ async fn buy(shop: Arc<Shop>, n: usize, chance: Chance) {
             sleep(Duration::from_millis(50 + chance.below(300))).await;
             if chance.percent(20) {
                 let mut known = order.known.lock().unwrap();
-                known.way = 1 - known.way;
+                known.method = 1 - known.method;
             }
         }
         // Somebody else may hold the other code.
@@ -159,7 +159,7 @@ fn judge(order: &Order, payments: &[&Value], told: Vec<Value>) -> Vec<String> {
         let data = &it["data"];
         data["total_fee"] == 100 && data["paid_fee"] == 100 && it["livemode"] == false
     });
-    let fits = ids("payment.succeeded").len() == 1 && heard == there && amounts;
+    let matches_order = ids("payment.succeeded").len() == 1 && heard == there && amounts;
     let what = format!("{}: the ledger says {there:?}, the shop heard {told:#?}", order.no);
-    if fits { Vec::new() } else { vec![what] }
+    if matches_order { Vec::new() } else { vec![what] }
 }

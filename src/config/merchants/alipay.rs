@@ -107,8 +107,10 @@ fn certificates(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<Ver
 /// A seller: 16 digits that start with 2088 (Alipay, "alipay.trade.create", `seller_id`).
 fn seller_id(text: &str) -> Result<String, Wrong> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit());
-    let fits = digits && text.starts_with("2088");
-    fits.then(|| text.to_owned()).ok_or_else(|| "is not 16 digits that start with 2088".into())
+    let matches_order = digits && text.starts_with("2088");
+    matches_order
+        .then(|| text.to_owned())
+        .ok_or_else(|| "is not 16 digits that start with 2088".into())
 }
 
 const APP_ID: &str = "PAYGATE_ALIPAY_APP_ID";

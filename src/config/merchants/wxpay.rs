@@ -70,8 +70,9 @@ pub(in crate::config) fn account(pieces: &mut dyn Pieces, base_url: &Url) -> Opt
 /// `h5_info` (WeChat Pay V3, H5 order): `app_name` of at most 64 characters, `app_url` of at most
 /// 128.
 pub(in crate::config) fn site_name(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
-    fits.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 64 characters".into())
+    let matches_order =
+        (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
+    matches_order.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 64 characters".into())
 }
 
 /// See [`site_name`].
@@ -107,8 +108,9 @@ fn serial_no(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<String
         Ok(serial_no)
     });
     let given = credentials::text(pieces, &SERIAL_NO, |text| {
-        let fits = (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-        fits.then(|| text.to_ascii_uppercase()).ok_or_else(|| "is not hexadecimal".into())
+        let matches_order =
+            (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        matches_order.then(|| text.to_ascii_uppercase()).ok_or_else(|| "is not hexadecimal".into())
     });
     match (read_off, given) {
         (Some(read_off), Some(given)) if read_off != given => {
@@ -120,8 +122,8 @@ fn serial_no(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<String
 
 fn public_key_id(text: &str) -> Result<String, Wrong> {
     let id = text.strip_prefix("PUB_KEY_ID_").filter(|it| (1..=64).contains(&it.len()));
-    let fits = id.is_some_and(|it| it.bytes().all(|b| b.is_ascii_alphanumeric()));
-    fits.then(|| text.to_owned()).ok_or_else(|| "is no public key id".into())
+    let matches_order = id.is_some_and(|it| it.bytes().all(|b| b.is_ascii_alphanumeric()));
+    matches_order.then(|| text.to_owned()).ok_or_else(|| "is no public key id".into())
 }
 
 fn complain<T>(pieces: &mut dyn Pieces, piece: &Piece, wrong: &'static str) -> Option<T> {

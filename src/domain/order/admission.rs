@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, AttemptState};
 use super::{Order, OrderStatus};
-use crate::domain::channel::Way;
+use crate::domain::channel::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::{MINUTE_MS, Millis};
 
@@ -12,7 +12,7 @@ pub enum Admission {
     /// Other parameters under the same number: the names of the fields.
     Conflict(Vec<&'static str>),
     /// Paid, refunded, or holding a payment that does not match: vk-uni-pay's status number.
-    Done(i8),
+    AlreadyPaid(i8),
     /// Closed by `closePayment`.
     Closed,
     /// The material of attempt `n` again.
@@ -27,54 +27,59 @@ pub enum Admission {
     Resume(u32),
     /// Another way to pay, or an attempt that came to its end, or is not the one that is offered:
     /// everything that may be paid is asked about and ended, then another attempt opens.
-    Next,
+    NewAttempt,
 }
 
 /// Judges a request with `fingerprint`, paying by `way`, for the known `order` at `now`.
 ///
 /// Differences come before the status, the status before a replay.
 #[must_use]
-pub fn judge(order: &Order, fingerprint: &Fingerprint, way: &Way, now: Millis) -> Admission {
+pub fn judge(
+    order: &Order,
+    fingerprint: &Fingerprint,
+    method: &PaymentMethod,
+    now: Millis,
+) -> Admission {
     let differences = order.fingerprint.differences(fingerprint);
     if !differences.is_empty() {
         return Admission::Conflict(differences);
     }
     match order.status {
         OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
-            Admission::Done(order.status.number())
+            Admission::AlreadyPaid(order.status.number())
         }
         OrderStatus::Open | OrderStatus::Closed if order.flags.mismatch => {
-            Admission::Done(order.status.number())
+            Admission::AlreadyPaid(order.status.number())
         }
         OrderStatus::Closed => Admission::Closed,
-        OrderStatus::Open => judge_attempts(order, way, now),
+        OrderStatus::Open => judge_attempts(order, method, now),
     }
 }
 
-fn judge_attempts(order: &Order, way: &Way, now: Millis) -> Admission {
-    let same_way = || order.attempts.iter().rev().filter(|it| it.way == *way);
+fn judge_attempts(order: &Order, method: &PaymentMethod, now: Millis) -> Admission {
+    let same_way = || order.attempts.iter().rev().filter(|it| it.method == *method);
     let presented = same_way().find(|it| it.is_presentable());
-    let decided = presented.map_or(Admission::Next, |it| judge_live(it, now));
-    if decided != Admission::Next {
+    let decided = presented.map_or(Admission::NewAttempt, |it| judge_live(it, now));
+    if decided != Admission::NewAttempt {
         return decided;
     }
-    let has_time = |it: &&Attempt| it.expires.since(now) > MINUTE_MS;
+    let has_time = |it: &&Attempt| it.expires_at.since(now) > MINUTE_MS;
     let resumed = same_way().find(|it| it.is_resumable()).filter(has_time);
-    resumed.map_or(Admission::Next, |it| Admission::Resume(it.n))
+    resumed.map_or(Admission::NewAttempt, |it| Admission::Resume(it.n))
 }
 
 fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
-    let left_ms = attempt.expires.since(now);
-    if matches!(attempt.state, AttemptState::Live { valid_until, .. } if now < valid_until) {
+    let left_ms = attempt.expires_at.since(now);
+    if matches!(attempt.state, AttemptState::Payable { valid_until, .. } if now < valid_until) {
         Admission::Replay(attempt.n)
     } else if left_ms > MINUTE_MS && attempt.superseded {
-        Admission::Next
+        Admission::NewAttempt
     } else if left_ms > MINUTE_MS {
         Admission::Renew(attempt.n)
     } else if now < attempt.lapses() {
         Admission::Wait
     } else {
-        Admission::Next
+        Admission::NewAttempt
     }
 }
 
@@ -85,14 +90,14 @@ mod tests {
     use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
     use crate::domain::money::Fen;
     use crate::domain::order::attempt::{Material, Params};
-    use crate::domain::order::{Event, Flags, Origin, Said};
-    use crate::domain::request::Facts;
+    use crate::domain::order::{Flags, Origin, TradeUpdate, Transition};
+    use crate::domain::request::OrderTerms;
 
     const EXPIRES: i64 = 1_800_000;
     const VALID_UNTIL: i64 = 300_000;
 
-    fn facts(total_fee: u64) -> Facts {
-        Facts {
+    fn terms(total_fee: u64) -> OrderTerms {
+        OrderTerms {
             out_trade_no: OutTradeNo::parse("order-1").unwrap(),
             total_fee: Fen::new(total_fee).unwrap(),
             subject: "tea".to_owned(),
@@ -109,45 +114,45 @@ mod tests {
         }
     }
 
-    fn way(product: Product) -> Way {
+    fn method(product: Product) -> PaymentMethod {
         let app_id = "wx1".to_owned();
-        Way { pay_type: PayType::WxpayH5, product, app_id, openid: None, address: None }
+        PaymentMethod { pay_type: PayType::WxpayH5, product, app_id, openid: None, address: None }
     }
 
     fn attempt(n: u32, state: AttemptState) -> Attempt {
         Attempt {
             n,
-            way: way(Product::Native),
+            method: method(Product::Native),
             account: None,
-            channel_no: ChannelNo::first(&facts(1).out_trade_no),
+            channel_no: ChannelNo::first(&terms(1).out_trade_no),
             params: Params {
                 document: "{}".to_owned(),
                 notify_url: String::new(),
                 return_url: None,
                 app_auth_token: None,
             },
-            expires: Millis(EXPIRES),
-            opened: Millis(0),
-            asked: None,
+            expires_at: Millis(EXPIRES),
+            opened_at: Millis(0),
+            last_queried_at: None,
             superseded: false,
-            handed_out: matches!(state, AttemptState::Live { .. }),
+            handed_out: matches!(state, AttemptState::Payable { .. }),
             close_intended: false,
             state,
         }
     }
 
     fn order(state: AttemptState) -> Order {
-        let facts = facts(1);
+        let terms = terms(1);
         Order {
-            fingerprint: facts.fingerprint(),
-            facts,
+            fingerprint: terms.fingerprint(),
+            terms,
             deadline: None,
             status: OrderStatus::Open,
             flags: Flags::default(),
             attempts: vec![attempt(1, state)],
             payments: Vec::new(),
             origin: Origin::default(),
-            created: Millis(0),
+            created_at: Millis(0),
             version: 1,
             unknown: Default::default(),
         }
@@ -155,11 +160,11 @@ mod tests {
 
     fn live() -> AttemptState {
         let material = Material::QrCode { code_url: "weixin://".to_owned(), msg: None };
-        AttemptState::Live { material, valid_until: Millis(VALID_UNTIL) }
+        AttemptState::Payable { material, valid_until: Millis(VALID_UNTIL) }
     }
 
     fn lost() -> AttemptState {
-        AttemptState::Ambiguous { reason: "timeout".to_owned() }
+        AttemptState::OutcomeUnknown { reason: "timeout".to_owned() }
     }
 
     fn refused() -> AttemptState {
@@ -168,60 +173,60 @@ mod tests {
 
     #[test]
     fn the_latest_attempt_and_the_time_decide_about_an_open_order() {
-        use Admission::{Next, Renew, Replay, Resume, Wait};
+        use Admission::{NewAttempt, Renew, Replay, Resume, Wait};
         let (same, other) = (Product::Native, Product::Jsapi);
-        let taken = || AttemptState::Taken { code: "OUT_TRADE_NO_USED".to_owned() };
+        let taken = || AttemptState::NumberInUse { code: "OUT_TRADE_NO_USED".to_owned() };
         let table = [
             (AttemptState::Prepared, same, 0, Resume(1)),
-            (AttemptState::Prepared, other, 0, Next),
-            (AttemptState::Prepared, same, EXPIRES - 60_000, Next),
-            (AttemptState::Unsent, same, 0, Resume(1)),
-            (AttemptState::Unsent, other, 0, Next),
+            (AttemptState::Prepared, other, 0, NewAttempt),
+            (AttemptState::Prepared, same, EXPIRES - 60_000, NewAttempt),
+            (AttemptState::NotSent, same, 0, Resume(1)),
+            (AttemptState::NotSent, other, 0, NewAttempt),
             (lost(), same, 0, Resume(1)),
-            (lost(), other, 0, Next),
+            (lost(), other, 0, NewAttempt),
             (lost(), same, EXPIRES - 60_001, Resume(1)),
-            (lost(), same, EXPIRES - 60_000, Next),
+            (lost(), same, EXPIRES - 60_000, NewAttempt),
             (refused(), same, 0, Resume(1)),
-            (refused(), other, 0, Next),
-            (refused(), same, EXPIRES - 60_000, Next),
+            (refused(), other, 0, NewAttempt),
+            (refused(), same, EXPIRES - 60_000, NewAttempt),
             (taken(), same, 0, Resume(1)),
-            (taken(), other, 0, Next),
-            (AttemptState::Absent, same, 0, Resume(1)),
-            (AttemptState::Absent, other, 0, Next),
+            (taken(), other, 0, NewAttempt),
+            (AttemptState::NotFound, same, 0, Resume(1)),
+            (AttemptState::NotFound, other, 0, NewAttempt),
             (live(), same, 0, Replay(1)),
             (live(), same, VALID_UNTIL - 1, Replay(1)),
             (live(), same, VALID_UNTIL, Renew(1)),
-            (live(), other, 0, Next),
+            (live(), other, 0, NewAttempt),
             (live(), same, EXPIRES - 60_001, Renew(1)),
             (live(), same, EXPIRES - 60_000, Wait),
             (live(), same, EXPIRES + 60_999, Wait),
-            (live(), same, EXPIRES + 61_000, Next),
-            (live(), other, EXPIRES + 60_001, Next),
-            (AttemptState::Closed, same, 0, Next),
+            (live(), same, EXPIRES + 61_000, NewAttempt),
+            (live(), other, EXPIRES + 60_001, NewAttempt),
+            (AttemptState::Closed, same, 0, NewAttempt),
         ];
         for (state, product, now, expected) in table {
             let order = order(state);
             let fingerprint = order.fingerprint.clone();
-            let found = judge(&order, &fingerprint, &way(product), Millis(now));
+            let found = judge(&order, &fingerprint, &method(product), Millis(now));
             assert_eq!(found, expected, "{:?} {product:?} at {now}", order.latest().state);
         }
     }
 
     #[test]
     fn differences_come_before_the_status_and_the_status_before_a_replay() {
-        let (mine, other) = (facts(1).fingerprint(), facts(2).fingerprint());
+        let (mine, other) = (terms(1).fingerprint(), terms(2).fingerprint());
         let judged = |status, flags, fingerprint: &Fingerprint| {
             let order = Order { status, flags, ..order(live()) };
-            judge(&order, fingerprint, &way(Product::Native), Millis(0))
+            judge(&order, fingerprint, &method(Product::Native), Millis(0))
         };
         let (none, mismatch) = (Flags::default(), Flags { mismatch: true, ..Flags::default() });
         let statuses = [
             (OrderStatus::Open, none, Admission::Replay(1)),
-            (OrderStatus::Open, mismatch, Admission::Done(0)),
+            (OrderStatus::Open, mismatch, Admission::AlreadyPaid(0)),
             (OrderStatus::Closed, none, Admission::Closed),
-            (OrderStatus::Paid, none, Admission::Done(1)),
-            (OrderStatus::PartRefunded, none, Admission::Done(2)),
-            (OrderStatus::Refunded, none, Admission::Done(3)),
+            (OrderStatus::Paid, none, Admission::AlreadyPaid(1)),
+            (OrderStatus::PartRefunded, none, Admission::AlreadyPaid(2)),
+            (OrderStatus::Refunded, none, Admission::AlreadyPaid(3)),
         ];
         for (status, flags, expected) in statuses {
             assert_eq!(judged(status, flags, &mine), expected, "{status:?} {flags:?}");
@@ -242,46 +247,46 @@ mod tests {
         ];
         for state in states {
             let order = order(state.clone());
-            let lost = order.apply(Event::Lost { n: 1, reason: String::new() });
+            let lost = order.apply(Transition::OutcomeUnknown { n: 1, reason: String::new() });
             assert_eq!(lost.is_some(), state == AttemptState::Prepared, "{state:?}");
             let answered =
-                Event::Answered { n: 1, material: Material::Signed, valid_until: Millis(1) };
+                Transition::Answered { n: 1, material: Material::Signed, valid_until: Millis(1) };
             let answered = order.apply(answered);
             // Newer material takes the place of older material.
-            assert_eq!(answered.is_some(), state.rank() <= live().rank(), "{state:?}");
+            assert_eq!(answered.is_some(), state.precedence() <= live().precedence(), "{state:?}");
             assert!(answered.is_none_or(|it| it.version == order.version + 1));
         }
-        assert_eq!(order(live()).apply(Event::Unsent { n: 2 }), None, "no such attempt");
+        assert_eq!(order(live()).apply(Transition::NotSent { n: 2 }), None, "no such attempt");
     }
 
     #[test]
     fn an_attempts_number_is_never_used_again() {
         let open = |order: &Order, n| {
-            order.apply(Event::Opened(Box::new(attempt(n, AttemptState::Prepared))))
+            order.apply(Transition::Opened(Box::new(attempt(n, AttemptState::Prepared))))
         };
-        for state in [AttemptState::Unsent, refused(), AttemptState::Absent, live()] {
+        for state in [AttemptState::NotSent, refused(), AttemptState::NotFound, live()] {
             let order = order(state);
             assert_eq!(open(&order, 1), None);
             let followed = open(&order, 2).expect("attempt 2 follows");
             assert_eq!(followed.attempts.len(), 2, "the first one stays");
             assert!(followed.attempts[0].superseded);
             assert_eq!(followed.current().n, 2);
-            let back = followed.apply(Event::Offered { n: 1 }).expect("the buyer goes back");
+            let back = followed.apply(Transition::Offered { n: 1 }).expect("the buyer goes back");
             assert_eq!(back.current().n, 1);
         }
     }
 
     #[test]
     fn what_may_have_been_closed_is_handed_out_no_more() {
-        let (same, now) = (way(Product::Native), Millis(0));
-        let closing = order(live()).apply(Event::CloseIntended { n: 1 }).unwrap();
-        assert_eq!(judge(&closing, &closing.fingerprint, &same, now), Admission::Next);
+        let (same, now) = (method(Product::Native), Millis(0));
+        let closing = order(live()).apply(Transition::CloseIntended { n: 1 }).unwrap();
+        assert_eq!(judge(&closing, &closing.fingerprint, &same, now), Admission::NewAttempt);
         assert!(!closing.is_offered(closing.latest()));
         assert!(closing.due_of(closing.latest()).is_some(), "it is asked about");
-        let answered = Event::Answered { n: 1, material: Material::Signed, valid_until: now };
+        let answered = Transition::Answered { n: 1, material: Material::Signed, valid_until: now };
         assert_eq!(closing.apply(answered), None);
-        assert_eq!(closing.apply(Event::CloseIntended { n: 1 }), None, "once is enough");
-        let refused = closing.apply(Event::CloseRefused { n: 1 }).unwrap();
+        assert_eq!(closing.apply(Transition::CloseIntended { n: 1 }), None, "once is enough");
+        let refused = closing.apply(Transition::CloseRefused { n: 1 }).unwrap();
         assert_eq!(judge(&refused, &refused.fingerprint, &same, now), Admission::Replay(1));
     }
 
@@ -289,45 +294,46 @@ mod tests {
     fn only_what_was_handed_out_may_be_paid() {
         let states = [
             (AttemptState::Prepared, false),
-            (AttemptState::Unsent, false),
+            (AttemptState::NotSent, false),
             (lost(), false),
             (refused(), false),
-            (AttemptState::Absent, false),
+            (AttemptState::NotFound, false),
             (live(), true),
             (AttemptState::Closed, false),
             (AttemptState::Paid, false),
         ];
         for (state, expected) in states {
             let plain = order(state.clone());
-            assert_eq!(plain.latest().is_live(), expected, "{state:?}");
+            assert_eq!(plain.latest().is_payable(), expected, "{state:?}");
             // Alipay makes such a trade at once, and its buyer may find it.
             let mut create = order(state.clone());
-            create.attempts[0].way.product = Product::Create;
-            let may_exist = create.latest().is_unknown() || state == AttemptState::Absent;
-            assert_eq!(create.latest().is_live(), expected || may_exist, "{state:?}");
+            create.attempts[0].method.product = Product::Create;
+            let may_exist = create.latest().is_unknown() || state == AttemptState::NotFound;
+            assert_eq!(create.latest().is_payable(), expected || may_exist, "{state:?}");
         }
-        let taken = Event::Taken { n: 1, code: "OUT_TRADE_NO_USED".to_owned() };
+        let taken = Transition::NumberInUse { n: 1, code: "OUT_TRADE_NO_USED".to_owned() };
         let taken = order(AttemptState::Prepared).apply(taken).unwrap();
-        assert!(taken.latest().is_live(), "somebody ordered under its number");
+        assert!(taken.latest().is_payable(), "somebody ordered under its number");
         let mut create = order(AttemptState::Prepared);
-        create.attempts[0].way.product = Product::Create;
-        let lost = create.apply(Event::Lost { n: 1, reason: String::new() }).unwrap();
+        create.attempts[0].method.product = Product::Create;
+        let lost =
+            create.apply(Transition::OutcomeUnknown { n: 1, reason: String::new() }).unwrap();
         let (code, message) = ("X".to_owned(), String::new());
-        let refused = lost.apply(Event::Refused { n: 1, code, message }).unwrap();
-        assert!(refused.latest().is_live(), "a refusal ends nothing that may exist");
+        let refused = lost.apply(Transition::Refused { n: 1, code, message }).unwrap();
+        assert!(refused.latest().is_payable(), "a refusal ends nothing that may exist");
     }
 
     #[test]
     fn a_superseded_attempt_is_asked_about_until_its_provider_answers() {
         for state in [AttemptState::Prepared, lost(), refused()] {
             let order = order(state.clone());
-            let other = Attempt { way: way(Product::Jsapi), ..attempt(2, live()) };
-            let next = order.apply(Event::Opened(Box::new(other))).unwrap();
+            let other = Attempt { method: method(Product::Jsapi), ..attempt(2, live()) };
+            let next = order.apply(Transition::Opened(Box::new(other))).unwrap();
             assert!(next.due_of(&next.attempts[0]).is_some(), "{state:?}");
-            let closed = order.apply(Event::Closed).unwrap();
+            let closed = order.apply(Transition::Closed).unwrap();
             assert!(closed.due().is_some(), "{state:?}: also of a closed order");
-            let (at, said) = (Millis(1), Said::Absent { date: None });
-            let answered = closed.apply(Event::Asked { n: 1, at, said }).unwrap();
+            let (at, said) = (Millis(1), TradeUpdate::NotFound { date: None });
+            let answered = closed.apply(Transition::TradeQueried { n: 1, at, said }).unwrap();
             assert_eq!(answered.due(), None, "{state:?}");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::channel::{Product, ProviderId, Way};
+use crate::domain::channel::{PaymentMethod, Product, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::request::AppAuthToken;
 use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
@@ -15,7 +15,7 @@ pub struct Attempt {
     /// 1 for the order's first attempt.
     pub n: u32,
     /// How the buyer pays.
-    pub way: Way,
+    pub method: PaymentMethod,
     /// Whom the buyer pays. `None` in records of versions that did not store it: the stored
     /// parameters tell it then.
     #[serde(default)]
@@ -25,13 +25,13 @@ pub struct Attempt {
     /// Exactly what the provider is sent, and is sent again on re-entry.
     pub params: Params,
     /// When the provider was told to stop taking money for it.
-    pub expires: Millis,
+    pub expires_at: Millis,
     /// When it was made durable.
-    pub opened: Millis,
+    pub opened_at: Millis,
     /// What is known of it.
     pub state: AttemptState,
     /// When the provider was last asked about it.
-    pub asked: Option<Millis>,
+    pub last_queried_at: Option<Millis>,
     /// Replaced by another attempt of the order before its provider ended it.
     pub superseded: bool,
     /// Whether material for it was stored, and so may be in a buyer's hands, or its provider knew
@@ -47,14 +47,14 @@ impl Attempt {
     /// its buyer may find in Alipay, so that an unanswered call counts too.
     #[must_use]
     pub fn is_handed_out(&self) -> bool {
-        let may_exist = self.is_unknown() || self.state == AttemptState::Absent;
-        let is_taken = matches!(self.state, AttemptState::Taken { .. });
-        self.handed_out || is_taken || (self.way.product == Product::Create && may_exist)
+        let may_exist = self.is_unknown() || self.state == AttemptState::NotFound;
+        let is_taken = matches!(self.state, AttemptState::NumberInUse { .. });
+        self.handed_out || is_taken || (self.method.product == Product::Create && may_exist)
     }
 
     /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
     #[must_use]
-    pub fn is_live(&self) -> bool {
+    pub fn is_payable(&self) -> bool {
         self.is_handed_out() && !self.is_ended()
     }
 
@@ -67,7 +67,7 @@ impl Attempt {
     /// Whether it was begun and nothing is known of its outcome.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        matches!(self.state, AttemptState::Prepared | AttemptState::Ambiguous { .. })
+        matches!(self.state, AttemptState::Prepared | AttemptState::OutcomeUnknown { .. })
     }
 
     /// Whether the buyer who asks for its way to pay again is given this attempt's material, once
@@ -76,19 +76,19 @@ impl Attempt {
     pub fn is_resumable(&self) -> bool {
         match self.state {
             AttemptState::Prepared
-            | AttemptState::Unsent
-            | AttemptState::Ambiguous { .. }
+            | AttemptState::NotSent
+            | AttemptState::OutcomeUnknown { .. }
             | AttemptState::Refused { .. }
-            | AttemptState::Absent
-            | AttemptState::Taken { .. } => !self.close_intended,
-            AttemptState::Live { .. } | AttemptState::Closed | AttemptState::Paid => false,
+            | AttemptState::NotFound
+            | AttemptState::NumberInUse { .. } => !self.close_intended,
+            AttemptState::Payable { .. } | AttemptState::Closed | AttemptState::Paid => false,
         }
     }
 
     /// Whether its material may be shown: a close that may have been sent could have ended it.
     #[must_use]
     pub fn is_presentable(&self) -> bool {
-        matches!(self.state, AttemptState::Live { .. }) && !self.close_intended
+        matches!(self.state, AttemptState::Payable { .. }) && !self.close_intended
     }
 
     /// Whether its provider owes an answer about it although no buyer can pay it: its outcome is
@@ -104,31 +104,31 @@ impl Attempt {
     #[must_use]
     pub fn is_unsigned(&self) -> bool {
         let is_begun = match self.state {
-            AttemptState::Prepared | AttemptState::Unsent | AttemptState::Absent => true,
-            AttemptState::Ambiguous { .. }
+            AttemptState::Prepared | AttemptState::NotSent | AttemptState::NotFound => true,
+            AttemptState::OutcomeUnknown { .. }
             | AttemptState::Refused { .. }
-            | AttemptState::Taken { .. }
-            | AttemptState::Live { .. }
+            | AttemptState::NumberInUse { .. }
+            | AttemptState::Payable { .. }
             | AttemptState::Closed
             | AttemptState::Paid => false,
         };
-        is_begun && self.way.product.is_local() && !self.handed_out
+        is_begun && self.method.product.is_local() && !self.handed_out
     }
 
     /// Whether its provider has a trade as soon as it answers: that there is none, it cannot say
     /// while the material that it gave may be paid. Alipay makes the others when the buyer acts.
     #[must_use]
     pub fn has_trade_at_once(&self) -> bool {
-        let is_answered = matches!(self.state, AttemptState::Live { .. });
-        let is_created = self.way.product == Product::Create;
-        is_answered && (is_created || self.way.provider() == ProviderId::Wxpay)
+        let is_answered = matches!(self.state, AttemptState::Payable { .. });
+        let is_created = self.method.product == Product::Create;
+        is_answered && (is_created || self.method.provider() == ProviderId::Wxpay)
     }
 
     /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
     #[must_use]
     pub fn shares_trade(&self, other: &Attempt) -> bool {
         let is_apart = |(ours, theirs): (&Account, &Account)| !ours.shares_numbers(theirs);
-        self.way.provider() == other.way.provider()
+        self.method.provider() == other.method.provider()
             && self.channel_no == other.channel_no
             && !self.account.as_ref().zip(other.account.as_ref()).is_some_and(is_apart)
     }
@@ -136,13 +136,13 @@ impl Attempt {
     /// When it is about to expire.
     #[must_use]
     pub fn ends(&self) -> Millis {
-        self.expires.plus(MINUTE_MS.saturating_neg())
+        self.expires_at.plus(MINUTE_MS.saturating_neg())
     }
 
     /// When its provider has stopped taking money for it, whatever the two clocks say.
     #[must_use]
     pub fn lapses(&self) -> Millis {
-        self.expires.plus(MINUTE_MS).plus(SECOND_MS)
+        self.expires_at.plus(MINUTE_MS).plus(SECOND_MS)
     }
 
     /// Whether its provider, which knows no such trade at `at` by our clock, takes no money for it
@@ -156,8 +156,8 @@ impl Attempt {
 
     /// When to ask about it next, if nothing speaks against it: the older it is, the later.
     pub(in crate::domain) fn next_look(&self) -> Millis {
-        let since = self.asked.unwrap_or(self.opened);
-        let age_ms = since.since(self.opened);
+        let since = self.last_queried_at.unwrap_or(self.opened_at);
+        let age_ms = since.since(self.opened_at);
         since.plus(age_ms.wrapping_div(8).clamp(LOOK_MIN_MS, LOOK_MAX_MS))
     }
 }
@@ -254,9 +254,9 @@ pub enum AttemptState {
     /// Durable; maybe sent, maybe not.
     Prepared,
     /// Known not to have been sent: the provider has never heard of it.
-    Unsent,
+    NotSent,
     /// The outcome of a call is unknown: ask before anything else.
-    Ambiguous {
+    OutcomeUnknown {
         /// What happened, for the operator.
         reason: String,
     },
@@ -269,14 +269,14 @@ pub enum AttemptState {
     },
     /// The provider did not know it when it was asked last: it is asked again before it is sent
     /// again.
-    Absent,
+    NotFound,
     /// The provider has a trade under its number that is not, or no longer, this one.
-    Taken {
+    NumberInUse {
         /// The provider's code.
         code: String,
     },
     /// The buyer can pay with `material`.
-    Live {
+    Payable {
         /// What the client needs to pay.
         material: Material,
         /// Until when the material is handed out again.
@@ -291,12 +291,12 @@ pub enum AttemptState {
 impl AttemptState {
     /// The order of knowledge: a late answer of a lower rank changes nothing.
     #[must_use]
-    pub fn rank(&self) -> u8 {
+    pub fn precedence(&self) -> u8 {
         match self {
             AttemptState::Prepared => 0,
-            AttemptState::Ambiguous { .. } => 1,
-            AttemptState::Unsent | AttemptState::Refused { .. } | AttemptState::Absent => 2,
-            AttemptState::Taken { .. } | AttemptState::Live { .. } => 3,
+            AttemptState::OutcomeUnknown { .. } => 1,
+            AttemptState::NotSent | AttemptState::Refused { .. } | AttemptState::NotFound => 2,
+            AttemptState::NumberInUse { .. } | AttemptState::Payable { .. } => 3,
             AttemptState::Closed => 4,
             AttemptState::Paid => 5,
         }
@@ -307,12 +307,12 @@ impl AttemptState {
     pub fn name(&self) -> &'static str {
         match self {
             AttemptState::Prepared => "prepared",
-            AttemptState::Unsent => "unsent",
-            AttemptState::Ambiguous { .. } => "ambiguous",
+            AttemptState::NotSent => "not_sent",
+            AttemptState::OutcomeUnknown { .. } => "outcome_unknown",
             AttemptState::Refused { .. } => "refused",
-            AttemptState::Absent => "absent",
-            AttemptState::Taken { .. } => "taken",
-            AttemptState::Live { .. } => "live",
+            AttemptState::NotFound => "not_found",
+            AttemptState::NumberInUse { .. } => "number_in_use",
+            AttemptState::Payable { .. } => "payable",
             AttemptState::Closed => "closed",
             AttemptState::Paid => "paid",
         }
@@ -341,7 +341,7 @@ pub enum Material {
         h5_url: String,
     },
     /// Alipay mini program.
-    Trade {
+    TradeState {
         /// `trade_no`.
         trade_no: String,
     },
@@ -366,8 +366,8 @@ pub fn lifetime_ms(product: Product) -> Option<i64> {
 /// Until when material made at `made` is handed out again: the product's lifetime or the
 /// attempt's expiry, whichever ends first, less 30 s for the way to the buyer.
 #[must_use]
-pub fn valid_until(product: Product, made: Millis, expires: Millis) -> Millis {
-    let end = lifetime_ms(product).map_or(expires, |ms| made.plus(ms).min(expires));
+pub fn valid_until(product: Product, made: Millis, expires_at: Millis) -> Millis {
+    let end = lifetime_ms(product).map_or(expires_at, |ms| made.plus(ms).min(expires_at));
     end.plus(SECOND_MS.saturating_mul(-30))
 }
 

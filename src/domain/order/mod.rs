@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Product, ProviderId};
 use super::ids::OutTradeNo;
-use super::request::{Facts, Fingerprint};
+use super::request::{Fingerprint, OrderTerms};
 use super::time::Millis;
 use attempt::{Attempt, AttemptState};
 use payment::{Payment, PaymentRole};
 use record::Unknown;
-pub use transition::{Event, Receipt, Returns, Said};
+pub use transition::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};
 
 /// An order and everything that is known of its payment.
 ///
@@ -24,7 +24,7 @@ pub use transition::{Event, Receipt, Returns, Said};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// What is bought.
-    pub facts: Facts,
+    pub terms: OrderTerms,
     /// Digests of the facts, by which a repeat is compared.
     pub fingerprint: Fingerprint,
     /// `data.time_expire` of the first request.
@@ -40,7 +40,7 @@ pub struct Order {
     /// Who asked first, for the shop's records.
     pub origin: Origin,
     /// When the number was claimed.
-    pub created: Millis,
+    pub created_at: Millis,
     /// How often it changed: the compare-and-set of every commit.
     pub version: u64,
     /// What a newer paygate recorded of it: kept, and never looked at.
@@ -108,7 +108,7 @@ impl Order {
     /// The order's number.
     #[must_use]
     pub fn out_trade_no(&self) -> &OutTradeNo {
-        &self.facts.out_trade_no
+        &self.terms.out_trade_no
     }
 
     /// The latest attempt.
@@ -126,7 +126,7 @@ impl Order {
     /// opened before may be in a buyer's hands.
     #[must_use]
     pub fn restored(mut self, at: Millis) -> Order {
-        for it in self.attempts.iter_mut().filter(|it| it.opened < at && !it.is_ended()) {
+        for it in self.attempts.iter_mut().filter(|it| it.opened_at < at && !it.is_ended()) {
             it.handed_out = true;
         }
         self
@@ -168,13 +168,13 @@ impl Order {
     /// trade.
     #[must_use]
     pub fn open_trades(&self) -> Vec<u32> {
-        self.trades(|it| it.is_live() || it.is_unanswered())
+        self.trades(|it| it.is_payable() || it.is_unanswered())
     }
 
     /// The attempts that may be paid: one for each trade.
     #[must_use]
     pub fn live_trades(&self) -> Vec<u32> {
-        self.trades(Attempt::is_live)
+        self.trades(Attempt::is_payable)
     }
 
     /// The latest of the attempts that are `wanted`, for each trade: one that a buyer may hold, if
@@ -182,8 +182,8 @@ impl Order {
     #[must_use]
     pub fn trades(&self, wanted: impl Fn(&Attempt) -> bool) -> Vec<u32> {
         let mut found: Vec<&Attempt> = Vec::new();
-        let live = self.attempts.iter().rev().filter(|it| it.is_live());
-        let others = self.attempts.iter().rev().filter(|it| !it.is_live());
+        let live = self.attempts.iter().rev().filter(|it| it.is_payable());
+        let others = self.attempts.iter().rev().filter(|it| !it.is_payable());
         for attempt in live.chain(others).filter(|it| wanted(it)) {
             if !found.iter().any(|it| it.shares_trade(attempt)) {
                 found.push(attempt);
@@ -203,7 +203,7 @@ impl Order {
     /// When this provider is to be asked, if ever.
     #[must_use]
     pub fn due_at(&self, at: ProviderId) -> Option<Millis> {
-        let attempts = self.attempts.iter().filter(|it| it.way.provider() == at);
+        let attempts = self.attempts.iter().filter(|it| it.method.provider() == at);
         let payments = self.payments.iter().filter(|it| self.provider_of(it) == Some(at));
         attempts.filter_map(|it| self.due_of(it)).chain(payments.filter_map(Payment::due)).min()
     }
@@ -211,7 +211,7 @@ impl Order {
     /// Where a payment was made.
     #[must_use]
     pub fn provider_of(&self, payment: &Payment) -> Option<ProviderId> {
-        self.attempt(payment.attempt).map(|it| it.way.provider())
+        self.attempt(payment.attempt).map(|it| it.method.provider())
     }
 
     /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
@@ -219,53 +219,57 @@ impl Order {
     /// the buyer, a minute before it expires, for a payment that nobody told, and when it lapsed.
     #[must_use]
     pub fn due_of(&self, attempt: &Attempt) -> Option<Millis> {
-        if !attempt.is_live() && !attempt.is_unanswered() {
+        if !attempt.is_payable() && !attempt.is_unanswered() {
             return None;
         }
         let again = attempt.next_look();
         if !self.is_offered(attempt) {
             return Some(again);
         }
-        let is_new = attempt.asked.unwrap_or(attempt.opened) < attempt.ends();
+        let is_new = attempt.last_queried_at.unwrap_or(attempt.opened_at) < attempt.ends();
         Some(again.max(if is_new { attempt.ends() } else { attempt.lapses() }))
     }
 
     /// The order after `event`, one version on; `None` when the event tells nothing new, because
     /// more is known of the attempt already.
     #[must_use]
-    pub fn apply(&self, event: Event) -> Option<Order> {
+    pub fn apply(&self, event: Transition) -> Option<Order> {
         let mut next = self.clone();
         match event {
-            Event::Opened(attempt) => next.open(*attempt)?,
-            Event::Offered { n } => next.offer(n)?,
-            Event::CloseIntended { n } => next.intend_close(n, true)?,
-            Event::CloseRefused { n } => next.intend_close(n, false)?,
-            Event::Adopted { attempt, at, receipt } => {
+            Transition::Opened(attempt) => next.open(*attempt)?,
+            Transition::Offered { n } => next.offer(n)?,
+            Transition::CloseIntended { n } => next.intend_close(n, true)?,
+            Transition::CloseRefused { n } => next.intend_close(n, false)?,
+            Transition::Adopted { attempt, at, receipt } => {
                 let n = attempt.n;
                 next.adopt(*attempt)?;
-                next.asked(n, at, Said::Paid(receipt))?;
+                next.asked(n, at, TradeUpdate::Paid(receipt))?;
             }
-            Event::Corrected { n, receipt } => next.correct(n, receipt)?,
-            Event::Unsent { n } => next.learn(n, AttemptState::Unsent)?,
-            Event::Answered { n, material, valid_until } => {
-                next.answered(n, AttemptState::Live { material, valid_until })?;
+            Transition::Corrected { n, receipt } => next.correct(n, receipt)?,
+            Transition::NotSent { n } => next.advance(n, AttemptState::NotSent)?,
+            Transition::Answered { n, material, valid_until } => {
+                next.answered(n, AttemptState::Payable { material, valid_until })?;
             }
-            Event::Refused { n, code, message } => {
-                next.learn(n, AttemptState::Refused { code, message })?;
+            Transition::Refused { n, code, message } => {
+                next.advance(n, AttemptState::Refused { code, message })?;
             }
-            Event::Taken { n, code } => next.learn(n, AttemptState::Taken { code })?,
-            Event::Lost { n, reason } => next.learn(n, AttemptState::Ambiguous { reason })?,
-            Event::Again { n } => next.again(n)?,
-            Event::Asked { n, at, said } => next.asked(n, at, said)?,
-            Event::Closed => next.close()?,
-            Event::RefundWanted { transaction_id, refund } => {
-                next.want_refund(&transaction_id, *refund)?;
+            Transition::NumberInUse { n, code } => {
+                next.advance(n, AttemptState::NumberInUse { code })?
             }
-            Event::RefundSending { out_refund_no } => next.refund_sending(&out_refund_no)?,
-            Event::RefundAsked { out_refund_no, at, said } => {
-                next.refund_said(&out_refund_no, at, said);
+            Transition::OutcomeUnknown { n, reason } => {
+                next.advance(n, AttemptState::OutcomeUnknown { reason })?
             }
-            Event::RefundedElsewhere { transaction_id, refund, all, at } => {
+            Transition::Resending { n } => next.again(n)?,
+            Transition::TradeQueried { n, at, said } => next.asked(n, at, said)?,
+            Transition::Closed => next.close()?,
+            Transition::RefundRequested { transaction_id, refund } => {
+                next.request_refund(&transaction_id, *refund)?;
+            }
+            Transition::RefundSending { out_refund_no } => next.refund_sending(&out_refund_no)?,
+            Transition::RefundQueried { out_refund_no, at, said } => {
+                next.record_refund_update(&out_refund_no, at, said);
+            }
+            Transition::RefundedExternally { transaction_id, refund, all, at } => {
                 next.external_refund(&transaction_id, refund.map(|it| *it), (all, at))?;
             }
         }
@@ -316,26 +320,26 @@ impl Order {
         changed
     }
 
-    fn learn(&mut self, n: u32, state: AttemptState) -> Option<()> {
+    fn advance(&mut self, n: u32, state: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
         // The provider knew the number: whoever ordered under it may hold what pays it. A call of
         // alipay.trade.create may have made a trade that its buyer finds.
-        let is_taken = matches!(state, AttemptState::Taken { .. });
-        let is_lost = matches!(state, AttemptState::Ambiguous { .. });
-        attempt.handed_out |= is_taken || (is_lost && attempt.way.product == Product::Create);
-        (state.rank() > attempt.state.rank()).then(|| attempt.state = state)
+        let is_taken = matches!(state, AttemptState::NumberInUse { .. });
+        let is_lost = matches!(state, AttemptState::OutcomeUnknown { .. });
+        attempt.handed_out |= is_taken || (is_lost && attempt.method.product == Product::Create);
+        (state.precedence() > attempt.state.precedence()).then(|| attempt.state = state)
     }
 
     fn again(&mut self, n: u32) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
-        let is_answered = attempt.state.rank() == AttemptState::Absent.rank();
+        let is_answered = attempt.state.precedence() == AttemptState::NotFound.precedence();
         is_answered.then(|| attempt.state = AttemptState::Prepared)
     }
 
     /// Material for an attempt, or newer material for one that has some.
     fn answered(&mut self, n: u32, live: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|it| it.n == n)?;
-        if attempt.close_intended || live.rank() < attempt.state.rank() {
+        if attempt.close_intended || live.precedence() < attempt.state.precedence() {
             return None;
         }
         attempt.handed_out = true;
@@ -343,13 +347,13 @@ impl Order {
         self.offer(n)
     }
 
-    fn asked(&mut self, n: u32, at: Millis, said: Said) -> Option<()> {
+    fn asked(&mut self, n: u32, at: Millis, said: TradeUpdate) -> Option<()> {
         let asked = self.attempt(n)?.clone();
         for it in self.attempts.iter_mut().filter(|it| it.shares_trade(&asked)) {
-            it.asked = Some(at);
-            it.hear(n, at, &said);
+            it.last_queried_at = Some(at);
+            it.apply_update(n, at, &said);
         }
-        if let Said::Paid(receipt) = said {
+        if let TradeUpdate::Paid(receipt) = said {
             self.paid(n, at, receipt);
         }
         Some(())
@@ -368,23 +372,23 @@ impl Order {
             total_fee: receipt.total_fee,
             paid_at: receipt.paid_at,
             openid: receipt.openid,
-            known: at,
+            discovered_at: at,
             role,
-            returns: receipt.returns.of(role),
+            auto_refund: receipt.auto_refund.of(role),
             refund_unknown: receipt.refunded,
-            returned_in_all: None,
-            unseen_since: None,
+            reported_refund_total: None,
+            unidentified_since: None,
             refunds: Vec::new(),
         });
-        self.restate();
+        self.recompute_status();
     }
 
     /// What a payment that becomes known now is to the order.
     fn role_of(&self, receipt: &Receipt) -> PaymentRole {
         let is_paid = self.payment(None).is_some();
-        let is_price = receipt.total_fee == self.facts.total_fee;
+        let is_price = receipt.total_fee == self.terms.total_fee;
         match self.status {
-            _ if !receipt.fits || !(is_price || is_paid) => PaymentRole::Mismatch,
+            _ if !receipt.matches_order || !(is_price || is_paid) => PaymentRole::Mismatch,
             OrderStatus::Open => PaymentRole::Winning,
             OrderStatus::Closed => PaymentRole::Late,
             OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
@@ -426,10 +430,10 @@ impl Order {
         payment.total_fee = receipt.total_fee;
         payment.paid_at = receipt.paid_at;
         payment.role = role;
-        payment.returns = receipt.returns.of(role);
+        payment.auto_refund = receipt.auto_refund.of(role);
         payment.openid = receipt.openid.or_else(|| payment.openid.take());
         payment.refund_unknown |= receipt.refunded && payment.refunds.is_empty();
-        self.restate();
+        self.recompute_status();
         Some(())
     }
 }
@@ -437,24 +441,24 @@ impl Order {
 impl Attempt {
     /// What a provider said of the trade: `n` is the attempt that it was asked about, and that is
     /// paid if the trade is.
-    fn hear(&mut self, n: u32, at: Millis, said: &Said) {
+    fn apply_update(&mut self, n: u32, at: Millis, said: &TradeUpdate) {
         let is_answered = self.is_unknown() || matches!(self.state, AttemptState::Refused { .. });
         let state = match said {
-            Said::Nothing | Said::Unpaid => return,
-            Said::Absent { date } if self.is_live() && self.has_lapsed(at, *date) => {
+            TradeUpdate::NoAnswer | TradeUpdate::Unpaid => return,
+            TradeUpdate::NotFound { date } if self.is_payable() && self.has_lapsed(at, *date) => {
                 AttemptState::Closed
             }
-            Said::Absent { .. } if is_answered => {
-                self.state = AttemptState::Absent;
+            TradeUpdate::NotFound { .. } if is_answered => {
+                self.state = AttemptState::NotFound;
                 return;
             }
-            Said::Absent { .. } => return,
-            Said::Closed => AttemptState::Closed,
-            Said::Paid(_) if self.n == n => AttemptState::Paid,
+            TradeUpdate::NotFound { .. } => return,
+            TradeUpdate::Closed => AttemptState::Closed,
+            TradeUpdate::Paid(_) if self.n == n => AttemptState::Paid,
             // The trade is paid, so that nobody pays it by another way.
-            Said::Paid(_) => AttemptState::Closed,
+            TradeUpdate::Paid(_) => AttemptState::Closed,
         };
-        if state.rank() > self.state.rank() {
+        if state.precedence() > self.state.precedence() {
             self.state = state;
         }
     }

@@ -8,7 +8,7 @@ use crate::domain::time::{MINUTE_MS, Millis};
 
 /// The trade that an order's next attempt at a provider makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextTrade {
+pub struct NextAttempt {
     /// The attempt's number.
     pub n: u32,
     /// The number the provider will know it by.
@@ -34,39 +34,43 @@ impl Order {
     /// order strings, QR codes and pages with one number lead to one trade, which is paid once
     /// (alipay.trade.page.pay, `out_trade_no`). Every other number is burned.
     #[must_use]
-    pub fn next_trade(&self, provider: ProviderId, now: Millis) -> Option<NextTrade> {
+    pub fn next_attempt(&self, provider: ProviderId, now: Millis) -> Option<NextAttempt> {
         let n = self.latest().n.saturating_add(1);
         let handed_out = self.attempts.iter().filter(|it| it.is_handed_out()).count();
         if handed_out >= HANDED_OUT_MAX || self.attempts.len() >= ATTEMPTS_MAX {
             return None;
         }
-        let (no, pid) = (self.out_trade_no(), &self.facts.pid);
-        let at_provider = || self.attempts.iter().filter(|it| it.way.provider() == provider);
+        let (out_trade_no, pid) = (self.out_trade_no(), &self.terms.pid);
+        let at_provider = || self.attempts.iter().filter(|it| it.method.provider() == provider);
         let Some(last) = at_provider().next_back() else {
-            return Some(NextTrade { n, channel_no: ChannelNo::first(no), expires_max: None });
+            return Some(NextAttempt {
+                n,
+                channel_no: ChannelNo::first(out_trade_no),
+                expires_max: None,
+            });
         };
         let sharing: Vec<&Attempt> = at_provider().filter(|it| it.shares_trade(last)).collect();
         let is_shareable = |it: &Attempt| provider == ProviderId::Alipay && is_unscanned(it, now);
         let (channel_no, expires_max) =
             if sharing.iter().all(|it| has_no_trade(it) || is_shareable(it)) {
-                let live = sharing.iter().filter(|it| it.is_live());
-                (last.channel_no.clone(), live.map(|it| it.expires).min())
+                let live = sharing.iter().filter(|it| it.is_payable());
+                (last.channel_no.clone(), live.map(|it| it.expires_at).min())
             } else {
-                (ChannelNo::derived(pid, no, n), None)
+                (ChannelNo::derived(pid, out_trade_no, n), None)
             };
-        Some(NextTrade { n, channel_no, expires_max })
+        Some(NextAttempt { n, channel_no, expires_max })
     }
 }
 
 /// Whether the provider has nothing under the number of an attempt: it was never sent, or the
 /// provider said so when it was asked.
 fn has_no_trade(attempt: &Attempt) -> bool {
-    let is_free = matches!(attempt.state, AttemptState::Unsent | AttemptState::Absent);
+    let is_free = matches!(attempt.state, AttemptState::NotSent | AttemptState::NotFound);
     is_free && !attempt.is_handed_out()
 }
 
 /// Whether an attempt that was asked about just now has no trade yet, and time for one.
 fn is_unscanned(attempt: &Attempt, now: Millis) -> bool {
-    let may_come = matches!(attempt.state, AttemptState::Live { .. } | AttemptState::Absent);
-    may_come && !attempt.close_intended && attempt.expires.since(now) > MINUTE_MS
+    let may_come = matches!(attempt.state, AttemptState::Payable { .. } | AttemptState::NotFound);
+    may_come && !attempt.close_intended && attempt.expires_at.since(now) > MINUTE_MS
 }

@@ -43,21 +43,21 @@ pub struct Payment {
     /// The payer at the provider, if told.
     pub openid: Option<String>,
     /// When it became known here.
-    pub known: Millis,
+    pub discovered_at: Millis,
     /// What it is to the order.
     pub role: PaymentRole,
     /// Whether it goes back without anybody asking for it.
-    pub returns: bool,
+    pub auto_refund: bool,
     /// Whether something of it went back that nobody here knows the amount of: a refund made in
     /// the provider's console.
     pub refund_unknown: bool,
     /// The most that its provider ever said went back of it in all (Alipay, `refund_fee`).
     #[serde(default)]
-    pub returned_in_all: Option<Fen>,
+    pub reported_refund_total: Option<Fen>,
     /// Since when that is more than every refund that is known here: the notification of the
     /// missing one may be on its way.
     #[serde(default)]
-    pub unseen_since: Option<Millis>,
+    pub unidentified_since: Option<Millis>,
     /// What went back of it, pending ones included.
     pub refunds: Vec<Refund>,
 }
@@ -92,9 +92,9 @@ pub struct Refund {
     /// What of it the buyer gets in cash, in fen, if told.
     pub cash_refund_fee: Option<Fen>,
     /// When it was asked for.
-    pub asked_at: Millis,
+    pub requested_at: Millis,
     /// When its provider was last told, or asked, of it.
-    pub looked: Option<Millis>,
+    pub last_queried_at: Option<Millis>,
     /// When the buyer got it, if told.
     pub refunded_at: Option<Millis>,
     /// Whether nobody asked for it: it is sent again until it is done.
@@ -104,14 +104,14 @@ pub struct Refund {
     pub notify_url: Option<String>,
     /// How often it may have been sent: counted before it leaves.
     #[serde(default)]
-    pub sent: u32,
+    pub times_sent: u32,
     /// How many of these its provider answered for good, or did not get.
     #[serde(default)]
-    pub answered: u32,
+    pub times_answered: u32,
     /// When its provider refused one sending of it while another had no answer: that one may
     /// still arrive.
     #[serde(default)]
-    pub refused: Option<Millis>,
+    pub refused_at: Option<Millis>,
 }
 
 /// Money that went back without paygate's doing, as far as its provider tells of it.
@@ -139,33 +139,42 @@ pub enum RefundState {
 
 /// What a provider said of a refund.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RefundSaid {
+pub enum RefundUpdate {
     /// Nothing that can be believed.
-    Nothing,
+    NoAnswer,
     /// It did not get what was sent, or did nothing yet and asks for it later.
     NotDone,
     /// It knows of no refund under this number.
-    Absent,
+    NotFound,
     /// It refused what was sent, for good.
     Refused,
     /// Where it stands.
-    Told(RefundTold),
+    Status(RefundStatus),
 }
 
-/// A refund as its provider tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RefundTold {
-    /// The provider's number.
+/// A refund as its provider reports it. The provider's codec compared the payment and the refund's
+/// number; nobody compared the amount yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundStatus {
+    /// The provider's number of the refund (WeChat Pay).
     pub refund_id: Option<String>,
     /// Where it stands.
     pub state: RefundState,
-    /// What of it the buyer gets in cash, in fen, if told.
+    /// How much this refund returns, in fen; [`None`] where a notification reports the payment's
+    /// total only. It differs from the refund's own amount where the provider has a refund of
+    /// another sender under this number.
+    pub refund_fee: Option<Fen>,
+    /// How much all refunds of the payment returned so far, in fen: this one and those made in
+    /// the provider's console included. [`None`] where the answer does not say so: at WeChat Pay,
+    /// and in every answer to a query.
+    pub refunded_total: Option<Fen>,
+    /// How much of `refund_fee` is cash and no coupon, in fen, if the provider reports it: what
+    /// the buyer gets (WeChat Pay `payer_refund`), what the merchant gives (Alipay
+    /// `send_back_fee`).
     pub cash_refund_fee: Option<Fen>,
-    /// When the buyer got it, if told.
+    /// When the buyer got it, if the provider reports it.
     pub refunded_at: Option<Millis>,
-    /// What went back of the payment in all, this included, if told.
-    pub all: Option<Fen>,
-    /// The provider's message, as it was verified.
+    /// The provider's message, after its signature was verified.
     pub message: Arc<Value>,
 }
 
@@ -182,7 +191,7 @@ impl Payment {
     /// What is left of it, in fen: refunds that are pending count, and what went back unseen.
     #[must_use]
     pub fn left(&self) -> u64 {
-        let in_all = self.returned_in_all.map_or(0, Fen::fen);
+        let in_all = self.reported_refund_total.map_or(0, Fen::fen);
         self.total_fee.fen().saturating_sub(self.bound().max(in_all))
     }
 
@@ -202,20 +211,20 @@ impl Payment {
     /// When what is left of it is to be sent back without anybody asking for it, if ever: at once,
     /// an hour after that was refused, and later and later where its provider gave it up.
     #[must_use]
-    pub fn return_due(&self) -> Option<Millis> {
-        if !self.returns || self.has_unknown_refund() || self.left() == 0 {
+    pub fn auto_refund_due(&self) -> Option<Millis> {
+        if !self.auto_refund || self.has_unknown_refund() || self.left() == 0 {
             return None;
         }
         let unasked = self.refunds.iter().filter(|it| it.automatic);
-        let looked = unasked.filter_map(|it| it.looked).max();
-        let spent = self.refunds.iter().filter(|it| it.is_spent()).count();
+        let looked = unasked.filter_map(|it| it.last_queried_at).max();
+        let spent = self.refunds.iter().filter(|it| it.is_terminal_at_provider()).count();
         let hours = i64::try_from(spent).unwrap_or(i64::MAX).clamp(1, 24);
-        Some(looked.map_or(self.known, |it| it.plus(HOUR_MS.saturating_mul(hours))))
+        Some(looked.map_or(self.discovered_at, |it| it.plus(HOUR_MS.saturating_mul(hours))))
     }
 
     /// The refunds of it that something may be to be done about. While nobody knows what else went
     /// back of it, nothing goes back that the shop did not ask for.
-    pub fn tended(&self) -> impl Iterator<Item = &Refund> {
+    pub fn pending_refunds(&self) -> impl Iterator<Item = &Refund> {
         let is_unknown = self.has_unknown_refund();
         self.refunds.iter().filter(move |it| !(it.automatic && is_unknown))
     }
@@ -225,31 +234,31 @@ impl Payment {
     /// becomes of the refunds that are pending.
     #[must_use]
     pub fn has_unknown_refund(&self) -> bool {
-        self.refund_unknown || self.has_unseen()
+        self.refund_unknown || self.has_unidentified_refund()
     }
 
-    fn has_unseen(&self) -> bool {
-        self.returned_in_all.is_some_and(|it| it.fen() > self.bound())
+    fn has_unidentified_refund(&self) -> bool {
+        self.reported_refund_total.is_some_and(|it| it.fen() > self.bound())
     }
 
     /// When the shop is to be told that something went back unseen, if ever: the notification of
     /// a refund in the console has two minutes to come first.
     #[must_use]
-    pub fn unseen_due(&self) -> Option<Millis> {
-        let is_untold = self.has_unseen() && !self.refund_unknown;
-        is_untold.then(|| self.unseen_since.unwrap_or(self.known).plus(UNSEEN_MS))
+    pub fn unidentified_due(&self) -> Option<Millis> {
+        let is_untold = self.has_unidentified_refund() && !self.refund_unknown;
+        is_untold.then(|| self.unidentified_since.unwrap_or(self.discovered_at).plus(UNSEEN_MS))
     }
 
     /// Takes into account what its provider says now went back of it in all.
-    fn hear_in_all(&mut self, all: Option<Fen>, at: Millis) {
-        self.returned_in_all = self.returned_in_all.max(all);
+    fn record_refund_total(&mut self, all: Option<Fen>, at: Millis) {
+        self.reported_refund_total = self.reported_refund_total.max(all);
         let is_complete = self.returned() >= self.total_fee.fen();
         if is_complete || all.is_some_and(|it| it.fen() == self.returned()) {
             self.refund_unknown = false;
         }
-        match self.has_unseen() {
-            true => self.unseen_since = self.unseen_since.or(Some(at)),
-            false => self.unseen_since = None,
+        match self.has_unidentified_refund() {
+            true => self.unidentified_since = self.unidentified_since.or(Some(at)),
+            false => self.unidentified_since = None,
         }
     }
 
@@ -265,33 +274,33 @@ impl Payment {
 
     /// When something is to be done about its refunds, if ever.
     pub(in crate::domain) fn due(&self) -> Option<Millis> {
-        let due = self.return_due().into_iter().chain(self.unseen_due());
-        due.chain(self.tended().filter_map(Refund::due)).min()
+        let due = self.auto_refund_due().into_iter().chain(self.unidentified_due());
+        due.chain(self.pending_refunds().filter_map(Refund::due)).min()
     }
 
     /// The number under which everything that is left of it goes back, when nobody gave one: the
     /// same for the same payment of the same order, until its provider gave up a refund under it,
     /// or refused one of another amount.
     #[must_use]
-    pub fn derived_refund_no(&self, no: &OutTradeNo) -> String {
+    pub fn derived_refund_no(&self, out_trade_no: &OutTradeNo) -> String {
         let is_other =
             |it: &Refund| it.state == RefundState::Closed && it.refund_fee.fen() != self.left();
-        let is_spent = |number: &str| {
+        let is_terminal_at_provider = |number: &str| {
             let mut named = self.refunds.iter().filter(|it| it.out_refund_no == number);
-            named.any(|it| it.is_spent() || is_other(it))
+            named.any(|it| it.is_terminal_at_provider() || is_other(it))
         };
         (0..u32::MAX)
-            .map(|nth| derived_refund_no(no, &self.transaction_id, nth))
-            .find(|number| !is_spent(number))
+            .map(|nth| derived_refund_no(out_trade_no, &self.transaction_id, nth))
+            .find(|number| !is_terminal_at_provider(number))
             .unwrap_or_default() // Refunds are fewer than numbers.
     }
 
     /// The number under which what is left of it goes back without anybody asking for it: one that
     /// no refund has, or only one of this amount that was refused.
     #[must_use]
-    pub fn automatic_refund_no(&self, no: &OutTradeNo) -> String {
+    pub fn automatic_refund_no(&self, out_trade_no: &OutTradeNo) -> String {
         let is_again = |it: &Refund| {
-            let is_refused = it.state == RefundState::Closed && !it.is_spent();
+            let is_refused = it.state == RefundState::Closed && !it.is_terminal_at_provider();
             is_refused && it.refund_fee.fen() == self.left()
         };
         let is_free = |number: &str| {
@@ -299,7 +308,7 @@ impl Payment {
             named.all(is_again)
         };
         (0..u32::MAX)
-            .map(|nth| derived_refund_no(no, &self.transaction_id, nth))
+            .map(|nth| derived_refund_no(out_trade_no, &self.transaction_id, nth))
             .find(|number| is_free(number))
             .unwrap_or_default() // Refunds are fewer than numbers.
     }
@@ -308,7 +317,7 @@ impl Payment {
 impl Refund {
     /// A refund that is to be sent.
     #[must_use]
-    pub fn pending(out_refund_no: String, refund_fee: Fen, asked_at: Millis) -> Refund {
+    pub fn pending(out_refund_no: String, refund_fee: Fen, requested_at: Millis) -> Refund {
         Refund {
             out_refund_no,
             refund_id: None,
@@ -316,24 +325,24 @@ impl Refund {
             refund_desc: None,
             state: RefundState::Processing,
             cash_refund_fee: None,
-            asked_at,
-            looked: None,
+            requested_at,
+            last_queried_at: None,
             refunded_at: None,
             automatic: false,
             notify_url: None,
-            sent: 0,
-            answered: 0,
-            refused: None,
+            times_sent: 0,
+            times_answered: 0,
+            refused_at: None,
         }
     }
 
     /// When its provider is to be told, or asked, of it again, if ever.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        let Some(looked) = self.looked else {
-            return (self.state == RefundState::Processing).then_some(self.asked_at);
+        let Some(looked) = self.last_queried_at else {
+            return (self.state == RefundState::Processing).then_some(self.requested_at);
         };
-        let age_ms = looked.since(self.asked_at);
+        let age_ms = looked.since(self.requested_at);
         match self.state {
             RefundState::Processing => {
                 Some(looked.plus(age_ms.wrapping_div(4).clamp(LOOK_MIN_MS, HOUR_MS)))
@@ -341,7 +350,7 @@ impl Refund {
             RefundState::Abnormal => Some(looked.plus(HOUR_MS)),
             // Its provider may have taken an earlier sending of it after it refused a later one
             // (refunds of earlier versions, which did not count their sendings).
-            RefundState::Closed if self.may_arrive() && age_ms < DAY_MS => {
+            RefundState::Closed if self.may_still_succeed() && age_ms < DAY_MS => {
                 let is_first = age_ms < LATE_MS;
                 Some(looked.plus(if is_first { LATE_MS } else { HOUR_MS }))
             }
@@ -350,57 +359,59 @@ impl Refund {
     }
 
     /// Whether it was refused, and nobody sends it again.
-    fn may_arrive(&self) -> bool {
-        !self.is_spent() && !self.automatic
+    fn may_still_succeed(&self) -> bool {
+        !self.is_terminal_at_provider() && !self.automatic
     }
 
     /// Whether it may have been sent before: then its provider is asked before it is sent again. An
     /// earlier version, which stored no address with it, did not count.
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
-        self.sent > 0 || self.looked.is_some() || self.notify_url.is_none()
+        self.times_sent > 0 || self.last_queried_at.is_some() || self.notify_url.is_none()
     }
 
     /// Records that it is about to be sent.
     fn count_sending(&mut self) {
-        let uncounted = u32::from(self.sent == 0 && self.may_be_sent());
-        self.sent = self.sent.saturating_add(uncounted).saturating_add(1);
+        let uncounted = u32::from(self.times_sent == 0 && self.may_be_sent());
+        self.times_sent = self.times_sent.saturating_add(uncounted).saturating_add(1);
     }
 
     /// Takes a refusal into account: it frees the amount only when it answers the only sending
     /// that has no answer yet.
     fn refuse(&mut self, at: Millis) {
-        self.answered = self.answered.saturating_add(1).min(self.sent);
+        self.times_answered = self.times_answered.saturating_add(1).min(self.times_sent);
         if self.state != RefundState::Processing {
             return;
         }
-        if self.answered >= self.sent {
+        if self.times_answered >= self.times_sent {
             self.state = RefundState::Closed;
         } else {
-            self.refused.get_or_insert(at);
+            self.refused_at.get_or_insert(at);
         }
     }
 
     /// Takes into account that its provider knows no such refund: one that it refused is over when
     /// an earlier sending did not arrive for a day.
     fn miss(&mut self, at: Millis) {
-        let is_over = self.refused.is_some_and(|refused| at.since(refused) >= DAY_MS);
+        let is_over = self.refused_at.is_some_and(|refused| at.since(refused) >= DAY_MS);
         if is_over && self.state == RefundState::Processing {
-            self.answered = self.sent;
+            self.times_answered = self.times_sent;
             self.state = RefundState::Closed;
         }
     }
 
     /// Whether its provider took it and gave it up: nothing goes back under its number any more
     /// (WeChat Pay V3, "refund request": what is `CLOSED` is asked for anew under a new number).
-    fn is_spent(&self) -> bool {
+    fn is_terminal_at_provider(&self) -> bool {
         self.state == RefundState::Closed && self.refund_id.is_some()
     }
 }
 
-fn derived_refund_no(no: &OutTradeNo, id: &TransactionId, nth: u32) -> String {
-    let mut hash =
-        Sha256::new().chain_update(no.as_str()).chain_update([0]).chain_update(id.0.as_bytes());
+fn derived_refund_no(out_trade_no: &OutTradeNo, id: &TransactionId, nth: u32) -> String {
+    let mut hash = Sha256::new()
+        .chain_update(out_trade_no.as_str())
+        .chain_update([0])
+        .chain_update(id.0.as_bytes());
     if nth > 0 {
         hash = hash.chain_update([0]).chain_update(nth.to_be_bytes());
     }
@@ -429,7 +440,7 @@ impl Order {
     }
 
     /// Records that a refund is wanted, or is to be sent once more after it was refused.
-    pub(in crate::domain) fn want_refund(
+    pub(in crate::domain) fn request_refund(
         &mut self,
         id: &TransactionId,
         refund: Refund,
@@ -459,36 +470,37 @@ impl Order {
 
     /// Takes into account what a provider said of a refund: what ended stays ended, except that
     /// money which went back went back.
-    pub(in crate::domain) fn refund_said(
+    pub(in crate::domain) fn record_refund_update(
         &mut self,
         out_refund_no: &str,
         at: Millis,
-        said: RefundSaid,
+        said: RefundUpdate,
     ) {
         let named = |it: &Refund| it.out_refund_no == out_refund_no;
         let Some(payment) = self.payments.iter_mut().find(|it| it.refunds.iter().any(named)) else {
             return;
         };
         let Some(refund) = payment.refunds.iter_mut().find(|it| named(it)) else { return };
-        refund.looked = Some(at);
+        refund.last_queried_at = Some(at);
         match said {
-            RefundSaid::Nothing => {}
-            RefundSaid::NotDone => {
-                refund.answered = refund.answered.saturating_add(1).min(refund.sent);
+            RefundUpdate::NoAnswer => {}
+            RefundUpdate::NotDone => {
+                refund.times_answered =
+                    refund.times_answered.saturating_add(1).min(refund.times_sent);
             }
-            RefundSaid::Absent => refund.miss(at),
-            RefundSaid::Refused => refund.refuse(at),
-            RefundSaid::Told(told) => {
-                if told.state.rank() > refund.state.rank() {
+            RefundUpdate::NotFound => refund.miss(at),
+            RefundUpdate::Refused => refund.refuse(at),
+            RefundUpdate::Status(told) => {
+                if told.state.precedence() > refund.state.precedence() {
                     refund.state = told.state;
                 }
                 refund.refund_id = told.refund_id.or_else(|| refund.refund_id.take());
                 refund.cash_refund_fee = told.cash_refund_fee.or(refund.cash_refund_fee);
                 refund.refunded_at = told.refunded_at.or(refund.refunded_at);
-                payment.hear_in_all(told.all, at);
+                payment.record_refund_total(told.refunded_total, at);
             }
         }
-        self.restate();
+        self.recompute_status();
     }
 
     /// A refund that was made in the provider's console, or whose record was lost, and what went
@@ -508,14 +520,14 @@ impl Order {
             Some(external) => payment.add_external(external, all),
             None => payment.refund_unknown = true,
         }
-        payment.hear_in_all(all, at);
+        payment.record_refund_total(all, at);
         let is_new = *payment != before;
-        self.restate();
+        self.recompute_status();
         is_new.then_some(())
     }
 
     /// The order's status and flags after something went back.
-    pub(in crate::domain) fn restate(&mut self) {
+    pub(in crate::domain) fn recompute_status(&mut self) {
         let unreturned =
             |it: &Payment| it.role == PaymentRole::Mismatch && it.returned() < it.total_fee.fen();
         self.flags.mismatch = self.payments.iter().any(unreturned);
@@ -532,7 +544,7 @@ impl Order {
 impl RefundState {
     /// The order of knowledge: a late answer of a lower rank changes nothing.
     #[must_use]
-    pub fn rank(self) -> u8 {
+    pub fn precedence(self) -> u8 {
         match self {
             RefundState::Processing => 0,
             RefundState::Abnormal => 1,

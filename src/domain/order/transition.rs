@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::attempt::{Attempt, Material};
-use super::payment::{ExternalRefund, PaymentRole, Refund, RefundSaid};
+use super::payment::{ExternalRefund, PaymentRole, Refund, RefundUpdate};
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
 
 /// Something that happened to one attempt.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum Transition {
     /// It is about to be sent, and every attempt that its provider has not ended is superseded by
     /// it.
     Opened(Box<Attempt>),
@@ -51,7 +51,7 @@ pub enum Event {
         receipt: Receipt,
     },
     /// Nothing of it left this machine.
-    Unsent {
+    NotSent {
         /// Which attempt.
         n: u32,
     },
@@ -75,14 +75,14 @@ pub enum Event {
         message: String,
     },
     /// The provider refused it because it has another trade under its number.
-    Taken {
+    NumberInUse {
         /// Which attempt.
         n: u32,
         /// The provider's code.
         code: String,
     },
     /// What became of the call is unknown.
-    Lost {
+    OutcomeUnknown {
         /// Which attempt.
         n: u32,
         /// What happened, for the operator.
@@ -90,24 +90,24 @@ pub enum Event {
     },
     /// It is sent again after its provider refused it or did not know it, or after it did not
     /// leave: what was said no longer holds.
-    Again {
+    Resending {
         /// Which attempt.
         n: u32,
     },
     /// Its provider was asked about it, or told to close it.
-    Asked {
+    TradeQueried {
         /// Which attempt: what is said holds for every attempt with the same trade.
         n: u32,
         /// When.
         at: Millis,
         /// What the provider said.
-        said: Said,
+        said: TradeUpdate,
     },
     /// The shop wants no payment any more: every attempt that its provider has not ended is
     /// superseded.
     Closed,
     /// Money is to go back.
-    RefundWanted {
+    RefundRequested {
         /// Of which payment.
         transaction_id: TransactionId,
         /// The refund.
@@ -119,16 +119,16 @@ pub enum Event {
         out_refund_no: String,
     },
     /// Its provider was told, or asked, of a refund.
-    RefundAsked {
+    RefundQueried {
         /// Which refund.
         out_refund_no: String,
         /// When.
         at: Millis,
         /// What it said.
-        said: RefundSaid,
+        said: RefundUpdate,
     },
     /// Money went back that nobody here sent: in the provider's console.
-    RefundedElsewhere {
+    RefundedExternally {
         /// Of which payment.
         transaction_id: TransactionId,
         /// The refund; none when only its existence is known.
@@ -142,12 +142,12 @@ pub enum Event {
 
 /// What a provider said of an attempt.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub enum TradeUpdate {
     /// Nothing that can be believed.
-    Nothing,
+    NoAnswer,
     /// It has no such trade. While the buyer may hold material that is no end of it: Alipay makes
     /// the trade when the buyer acts.
-    Absent {
+    NotFound {
         /// The `Date` of the answer.
         date: Option<Millis>,
     },
@@ -161,7 +161,7 @@ pub enum Said {
 
 /// Which payments go back without anybody asking for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returns {
+pub struct AutoRefundPolicy {
     /// A second payment of a paid order.
     pub duplicate: bool,
     /// A payment after the order was closed.
@@ -180,16 +180,16 @@ pub struct Receipt {
     /// The payer, if told.
     pub openid: Option<String>,
     /// Whether app, merchant and currency are the order's.
-    pub fits: bool,
+    pub matches_order: bool,
     /// Whether something of it went back, nobody here knows how much.
     pub refunded: bool,
     /// Whether it goes back when it is a duplicate, or late.
-    pub returns: Returns,
+    pub auto_refund: AutoRefundPolicy,
     /// The provider's message, as it was verified.
     pub message: Arc<Value>,
 }
 
-impl Returns {
+impl AutoRefundPolicy {
     /// Whether a payment of this role goes back.
     pub(in crate::domain) fn of(self, role: PaymentRole) -> bool {
         match role {

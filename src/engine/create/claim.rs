@@ -5,13 +5,13 @@ use super::unreachable_store;
 use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Attempt, AttemptState};
-use crate::domain::order::next_attempt::NextTrade;
+use crate::domain::order::next_attempt::NextAttempt;
 use crate::domain::order::{Flags, Order, OrderStatus, Origin};
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use crate::engine::Inner;
-use crate::engine::order_lock::Lead;
+use crate::engine::order_lock::OrderGuard;
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::provider::Plan;
+use crate::provider::AttemptRequest;
 use crate::store::Claim;
 
 impl Inner {
@@ -22,7 +22,7 @@ impl Inner {
     /// When the order cannot be opened as asked, or the store failed: nothing was sent.
     pub(in crate::engine) async fn claim(
         &self,
-        lead: &Lead,
+        lead: &OrderGuard,
         incoming: &Incoming,
     ) -> Result<Result<Order, Order>, Error> {
         let order = self.first(incoming)?;
@@ -38,20 +38,20 @@ impl Inner {
     /// The order of a first request, with its first attempt.
     fn first(&self, incoming: &Incoming) -> Result<Order, Error> {
         let request = &incoming.request;
-        let trade = NextTrade {
+        let trade = NextAttempt {
             n: 1,
-            channel_no: ChannelNo::first(&request.facts.out_trade_no),
+            channel_no: ChannelNo::first(&request.terms.out_trade_no),
             expires_max: None,
         };
         let attempt = self.attempt(incoming, &trade, request.time_expire)?;
         let caller = &incoming.caller;
         Ok(Order {
             fingerprint: incoming.fingerprint.clone(),
-            facts: request.facts.clone(),
+            terms: request.terms.clone(),
             deadline: request.time_expire,
             status: OrderStatus::Open,
             flags: Flags::default(),
-            created: attempt.opened,
+            created_at: attempt.opened_at,
             attempts: vec![attempt],
             payments: Vec::new(),
             origin: Origin {
@@ -74,25 +74,25 @@ impl Inner {
     pub(in crate::engine) fn attempt(
         &self,
         incoming: &Incoming,
-        trade: &NextTrade,
+        trade: &NextAttempt,
         deadline: Option<Millis>,
     ) -> Result<Attempt, Error> {
         let now = self.clock.now();
-        let way = &incoming.way;
-        let expires = expiry(deadline, now, self.settings.order_ttl_ms, way.product)?;
-        let expires = trade.expires_max.map_or(expires, |max| expires.min(max));
+        let method = &incoming.method;
+        let expires_at = expiry(deadline, now, self.settings.order_ttl_ms, method.product)?;
+        let expires_at = trade.expires_max.map_or(expires_at, |max| expires_at.min(max));
         let request = &incoming.request;
-        let facts = &request.facts;
-        let notify_url = self.notify_url(way.pay_type, &facts.pid);
-        let plan = Plan {
-            facts,
-            pay_type: way.pay_type,
-            product: way.product,
+        let terms = &request.terms;
+        let notify_url = self.notify_url(method.pay_type, &terms.pid);
+        let plan = AttemptRequest {
+            terms,
+            pay_type: method.pay_type,
+            product: method.product,
             channel_no: &trade.channel_no,
-            openid: way.openid.as_deref(),
+            openid: method.openid.as_deref(),
             client_ip: incoming.caller.client_ip,
             user_agent: &incoming.caller.user_agent,
-            expires,
+            expires_at,
             notify_url: &notify_url,
             return_url: request.return_url.as_deref(),
         };
@@ -102,14 +102,14 @@ impl Inner {
             .map_err(|text| Error::new(Kind::PayTypeNotPossible).text(text))?;
         Ok(Attempt {
             n: trade.n,
-            way: way.clone(),
-            account: incoming.provider.account(way.pay_type, facts),
+            method: method.clone(),
+            account: incoming.provider.account(method.pay_type, terms),
             channel_no: trade.channel_no.clone(),
             params,
-            expires,
-            opened: now,
+            expires_at,
+            opened_at: now,
             state: AttemptState::Prepared,
-            asked: None,
+            last_queried_at: None,
             superseded: false,
             handed_out: false,
             close_intended: false,
@@ -130,7 +130,7 @@ fn expiry(
     ttl_ms: i64,
     product: Product,
 ) -> Result<Millis, Error> {
-    let expires = match deadline {
+    let expires_at = match deadline {
         None => now.plus(ttl_ms),
         Some(deadline) => {
             let ahead_ms = deadline.since(now);
@@ -140,8 +140,11 @@ fn expiry(
             deadline
         }
     };
-    let capped =
-        if product == Product::Precreate { expires.min(now.plus(2 * HOUR_MS)) } else { expires };
+    let capped = if product == Product::Precreate {
+        expires_at.min(now.plus(2 * HOUR_MS))
+    } else {
+        expires_at
+    };
     Ok(capped.floor_to_second())
 }
 

@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::order_lock::{Follow, Lead, Part, Phase};
+use super::order_lock::{Follower, Join, OrderGuard, Phase};
 use super::{Engine, Inner};
 use crate::domain::caller::CallerContext;
-use crate::domain::channel::{PayType, Product, Way};
+use crate::domain::channel::{PayType, PaymentMethod, Product};
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::{Attempt, AttemptState, Material};
 use crate::domain::request::CreateRequest;
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::provider::Stamp;
+use crate::provider::SigningContext;
 use crate::secret::random_text;
 use crate::store::StoreError;
-use replay_cache::Recent;
+use replay_cache::ReplayEntry;
 use resolve::Incoming;
-use run::{Step, Story};
+use run::{CreateRun, Step};
 
 /// What a client needs to pay.
 #[derive(Clone, Debug)]
@@ -69,12 +69,12 @@ impl Engine {
             return known;
         }
         for _ in 0..ROUNDS_MAX {
-            let no = &incoming.request.facts.out_trade_no;
-            let part = self.0.flights.enter(no, &incoming.way, &incoming.fingerprint);
+            let out_trade_no = &incoming.request.terms.out_trade_no;
+            let part = self.0.locks.enter(out_trade_no, &incoming.method, &incoming.fingerprint);
             match part {
-                Part::Lead(lead) => return self.0.lead(lead, incoming).await,
-                Part::Crowded => return Err(busy()),
-                Part::Follow(follow) => {
+                Join::OrderGuard(lead) => return self.0.lead(lead, incoming).await,
+                Join::Full => return Err(busy()),
+                Join::Follower(follow) => {
                     if let Some(answer) = self.0.follow(*follow, &incoming).await {
                         return answer;
                     }
@@ -88,20 +88,24 @@ impl Engine {
 impl Inner {
     /// The answer from memory, where there is one.
     fn recall(&self, incoming: &Incoming) -> Option<Result<Created, Error>> {
-        let facts = &incoming.request.facts;
-        let recent = self.recents.find(&facts.out_trade_no, self.clock.now())?;
+        let terms = &incoming.request.terms;
+        let recent = self.replays.find(&terms.out_trade_no, self.clock.now())?;
         let differences = recent.fingerprint.differences(&incoming.fingerprint);
         if !differences.is_empty() {
             return Some(Err(different(&differences)));
         }
-        (*recent.way == incoming.way).then(|| {
+        (*recent.method == incoming.method).then(|| {
             let material = (recent.order_info, recent.code_url);
-            Ok(Created { replayed: true, ..created(&incoming.way, facts.total_fee, material) })
+            Ok(Created { replayed: true, ..created(&incoming.method, terms.total_fee, material) })
         })
     }
 
     /// Does the work on the number in a task of its own, which a leaving client does not stop.
-    async fn lead(self: &Arc<Self>, lead: Lead, incoming: Arc<Incoming>) -> Result<Created, Error> {
+    async fn lead(
+        self: &Arc<Self>,
+        lead: OrderGuard,
+        incoming: Arc<Incoming>,
+    ) -> Result<Created, Error> {
         let phase = lead.watch();
         let engine = self.clone();
         self.tasks.spawn(async move {
@@ -114,12 +118,12 @@ impl Inner {
     /// Watches another request's work on the number. `None` when that was about another order.
     async fn follow(
         &self,
-        mut follow: Follow,
+        mut follow: Follower,
         incoming: &Incoming,
     ) -> Option<Result<Created, Error>> {
         let (same_order, same_way) = match &follow.asked {
-            Some((way, fingerprint)) => {
-                (*fingerprint == incoming.fingerprint, *way == incoming.way)
+            Some((method, fingerprint)) => {
+                (*fingerprint == incoming.fingerprint, *method == incoming.method)
             }
             None => (false, false),
         };
@@ -153,10 +157,11 @@ impl Inner {
     }
 
     /// The work on one number, one request at a time.
-    async fn work(&self, lead: &Lead, incoming: &Incoming) -> Result<Created, Error> {
-        let no = &incoming.request.facts.out_trade_no;
-        let story = Story::new(self, incoming);
-        let known = self.store.load(no).await.map_err(|error| unreachable_store(&error))?;
+    async fn work(&self, lead: &OrderGuard, incoming: &Incoming) -> Result<Created, Error> {
+        let out_trade_no = &incoming.request.terms.out_trade_no;
+        let story = CreateRun::new(self, incoming);
+        let known =
+            self.store.load(out_trade_no).await.map_err(|error| unreachable_store(&error))?;
         let known = match known {
             Some(known) => known,
             None => match self.claim(lead, incoming).await? {
@@ -167,7 +172,7 @@ impl Inner {
             },
         };
         lead.claimed(&known.fingerprint);
-        story.run(Step::Again(known)).await
+        story.run(Step::Reevaluate(known)).await
     }
 
     /// Signs `attempt`'s material for the client, and remembers the result.
@@ -177,11 +182,11 @@ impl Inner {
         order: &Order,
         attempt: &Attempt,
     ) -> Result<Created, Error> {
-        let AttemptState::Live { material, valid_until } = &attempt.state else {
+        let AttemptState::Payable { material, valid_until } = &attempt.state else {
             return Err(Error::new(Kind::OutcomeUnknown));
         };
         let now = self.clock.now();
-        let stamp = Stamp { material, now, nonce: &random_text() };
+        let stamp = SigningContext { material, now, nonce: &random_text() };
         let text = incoming.provider.present(attempt, stamp).map_err(not_presentable)?;
         let order_info = RawValue::from_string(text).map_err(not_presentable)?;
         let order_info: Arc<RawValue> = order_info.into();
@@ -189,16 +194,16 @@ impl Inner {
             Material::QrCode { code_url, .. } => Some(code_url.as_str().into()),
             _ => None,
         };
-        let recent = Recent {
+        let recent = ReplayEntry {
             fingerprint: Box::new(order.fingerprint.clone()),
-            way: Arc::new(attempt.way.clone()),
+            method: Arc::new(attempt.method.clone()),
             order_info: order_info.clone(),
             code_url: code_url.clone(),
             fresh_until: fresh_until(material, *valid_until, now),
             since: now,
         };
-        self.recents.remember(order.out_trade_no(), order.version, recent);
-        Ok(created(&attempt.way, order.facts.total_fee, (order_info, code_url)))
+        self.replays.remember(order.out_trade_no(), order.version, recent);
+        Ok(created(&attempt.method, order.terms.total_fee, (order_info, code_url)))
     }
 }
 
@@ -206,14 +211,14 @@ impl Inner {
 fn fresh_until(material: &Material, valid_until: Millis, now: Millis) -> Millis {
     match material {
         Material::Prepay { .. } | Material::Signed => valid_until.min(now.plus(MINUTE_MS)),
-        Material::QrCode { .. } | Material::H5 { .. } | Material::Trade { .. } => valid_until,
+        Material::QrCode { .. } | Material::H5 { .. } | Material::TradeState { .. } => valid_until,
     }
 }
 
 type Presented = (Arc<RawValue>, Option<Arc<str>>);
 
-fn created(way: &Way, total_fee: Fen, (order_info, code_url): Presented) -> Created {
-    let (pay_type, product) = (way.pay_type, way.product);
+fn created(method: &PaymentMethod, total_fee: Fen, (order_info, code_url): Presented) -> Created {
+    let (pay_type, product) = (method.pay_type, method.product);
     Created { order_info, code_url, pay_type, product, total_fee, replayed: false }
 }
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use dashmap::DashMap;
 use serde_json::value::RawValue;
 
-use crate::domain::channel::Way;
+use crate::domain::channel::PaymentMethod;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::Millis;
 
 /// The bounded memory of recent results.
 #[derive(Debug)]
-pub(in crate::engine) struct Recents {
+pub(in crate::engine) struct ReplayCache {
     ttl_ms: i64,
     max: usize,
     entries: DashMap<OutTradeNo, Entry>,
@@ -28,7 +28,7 @@ pub(in crate::engine) struct Recents {
 #[derive(Clone, Debug)]
 enum Entry {
     /// A result that may be handed out.
-    Result(Recent),
+    Result(ReplayEntry),
     /// The order changed so that no result of an earlier version may be handed out.
     Ended { version: u64, since: Millis },
 }
@@ -44,11 +44,11 @@ impl Entry {
 
 /// What a repeat needs, and no more: an entry is well below 1 KiB.
 #[derive(Clone, Debug)]
-pub(in crate::engine) struct Recent {
+pub(in crate::engine) struct ReplayEntry {
     /// What the order is.
     pub(in crate::engine) fingerprint: Box<Fingerprint>,
     /// How the buyer pays.
-    pub(in crate::engine) way: Arc<Way>,
+    pub(in crate::engine) method: Arc<PaymentMethod>,
     /// What the client got.
     pub(in crate::engine) order_info: Arc<RawValue>,
     /// What its QR code says, if it is one.
@@ -59,10 +59,10 @@ pub(in crate::engine) struct Recent {
     pub(in crate::engine) since: Millis,
 }
 
-impl Recents {
+impl ReplayCache {
     /// A memory of at most `max` results, each for `ttl`.
-    pub(in crate::engine) fn new(ttl: Duration, max: usize) -> Recents {
-        Recents {
+    pub(in crate::engine) fn new(ttl: Duration, max: usize) -> ReplayCache {
+        ReplayCache {
             ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
             max,
             entries: DashMap::new(),
@@ -71,8 +71,12 @@ impl Recents {
     }
 
     /// The result for `no`, if it may be handed out at `now`.
-    pub(in crate::engine) fn find(&self, no: &OutTradeNo, now: Millis) -> Option<Recent> {
-        let entry = self.entries.get(no)?;
+    pub(in crate::engine) fn find(
+        &self,
+        out_trade_no: &OutTradeNo,
+        now: Millis,
+    ) -> Option<ReplayEntry> {
+        let entry = self.entries.get(out_trade_no)?;
         let Entry::Result(recent) = &*entry else { return None };
         let fresh = now < recent.fresh_until && now.since(recent.since) < self.ttl_ms;
         // A clock that was set back makes everything remembered doubtful.
@@ -80,31 +84,36 @@ impl Recents {
     }
 
     /// Remembers the result of an order's `version` for `no`, in place of an older one.
-    pub(in crate::engine) fn remember(&self, no: &OutTradeNo, version: u64, recent: Recent) {
+    pub(in crate::engine) fn remember(
+        &self,
+        out_trade_no: &OutTradeNo,
+        version: u64,
+        recent: ReplayEntry,
+    ) {
         let since = recent.since;
         let mut ended = false;
         self.entries
-            .entry(no.clone())
+            .entry(out_trade_no.clone())
             .and_modify(|entry| match entry {
                 Entry::Ended { version: last, .. } if version <= *last => ended = true,
                 _ => *entry = Entry::Result(recent.clone()),
             })
             .or_insert_with(|| Entry::Result(recent.clone()));
         if !ended {
-            self.age(no, since);
+            self.age(out_trade_no, since);
         }
     }
 
     /// Hands nothing out for `no` that was made of `version` or an earlier one of its order.
-    pub(in crate::engine) fn forget(&self, no: &OutTradeNo, version: u64, now: Millis) {
-        self.entries.insert(no.clone(), Entry::Ended { version, since: now });
-        self.age(no, now);
+    pub(in crate::engine) fn forget(&self, out_trade_no: &OutTradeNo, version: u64, now: Millis) {
+        self.entries.insert(out_trade_no.clone(), Entry::Ended { version, since: now });
+        self.age(out_trade_no, now);
     }
 
     /// Lets go of what is too old or too much.
-    fn age(&self, no: &OutTradeNo, now: Millis) {
+    fn age(&self, out_trade_no: &OutTradeNo, now: Millis) {
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
-        ages.push_back((no.clone(), now));
+        ages.push_back((out_trade_no.clone(), now));
         while ages
             .front()
             .is_some_and(|(_, since)| ages.len() > self.max || now.since(*since) >= self.ttl_ms)
@@ -122,15 +131,15 @@ mod tests {
     use crate::domain::channel::{PayType, Product};
     use crate::domain::ids::Pid;
     use crate::domain::money::Fen;
-    use crate::domain::request::Facts;
+    use crate::domain::request::OrderTerms;
 
-    fn no(n: usize) -> OutTradeNo {
+    fn out_trade_no(n: usize) -> OutTradeNo {
         OutTradeNo::parse(&format!("order-{n}")).unwrap()
     }
 
-    fn recent(since: i64) -> Recent {
-        let facts = Facts {
-            out_trade_no: no(1),
+    fn recent(since: i64) -> ReplayEntry {
+        let terms = OrderTerms {
+            out_trade_no: out_trade_no(1),
             total_fee: Fen::new(1).unwrap(),
             subject: "subject".into(),
             body: None,
@@ -144,16 +153,16 @@ mod tests {
             app_auth_token: None,
             profit_sharing: None,
         };
-        let way = Way {
+        let method = PaymentMethod {
             pay_type: PayType::WxpayH5,
             product: Product::Native,
             app_id: "wx".into(),
             openid: None,
             address: None,
         };
-        Recent {
-            fingerprint: Box::new(facts.fingerprint()),
-            way: Arc::new(way),
+        ReplayEntry {
+            fingerprint: Box::new(terms.fingerprint()),
+            method: Arc::new(method),
             order_info: RawValue::from_string("{}".to_owned()).unwrap().into(),
             code_url: None,
             fresh_until: Millis(1_000_000),
@@ -163,50 +172,54 @@ mod tests {
 
     #[test]
     fn the_oldest_leave_first_and_the_bound_holds() {
-        let recents = Recents::new(Duration::from_secs(300), 3);
+        let replays = ReplayCache::new(Duration::from_secs(300), 3);
         for n in 0..5 {
-            recents.remember(&no(n), 1, recent(100));
+            replays.remember(&out_trade_no(n), 1, recent(100));
         }
-        let kept: Vec<bool> = (0..5).map(|n| recents.find(&no(n), Millis(101)).is_some()).collect();
+        let kept: Vec<bool> =
+            (0..5).map(|n| replays.find(&out_trade_no(n), Millis(101)).is_some()).collect();
         assert_eq!(kept, [false, false, true, true, true]);
-        assert_eq!(recents.entries.len(), 3);
+        assert_eq!(replays.entries.len(), 3);
     }
 
     #[test]
     fn a_result_is_forgotten_after_its_time_to_live() {
-        let recents = Recents::new(Duration::from_millis(50), 10);
-        recents.remember(&no(1), 1, recent(100));
-        assert!(recents.find(&no(1), Millis(149)).is_some());
-        assert!(recents.find(&no(1), Millis(150)).is_none());
-        recents.remember(&no(2), 1, recent(150));
-        assert_eq!(recents.entries.len(), 1, "what is too old leaves the memory");
+        let replays = ReplayCache::new(Duration::from_millis(50), 10);
+        replays.remember(&out_trade_no(1), 1, recent(100));
+        assert!(replays.find(&out_trade_no(1), Millis(149)).is_some());
+        assert!(replays.find(&out_trade_no(1), Millis(150)).is_none());
+        replays.remember(&out_trade_no(2), 1, recent(150));
+        assert_eq!(replays.entries.len(), 1, "what is too old leaves the memory");
     }
 
     #[test]
     fn a_clock_set_back_hands_out_nothing() {
-        let recents = Recents::new(Duration::from_secs(300), 10);
-        recents.remember(&no(1), 1, recent(100));
-        assert!(recents.find(&no(1), Millis(99)).is_none());
+        let replays = ReplayCache::new(Duration::from_secs(300), 10);
+        replays.remember(&out_trade_no(1), 1, recent(100));
+        assert!(replays.find(&out_trade_no(1), Millis(99)).is_none());
     }
 
     #[test]
     fn a_number_remembered_again_outlives_its_older_place() {
-        let recents = Recents::new(Duration::from_secs(300), 2);
-        recents.remember(&no(1), 1, recent(100));
-        recents.remember(&no(2), 1, recent(101));
-        recents.remember(&no(1), 1, recent(102));
-        assert!(recents.find(&no(1), Millis(103)).is_some());
+        let replays = ReplayCache::new(Duration::from_secs(300), 2);
+        replays.remember(&out_trade_no(1), 1, recent(100));
+        replays.remember(&out_trade_no(2), 1, recent(101));
+        replays.remember(&out_trade_no(1), 1, recent(102));
+        assert!(replays.find(&out_trade_no(1), Millis(103)).is_some());
     }
 
     #[test]
     fn a_result_of_an_earlier_version_than_the_end_is_not_handed_out() {
-        let recents = Recents::new(Duration::from_secs(300), 10);
-        recents.remember(&no(1), 2, recent(100));
-        recents.forget(&no(1), 3, Millis(101));
-        assert!(recents.find(&no(1), Millis(102)).is_none());
-        recents.remember(&no(1), 3, recent(102));
-        assert!(recents.find(&no(1), Millis(103)).is_none(), "it was made before the end");
-        recents.remember(&no(1), 4, recent(103));
-        assert!(recents.find(&no(1), Millis(104)).is_some());
+        let replays = ReplayCache::new(Duration::from_secs(300), 10);
+        replays.remember(&out_trade_no(1), 2, recent(100));
+        replays.forget(&out_trade_no(1), 3, Millis(101));
+        assert!(replays.find(&out_trade_no(1), Millis(102)).is_none());
+        replays.remember(&out_trade_no(1), 3, recent(102));
+        assert!(
+            replays.find(&out_trade_no(1), Millis(103)).is_none(),
+            "it was made before the end"
+        );
+        replays.remember(&out_trade_no(1), 4, recent(103));
+        assert!(replays.find(&out_trade_no(1), Millis(104)).is_some());
     }
 }

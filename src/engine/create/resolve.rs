@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::caller::CallerContext;
-use crate::domain::channel::{PayType, Product, ProviderId, Way, select};
+use crate::domain::channel::{PayType, PaymentMethod, Product, ProviderId, select};
 use crate::domain::ids::Pid;
 use crate::domain::request::{CreateRequest, Fingerprint, NeedQrcode};
 use crate::engine::Inner;
@@ -17,7 +17,7 @@ pub(in crate::engine) struct Incoming {
     pub(in crate::engine) request: CreateRequest,
     pub(in crate::engine) caller: CallerContext,
     pub(in crate::engine) provider: Arc<dyn Provider>,
-    pub(in crate::engine) way: Way,
+    pub(in crate::engine) method: PaymentMethod,
     pub(in crate::engine) fingerprint: Fingerprint,
 }
 
@@ -33,7 +33,7 @@ impl Inner {
         request: CreateRequest,
         caller: CallerContext,
     ) -> Result<Incoming, Error> {
-        let pid = &request.facts.pid;
+        let pid = &request.terms.pid;
         if !self.merchants.contains_key(pid) {
             return Err(unknown_merchant());
         }
@@ -41,21 +41,21 @@ impl Inner {
         let found = self.provider(pid, request.provider).and_then(|provider| {
             let choice = provider.alipay_choice();
             let (pay_type, product) = select(request.provider, &caller, qrcode, choice)?;
-            let app_id = provider.app_id(pay_type, &request.facts)?;
+            let app_id = provider.app_id(pay_type, &request.terms)?;
             Some((provider.clone(), pay_type, product, app_id))
         });
         let Some((provider, pay_type, product, app_id)) = found else {
             return Err(self.not_possible(pid, &caller));
         };
-        let way = Way {
+        let method = PaymentMethod {
             pay_type,
             product,
             app_id,
             openid: openid(&request, product)?,
             address: self.address(product, &caller)?,
         };
-        let fingerprint = request.facts.fingerprint();
-        Ok(Incoming { request, caller, provider, way, fingerprint })
+        let fingerprint = request.terms.fingerprint();
+        Ok(Incoming { request, caller, provider, method, fingerprint })
     }
 
     /// The buyer's address, where the product is bound to it: WeChat Pay H5 compares it with the

@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::resolve::Incoming;
-use super::switch::{already_paid, contradicted};
+use super::switch::{already_paid, contradiction};
 use super::{Created, busy, different};
 use crate::domain::order::admission::{Admission, judge};
 use crate::domain::order::attempt::{Attempt, AttemptState, Material, valid_until};
-use crate::domain::order::{Event, Order};
+use crate::domain::order::{Order, Transition};
 use crate::engine::Inner;
 use crate::engine::call_budget::Budget;
-use crate::engine::provider_calls::{CallFailure, with_said};
+use crate::engine::provider_calls::{CallFailure, with_provider_error};
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, Trade};
+use crate::provider::{Failure, TradeState};
 
 /// One request's work on its order, while no other request works on it.
-pub(in crate::engine) struct Story<'a> {
+pub(in crate::engine) struct CreateRun<'a> {
     pub(in crate::engine) engine: &'a Inner,
     pub(in crate::engine) incoming: &'a Incoming,
     pub(in crate::engine) budget: Budget,
@@ -34,14 +34,14 @@ pub(in crate::engine) enum Step {
     /// The answer.
     Done(Box<Created>),
     /// More is known of the order: judge again.
-    Again(Order),
+    Reevaluate(Order),
     /// The provider does not take the stored parameters again: another attempt.
-    Next(Order),
+    NewAttempt(Order),
 }
 
 /// What is known of an attempt when it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Prior {
+pub(in crate::engine) enum SentBefore {
     /// It was never sent.
     Fresh,
     /// The provider has no trade under its number.
@@ -57,7 +57,7 @@ pub(in crate::engine) enum Prior {
 /// An attempt that is sent.
 struct Sending {
     n: u32,
-    prior: Prior,
+    prior: SentBefore,
     /// The trades that are closed before its material is handed out.
     closing: Vec<u32>,
 }
@@ -74,11 +74,11 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis
 /// An order with more attempts than these keeps what it has.
 const REPLACED_MAX: usize = 32;
 
-impl<'a> Story<'a> {
-    pub(in crate::engine) fn new(engine: &'a Inner, incoming: &'a Incoming) -> Story<'a> {
+impl<'a> CreateRun<'a> {
+    pub(in crate::engine) fn new(engine: &'a Inner, incoming: &'a Incoming) -> CreateRun<'a> {
         let budget = engine.budget();
         let (sendings, is_unknown) = (AtomicU32::new(0), AtomicBool::new(false));
-        Story { engine, incoming, budget, sendings, is_unknown }
+        CreateRun { engine, incoming, budget, sendings, is_unknown }
     }
 
     /// Goes on from a first step until there is an answer.
@@ -104,32 +104,32 @@ impl<'a> Story<'a> {
             step = match step {
                 Step::Done(created) => return Ok(*created),
                 Step::First(order) => self.send_first(order, 1).await?,
-                Step::Again(order) => self.admit(order).await?,
-                Step::Next(order) => self.next(order).await?,
+                Step::Reevaluate(order) => self.admit(order).await?,
+                Step::NewAttempt(order) => self.next(order).await?,
             };
         }
         match step {
             Step::Done(created) => Ok(*created),
-            Step::First(_) | Step::Again(_) | Step::Next(_) => {
+            Step::First(_) | Step::Reevaluate(_) | Step::NewAttempt(_) => {
                 Err(Error::new(Kind::OutcomeUnknown))
             }
         }
     }
 
     async fn admit(&self, order: Order) -> Result<Step, Error> {
-        let Incoming { fingerprint, way, .. } = self.incoming;
-        match judge(&order, fingerprint, way, self.engine.clock.now()) {
+        let Incoming { fingerprint, method, .. } = self.incoming;
+        match judge(&order, fingerprint, method, self.engine.clock.now()) {
             Admission::Conflict(fields) => Err(different(&fields)),
-            Admission::Done(_) => Err(already_paid(&order)),
+            Admission::AlreadyPaid(_) => Err(already_paid(&order)),
             Admission::Closed => Err(Error::new(Kind::Closed)),
             Admission::Wait => Err(busy()),
             Admission::Replay(n) => self.replay(order, n).await,
             Admission::Renew(n) => {
-                let sending = Sending { n, prior: Prior::Stale, closing: Vec::new() };
+                let sending = Sending { n, prior: SentBefore::Stale, closing: Vec::new() };
                 self.send(order, sending).await
             }
             Admission::Resume(n) => self.resume(order, n).await,
-            Admission::Next => Ok(Step::Next(order)),
+            Admission::NewAttempt => Ok(Step::NewAttempt(order)),
         }
     }
 
@@ -145,57 +145,58 @@ impl<'a> Story<'a> {
     /// to give in its place: who goes back to a provider that is down keeps what can be paid.
     async fn resume(&self, order: Order, n: u32) -> Result<Step, Error> {
         self.may_switch(&order)?;
-        let Some(attempt) = order.attempt(n) else { return Ok(Step::Next(order)) };
+        let Some(attempt) = order.attempt(n) else { return Ok(Step::NewAttempt(order)) };
         if self.is_outdated(&order, attempt) {
-            return Ok(Step::Next(order));
+            return Ok(Step::NewAttempt(order));
         }
         let its = attempt.clone();
         let is_other = |it: &Attempt| !it.shares_trade(&its);
-        let (order, closing) = self.engine.ask_live(order, is_other, self.budget).await?;
-        let is_kept = |it: &Attempt| it.is_live() && is_other(it) && !closing.contains(&it.n);
+        let (order, closing) =
+            self.engine.query_payable_trades(order, is_other, self.budget).await?;
+        let is_kept = |it: &Attempt| it.is_payable() && is_other(it) && !closing.contains(&it.n);
         self.may_leave(&order, is_kept)?;
-        let provider = its.way.provider();
-        if order.attempts.iter().any(|it| is_kept(it) && it.way.provider() == provider) {
+        let provider = its.method.provider();
+        if order.attempts.iter().any(|it| is_kept(it) && it.method.provider() == provider) {
             // What cannot be closed there has a number that this way can share.
-            return Ok(Step::Next(order));
+            return Ok(Step::NewAttempt(order));
         }
-        let is_alone = !order.attempts.iter().any(|it| it.is_live() && it.shares_trade(&its));
-        let is_fresh = its.is_unsigned() || its.state == AttemptState::Unsent;
+        let is_alone = !order.attempts.iter().any(|it| it.is_payable() && it.shares_trade(&its));
+        let is_fresh = its.is_unsigned() || its.state == AttemptState::NotSent;
         if is_fresh && is_alone {
             let order = self.again(order, n).await?;
-            return self.send(order, Sending { n, prior: Prior::Fresh, closing }).await;
+            return self.send(order, Sending { n, prior: SentBefore::Fresh, closing }).await;
         }
-        let asked = self.engine.ask(order, n, self.budget).await;
+        let asked = self.engine.query_trade(order, n, self.budget).await;
         let (order, trade) = asked.map_err(|error| match error.kind() {
             // What was sent before may have arrived.
             Kind::NotSent if its.is_unknown() => error.into_kind(Kind::OutcomeUnknown),
             _ => error,
         })?;
-        let was_taken = matches!(its.state, AttemptState::Taken { .. });
+        let was_taken = matches!(its.state, AttemptState::NumberInUse { .. });
         let prior = match trade {
-            Trade::Closed | Trade::Paid(_) => return Ok(Step::Again(order)),
+            TradeState::Closed | TradeState::Paid(_) => return Ok(Step::Reevaluate(order)),
             // It is another order's, or of other parameters: it is closed first.
-            Trade::Unpaid { .. } if was_taken => return Ok(Step::Next(order)),
-            Trade::Unpaid { .. } => Prior::Unpaid,
-            Trade::Absent { .. } if was_taken => Prior::Contradicted,
-            Trade::Absent { .. } => Prior::Absent,
+            TradeState::Unpaid { .. } if was_taken => return Ok(Step::NewAttempt(order)),
+            TradeState::Unpaid { .. } => SentBefore::Unpaid,
+            TradeState::NotFound { .. } if was_taken => SentBefore::Contradicted,
+            TradeState::NotFound { .. } => SentBefore::Absent,
         };
         let order = self.again(order, n).await?;
         self.send(order, Sending { n, prior, closing }).await
     }
 
     async fn again(&self, order: Order, n: u32) -> Result<Order, Error> {
-        self.engine.record(order, Event::Again { n }).await
+        self.engine.record(order, Transition::Resending { n }).await
     }
 
     /// Whether the provider refused parameters that the configuration has replaced since.
     fn is_outdated(&self, order: &Order, attempt: &Attempt) -> bool {
-        let facts = &self.incoming.request.facts;
-        let pay_type = attempt.way.pay_type;
-        let account = self.incoming.provider.account(pay_type, facts);
-        let is_replaced = attempt.params.notify_url != self.engine.notify_url(pay_type, &facts.pid)
+        let terms = &self.incoming.request.terms;
+        let pay_type = attempt.method.pay_type;
+        let account = self.incoming.provider.account(pay_type, terms);
+        let is_replaced = attempt.params.notify_url != self.engine.notify_url(pay_type, &terms.pid)
             || self.incoming.provider.account_of(attempt) != account;
-        let is_refused = attempt.state.rank() == AttemptState::Absent.rank();
+        let is_refused = attempt.state.precedence() == AttemptState::NotFound.precedence();
         is_refused && is_replaced && order.attempts.len() < REPLACED_MAX
     }
 
@@ -205,7 +206,7 @@ impl<'a> Story<'a> {
     ///
     /// When the provider refused it, it did not leave, or its outcome stays unknown.
     pub(in crate::engine) async fn send_first(&self, order: Order, n: u32) -> Result<Step, Error> {
-        self.send(order, Sending { n, prior: Prior::Fresh, closing: Vec::new() }).await
+        self.send(order, Sending { n, prior: SentBefore::Fresh, closing: Vec::new() }).await
     }
 
     /// Sends an attempt, which is durable, and records what became of it.
@@ -213,11 +214,11 @@ impl<'a> Story<'a> {
         let n = sending.n;
         self.pause(sending.prior).await?;
         let at = self.engine.provider_of(&order, n)?;
-        let (product, expires) = (at.attempt.way.product, at.attempt.expires);
+        let (product, expires) = (at.attempt.method.product, at.attempt.expires_at);
         let call = self.engine.call(self.budget)?;
         let failure = match self.engine.open_at(at, call).await {
             Ok(material) => {
-                let order = self.engine.close_all(order, &sending.closing, self.budget).await?;
+                let order = self.engine.close_trades(order, &sending.closing, self.budget).await?;
                 let valid_until = valid_until(product, self.engine.clock.now(), expires);
                 return self.answered(order, n, (material, valid_until)).await;
             }
@@ -227,9 +228,10 @@ impl<'a> Story<'a> {
     }
 
     /// Waits longer before each sending after the first, where the first did not come to anything.
-    async fn pause(&self, prior: Prior) -> Result<(), Error> {
+    async fn pause(&self, prior: SentBefore) -> Result<(), Error> {
         let sent = self.sendings.fetch_add(1, Ordering::Relaxed);
-        let is_repeated = matches!(prior, Prior::Absent | Prior::Unpaid | Prior::Contradicted);
+        let is_repeated =
+            matches!(prior, SentBefore::Absent | SentBefore::Unpaid | SentBefore::Contradicted);
         let nth = usize::try_from(sent).unwrap_or(usize::MAX).checked_sub(1);
         let pause = nth.and_then(|nth| PAUSES.get(nth)).filter(|_| is_repeated);
         if let Some(pause) = pause {
@@ -247,7 +249,7 @@ impl<'a> Story<'a> {
     ) -> Result<Step, Error> {
         let (n, prior) = (sending.n, sending.prior);
         let error = client_error(&failure);
-        if matches!(failure, CallFailure::Failed(Failure::Unknown { .. })) {
+        if matches!(failure, CallFailure::Failed(Failure::OutcomeUnknown { .. })) {
             self.is_unknown.store(true, Ordering::Relaxed);
         }
         let failure = match failure {
@@ -255,36 +257,41 @@ impl<'a> Story<'a> {
             CallFailure::Failed(failure) => failure,
         };
         match (failure, prior) {
-            (Failure::Refused { .. }, Prior::Stale | Prior::Unpaid)
-            | (Failure::Taken { .. }, Prior::Stale) => Ok(Step::Next(order)),
-            (Failure::Refused { code, .. } | Failure::Taken { code, .. }, Prior::Contradicted) => {
-                Err(contradicted(&order, n, &code))
-            }
-            (Failure::Taken { code, .. }, _) => {
-                self.engine.record(order, Event::Taken { n, code }).await.map(Step::Again)
-            }
-            (Failure::Refused { code, message }, Prior::Fresh | Prior::Absent) => {
-                self.engine.record(order, Event::Refused { n, code, message }).await?;
+            (Failure::Refused { .. }, SentBefore::Stale | SentBefore::Unpaid)
+            | (Failure::NumberInUse { .. }, SentBefore::Stale) => Ok(Step::NewAttempt(order)),
+            (
+                Failure::Refused { code, .. } | Failure::NumberInUse { code, .. },
+                SentBefore::Contradicted,
+            ) => Err(contradiction(&order, n, &code)),
+            (Failure::NumberInUse { code, .. }, _) => self
+                .engine
+                .record(order, Transition::NumberInUse { n, code })
+                .await
+                .map(Step::Reevaluate),
+            (Failure::Refused { code, message }, SentBefore::Fresh | SentBefore::Absent) => {
+                self.engine.record(order, Transition::Refused { n, code, message }).await?;
                 Err(error)
             }
-            (Failure::NotSent(_), Prior::Fresh) => {
-                self.engine.record(order, Event::Unsent { n }).await?;
+            (Failure::NotSent(_), SentBefore::Fresh) => {
+                self.engine.record(order, Transition::NotSent { n }).await?;
                 Err(error)
             }
-            (Failure::Throttled { code, .. }, Prior::Fresh | Prior::Absent) => {
-                self.engine.record(order, Event::Lost { n, reason: code }).await?;
+            (Failure::Throttled { code, .. }, SentBefore::Fresh | SentBefore::Absent) => {
+                self.engine.record(order, Transition::OutcomeUnknown { n, reason: code }).await?;
                 Err(error)
             }
-            (Failure::Unknown { reason, .. }, Prior::Fresh | Prior::Absent) => {
-                let order = self.engine.record(order, Event::Lost { n, reason }).await?;
+            (Failure::OutcomeUnknown { reason, .. }, SentBefore::Fresh | SentBefore::Absent) => {
+                let order =
+                    self.engine.record(order, Transition::OutcomeUnknown { n, reason }).await?;
                 if self.sendings.load(Ordering::Relaxed) < SENDINGS_MAX {
-                    return Ok(Step::Again(order));
+                    return Ok(Step::Reevaluate(order));
                 }
                 Err(error)
             }
-            (Failure::NotSent(_) | Failure::Throttled { .. } | Failure::Unknown { .. }, _) => {
-                Err(error)
-            }
+            (
+                Failure::NotSent(_) | Failure::Throttled { .. } | Failure::OutcomeUnknown { .. },
+                _,
+            ) => Err(error),
         }
     }
 
@@ -294,19 +301,20 @@ impl<'a> Story<'a> {
         n: u32,
         (material, valid_until): (Material, crate::domain::time::Millis),
     ) -> Result<Step, Error> {
-        let order = self.engine.record(order, Event::Answered { n, material, valid_until }).await?;
+        let order =
+            self.engine.record(order, Transition::Answered { n, material, valid_until }).await?;
         if order.attempt(n).is_some_and(|it| order.is_offered(it)) {
             self.present(&order, n).map(|created| Step::Done(Box::new(created)))
         } else {
             // Meanwhile it was paid, or closed.
-            Ok(Step::Again(order))
+            Ok(Step::Reevaluate(order))
         }
     }
 
     /// Makes attempt `n` the offered one again, if a later one had superseded it.
     async fn offer(&self, order: Order, n: u32) -> Result<Order, Error> {
         if order.attempt(n).is_some_and(|it| it.superseded && it.is_presentable()) {
-            return self.engine.record(order, Event::Offered { n }).await;
+            return self.engine.record(order, Transition::Offered { n }).await;
         }
         Ok(order)
     }
@@ -329,7 +337,7 @@ fn client_error(failure: &CallFailure) -> Error {
             tracing::warn!(code, said = message, "the provider refused an order");
             Error::new(Kind::ProviderRefused).provider_said(code, message)
         }
-        Failure::Taken { code, message } => {
+        Failure::NumberInUse { code, message } => {
             tracing::warn!(code, said = message, "the provider has another trade under the number");
             Error::new(Kind::OutcomeUnknown).provider_said(code, message)
         }
@@ -341,10 +349,10 @@ fn client_error(failure: &CallFailure) -> Error {
             tracing::warn!(reason, "nothing was sent to the provider");
             Error::new(Kind::NotSent)
         }
-        Failure::Unknown { reason, said } => {
+        Failure::OutcomeUnknown { reason, said } => {
             let (code, words) = said.clone().unwrap_or_default();
             tracing::warn!(reason, code, said = words, "the outcome of a provider call is unknown");
-            with_said(Error::new(Kind::OutcomeUnknown), said.as_ref())
+            with_provider_error(Error::new(Kind::OutcomeUnknown), said.as_ref())
         }
     }
 }

@@ -2,16 +2,16 @@
 //! first, or superseded where its provider ends nothing. What was handed out to nobody holds
 //! nothing back.
 
-use super::run::{Step, Story};
+use super::run::{CreateRun, Step};
 use super::{busy, unreachable_store};
 use crate::domain::order::attempt::{Attempt, AttemptState};
-use crate::domain::order::{Event, Order, OrderStatus, Said};
+use crate::domain::order::{Order, OrderStatus, TradeUpdate, Transition};
 use crate::domain::time::MINUTE_MS;
 use crate::engine::Inner;
 use crate::engine::call_budget::Budget;
 use crate::engine::commit::lost;
 use crate::error::{Error, Kind, Text};
-use crate::provider::Trade;
+use crate::provider::TradeState;
 use crate::store::Committed;
 
 /// What becomes of an unpaid order that is to be paid in another way (`PAYGATE_SWITCH`).
@@ -25,7 +25,7 @@ pub enum Switching {
     Reject,
 }
 
-impl Story<'_> {
+impl CreateRun<'_> {
     /// Opens another attempt of `order`.
     ///
     /// # Errors
@@ -43,9 +43,9 @@ impl Story<'_> {
             Err(error) if error.kind() != Kind::Closed => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        let order = self.engine.end_live(order, self.budget).await?;
-        self.may_leave(&order, Attempt::is_live)?;
-        let order = self.confirm_own(order).await?;
+        let order = self.engine.close_payable_trades(order, self.budget).await?;
+        self.may_leave(&order, Attempt::is_payable)?;
+        let order = self.confirm_unanswered(order).await?;
         if self.may_still_lapse(&order) {
             return Err(busy());
         }
@@ -54,12 +54,12 @@ impl Story<'_> {
         // Nothing is laid down that no time is left to send.
         self.engine.call(self.budget)?;
         let next = order
-            .apply(Event::Opened(Box::new(attempt)))
+            .apply(Transition::Opened(Box::new(attempt)))
             .ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         let committed = self.engine.store.commit(&next, &[]).await;
         match committed.map_err(|error| unreachable_store(&error))? {
             Committed::Done => self.send_first(next, n).await,
-            Committed::OtherVersion(stored) => Ok(Step::Again(*stored)),
+            Committed::OtherVersion(stored) => Ok(Step::Reevaluate(*stored)),
             Committed::Lost => Err(lost(&order)),
         }
     }
@@ -70,9 +70,9 @@ impl Story<'_> {
     ///
     /// 4105 when the order's own deadline is too near, 4104 when it had attempts enough.
     fn another(&self, order: &Order) -> Result<Attempt, Error> {
-        let provider = self.incoming.way.provider();
+        let provider = self.incoming.method.provider();
         let now = self.engine.clock.now();
-        let trade = order.next_trade(provider, now).ok_or_else(too_many)?;
+        let trade = order.next_attempt(provider, now).ok_or_else(too_many)?;
         if order.deadline.is_some_and(|it| it.since(now) < MINUTE_MS) {
             return Err(Error::new(Kind::Closed));
         }
@@ -87,17 +87,17 @@ impl Story<'_> {
     /// # Errors
     ///
     /// 4101 when one was paid; whatever keeps the provider from telling about the same way.
-    async fn confirm_own(&self, order: Order) -> Result<Order, Error> {
-        let provider = self.incoming.way.provider();
+    async fn confirm_unanswered(&self, order: Order) -> Result<Order, Error> {
+        let provider = self.incoming.method.provider();
         let is_own = |it: &Attempt| {
             let is_refused = matches!(it.state, AttemptState::Refused { .. });
-            it.way.provider() == provider && !it.is_live() && (it.is_unknown() || is_refused)
+            it.method.provider() == provider && !it.is_payable() && (it.is_unknown() || is_refused)
         };
         let mut order = order;
         let mut is_silent = false;
         for n in order.trades(is_own) {
             let trade = order.attempt(n).cloned();
-            let is_same_way = |it: &Attempt| it.way == self.incoming.way && is_own(it);
+            let is_same_way = |it: &Attempt| it.method == self.incoming.method && is_own(it);
             let is_same = trade.is_some_and(|trade| {
                 order.attempts.iter().any(|it| is_same_way(it) && it.shares_trade(&trade))
             });
@@ -129,7 +129,7 @@ impl Story<'_> {
     /// beside it nothing opens that could be paid as well.
     fn may_still_lapse(&self, order: &Order) -> bool {
         let now = self.engine.clock.now();
-        let is_same = |it: &Attempt| it.way == self.incoming.way && it.is_live();
+        let is_same = |it: &Attempt| it.method == self.incoming.method && it.is_payable();
         order.attempts.iter().any(|it| is_same(it) && it.ends() <= now)
     }
 
@@ -140,8 +140,9 @@ impl Story<'_> {
     /// 4104 while a buyer can pay it in another way, and that is to stay so.
     pub(in crate::engine) fn may_switch(&self, order: &Order) -> Result<(), Error> {
         let now = self.engine.clock.now();
-        let is_payable = |it: &&Attempt| it.is_live() && now < it.lapses();
-        let other = order.attempts.iter().filter(is_payable).any(|it| it.way != self.incoming.way);
+        let is_payable = |it: &&Attempt| it.is_payable() && now < it.lapses();
+        let other =
+            order.attempts.iter().filter(is_payable).any(|it| it.method != self.incoming.method);
         if other && self.engine.settings.switching == Switching::Reject {
             return Err(Error::new(Kind::SwitchRejected));
         }
@@ -158,7 +159,7 @@ impl Story<'_> {
         order: &Order,
         kept: impl Fn(&Attempt) -> bool,
     ) -> Result<(), Error> {
-        let other = order.attempts.iter().any(|it| kept(it) && it.way != self.incoming.way);
+        let other = order.attempts.iter().any(|it| kept(it) && it.method != self.incoming.method);
         if other && self.engine.settings.switching == Switching::Reject {
             return Err(Error::new(Kind::SwitchRejected));
         }
@@ -174,13 +175,13 @@ impl Inner {
     /// # Errors
     ///
     /// 4101 when it was paid; whatever keeps a trade from being ended.
-    pub(in crate::engine) async fn end_live(
+    pub(in crate::engine) async fn close_payable_trades(
         &self,
         order: Order,
         budget: Budget,
     ) -> Result<Order, Error> {
-        let (order, waiting) = self.ask_live(order, |_| true, budget).await?;
-        self.close_all(order, &waiting, budget).await
+        let (order, waiting) = self.query_payable_trades(order, |_| true, budget).await?;
+        self.close_trades(order, &waiting, budget).await
     }
 
     /// Asks about each trade of the order that a buyer may pay and that is `wanted`; returns those
@@ -189,7 +190,7 @@ impl Inner {
     /// # Errors
     ///
     /// 4101 when it was paid, any other when a provider cannot tell, or contradicts itself.
-    pub(in crate::engine) async fn ask_live(
+    pub(in crate::engine) async fn query_payable_trades(
         &self,
         order: Order,
         wanted: impl Fn(&Attempt) -> bool,
@@ -197,22 +198,22 @@ impl Inner {
     ) -> Result<(Order, Vec<u32>), Error> {
         let mut order = order;
         let mut waiting = Vec::new();
-        for n in order.trades(|it| it.is_live() && wanted(it)) {
+        for n in order.trades(|it| it.is_payable() && wanted(it)) {
             let trade;
-            (order, trade) = self.ask(order, n, budget).await?;
+            (order, trade) = self.query_trade(order, n, budget).await?;
             if !is_open(&order) {
                 return Err(already_paid(&order));
             }
             let attempt = order.attempt(n).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
             match (trade, &attempt.state) {
-                (Trade::Unpaid { .. }, _) => waiting.push(n),
-                (Trade::Absent { .. }, AttemptState::Taken { code }) => {
-                    return Err(contradicted(&order, n, code));
+                (TradeState::Unpaid { .. }, _) => waiting.push(n),
+                (TradeState::NotFound { .. }, AttemptState::NumberInUse { code }) => {
+                    return Err(contradiction(&order, n, code));
                 }
-                (Trade::Absent { .. }, _) if attempt.has_trade_at_once() => {
-                    return Err(contradicted(&order, n, ""));
+                (TradeState::NotFound { .. }, _) if attempt.has_trade_at_once() => {
+                    return Err(contradiction(&order, n, ""));
                 }
-                (Trade::Absent { .. } | Trade::Closed | Trade::Paid(_), _) => {}
+                (TradeState::NotFound { .. } | TradeState::Closed | TradeState::Paid(_), _) => {}
             }
         }
         Ok((order, waiting))
@@ -223,7 +224,7 @@ impl Inner {
     /// # Errors
     ///
     /// 4101 when one was paid; whatever keeps a trade from being ended.
-    pub(in crate::engine) async fn close_all(
+    pub(in crate::engine) async fn close_trades(
         &self,
         order: Order,
         trades: &[u32],
@@ -247,12 +248,12 @@ impl Inner {
     /// Asks about attempt `n`, which nobody can pay, and closes it where its trade exists.
     async fn confirm(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
         if order.attempt(n).is_some_and(Attempt::is_unsigned) {
-            return self.said(order, n, Said::Absent { date: None }).await;
+            return self.record_trade(order, n, TradeUpdate::NotFound { date: None }).await;
         }
-        let (order, trade) = self.ask(order, n, budget).await?;
+        let (order, trade) = self.query_trade(order, n, budget).await?;
         match trade {
-            Trade::Unpaid { .. } => self.close(order, n, budget).await,
-            Trade::Absent { .. } | Trade::Closed | Trade::Paid(_) => Ok(order),
+            TradeState::Unpaid { .. } => self.close(order, n, budget).await,
+            TradeState::NotFound { .. } | TradeState::Closed | TradeState::Paid(_) => Ok(order),
         }
     }
 }
@@ -263,10 +264,10 @@ pub(in crate::engine) fn already_paid(order: &Order) -> Error {
 }
 
 /// 5002: the provider says that it has a trade under the number, and that it has none.
-pub(in crate::engine) fn contradicted(order: &Order, n: u32, code: &str) -> Error {
-    let no = order.out_trade_no();
+pub(in crate::engine) fn contradiction(order: &Order, n: u32, code: &str) -> Error {
+    let out_trade_no = order.out_trade_no();
     tracing::error!(
-        %no,
+        %out_trade_no,
         n,
         code,
         "a provider contradicts itself: it has a trade under the number, and knows of none"

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{Engine, Inner};
-use crate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::time::{DAY_MS, HOUR_MS, Millis, SECOND_MS};
 use crate::error::{Error, Kind};
@@ -36,8 +36,11 @@ pub trait Deliver: Send + Sync + Debug {
     /// # Errors
     ///
     /// Why the shop did not accept it, for the operator: it is sent again.
-    fn deliver<'a>(&'a self, event: &'a Outgoing, now: Millis)
-    -> BoxFuture<'a, Result<(), String>>;
+    fn deliver<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+        now: Millis,
+    ) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// An event as a handler gets it.
@@ -161,7 +164,11 @@ impl Engine {
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store cannot tell.
-    pub async fn events(&self, state: DeliveryState, limit: usize) -> Result<Vec<Outgoing>, Error> {
+    pub async fn events(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<OutboxEvent>, Error> {
         let listed = self.0.store.outbox_list(state, limit).await;
         listed.map_err(|error| super::create::unreachable_store(&error))
     }
@@ -176,7 +183,7 @@ impl Engine {
         let found = self.0.store.outbox_find(id).await.map_err(unreachable)?;
         let event = found.ok_or_else(|| Error::new(Kind::NotFound))?;
         let now = self.0.clock.now();
-        let again = Outgoing { state: DeliveryState::Pending, tries: 0, next: now, ..event };
+        let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
             Settled::Done => {
                 self.0.outbox.wake();
@@ -218,7 +225,7 @@ impl Inner {
         });
     }
 
-    async fn events_due(&self, limit: usize) -> Vec<Outgoing> {
+    async fn events_due(&self, limit: usize) -> Vec<OutboxEvent> {
         let due = self.store.outbox_due(self.clock.now(), limit).await;
         due.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store could not tell which events are due");
@@ -226,7 +233,7 @@ impl Inner {
         })
     }
 
-    async fn deliver(&self, event: &Outgoing) -> Result<(), Undelivered> {
+    async fn deliver(&self, event: &OutboxEvent) -> Result<(), Undelivered> {
         if let Some(handler) = self.outbox.handler(event.event, &event.kind) {
             let body = serde_json::from_str(&event.body)
                 .map_err(|_| Undelivered::Refused("the event's body is ill".to_owned()))?;
@@ -248,13 +255,13 @@ impl Inner {
     }
 
     /// Makes durable what became of a sending.
-    async fn settle(&self, event: Outgoing, delivered: Result<(), Undelivered>) {
+    async fn settle(&self, event: OutboxEvent, delivered: Result<(), Undelivered>) {
         let now = self.clock.now();
         let tries = event.tries.saturating_add(1);
         let (state, next) = match &delivered {
             Ok(()) => (DeliveryState::Accepted, now),
             Err(Undelivered::Nobody) => (DeliveryState::Parked, now),
-            Err(Undelivered::Refused(_)) if now.since(event.created) >= GIVE_UP_MS => {
+            Err(Undelivered::Refused(_)) if now.since(event.created_at) >= GIVE_UP_MS => {
                 (DeliveryState::Parked, now)
             }
             Err(Undelivered::Refused(_)) => {
@@ -262,13 +269,13 @@ impl Inner {
             }
         };
         if let Err(why) = &delivered {
-            let (id, no) = (&event.id, &event.out_trade_no);
+            let (id, out_trade_no) = (&event.id, &event.out_trade_no);
             let state = state.name();
-            tracing::warn!(%id, %no, tries, state, %why, "an event was not accepted");
+            tracing::warn!(%id, %out_trade_no, tries, state, %why, "an event was not accepted");
         }
-        let settled = Outgoing { state, tries, next, ..event };
+        let settled = OutboxEvent { state, tries, next_at: next, ..event };
         match self.store.outbox_set(&settled).await {
-            Ok(Settled::Done) => self.waiting.tell(&settled.out_trade_no),
+            Ok(Settled::Done) => self.waiters.tell(&settled.out_trade_no),
             // It is told again, by its number the same; but a shop is not told all the time because
             // a disk is full.
             Ok(Settled::Missing | Settled::Lost) => {
@@ -307,7 +314,7 @@ type Ended = Result<(Id, Result<(), Undelivered>), JoinError>;
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<Result<(), Undelivered>>,
-    events: HashMap<Id, Outgoing>,
+    events: HashMap<Id, OutboxEvent>,
 }
 
 impl Running {
@@ -325,7 +332,7 @@ impl Running {
         }
     }
 
-    fn start(&mut self, engine: &Arc<Inner>, event: Outgoing) {
+    fn start(&mut self, engine: &Arc<Inner>, event: OutboxEvent) {
         let (engine, sent) = (engine.clone(), event.clone());
         let task = self.tasks.spawn(async move { engine.deliver(&sent).await });
         self.events.insert(task.id(), event);

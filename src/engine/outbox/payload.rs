@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::domain::event::{DeliveryState, Effect, EventId, EventType, Outgoing};
+use crate::domain::event::{DeliveryState, Effect, EventId, EventType, OutboxEvent};
 use crate::domain::json::RawJson;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
@@ -22,7 +22,7 @@ impl Inner {
         before: &Order,
         after: &Order,
         message: Option<&Value>,
-    ) -> Vec<Outgoing> {
+    ) -> Vec<OutboxEvent> {
         let now = self.clock.now();
         let effects = after.effects_since(before);
         effects.iter().map(|effect| self.event(after, effect, now, message)).collect()
@@ -34,7 +34,7 @@ impl Inner {
         effect: &Effect,
         now: Millis,
         message: Option<&Value>,
-    ) -> Outgoing {
+    ) -> OutboxEvent {
         let body = Body {
             event: effect.event.name(),
             timestamp: now.to_rfc3339(),
@@ -42,16 +42,16 @@ impl Inner {
             data: data(order, effect),
             verify_result: message,
         };
-        Outgoing {
+        OutboxEvent {
             id: EventId::of(order.out_trade_no(), effect),
             event: effect.event,
             out_trade_no: order.out_trade_no().clone(),
-            kind: order.facts.kind.clone(),
+            kind: order.terms.kind.clone(),
             body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
-            created: now,
+            created_at: now,
             state: DeliveryState::Pending,
             tries: 0,
-            next: now,
+            next_at: now,
         }
     }
 }
@@ -72,7 +72,7 @@ pub(in crate::engine) struct Body<'a, M> {
 fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
     let source = Source::of(order, effect);
     let mut data: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
-    if let Some(custom) = &order.facts.custom {
+    if let Some(custom) = &order.terms.custom {
         data.extend(serde_json::from_str::<BTreeMap<_, _>>(custom.as_str()).into_iter().flatten());
     }
     for (name, value) in DATA {
@@ -112,7 +112,7 @@ impl<'a> Source<'a> {
     }
 
     fn openid(&self) -> Option<&'a String> {
-        self.payment?.openid.as_ref().or(self.attempt()?.way.openid.as_ref())
+        self.payment?.openid.as_ref().or(self.attempt()?.method.openid.as_ref())
     }
 
     fn refund_status(&self) -> Option<RefundState> {
@@ -127,23 +127,23 @@ type Member = (&'static str, fn(&Source<'_>) -> Option<Box<RawValue>>);
 /// Every name in an event's `data` that is not the shop's own. `custom` must have none of them,
 /// but for those in [`ECHOED`]: `createPayment`'s schema has this list too.
 const DATA: [Member; 27] = [
-    ("out_trade_no", |it| json(&it.order.facts.out_trade_no)),
-    ("total_fee", |it| json(it.order.facts.total_fee.fen())),
-    ("subject", |it| json(&it.order.facts.subject)),
-    ("body", |it| json(&it.order.facts.body)),
-    ("type", |it| json(&it.order.facts.kind)),
-    ("pid", |it| json(it.order.facts.pid.as_str())),
-    ("user_id", |it| json(&it.order.facts.user_id)),
+    ("out_trade_no", |it| json(&it.order.terms.out_trade_no)),
+    ("total_fee", |it| json(it.order.terms.total_fee.fen())),
+    ("subject", |it| json(&it.order.terms.subject)),
+    ("body", |it| json(&it.order.terms.body)),
+    ("type", |it| json(&it.order.terms.kind)),
+    ("pid", |it| json(it.order.terms.pid.as_str())),
+    ("user_id", |it| json(&it.order.terms.user_id)),
     ("nickname", |it| json(&it.order.origin.nickname)),
     ("platform", |it| json(&it.order.origin.platform)),
     ("status", |it| json(it.order.status.number())),
-    ("custom", |it| raw(it.order.facts.custom.as_ref()?)),
+    ("custom", |it| raw(it.order.terms.custom.as_ref()?)),
     ("channel_trade_no", |it| json(&it.attempt()?.channel_no)),
     ("transaction_id", |it| json(&it.payment?.transaction_id)),
     ("paid_fee", |it| json(it.payment?.total_fee.fen())),
-    ("provider", |it| json(it.attempt()?.way.provider())),
-    ("pay_type", |it| json(it.attempt()?.way.pay_type)),
-    ("appid", |it| json(&it.attempt()?.way.app_id)),
+    ("provider", |it| json(it.attempt()?.method.provider())),
+    ("pay_type", |it| json(it.attempt()?.method.pay_type)),
+    ("appid", |it| json(&it.attempt()?.method.app_id)),
     // Kept for the merchant's number at the provider, which an order does not record.
     ("mch_id", |_| None),
     ("openid", |it| it.payment.and_then(|_| json(it.openid()))),

@@ -4,17 +4,17 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::order::payment::{
-    Payment, PaymentRole, Refund, RefundSaid, RefundState, RefundTold,
+    Payment, PaymentRole, Refund, RefundState, RefundStatus, RefundUpdate,
 };
-use crate::domain::order::{Event, Order};
+use crate::domain::order::{Order, Transition};
 use crate::domain::time::DAY_MS;
 use crate::engine::Inner;
 use crate::engine::call_budget::Budget;
 use crate::engine::circuit_breaker::Operation;
-use crate::engine::provider_calls::{AttemptAt, CallFailure};
+use crate::engine::provider_calls::{AttemptContext, CallFailure};
 use crate::error::{Error, Kind};
 use crate::provider::refund::says_that_less_is_left;
-use crate::provider::{Failure, RefundNotice, RefundPlan, RefundTrade, Trade};
+use crate::provider::{Failure, RefundCall, RefundNotification, TradeState};
 
 impl Inner {
     /// Sends a pending refund, or asks what became of it when it may have been sent, and makes
@@ -25,33 +25,33 @@ impl Inner {
         number: &str,
         budget: Budget,
     ) -> Result<(Order, Option<Error>), Error> {
-        let (order, told) = self.tell_provider(order, number, budget).await?;
+        let (order, told) = self.send_or_query(order, number, budget).await?;
         let (said, refusal) = match told {
-            RefundAnswer::Trade(trade) => (RefundSaid::Told(refund_status(trade)), None),
-            RefundAnswer::Absent => (RefundSaid::Absent, None),
+            RefundAnswer::Status(trade) => (RefundUpdate::Status(trade), None),
+            RefundAnswer::NotFound => (RefundUpdate::NotFound, None),
             RefundAnswer::Failure(
-                Failure::Refused { code, message } | Failure::Taken { code, message },
+                Failure::Refused { code, message } | Failure::NumberInUse { code, message },
             ) => {
                 tracing::warn!(number, code, said = message, "a provider refused a refund");
                 let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
-                (RefundSaid::Refused, Some(refusal))
+                (RefundUpdate::Refused, Some(refusal))
             }
             RefundAnswer::Failure(Failure::NotSent(reason)) => {
                 tracing::info!(number, reason, "a refund is sent later");
-                (RefundSaid::NotDone, None)
+                (RefundUpdate::NotDone, None)
             }
             RefundAnswer::Failure(Failure::Throttled { code, message }) => {
                 tracing::info!(number, code, said = message, "a refund is sent later");
-                (RefundSaid::NotDone, None)
+                (RefundUpdate::NotDone, None)
             }
-            RefundAnswer::Failure(Failure::Unknown { reason, .. }) => {
+            RefundAnswer::Failure(Failure::OutcomeUnknown { reason, .. }) => {
                 tracing::warn!(number, reason, "the outcome of a refund is unknown");
-                (RefundSaid::Nothing, None)
+                (RefundUpdate::NoAnswer, None)
             }
-            RefundAnswer::NotAsked => (RefundSaid::Nothing, None),
+            RefundAnswer::NotAsked => (RefundUpdate::NoAnswer, None),
         };
         let at = self.clock.now();
-        let event = Event::RefundAsked { out_refund_no: number.to_owned(), at, said };
+        let event = Transition::RefundQueried { out_refund_no: number.to_owned(), at, said };
         let order = self.record(order, event).await?;
         let Some(refusal) = refusal else { return Ok((order, None)) };
         let order = self.after_refusal(order, number, &refusal, budget).await;
@@ -66,7 +66,7 @@ impl Inner {
     /// # Errors
     ///
     /// When it cannot be recorded that the refund is sent: it is not sent then.
-    async fn tell_provider(
+    async fn send_or_query(
         &self,
         order: Order,
         number: &str,
@@ -76,15 +76,16 @@ impl Inner {
             return Ok((order, RefundAnswer::NotAsked));
         };
         let now = self.clock.now();
-        let is_refused =
-            refund.refused.is_some_and(|refused| !refund.automatic || now.since(refused) >= DAY_MS);
+        let is_refused = refund
+            .refused_at
+            .is_some_and(|refused| !refund.automatic || now.since(refused) >= DAY_MS);
         // Nothing goes back unasked while nobody knows what else went back.
         let is_stopped = refund.automatic && payment.has_unknown_refund();
         let is_over = refund.state != RefundState::Processing || is_refused || is_stopped;
         if refund.may_be_sent() || is_over {
-            match self.ask_refund(&order, number, budget).await {
-                Ok(Some(trade)) => return Ok((order, RefundAnswer::Trade(trade))),
-                Ok(None) if is_over => return Ok((order, RefundAnswer::Absent)),
+            match self.query_refund(&order, number, budget).await {
+                Ok(Some(trade)) => return Ok((order, RefundAnswer::Status(trade))),
+                Ok(None) if is_over => return Ok((order, RefundAnswer::NotFound)),
                 Ok(None) => {}
                 Err(_) => return Ok((order, RefundAnswer::NotAsked)),
             }
@@ -92,9 +93,9 @@ impl Inner {
         if self.refund_at(&order, number).is_none() || self.call(budget).is_err() {
             return Ok((order, RefundAnswer::NotAsked));
         }
-        let sending = Event::RefundSending { out_refund_no: number.to_owned() };
+        let sending = Transition::RefundSending { out_refund_no: number.to_owned() };
         let order = self.record(order, sending).await?;
-        let is_pending = |at: &RefundAt<'_>| at.refund.state == RefundState::Processing;
+        let is_pending = |at: &RefundContext<'_>| at.refund.state == RefundState::Processing;
         let Some(at) = self.refund_at(&order, number).filter(is_pending) else {
             return Ok((order, RefundAnswer::NotAsked));
         };
@@ -102,7 +103,7 @@ impl Inner {
         let sent = at.at.provider.refund(at.at.attempt, at.plan(), call);
         let sent = self.guarded(at.at.account.clone(), Operation::Refund, sent).await;
         let told = match sent {
-            Ok(trade) if is_same_fee(at.refund, &trade) => RefundAnswer::Trade(trade),
+            Ok(trade) if is_same_fee(at.refund, &trade) => RefundAnswer::Status(trade),
             Ok(_) => RefundAnswer::Failure(another_refund()),
             Err(CallFailure::NotMade(_)) => {
                 RefundAnswer::Failure(Failure::NotSent(LEFT_ALONE.to_owned()))
@@ -117,12 +118,12 @@ impl Inner {
     /// # Errors
     ///
     /// When it cannot tell: it is logged.
-    async fn ask_refund(
+    async fn query_refund(
         &self,
         order: &Order,
         number: &str,
         budget: Budget,
-    ) -> Result<Option<RefundTrade>, Error> {
+    ) -> Result<Option<RefundStatus>, Error> {
         let at = self.refund_at(order, number).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         let found = self.query_refund_at(&at, budget).await?;
         match found {
@@ -140,7 +141,7 @@ impl Inner {
     /// # Errors
     ///
     /// When the provider cannot tell, or what it says cannot be recorded.
-    pub(in crate::engine) async fn ask_pending(
+    pub(in crate::engine) async fn query_pending_refunds(
         &self,
         order: Order,
         id: &TransactionId,
@@ -151,9 +152,9 @@ impl Inner {
         let pending: Vec<String> =
             refunds.iter().filter(is_pending).map(|it| it.out_refund_no.clone()).collect();
         for number in pending {
-            if let Some(trade) = self.ask_refund(&order, &number, self.budget()).await? {
-                let (at, said) = (self.clock.now(), RefundSaid::Told(refund_status(trade)));
-                let event = Event::RefundAsked { out_refund_no: number, at, said };
+            if let Some(trade) = self.query_refund(&order, &number, self.budget()).await? {
+                let (at, said) = (self.clock.now(), RefundUpdate::Status(trade));
+                let event = Transition::RefundQueried { out_refund_no: number, at, said };
                 order = self.record(order, event).await?;
             }
         }
@@ -166,24 +167,24 @@ impl Inner {
     /// # Errors
     ///
     /// When the provider cannot tell.
-    pub(in crate::engine) async fn ask_foreign(
+    pub(in crate::engine) async fn query_external_refund(
         &self,
         order: &Order,
-        notice: &RefundNotice,
+        notification: &RefundNotification,
     ) -> Result<Option<Fen>, Error> {
-        let payment = order.payment(Some(&notice.transaction_id));
-        let (Some(payment), Some(number)) = (payment, &notice.out_refund_no) else {
+        let payment = order.payment(Some(&notification.transaction_id));
+        let (Some(payment), Some(number)) = (payment, &notification.out_refund_no) else {
             return Ok(None);
         };
         let refund = Refund {
-            refund_id: notice.refund_id.clone(),
-            state: notice.state,
-            refunded_at: notice.refunded_at,
+            refund_id: notification.refund_id.clone(),
+            state: notification.state,
+            refunded_at: notification.refunded_at,
             ..Refund::pending(number.clone(), payment.total_fee, self.clock.now())
         };
         let at = self.at_provider(order, payment, &refund);
         let at = at.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        Ok(self.query_refund_at(&at, self.budget()).await?.map(|it| it.refund_fee))
+        Ok(self.query_refund_at(&at, self.budget()).await?.and_then(|it| it.refund_fee))
     }
 
     /// The order, after its provider refused the refund `number` for good: somebody else may have
@@ -210,7 +211,7 @@ impl Inner {
         }
         let asked = at.at.provider.query(at.at.attempt, call);
         match self.guarded(at.at.account.clone(), Operation::Query, asked).await {
-            Ok(Trade::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
+            Ok(TradeState::Paid(trade)) if trade.refunded && trade.transaction_id == id => {
                 self.record(order.clone(), self.unseen(id)).await.unwrap_or(order)
             }
             _ => order,
@@ -218,16 +219,16 @@ impl Inner {
     }
 
     /// Something of the payment went back, nobody here knows how much.
-    pub(in crate::engine) fn unseen(&self, transaction_id: TransactionId) -> Event {
+    pub(in crate::engine) fn unseen(&self, transaction_id: TransactionId) -> Transition {
         let at = self.clock.now();
-        Event::RefundedElsewhere { transaction_id, refund: None, all: None, at }
+        Transition::RefundedExternally { transaction_id, refund: None, all: None, at }
     }
 
     async fn query_refund_at(
         &self,
-        at: &RefundAt<'_>,
+        at: &RefundContext<'_>,
         budget: Budget,
-    ) -> Result<Option<RefundTrade>, Error> {
+    ) -> Result<Option<RefundStatus>, Error> {
         let call = self.call(budget)?;
         let asked = at.at.provider.query_refund(at.at.attempt, at.plan(), call);
         let asked = self.guarded(at.at.account.clone(), Operation::QueryRefund, asked).await;
@@ -235,7 +236,7 @@ impl Inner {
     }
 
     /// Where the refund `number` of `order` is known.
-    fn refund_at<'a>(&'a self, order: &'a Order, number: &str) -> Option<RefundAt<'a>> {
+    fn refund_at<'a>(&'a self, order: &'a Order, number: &str) -> Option<RefundContext<'a>> {
         let (payment, refund) = order.refund(number)?;
         self.at_provider(order, payment, refund)
     }
@@ -245,17 +246,17 @@ impl Inner {
         order: &'a Order,
         payment: &'a Payment,
         refund: &'a Refund,
-    ) -> Option<RefundAt<'a>> {
+    ) -> Option<RefundContext<'a>> {
         let at = self.provider_of(order, payment.attempt).ok()?;
         // Stored with the intent; earlier versions did not.
         let notify_url = refund.notify_url.clone();
         let notify_url = notify_url.or_else(|| self.refund_notify_url(order, payment))?;
-        Some(RefundAt { at, payment, refund, notify_url })
+        Some(RefundContext { at, payment, refund, notify_url })
     }
 
     /// Does what is due about the refunds of `order`, which nobody else works on: at one provider,
     /// or at any.
-    pub(in crate::engine) async fn tend_refunds(
+    pub(in crate::engine) async fn reconcile_refunds(
         &self,
         order: Order,
         at: Option<ProviderId>,
@@ -270,7 +271,7 @@ impl Inner {
             .map(|it| it.transaction_id.clone())
             .collect();
         let is_here = |it: &&Payment| here.contains(&it.transaction_id);
-        let is_due = |it: &Payment| it.return_due().is_some_and(|due| due <= now);
+        let is_due = |it: &Payment| it.auto_refund_due().is_some_and(|due| due <= now);
         let unreturned: Vec<Payment> =
             order.payments.iter().filter(is_here).filter(|it| is_due(it)).cloned().collect();
         for payment in unreturned {
@@ -281,7 +282,7 @@ impl Inner {
                 Err(_) => return order,
             }
         }
-        let is_unseen = |it: &&Payment| it.unseen_due().is_some_and(|due| due <= now);
+        let is_unseen = |it: &&Payment| it.unidentified_due().is_some_and(|due| due <= now);
         let unseen: Vec<TransactionId> = order
             .payments
             .iter()
@@ -299,7 +300,7 @@ impl Inner {
             .payments
             .iter()
             .filter(is_here)
-            .flat_map(Payment::tended)
+            .flat_map(Payment::pending_refunds)
             .filter(|it| it.due().is_some_and(|due| due <= now))
             .map(|it| it.out_refund_no.clone())
             .collect();
@@ -324,11 +325,11 @@ impl Inner {
         let refund_fee = Fen::positive(payment.left())?;
         Some(Refund {
             refund_desc: Some(why.to_owned()),
-            looked: refused.and_then(|it| it.looked),
+            last_queried_at: refused.and_then(|it| it.last_queried_at),
             automatic: true,
             notify_url: self.refund_notify_url(order, payment),
-            sent: refused.map_or(0, |it| it.sent),
-            answered: refused.map_or(0, |it| it.answered),
+            times_sent: refused.map_or(0, |it| it.times_sent),
+            times_answered: refused.map_or(0, |it| it.times_answered),
             ..Refund::pending(number, refund_fee, self.clock.now())
         })
     }
@@ -337,9 +338,9 @@ impl Inner {
 /// What a provider said when it was told, or asked, of a refund.
 enum RefundAnswer {
     /// Where the refund stands.
-    Trade(RefundTrade),
+    Status(RefundStatus),
     /// It knows of no such refund, and is not sent it again.
-    Absent,
+    NotFound,
     /// It was sent the refund, and said nothing that tells where it stands.
     Failure(Failure),
     /// Nothing of it left, or the question has no answer.
@@ -347,23 +348,23 @@ enum RefundAnswer {
 }
 
 /// A refund, and who knows of it.
-struct RefundAt<'a> {
-    at: AttemptAt<'a>,
+struct RefundContext<'a> {
+    at: AttemptContext<'a>,
     payment: &'a Payment,
     refund: &'a Refund,
     notify_url: String,
 }
 
-impl RefundAt<'_> {
-    fn plan(&self) -> RefundPlan<'_> {
-        RefundPlan { payment: self.payment, refund: self.refund, notify_url: &self.notify_url }
+impl RefundContext<'_> {
+    fn plan(&self) -> RefundCall<'_> {
+        RefundCall { payment: self.payment, refund: self.refund, notify_url: &self.notify_url }
     }
 }
 
 const LEFT_ALONE: &str = "the provider fails, and is left alone for some seconds";
 
-fn is_same_fee(refund: &Refund, trade: &RefundTrade) -> bool {
-    refund.refund_fee == trade.refund_fee
+fn is_same_fee(refund: &Refund, trade: &RefundStatus) -> bool {
+    trade.refund_fee == Some(refund.refund_fee)
 }
 
 /// A provider that knows the number by another amount was not sent it from here: nobody knows what
@@ -371,16 +372,5 @@ fn is_same_fee(refund: &Refund, trade: &RefundTrade) -> bool {
 fn another_refund() -> Failure {
     let reason = "the provider has another refund, of another amount, under this number";
     tracing::error!(reason);
-    Failure::Unknown { reason: reason.to_owned(), said: None }
-}
-
-fn refund_status(trade: RefundTrade) -> RefundTold {
-    RefundTold {
-        refund_id: trade.refund_id,
-        state: trade.state,
-        cash_refund_fee: trade.cash_refund_fee,
-        refunded_at: trade.refunded_at,
-        all: trade.all,
-        message: trade.message,
-    }
+    Failure::OutcomeUnknown { reason: reason.to_owned(), said: None }
 }

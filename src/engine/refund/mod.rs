@@ -4,14 +4,14 @@
 pub(super) mod execute;
 pub(super) mod notification;
 
-use super::close::TURN;
+use super::close::LOCK_TIMEOUT;
 use super::create::unreachable_store;
 use super::{Engine, Inner};
 use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 pub use crate::domain::order::payment::RefundRequest;
 use crate::domain::order::payment::{Payment, Refund, RefundState};
-use crate::domain::order::{Event, Order};
+use crate::domain::order::{Order, Transition};
 use crate::domain::time::SECOND_MS;
 use crate::error::{Code, Error, Kind, Text, Violation};
 
@@ -86,7 +86,7 @@ impl Engine {
         if let Some(recorded) = recorded(&known, &request)? {
             return Ok(recorded);
         }
-        let turn = self.0.flights.await_turn(&request.out_trade_no, TURN).await;
+        let turn = self.0.locks.lock(&request.out_trade_no, LOCK_TIMEOUT).await;
         let lead = turn.ok_or_else(|| Error::new(Kind::TooSoon))?;
         let engine = self.0.clone();
         let (done, refunded) = tokio::sync::oneshot::channel();
@@ -129,7 +129,7 @@ impl Engine {
         for pid in self.0.merchants.keys() {
             let found = self.0.find_refund(pid, out_refund_no).await?;
             if let Some(order) = found {
-                let order = self.looked(order, out_refund_no).await?;
+                let order = self.with_queried_refund(order, out_refund_no).await?;
                 return refunded(&order, out_refund_no);
             }
         }
@@ -151,11 +151,11 @@ impl Engine {
     ///
     /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was; [`Kind::NotSent`] when the
     /// store cannot tell.
-    pub async fn query_refunds(&self, no: &OutTradeNo) -> Result<Refunds, Error> {
-        let order = self.0.load(no).await?;
+    pub async fn query_refunds(&self, out_trade_no: &OutTradeNo) -> Result<Refunds, Error> {
+        let order = self.0.load(out_trade_no).await?;
         let of = |payment: &Payment| -> Vec<Refunded> {
             let id = &payment.transaction_id;
-            payment.refunds.iter().map(|it| one(no, id, it)).collect()
+            payment.refunds.iter().map(|it| one(out_trade_no, id, it)).collect()
         };
         let refunds: Vec<Refunded> = order.payments.iter().flat_map(of).collect();
         let refund_unknown = order.payments.iter().any(Payment::has_unknown_refund);
@@ -167,19 +167,21 @@ impl Engine {
     }
 
     /// The order, after the provider was asked about a pending refund of it.
-    async fn looked(&self, order: Order, out_refund_no: &str) -> Result<Order, Error> {
+    async fn with_queried_refund(&self, order: Order, out_refund_no: &str) -> Result<Order, Error> {
         let now = self.0.clock.now();
         let is_stale = order.refund(out_refund_no).is_some_and(|(_, it)| {
-            let looked = it.looked.unwrap_or(it.asked_at);
+            let looked = it.last_queried_at.unwrap_or(it.requested_at);
             it.state == RefundState::Processing && now.since(looked) >= LOOK_MS
         });
-        let no = order.out_trade_no().clone();
-        let Some(lead) = self.0.flights.seize(&no).filter(|_| is_stale) else { return Ok(order) };
+        let out_trade_no = order.out_trade_no().clone();
+        let Some(lead) = self.0.locks.try_lock(&out_trade_no).filter(|_| is_stale) else {
+            return Ok(order);
+        };
         let (engine, refund_no) = (self.0.clone(), out_refund_no.to_owned());
         let (done, looked) = tokio::sync::oneshot::channel();
         self.0.tasks.spawn(async move {
             lead.claimed(&order.fingerprint);
-            let order = match engine.load(&no).await {
+            let order = match engine.load(&out_trade_no).await {
                 Ok(order) => engine.finish(order, &refund_no, engine.budget()).await,
                 Err(error) => Err(error),
             };
@@ -224,13 +226,13 @@ impl Inner {
             }
             return Ok(Refund {
                 state: RefundState::Processing,
-                asked_at: now,
-                looked: None,
-                refused: None,
+                requested_at: now,
+                last_queried_at: None,
+                refused_at: None,
                 ..refused.clone()
             });
         }
-        if self.find_refund(&order.facts.pid, &number).await?.is_some() {
+        if self.find_refund(&order.terms.pid, &number).await?.is_some() {
             return Err(different("out_trade_no"));
         }
         let refund_fee = match request.refund_fee {
@@ -249,7 +251,7 @@ impl Inner {
     /// Where a refund of `payment` is reported: to where the payment was.
     pub(super) fn refund_notify_url(&self, order: &Order, payment: &Payment) -> Option<String> {
         let attempt = order.attempt(payment.attempt)?;
-        Some(self.notify_url(attempt.way.pay_type, &order.facts.pid))
+        Some(self.notify_url(attempt.method.pay_type, &order.terms.pid))
     }
 
     /// Makes the wish durable. Nothing was sent when it fails.
@@ -260,15 +262,17 @@ impl Inner {
         refund: Refund,
     ) -> Result<Order, Error> {
         let number = refund.out_refund_no.clone();
-        let event = Event::RefundWanted { transaction_id, refund: Box::new(refund) };
+        let event = Transition::RefundRequested { transaction_id, refund: Box::new(refund) };
         if order.apply(event.clone()).is_none() {
             return Err(Error::new(Kind::RefundExceeds));
         }
-        let (no, pid) = (order.out_trade_no().clone(), order.facts.pid.clone());
+        let (out_trade_no, pid) = (order.out_trade_no().clone(), order.terms.pid.clone());
         let Ok(order) = self.record(order, event).await else {
             // Another order may have taken the number a moment ago.
             return match self.find_refund(&pid, &number).await {
-                Ok(Some(other)) if *other.out_trade_no() != no => Err(different("out_trade_no")),
+                Ok(Some(other)) if *other.out_trade_no() != out_trade_no => {
+                    Err(different("out_trade_no"))
+                }
                 _ => Err(Error::new(Kind::NotSent)),
             };
         };
@@ -286,7 +290,7 @@ impl Inner {
     ) -> Result<Option<Order>, Error> {
         let found = self.store.find_refund(pid, number).await;
         match found.map_err(|error| unreachable_store(&error))? {
-            Some(no) => self.load(&no).await.map(Some),
+            Some(out_trade_no) => self.load(&out_trade_no).await.map(Some),
             None => Ok(None),
         }
     }
@@ -332,8 +336,8 @@ fn refunded(order: &Order, number: &str) -> Result<Refunded, Error> {
     Ok(one(order.out_trade_no(), &payment.transaction_id, refund))
 }
 
-fn one(no: &OutTradeNo, id: &TransactionId, refund: &Refund) -> Refunded {
-    let (out_trade_no, transaction_id) = (no.clone(), id.clone());
+fn one(out_trade_no: &OutTradeNo, id: &TransactionId, refund: &Refund) -> Refunded {
+    let (out_trade_no, transaction_id) = (out_trade_no.clone(), id.clone());
     Refunded { out_trade_no, transaction_id, refund: refund.clone() }
 }
 

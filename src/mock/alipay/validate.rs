@@ -90,7 +90,7 @@ pub(in crate::mock) fn invalid(name: &str) -> Refusal {
 
 fn check_product_code(content: &Value, product: Product) -> Result<(), Refusal> {
     let code = text(content, "product_code", 64)?;
-    let fits = match product {
+    let matches_order = match product {
         Product::AppPay => matches!(code, None | Some("QUICK_MSECURITY_PAY")),
         Product::WapPay => matches!(code, None | Some("QUICK_WAP_WAY")),
         Product::PagePay => code == Some("FAST_INSTANT_TRADE_PAY"),
@@ -99,7 +99,7 @@ fn check_product_code(content: &Value, product: Product) -> Result<(), Refusal> 
         }
         _ => matches!(code, None | Some("JSAPI_PAY" | "FACE_TO_FACE_PAYMENT")),
     };
-    if !fits {
+    if !matches_order {
         return Err(invalid("product_code"));
     }
     if code == Some("JSAPI_PAY")

@@ -161,7 +161,7 @@ impl FaultKind {
     }
 
     /// Whether it can happen to a call of this kind.
-    fn fits(&self, operation: Operation) -> bool {
+    fn matches_order(&self, operation: Operation) -> bool {
         match self {
             FaultKind::NotEnough => operation == Operation::Refund,
             FaultKind::TooSoon => matches!(operation, Operation::Refund | Operation::RefundQuery),
@@ -223,7 +223,7 @@ impl Faults {
         operation: Operation,
     ) -> Option<FaultKind> {
         self.first(|fault| {
-            fault.kind.fits(operation)
+            fault.kind.matches_order(operation)
                 && fault.provider.is_none_or(|it| it == provider)
                 && fault.operation.is_none_or(|it| it == operation)
         })
@@ -233,12 +233,12 @@ impl Faults {
     pub(in crate::mock) fn take_of_payment(
         &mut self,
         provider: ProviderId,
-        fits: impl Fn(&FaultKind) -> bool,
+        matches_order: impl Fn(&FaultKind) -> bool,
     ) -> Option<FaultKind> {
         self.first(|fault| {
             fault.operation != Some(Operation::Refund)
                 && fault.provider.is_none_or(|it| it == provider)
-                && fits(&fault.kind)
+                && matches_order(&fault.kind)
         })
     }
 
@@ -246,18 +246,18 @@ impl Faults {
     pub(in crate::mock) fn take_of_refund(
         &mut self,
         provider: ProviderId,
-        fits: impl Fn(&FaultKind) -> bool,
+        matches_order: impl Fn(&FaultKind) -> bool,
     ) -> Option<FaultKind> {
         self.first(|fault| {
             fault.operation.is_none_or(|it| it == Operation::Refund)
                 && fault.provider.is_none_or(|it| it == provider)
-                && fits(&fault.kind)
+                && matches_order(&fault.kind)
         })
     }
 
-    fn first(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
+    fn first(&mut self, matches_order: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times > 0);
-        let fault = self.0.iter_mut().find(|fault| fits(fault))?;
+        let fault = self.0.iter_mut().find(|fault| matches_order(fault))?;
         fault.times -= 1;
         Some(fault.kind.clone())
     }

@@ -88,7 +88,9 @@ pub(in crate::mock) fn taken(
 ) -> Refund {
     let provider = order.provider;
     let refunding = providers.refunding();
-    let happens = |fits: fn(&FaultKind) -> bool| providers.faults().take_of_refund(provider, fits);
+    let happens = |matches_order: fn(&FaultKind) -> bool| {
+        providers.faults().take_of_refund(provider, matches_order)
+    };
     let ends_as = match happens(|it| matches!(it, FaultKind::RefundEnds { .. })) {
         Some(FaultKind::RefundEnds { state }) => end_of(provider, state),
         _ => RefundState::Success,

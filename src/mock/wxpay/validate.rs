@@ -118,8 +118,8 @@ pub(in crate::mock) fn check(body: &Value, product: Product, place: Place) -> Re
     let detail_bytes = body.get("detail").map_or(0, |detail| detail.to_string().len());
     refuse_if(detail_bytes > 6144, body, "/detail", "at most 6144 bytes")?;
     let total = body.pointer("/amount/total").and_then(Value::as_u64);
-    let fits = total.and_then(Fen::new).is_some();
-    refuse_if(!fits, body, "/amount/total", "exceeds the limit")?;
+    let matches_order = total.and_then(Fen::new).is_some();
+    refuse_if(!matches_order, body, "/amount/total", "exceeds the limit")?;
     let currency = text(body, "/amount/currency").unwrap_or("CNY");
     refuse_if(currency != "CNY", body, "/amount/currency", "must be CNY")?;
     let expiry = text(body, "/time_expire").is_none_or(|it| Millis::from_rfc3339(it).is_some());
@@ -163,7 +163,7 @@ fn check_table(body: &Value, table: &[Rule]) -> Result<(), Refusal> {
     for (pointer, shape, needed) in table {
         let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
         match body.pointer(pointer) {
-            Some(value) if fits(value, *shape) => {}
+            Some(value) if matches_order(value, *shape) => {}
             Some(_) => return Err(broken(body, pointer, "has the wrong type or length")),
             None if *needed && body.pointer(parent).is_some() => {
                 return Err(broken(body, pointer, "is required"));
@@ -174,7 +174,7 @@ fn check_table(body: &Value, table: &[Rule]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn fits(value: &Value, shape: Shape) -> bool {
+fn matches_order(value: &Value, shape: Shape) -> bool {
     match (shape, value) {
         (Shape::Chars(max), Value::String(it)) => (1..=max).contains(&it.chars().count()),
         (Shape::Bytes(max), Value::String(it)) => (1..=max).contains(&it.len()),

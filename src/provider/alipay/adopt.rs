@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Merchant;
-use crate::domain::channel::{PayType, Product, Way};
+use crate::domain::channel::{PayType, PaymentMethod, Product};
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Account, ApiVersion, Params};
-use crate::provider::{Adopted, PaidTrade};
+use crate::provider::{AdoptedAttempt, PaidTrade};
 
 /// What an attempt of `trade` holds, which was paid under `no` in an app of `merchant`'s.
 ///
@@ -17,7 +17,7 @@ pub(super) fn adopted(
     no: &ChannelNo,
     trade: &PaidTrade,
     notify_url: &str,
-) -> Option<Adopted> {
+) -> Option<AdoptedAttempt> {
     let text = |name| trade.message.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
     if text("out_trade_no") != Some(no.as_str()) {
         return None;
@@ -31,8 +31,8 @@ pub(super) fn adopted(
     let product = usual(pay_type)?;
     let document =
         json!({ "out_trade_no": no.as_str(), "total_amount": trade.total_fee.to_yuan() });
-    Some(Adopted {
-        way: Way {
+    Some(AdoptedAttempt {
+        method: PaymentMethod {
             pay_type,
             product,
             app_id: app_id.to_owned(),

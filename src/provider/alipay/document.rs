@@ -7,7 +7,7 @@ use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
 use crate::domain::json::{RawJson, Shape};
 use crate::error::Text;
-use crate::provider::Plan;
+use crate::provider::AttemptRequest;
 
 /// The gateway's method for `product`; `None` for WeChat Pay's.
 pub(crate) fn method(product: Product) -> Option<&'static str> {
@@ -59,29 +59,29 @@ struct Order<'a> {
 /// # Errors
 ///
 /// Words for the client when this order cannot be paid this way.
-pub(crate) fn order(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
+pub(crate) fn order(plan: &AttemptRequest<'_>, app: &App) -> Result<String, Text> {
     let Some(product_code) = product_code(plan.product) else {
         return Err(Text::new("支付宝不支持该支付方式", "alipay has no such product"));
     };
     let (buyer_id, buyer_open_id) = buyer(plan)?;
     let order = Order {
         out_trade_no: plan.channel_no.as_str(),
-        total_amount: plan.facts.total_fee.to_yuan(),
-        subject: &plan.facts.subject,
-        body: plan.facts.body.as_deref(),
+        total_amount: plan.terms.total_fee.to_yuan(),
+        subject: &plan.terms.subject,
+        body: plan.terms.body.as_deref(),
         product_code,
-        time_expire: plan.expires.to_alipay(),
+        time_expire: plan.expires_at.to_alipay(),
         seller_id: seller(plan, app),
         op_app_id: (plan.product == Product::Create).then_some(app.app_id.as_str()),
         buyer_id,
         buyer_open_id,
     };
-    merge(order, plan.facts.other.as_ref())
+    merge(order, plan.terms.other.as_ref())
 }
 
 /// `buyer_id` or `buyer_open_id`: an Alipay user number begins with 2088 and has 16 digits; apps
 /// that cannot see it know their buyers by an open id.
-fn buyer<'a>(plan: &Plan<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text> {
+fn buyer<'a>(plan: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text> {
     if plan.product != Product::Create {
         return Ok((None, None));
     }
@@ -96,9 +96,9 @@ fn buyer<'a>(plan: &Plan<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text
 
 /// `seller_id`, in the calls that vk-uni-pay sends it with. An order on behalf of another
 /// merchant is that merchant's, whom the token names.
-fn seller<'a>(plan: &Plan<'_>, app: &'a App) -> Option<&'a str> {
+fn seller<'a>(plan: &AttemptRequest<'_>, app: &'a App) -> Option<&'a str> {
     let sends = matches!(plan.product, Product::Create | Product::Precreate);
-    let own = plan.facts.app_auth_token.is_none();
+    let own = plan.terms.app_auth_token.is_none();
     app.seller_id.as_deref().filter(|_| sends && own)
 }
 

@@ -12,14 +12,15 @@ use super::{App, Merchant, Verification, adopt, document, notification, outcome,
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
-use crate::domain::request::Facts;
+use crate::domain::order::payment::RefundStatus;
+use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
 use crate::provider::clock_skew;
 use crate::provider::clock_skew::Skew;
 use crate::provider::{
-    Adopted, BoxFuture, Call, Closing, Failure, Notice, NoticeError, PaidTrade, Plan, Provider,
-    RefundPlan, RefundTrade, Stamp, Trade,
+    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, Notification,
+    NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState,
 };
 
 /// One merchant at Alipay.
@@ -38,12 +39,12 @@ impl Gateway {
     /// The app an attempt was opened with, whatever pay type it serves by now.
     fn app(&self, attempt: &Attempt) -> Option<&App> {
         let account = attempt.account.as_ref();
-        let app_id = account.map_or(&attempt.way.app_id, |it| &it.number);
+        let app_id = account.map_or(&attempt.method.app_id, |it| &it.number);
         let opened_with = |app: &&App| app.app_id == *app_id;
         if account.is_some_and(|it| it.version != VERSION) {
             return None;
         }
-        let configured = self.merchant.apps.get(&attempt.way.pay_type).filter(opened_with);
+        let configured = self.merchant.apps.get(&attempt.method.pay_type).filter(opened_with);
         configured.or_else(|| self.merchant.apps.values().find(opened_with))
     }
 
@@ -85,7 +86,7 @@ impl Provider for Gateway {
         self.merchant.choice
     }
 
-    fn app_id(&self, pay_type: PayType, _facts: &Facts) -> Option<String> {
+    fn app_id(&self, pay_type: PayType, _facts: &OrderTerms) -> Option<String> {
         self.merchant.apps.get(&pay_type).map(|app| app.app_id.clone())
     }
 
@@ -93,13 +94,13 @@ impl Provider for Gateway {
         VERSION
     }
 
-    fn account(&self, pay_type: PayType, _facts: &Facts) -> Option<Account> {
+    fn account(&self, pay_type: PayType, _facts: &OrderTerms) -> Option<Account> {
         self.merchant.apps.get(&pay_type).map(|app| account(&app.app_id))
     }
 
     fn account_of(&self, attempt: &Attempt) -> Option<Account> {
-        let is_ours = attempt.way.provider() == ProviderId::Alipay;
-        let stored = is_ours.then(|| account(&attempt.way.app_id));
+        let is_ours = attempt.method.provider() == ProviderId::Alipay;
+        let stored = is_ours.then(|| account(&attempt.method.app_id));
         attempt.account.clone().or(stored)
     }
 
@@ -108,7 +109,7 @@ impl Provider for Gateway {
             && self.merchant.apps.values().any(|app| app.app_id == account.number)
     }
 
-    fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text> {
+    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text> {
         let app = self.merchant.apps.get(&plan.pay_type).ok_or_else(|| {
             Text::new(
                 format!("未配置{}", plan.pay_type),
@@ -120,7 +121,7 @@ impl Provider for Gateway {
             document: document::order(plan, app)?,
             notify_url: plan.notify_url.to_owned(),
             return_url: plan.return_url.filter(|_| is_page).map(str::to_owned),
-            app_auth_token: plan.facts.app_auth_token.clone(),
+            app_auth_token: plan.terms.app_auth_token.clone(),
         })
     }
 
@@ -130,7 +131,7 @@ impl Provider for Gateway {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Material, Failure>> {
         Box::pin(async move {
-            let product = attempt.way.product;
+            let product = attempt.method.product;
             match document::method(product) {
                 Some(method) if matches!(product, Product::Create | Product::Precreate) => {
                     let ask = Ask { attempt, method, biz_content: &attempt.params.document };
@@ -146,9 +147,9 @@ impl Provider for Gateway {
         })
     }
 
-    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String> {
+    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String> {
         match stamp.material {
-            Material::Trade { trade_no } => Ok(json(trade_no)),
+            Material::TradeState { trade_no } => Ok(json(trade_no)),
             Material::QrCode { code_url, msg } => Ok(json(&QrCode {
                 code: "10000",
                 msg: msg.as_deref().unwrap_or("Success"),
@@ -157,11 +158,11 @@ impl Provider for Gateway {
             })),
             Material::Signed => {
                 let app = self.app(attempt).ok_or_else(|| gone(attempt))?;
-                let method = document::method(attempt.way.product)
+                let method = document::method(attempt.method.product)
                     .ok_or_else(|| "alipay has no such product".to_owned())?;
                 let ask = Ask { attempt, method, biz_content: &attempt.params.document };
                 let query = sign(app, &ask, stamp.now).whole();
-                Ok(match attempt.way.product {
+                Ok(match attempt.method.product {
                     Product::AppPay => json(&query),
                     _ => json(&Page { pay_url: address(app, &query) }),
                 })
@@ -176,7 +177,7 @@ impl Provider for Gateway {
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Trade, Failure>> {
+    ) -> BoxFuture<'a, Result<TradeState, Failure>> {
         Box::pin(async move {
             let biz_content = &document::trade(&attempt.channel_no);
             let ask = Ask { attempt, method: QUERY, biz_content };
@@ -188,7 +189,7 @@ impl Provider for Gateway {
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Closing, Failure>> {
+    ) -> BoxFuture<'a, Result<CloseOutcome, Failure>> {
         Box::pin(async move {
             let biz_content = &document::trade(&attempt.channel_no);
             let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
@@ -199,9 +200,9 @@ impl Provider for Gateway {
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<RefundTrade, Failure>> {
+    ) -> BoxFuture<'a, Result<RefundStatus, Failure>> {
         Box::pin(async move {
             let biz_content = &refund::document(&plan);
             let ask = Ask { attempt, method: refund::REFUND, biz_content };
@@ -213,9 +214,9 @@ impl Provider for Gateway {
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>> {
+    ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>> {
         Box::pin(async move {
             let biz_content = &refund::question(&plan);
             let ask = Ask { attempt, method: refund::QUERY, biz_content };
@@ -229,7 +230,7 @@ impl Provider for Gateway {
         _headers: &'a HeaderMap,
         body: &'a [u8],
         _call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
+    ) -> BoxFuture<'a, Result<Notification, NotificationError>> {
         Box::pin(std::future::ready(notification::read(body, &self.merchant)))
     }
 
@@ -246,7 +247,7 @@ impl Provider for Gateway {
         channel_no: &ChannelNo,
         trade: &PaidTrade,
         notify_url: &str,
-    ) -> Option<Adopted> {
+    ) -> Option<AdoptedAttempt> {
         adopt::adopted(&self.merchant, channel_no, trade, notify_url)
     }
 }
@@ -281,7 +282,7 @@ fn sign<'a>(app: &'a App, ask: &Ask<'a>, now: Millis) -> Signed<'a> {
     parameters.set("timestamp", now.to_alipay());
     parameters.set(BIZ_CONTENT, ask.biz_content);
     let params = &ask.attempt.params;
-    if document::method(ask.attempt.way.product) == Some(ask.method) {
+    if document::method(ask.attempt.method.product) == Some(ask.method) {
         parameters.set("notify_url", &params.notify_url);
         parameters.set("return_url", params.return_url.as_deref().unwrap_or_default());
     }
@@ -303,7 +304,7 @@ fn no_reply(response: &Response<Bytes>, method: &str) -> Failure {
         let (code, message) = said.unwrap_or_else(|| ("429".to_owned(), String::new()));
         return Failure::Throttled { code, message };
     }
-    Failure::Unknown { reason: format!("the gateway answered {status}"), said }
+    Failure::OutcomeUnknown { reason: format!("the gateway answered {status}"), said }
 }
 
 /// The gateway's address with `query`.
@@ -317,7 +318,7 @@ fn address(app: &App, query: &str) -> String {
 fn gone(attempt: &Attempt) -> String {
     match &attempt.account {
         Some(account) => format!("the account of the attempt is not configured: {account}"),
-        None => format!("alipay app {} is no longer configured", attempt.way.app_id),
+        None => format!("alipay app {} is no longer configured", attempt.method.app_id),
     }
 }
 

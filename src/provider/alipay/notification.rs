@@ -12,30 +12,32 @@ use crate::domain::money::Fen;
 use crate::domain::order::payment::RefundState;
 use crate::domain::time::Millis;
 use crate::provider::keys::VerifyingKey;
-use crate::provider::notification::{Notice, NoticeError, RefundFee, RefundNotice};
+use crate::provider::notification::{
+    Notification, NotificationError, RefundFee, RefundNotification,
+};
 use crate::provider::{CODE_CHARS_MAX, PaidTrade, tidied};
 
 /// What a notification tells `merchant`.
 ///
 /// # Errors
 ///
-/// [`NoticeError::Forged`] for all that Alipay did not sign for one of the merchant's apps.
-pub(super) fn read(body: &[u8], merchant: &Merchant) -> Result<Notice, NoticeError> {
-    let form = Form::read(body).map_err(NoticeError::forged)?;
-    form.verify(merchant).map_err(NoticeError::forged)?;
+/// [`NotificationError::Forged`] for all that Alipay did not sign for one of the merchant's apps.
+pub(super) fn read(body: &[u8], merchant: &Merchant) -> Result<Notification, NotificationError> {
+    let form = Form::read(body).map_err(NotificationError::forged)?;
+    form.verify(merchant).map_err(NotificationError::forged)?;
     let Some(status) = form.text("trade_status") else {
         let event = form.text("notify_type").unwrap_or("no trade_status");
-        return Ok(Notice::Other { event: tidied(event, CODE_CHARS_MAX) });
+        return Ok(Notification::Other { event: tidied(event, CODE_CHARS_MAX) });
     };
     match status {
         // Both mean paid: a finished trade can no longer be refunded.
         "TRADE_SUCCESS" | "TRADE_FINISHED" | "TRADE_CLOSED" if form.tells_of_a_refund() => {
-            form.refund().map(Notice::Refund)
+            form.refund().map(Notification::Refund)
         }
         "TRADE_SUCCESS" | "TRADE_FINISHED" => {
-            Ok(Notice::Payment { channel_no: form.number()?, trade: form.paid()? })
+            Ok(Notification::Payment { channel_no: form.number()?, trade: form.paid()? })
         }
-        _ => Ok(Notice::Other { event: tidied(status, CODE_CHARS_MAX) }),
+        _ => Ok(Notification::Other { event: tidied(status, CODE_CHARS_MAX) }),
     }
 }
 
@@ -138,25 +140,25 @@ impl Form {
             || is_closed && was_paid
     }
 
-    fn number(&self) -> Result<ChannelNo, NoticeError> {
+    fn number(&self) -> Result<ChannelNo, NotificationError> {
         let number = self.text("out_trade_no").and_then(OutTradeNo::parse);
         let number = number.map(|it| ChannelNo::first(&it));
-        number.ok_or_else(|| NoticeError::unreadable("a number that no order here can have"))
+        number.ok_or_else(|| NotificationError::unreadable("a number that no order here can have"))
     }
 
-    fn transaction_id(&self) -> Result<TransactionId, NoticeError> {
+    fn transaction_id(&self) -> Result<TransactionId, NotificationError> {
         let trade_no = self.text("trade_no").map(|it| TransactionId(it.into()));
-        trade_no.ok_or_else(|| NoticeError::unreadable("a payment without trade_no"))
+        trade_no.ok_or_else(|| NotificationError::unreadable("a payment without trade_no"))
     }
 
-    fn paid(&self) -> Result<PaidTrade, NoticeError> {
+    fn paid(&self) -> Result<PaidTrade, NotificationError> {
         let total_fee = self.text("total_amount").and_then(Fen::from_yuan);
         Ok(PaidTrade {
             transaction_id: self.transaction_id()?,
             total_fee: total_fee.ok_or_else(|| {
-                NoticeError::unreadable("a payment without a readable total_amount")
+                NotificationError::unreadable("a payment without a readable total_amount")
             })?,
-            fits: true,
+            matches_order: true,
             refunded: false,
             paid_at: self.text("gmt_payment").and_then(Millis::from_alipay),
             openid: self.text("buyer_open_id").or(self.text("buyer_id")).map(str::to_owned),
@@ -166,10 +168,10 @@ impl Form {
 
     /// `refund_fee` is what went back so far in all; `out_biz_no` is the refund's
     /// `out_request_no` (alipay.trade.refund, asynchronous notification).
-    fn refund(&self) -> Result<RefundNotice, NoticeError> {
+    fn refund(&self) -> Result<RefundNotification, NotificationError> {
         let trade = self.paid()?;
         let refunded = self.text("refund_fee").and_then(Fen::from_yuan);
-        Ok(RefundNotice {
+        Ok(RefundNotification {
             channel_no: self.number()?,
             transaction_id: trade.transaction_id.clone(),
             out_refund_no: self.text("out_biz_no").map(str::to_owned),

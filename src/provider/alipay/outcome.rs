@@ -10,14 +10,14 @@ use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::{Attempt, Material};
 use crate::domain::time::Millis;
-use crate::provider::{Closing, Failure, PaidTrade, Trade};
+use crate::provider::{CloseOutcome, Failure, PaidTrade, TradeState};
 
 /// What became of opening `attempt`.
 pub(crate) fn opened(reply: Reply, attempt: &Attempt) -> Result<Material, Failure> {
     let node = signed(reply)?;
     if node.code() == REFUSED && TAKEN.contains(&node.sub_code()) {
         let (code, message) = node.said();
-        return Err(Failure::Taken { code, message });
+        return Err(Failure::NumberInUse { code, message });
     }
     if node.code() != DONE {
         return Err(refusal(&node));
@@ -25,22 +25,22 @@ pub(crate) fn opened(reply: Reply, attempt: &Attempt) -> Result<Material, Failur
     if node.text("out_trade_no") != Some(attempt.channel_no.as_str()) {
         return Err(unknown("the reply is about another order"));
     }
-    let material = match attempt.way.product {
+    let material = match attempt.method.product {
         Product::Precreate => node.text("qr_code").map(|code_url| Material::QrCode {
             code_url: code_url.to_owned(),
             msg: node.text("msg").map(str::to_owned),
         }),
-        _ => node.text("trade_no").map(|it| Material::Trade { trade_no: it.to_owned() }),
+        _ => node.text("trade_no").map(|it| Material::TradeState { trade_no: it.to_owned() }),
     };
     material.ok_or_else(|| unknown("the reply holds nothing to pay with"))
 }
 
 /// What a query tells of `attempt`.
-pub(crate) fn queried(answer: Answer, attempt: &Attempt) -> Result<Trade, Failure> {
+pub(crate) fn queried(answer: Answer, attempt: &Attempt) -> Result<TradeState, Failure> {
     let Answer { reply, date } = answer;
     let node = signed(reply)?;
     if node.code() == REFUSED && node.sub_code() == "TRADE_NOT_EXIST" {
-        return Ok(Trade::Absent { date });
+        return Ok(TradeState::NotFound { date });
     }
     if node.code() != DONE {
         return Err(refusal(&node));
@@ -49,29 +49,29 @@ pub(crate) fn queried(answer: Answer, attempt: &Attempt) -> Result<Trade, Failur
         return Err(unknown("the reply is about another order"));
     }
     match node.text("trade_status").unwrap_or_default() {
-        state @ "WAIT_BUYER_PAY" => Ok(Trade::Unpaid { trade_state: state.to_owned() }),
+        state @ "WAIT_BUYER_PAY" => Ok(TradeState::Unpaid { trade_state: state.to_owned() }),
         // Both mean paid: a finished trade can no longer be refunded (alipay.trade.query,
         // trade_status).
-        "TRADE_SUCCESS" | "TRADE_FINISHED" => paid(node).map(Trade::Paid),
-        "TRADE_CLOSED" if was_paid(&node) => paid(node).map(Trade::Paid),
-        "TRADE_CLOSED" => Ok(Trade::Closed),
+        "TRADE_SUCCESS" | "TRADE_FINISHED" => paid(node).map(TradeState::Paid),
+        "TRADE_CLOSED" if was_paid(&node) => paid(node).map(TradeState::Paid),
+        "TRADE_CLOSED" => Ok(TradeState::Closed),
         _ => Err(unknown("the trade is in a state that is not known here")),
     }
 }
 
 /// What became of closing `attempt`.
-pub(crate) fn closed(reply: Reply, attempt: &Attempt) -> Result<Closing, Failure> {
+pub(crate) fn closed(reply: Reply, attempt: &Attempt) -> Result<CloseOutcome, Failure> {
     let node = signed(reply)?;
     match (node.code(), node.sub_code()) {
         (DONE, _) => match node.text("out_trade_no") {
             Some(no) if no != attempt.channel_no.as_str() => {
                 Err(unknown("the reply is about another order"))
             }
-            _ => Ok(Closing::Closed),
+            _ => Ok(CloseOutcome::Closed),
         },
-        (REFUSED, "TRADE_NOT_EXIST") => Ok(Closing::Absent),
+        (REFUSED, "TRADE_NOT_EXIST") => Ok(CloseOutcome::NotFound),
         // It does not wait for its buyer: most likely it was paid. Whoever closes asks then.
-        (REFUSED, code) if NOT_WAITING.contains(&code) => Ok(Closing::Paid),
+        (REFUSED, code) if NOT_WAITING.contains(&code) => Ok(CloseOutcome::Paid),
         _ => Err(refusal(&node)),
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn signed(reply: Reply) -> Result<Node, Failure> {
         Reply::Signed(node) => Ok(node),
         // Believed without a signature: the attempt's outcome stays unknown to the engine.
         Reply::Unsigned(node) if node.is_throttled() => Err(throttled(&node)),
-        Reply::Unsigned(node) => Err(Failure::Unknown {
+        Reply::Unsigned(node) => Err(Failure::OutcomeUnknown {
             reason: "the answer is not signed".to_owned(),
             said: Some(node.said()),
         }),
@@ -109,7 +109,10 @@ fn refusal(node: &Node) -> Failure {
     if is_final {
         return Failure::Refused { code, message };
     }
-    Failure::Unknown { reason: format!("alipay answered {code}"), said: Some((code, message)) }
+    Failure::OutcomeUnknown {
+        reason: format!("alipay answered {code}"),
+        said: Some((code, message)),
+    }
 }
 
 /// A closed trade was never paid, or was paid and went back whole (alipay.trade.query,
@@ -138,7 +141,7 @@ fn paid(node: Node) -> Result<PaidTrade, Failure> {
         // A paid trade is closed when all of it went back.
         refunded: was_refunded(&node) || node.text("trade_status") == Some("TRADE_CLOSED"),
         // Only trades across borders name a currency (alipay.trade.query, trans_currency).
-        fits: node.text("trans_currency").is_none_or(|it| it == "CNY"),
+        matches_order: node.text("trans_currency").is_none_or(|it| it == "CNY"),
         paid_at: node.text("send_pay_date").and_then(Millis::from_alipay),
         openid: node.text("buyer_open_id").or(node.text("buyer_user_id")).map(str::to_owned),
         message: Arc::new(serde_json::Value::Object(node.0)),

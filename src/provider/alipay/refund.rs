@@ -12,9 +12,10 @@ use super::outcome::{self, DONE, NOT_EXECUTED, REFUSED};
 use super::response::{Node, Reply, unknown};
 use crate::domain::money::Fen;
 use crate::domain::order::payment::RefundState;
+use crate::domain::order::payment::RefundStatus;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
-use crate::provider::refund::{RefundPlan, RefundTrade, asks_to_wait, reason};
+use crate::provider::refund::{RefundCall, asks_to_wait, reason};
 
 /// Sends money back.
 pub(super) const REFUND: &str = "alipay.trade.refund";
@@ -31,7 +32,7 @@ struct Document<'a> {
 }
 
 /// The `biz_content` that sends the refund of `plan`.
-pub(super) fn document(plan: &RefundPlan<'_>) -> String {
+pub(super) fn document(plan: &RefundCall<'_>) -> String {
     let document = Document {
         trade_no: &plan.payment.transaction_id.0,
         refund_amount: plan.refund.refund_fee.to_yuan(),
@@ -50,7 +51,7 @@ struct Question<'a> {
 }
 
 /// The `biz_content` that asks about it.
-pub(super) fn question(plan: &RefundPlan<'_>) -> String {
+pub(super) fn question(plan: &RefundCall<'_>) -> String {
     let question = Question {
         trade_no: &plan.payment.transaction_id.0,
         out_request_no: &plan.refund.out_refund_no,
@@ -67,7 +68,7 @@ pub(super) fn question(plan: &RefundPlan<'_>) -> String {
 ///
 /// [`Failure::Refused`] when Alipay signed that it is; [`Failure::NotSent`] when it asks for the
 /// same refund later; [`Failure::Unknown`] for everything else that is no signed success.
-pub(super) fn sent(reply: Reply, plan: &RefundPlan<'_>) -> Result<RefundTrade, Failure> {
+pub(super) fn sent(reply: Reply, plan: &RefundCall<'_>) -> Result<RefundStatus, Failure> {
     let node = signed(reply)?;
     if node.code() != DONE {
         return Err(refusal(&node));
@@ -77,11 +78,11 @@ pub(super) fn sent(reply: Reply, plan: &RefundPlan<'_>) -> Result<RefundTrade, F
     }
     let has_moved = node.text("fund_change") == Some("Y");
     let state = if has_moved { RefundState::Success } else { RefundState::Processing };
-    Ok(RefundTrade {
+    Ok(RefundStatus {
         refund_id: None,
         state,
-        refund_fee: plan.refund.refund_fee,
-        all: fen(&node, "refund_fee"),
+        refund_fee: Some(plan.refund.refund_fee),
+        refunded_total: fen(&node, "refund_fee"),
         cash_refund_fee: None,
         refunded_at: node.text("gmt_refund_pay").filter(|_| has_moved).and_then(time),
         message: Arc::new(serde_json::Value::Object(node.0)),
@@ -97,13 +98,16 @@ pub(super) fn sent(reply: Reply, plan: &RefundPlan<'_>) -> Result<RefundTrade, F
 ///
 /// [`Failure::NotSent`] when Alipay asks for the question later, else [`Failure::Unknown`]: a
 /// question that is refused says nothing about the refund.
-pub(super) fn queried(reply: Reply, plan: &RefundPlan<'_>) -> Result<Option<RefundTrade>, Failure> {
+pub(super) fn queried(
+    reply: Reply,
+    plan: &RefundCall<'_>,
+) -> Result<Option<RefundStatus>, Failure> {
     let node = signed(reply)?;
     if node.code() != DONE {
         return Err(match refusal(&node) {
             Failure::Refused { code, message } => {
                 let reason = format!("alipay does not tell of the refund: {code}");
-                Failure::Unknown { reason, said: Some((code, message)) }
+                Failure::OutcomeUnknown { reason, said: Some((code, message)) }
             }
             other => other,
         });
@@ -119,11 +123,11 @@ pub(super) fn queried(reply: Reply, plan: &RefundPlan<'_>) -> Result<Option<Refu
         return Err(unknown("the reply is about another refund"));
     }
     let refund_fee = fen(&node, "refund_amount");
-    Ok(Some(RefundTrade {
+    Ok(Some(RefundStatus {
         refund_id: None,
         state,
-        refund_fee: refund_fee.ok_or_else(|| unknown("a refund without a refund_amount"))?,
-        all: None,
+        refund_fee: Some(refund_fee.ok_or_else(|| unknown("a refund without a refund_amount"))?),
+        refunded_total: None,
         cash_refund_fee: fen(&node, "send_back_fee"),
         refunded_at: node.text("gmt_refund_pay").and_then(time),
         message: Arc::new(serde_json::Value::Object(node.0)),
@@ -149,7 +153,7 @@ pub(super) fn time(text: &str) -> Option<Millis> {
     Millis::from_alipay(text.split_once('.').map_or(text, |(seconds, _)| seconds))
 }
 
-fn is_of(node: &Node, plan: &RefundPlan<'_>) -> bool {
+fn is_of(node: &Node, plan: &RefundCall<'_>) -> bool {
     node.text("trade_no") == Some(&*plan.payment.transaction_id.0)
 }
 
@@ -172,7 +176,7 @@ fn refusal(node: &Node) -> Failure {
     match (is_known, is_early) {
         (true, true) => Failure::NotSent(format!("not taken yet: {code} {message}")),
         (true, false) => Failure::Refused { code, message },
-        (false, _) => Failure::Unknown {
+        (false, _) => Failure::OutcomeUnknown {
             reason: format!("alipay answered {code}"),
             said: Some((code, message)),
         },

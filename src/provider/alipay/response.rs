@@ -42,7 +42,7 @@ impl Reply {
         if node.sub_code() != "invalid-timestamp" {
             return Ok(self);
         }
-        Err(Failure::Unknown { reason: Skew::told(skew), said: Some(node.said()) })
+        Err(Failure::OutcomeUnknown { reason: Skew::told(skew), said: Some(node.said()) })
     }
 }
 
@@ -141,7 +141,7 @@ fn verify(raw: &str, sign: &str, cert_sn: Option<&str>, by: &Verification) -> Re
 
 /// An unknown outcome with a reason for the operator.
 pub(crate) fn unknown(reason: &str) -> Failure {
-    Failure::Unknown { reason: reason.to_owned(), said: None }
+    Failure::OutcomeUnknown { reason: reason.to_owned(), said: None }
 }
 
 /// An object's members with their values' raw text. serde_json takes each value's exact bytes,

@@ -28,7 +28,7 @@ pub(crate) struct PlatformCertificate {
     pub(crate) serial_no: String,
     pub(crate) key: VerifyingKey,
     /// The end of its validity.
-    pub(crate) expires: Millis,
+    pub(crate) expires_at: Millis,
 }
 
 /// Reads the answer of `GET /v3/certificates` (WeChat Pay V3, download platform certificates):
@@ -51,7 +51,7 @@ pub(crate) fn read_download(
     let mut certificates = Vec::with_capacity(download.data.len());
     for entry in download.data {
         let certificate = entry.open(api_v3_key)?;
-        if now < certificate.expires {
+        if now < certificate.expires_at {
             certificates.push(certificate);
         }
     }
@@ -89,7 +89,7 @@ impl Entry {
             .map_err(|error| format!("a platform certificate's key {error}"))?;
         let expires_s = certificate.validity().not_after.timestamp();
         let expires = Millis(expires_s.saturating_mul(1_000));
-        Ok(PlatformCertificate { serial_no: self.serial_no, key, expires })
+        Ok(PlatformCertificate { serial_no: self.serial_no, key, expires_at: expires })
     }
 }
 

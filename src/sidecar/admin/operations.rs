@@ -11,9 +11,9 @@ use super::AdminParts;
 use super::pay_order;
 use crate::caller::request_id;
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::time::Millis;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 use crate::engine::Query;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::guard::read_query;
@@ -215,7 +215,7 @@ struct Listed<'a> {
 }
 
 impl Listed<'_> {
-    fn of(event: &Outgoing) -> Listed<'_> {
+    fn of(event: &OutboxEvent) -> Listed<'_> {
         let waits = event.state == DeliveryState::Pending;
         Listed {
             id: event.id.as_str(),
@@ -223,7 +223,7 @@ impl Listed<'_> {
             out_trade_no: event.out_trade_no.as_str(),
             state: state_name(event.state),
             tries: event.tries,
-            next: waits.then(|| event.next.to_rfc3339()),
+            next: waits.then(|| event.next_at.to_rfc3339()),
         }
     }
 }
@@ -250,7 +250,7 @@ struct Unsold<'a> {
 }
 
 impl Unsold<'_> {
-    fn of(unmatched: &Unmatched) -> Unsold<'_> {
+    fn of(unmatched: &UnmatchedPayment) -> Unsold<'_> {
         Unsold {
             state: "unmatched",
             provider: unmatched.provider,
@@ -261,7 +261,7 @@ impl Unsold<'_> {
             total_fee: unmatched.total_fee.fen(),
             currency: unmatched.currency.as_deref(),
             pay_date: unmatched.paid_at,
-            known: unmatched.known,
+            known: unmatched.discovered_at,
         }
     }
 }

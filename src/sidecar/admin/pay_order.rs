@@ -28,7 +28,7 @@ pub(in crate::sidecar) fn of(queried: &Queried) -> Box<RawValue> {
     let row = Row {
         user_order_success: queried.user_order_success,
         transaction_id: winning.map(|it| &*it.transaction_id.0),
-        openid: winning.and_then(|it| it.openid.as_deref()).or(attempt.way.openid.as_deref()),
+        openid: winning.and_then(|it| it.openid.as_deref()).or(attempt.method.openid.as_deref()),
         pay_date: winning.map(|it| it.paid_at.0),
         refund_fee: refunds.iter().map(|it| it.refund_fee.fen()).sum(),
         refund_num: refunds.len(),
@@ -75,35 +75,35 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn unpaid(order: &'a Order, attempt: &'a Attempt) -> Row<'a> {
-        let (facts, origin) = (&order.facts, &order.origin);
+        let (terms, origin) = (&order.terms, &order.origin);
         Row {
-            id: facts.out_trade_no.as_str(),
-            out_trade_no: facts.out_trade_no.as_str(),
+            id: terms.out_trade_no.as_str(),
+            out_trade_no: terms.out_trade_no.as_str(),
             transaction_id: None,
             status: order.status.number(),
-            kind: &facts.kind,
-            pid: facts.pid.as_str(),
-            provider: attempt.way.provider().name(),
-            pay_type: attempt.way.pay_type.name(),
-            provider_pay_method: attempt.way.product,
-            provider_appid: &attempt.way.app_id,
+            kind: &terms.kind,
+            pid: terms.pid.as_str(),
+            provider: attempt.method.provider().name(),
+            pay_type: attempt.method.pay_type.name(),
+            provider_pay_method: attempt.method.product,
+            provider_appid: &attempt.method.app_id,
             platform: &origin.platform,
             uni_platform: &origin.platform,
-            description: facts.description(),
-            total_fee: facts.total_fee.fen(),
+            description: terms.description(),
+            total_fee: terms.total_fee.fen(),
             refund_fee: 0,
             refund_num: 0,
             refund_list: Vec::new(),
             user_order_success: None,
-            user_id: facts.user_id.as_deref(),
+            user_id: terms.user_id.as_deref(),
             nickname: origin.nickname.as_deref(),
-            openid: attempt.way.openid.as_deref(),
+            openid: attempt.method.openid.as_deref(),
             device_id: origin.device_id.as_deref(),
             client_ip: origin.client_ip.as_deref(),
             appid: origin.app_id.as_deref(),
-            custom: facts.custom.as_ref().map(as_written),
+            custom: terms.custom.as_ref().map(as_written),
             notify_url: &attempt.params.notify_url,
-            create_date: order.created.0,
+            create_date: order.created_at.0,
             pay_date: None,
             payments: order.payments.iter().map(Paid::of).collect(),
         }
@@ -126,7 +126,7 @@ struct Returned<'a> {
 impl Returned<'_> {
     fn of(refund: &Refund) -> Returned<'_> {
         Returned {
-            refund_date: refund.asked_at.0,
+            refund_date: refund.requested_at.0,
             refund_fee: refund.refund_fee.fen(),
             out_refund_no: &refund.out_refund_no,
             refund_desc: refund.refund_desc.as_deref(),

@@ -32,8 +32,8 @@ impl AdminParts {
                 let refunded = self.engine.query_refund(&number).await?;
                 Ok(reply.done(&One { code: 0, refund: Returned::of(&refunded) }))
             }
-            RefundQuery::OutTradeNo(no) => {
-                let refunds = self.engine.query_refunds(&no).await?;
+            RefundQuery::OutTradeNo(out_trade_no) => {
+                let refunds = self.engine.query_refunds(&out_trade_no).await?;
                 Ok(reply.done(&All::of(&refunds)))
             }
         }
@@ -44,9 +44,9 @@ impl AdminParts {
         request: Request<B>,
         reply: &Reply<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let no = read_close(&self.read(request).await?)?;
-        self.engine.close(&no).await?;
-        Ok(reply.done(&Closed { code: 0, out_trade_no: no.as_str(), status: -1 }))
+        let out_trade_no = read_close(&self.read(request).await?)?;
+        self.engine.close(&out_trade_no).await?;
+        Ok(reply.done(&Closed { code: 0, out_trade_no: out_trade_no.as_str(), status: -1 }))
     }
 
     /// The body of an operation.

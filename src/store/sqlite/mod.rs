@@ -28,13 +28,13 @@ use rusqlite::config::DbConfig;
 
 use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
+use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
 use crate::domain::order::record::{decode, encode};
 use crate::domain::time::Millis;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 use files::Place;
 use reader::{EventRow, Lookups, Readers, UnmatchedRow};
 use rows::{Outcome, Row, Rows};
@@ -141,24 +141,24 @@ impl Sqlite {
             .ok_or_else(|| failure::corrupt(self.path.display(), "an order's number is ill"))
     }
 
-    fn event(&self, row: EventRow) -> Result<Outgoing, StoreError> {
+    fn event(&self, row: EventRow) -> Result<OutboxEvent, StoreError> {
         let ill = || failure::corrupt(self.path.display(), "an event in the outbox is ill");
-        Ok(Outgoing {
+        Ok(OutboxEvent {
             id: EventId::parse(&row.id).ok_or_else(ill)?,
             event: EventType::parse(&row.event).ok_or_else(ill)?,
             out_trade_no: self.number(&row.out_trade_no)?,
             kind: row.kind,
             body: row.body,
-            created: Millis(row.created_ms),
+            created_at: Millis(row.created_ms),
             state: DeliveryState::parse(&row.state).ok_or_else(ill)?,
             tries: row.tries,
-            next: Millis(row.next_ms),
+            next_at: Millis(row.next_ms),
         })
     }
 
-    fn read_unmatched(&self, row: UnmatchedRow) -> Result<Unmatched, StoreError> {
+    fn read_unmatched(&self, row: UnmatchedRow) -> Result<UnmatchedPayment, StoreError> {
         let ill = || failure::corrupt(self.path.display(), "a payment of no order is ill");
-        Ok(Unmatched {
+        Ok(UnmatchedPayment {
             provider: ProviderId::parse(&row.provider).ok_or_else(ill)?,
             pid: Pid::new(&row.pid),
             account: row.account,
@@ -167,7 +167,7 @@ impl Sqlite {
             total_fee: u64::try_from(row.total_fee).ok().and_then(Fen::new).ok_or_else(ill)?,
             currency: row.currency,
             paid_at: row.paid_ms.map(Millis),
-            known: Millis(row.known_ms),
+            discovered_at: Millis(row.known_ms),
             message: row.message,
         })
     }
@@ -189,11 +189,14 @@ impl Drop for Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
+    fn load<'a>(
+        &'a self,
+        out_trade_no: &'a OutTradeNo,
+    ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
-            let no = no.clone();
-            let record = self.readers.ask(move |lookups| lookups.load(&no)).await?;
+            let out_trade_no = out_trade_no.clone();
+            let record = self.readers.ask(move |lookups| lookups.load(&out_trade_no)).await?;
             record.map(|record| self.decode(&record)).transpose()
         })
     }
@@ -214,7 +217,7 @@ impl Store for Sqlite {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             match self.write(Work::Commit(row(order, outbox))).await? {
@@ -239,7 +242,7 @@ impl Store for Sqlite {
             self.sound()?;
             let (pid, channel_no) = (pid.clone(), channel_no.clone());
             let ask = self.readers.ask(move |it| it.find_channel(provider, &pid, &channel_no));
-            ask.await?.map(|no| self.number(&no)).transpose()
+            ask.await?.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
@@ -250,8 +253,9 @@ impl Store for Sqlite {
         Box::pin(async move {
             self.sound()?;
             let id = id.clone();
-            let no = self.readers.ask(move |lookups| lookups.find_transaction(&id)).await?;
-            no.map(|no| self.number(&no)).transpose()
+            let out_trade_no =
+                self.readers.ask(move |lookups| lookups.find_transaction(&id)).await?;
+            out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
@@ -263,8 +267,9 @@ impl Store for Sqlite {
         Box::pin(async move {
             self.sound()?;
             let (pid, refund) = (pid.clone(), out_refund_no.to_owned());
-            let no = self.readers.ask(move |lookups| lookups.find_refund(&pid, &refund)).await?;
-            no.map(|no| self.number(&no)).transpose()
+            let out_trade_no =
+                self.readers.ask(move |lookups| lookups.find_refund(&pid, &refund)).await?;
+            out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
@@ -272,7 +277,7 @@ impl Store for Sqlite {
         Box::pin(async move {
             self.sound()?;
             let numbers = self.readers.ask(move |lookups| lookups.due(now, limit)).await?;
-            numbers.iter().map(|no| self.number(no)).collect()
+            numbers.iter().map(|out_trade_no| self.number(out_trade_no)).collect()
         })
     }
 
@@ -280,7 +285,7 @@ impl Store for Sqlite {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
             let rows = self.readers.ask(move |lookups| lookups.outbox_due(now, limit)).await?;
@@ -292,7 +297,7 @@ impl Store for Sqlite {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
             let rows = self.readers.ask(move |lookups| lookups.outbox_list(state, limit)).await?;
@@ -303,7 +308,7 @@ impl Store for Sqlite {
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
             let id = id.clone();
@@ -312,9 +317,12 @@ impl Store for Sqlite {
         })
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Event(Box::new(event.clone()))).await? {
+            match self.write(Work::Transition(Box::new(event.clone()))).await? {
                 Answer::Done(Outcome::Written) => Ok(Settled::Done),
                 Answer::Done(_) => Ok(Settled::Missing),
                 Answer::OtherOwner => Ok(Settled::Lost),
@@ -324,19 +332,19 @@ impl Store for Sqlite {
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let both = Box::new((unmatched.clone(), event.clone()));
-            match self.write(Work::Unmatched(both)).await? {
+            match self.write(Work::UnmatchedPayment(both)).await? {
                 Answer::Done(outcome) => Ok(outcome == Outcome::Written),
                 Answer::OtherOwner => Err(self.other_owner()),
             }
         })
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
             self.sound()?;
             let rows = self.readers.ask(move |lookups| lookups.unmatched(limit)).await?;
@@ -408,6 +416,6 @@ PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;
 ";
 
-fn row(order: &Order, outbox: &[Outgoing]) -> Box<Row> {
+fn row(order: &Order, outbox: &[OutboxEvent]) -> Box<Row> {
     Box::new(Row { order: order.clone(), record: encode(order), outbox: outbox.to_vec() })
 }

@@ -140,8 +140,8 @@ impl<'c> Lookups<'c> {
     }
 
     /// The order's record.
-    pub(super) fn load(&mut self, no: &OutTradeNo) -> Result<Option<String>> {
-        self.load.query_row([no.as_str()], |row| row.get(0)).optional()
+    pub(super) fn load(&mut self, out_trade_no: &OutTradeNo) -> Result<Option<String>> {
+        self.load.query_row([out_trade_no.as_str()], |row| row.get(0)).optional()
     }
 
     /// The number of the order that the channel number belongs to.
@@ -161,8 +161,8 @@ impl<'c> Lookups<'c> {
     }
 
     /// The number of the order that the refund's number belongs to.
-    pub(super) fn find_refund(&mut self, pid: &Pid, no: &str) -> Result<Option<String>> {
-        self.find_refund.query_row([pid.as_str(), no], |row| row.get(0)).optional()
+    pub(super) fn find_refund(&mut self, pid: &Pid, out_trade_no: &str) -> Result<Option<String>> {
+        self.find_refund.query_row([pid.as_str(), out_trade_no], |row| row.get(0)).optional()
     }
 
     /// The numbers of at most `limit` orders that are due, the earliest first.

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
-use crate::domain::event::Outgoing;
+use crate::domain::event::OutboxEvent;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
 use crate::domain::order::payment::{Payment, PaymentRole, RefundState};
-use crate::domain::unmatched::Unmatched;
+use crate::domain::unmatched::UnmatchedPayment;
 
 /// An order on its way to the disk.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Row {
     /// The whole, as JSON.
     pub(super) record: String,
     /// What the shop is to be told with it.
-    pub(super) outbox: Vec<Outgoing>,
+    pub(super) outbox: Vec<OutboxEvent>,
 }
 
 /// What became of one order's rows.
@@ -93,16 +93,16 @@ impl<'c> Rows<'c> {
     /// Inserts the order unless its number is claimed.
     pub(super) fn claim(&mut self, row: &Row) -> Result<Outcome> {
         let Row { order, record, .. } = row;
-        let facts = &order.facts;
+        let terms = &order.terms;
         let inserted = self.claim.execute(params![
-            facts.out_trade_no.as_str(),
+            terms.out_trade_no.as_str(),
             integer(order.version),
             order.status.number(),
-            facts.pid.as_str(),
-            facts.kind,
-            facts.user_id,
-            integer(facts.total_fee.fen()),
-            order.created.0,
+            terms.pid.as_str(),
+            terms.kind,
+            terms.user_id,
+            integer(terms.total_fee.fen()),
+            order.created_at.0,
             order.due().map(|it| it.0),
             record,
         ])?;
@@ -123,7 +123,7 @@ impl<'c> Rows<'c> {
         let Row { order, record, outbox } = row;
         let id = self.replace.query_row(
             params![
-                order.facts.out_trade_no.as_str(),
+                order.terms.out_trade_no.as_str(),
                 integer(order.version),
                 order.status.number(),
                 order.due().map(|it| it.0),
@@ -161,14 +161,14 @@ impl<'c> Rows<'c> {
         self.attempt.execute(params![
             order_id,
             attempt.n,
-            attempt.way.provider().name(),
-            order.facts.pid.as_str(),
-            attempt.way.pay_type.name(),
+            attempt.method.provider().name(),
+            order.terms.pid.as_str(),
+            attempt.method.pay_type.name(),
             attempt.channel_no.as_str(),
             attempt.state.name(),
-            attempt.opened.0,
-            attempt.expires.0,
-            attempt.asked.map(|it| it.0),
+            attempt.opened_at.0,
+            attempt.expires_at.0,
+            attempt.last_queried_at.map(|it| it.0),
             attempt.superseded,
         ])
     }
@@ -180,19 +180,20 @@ impl<'c> Rows<'c> {
         order: &Order,
         attempt: &Attempt,
     ) -> Result<bool> {
-        let provider = attempt.way.provider().name();
-        let (pid, no) = (order.facts.pid.as_str(), attempt.channel_no.as_str());
-        let owner = self.channel_owner.query_row([provider, pid, no], |row| row.get::<_, i64>(0));
+        let provider = attempt.method.provider().name();
+        let (pid, out_trade_no) = (order.terms.pid.as_str(), attempt.channel_no.as_str());
+        let owner =
+            self.channel_owner.query_row([provider, pid, out_trade_no], |row| row.get::<_, i64>(0));
         match owner.optional()? {
             Some(owner) => Ok(order_id == owner),
             None => {
-                self.channel_number.execute(params![provider, pid, no, order_id])?;
+                self.channel_number.execute(params![provider, pid, out_trade_no, order_id])?;
                 Ok(true)
             }
         }
     }
 
-    fn add_event(&mut self, order_id: Option<i64>, event: &Outgoing) -> Result<usize> {
+    fn add_event(&mut self, order_id: Option<i64>, event: &OutboxEvent) -> Result<usize> {
         self.add_event.execute(params![
             event.id.as_str(),
             order_id,
@@ -200,25 +201,25 @@ impl<'c> Rows<'c> {
             event.event.name(),
             event.kind,
             event.body,
-            event.created.0,
+            event.created_at.0,
             event.state.name(),
             event.tries,
-            event.next.0,
+            event.next_at.0,
         ])
     }
 
     /// Replaces where an event stands.
-    pub(super) fn set_event(&mut self, event: &Outgoing) -> Result<Outcome> {
+    pub(super) fn set_event(&mut self, event: &OutboxEvent) -> Result<Outcome> {
         let (id, state) = (event.id.as_str(), event.state.name());
-        let changed = self.set_event.execute(params![id, state, event.tries, event.next.0])?;
+        let changed = self.set_event.execute(params![id, state, event.tries, event.next_at.0])?;
         Ok(if changed == 1 { Outcome::Written } else { Outcome::Missing })
     }
 
     /// Records a payment of no order, and what tells of it.
     pub(super) fn add_unmatched(
         &mut self,
-        unmatched: &Unmatched,
-        event: &Outgoing,
+        unmatched: &UnmatchedPayment,
+        event: &OutboxEvent,
     ) -> Result<Outcome> {
         let inserted = self.unmatched.execute(params![
             unmatched.provider.name(),
@@ -229,7 +230,7 @@ impl<'c> Rows<'c> {
             integer(unmatched.total_fee.fen()),
             unmatched.currency,
             unmatched.paid_at.map(|it| it.0),
-            unmatched.known.0,
+            unmatched.discovered_at.0,
             unmatched.message,
         ])?;
         if inserted == 0 {
@@ -259,14 +260,14 @@ impl<'c> Rows<'c> {
     ) -> Result<bool> {
         for refund in &payment.refunds {
             let written = self.refund.execute(params![
-                order.facts.pid.as_str(),
+                order.terms.pid.as_str(),
                 refund.out_refund_no,
                 order_id,
                 payment.transaction_id.0,
                 refund.refund_id,
                 integer(refund.refund_fee.fen()),
                 state(refund.state),
-                refund.asked_at.0,
+                refund.requested_at.0,
             ])?;
             if written == 0 {
                 return Ok(false);

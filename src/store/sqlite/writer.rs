@@ -15,8 +15,8 @@ use super::files::Originals;
 use super::rows::{Outcome, Row, Rows};
 use super::workers::Workers;
 use super::{Broken, failure};
-use crate::domain::event::Outgoing;
-use crate::domain::unmatched::Unmatched;
+use crate::domain::event::OutboxEvent;
+use crate::domain::unmatched::UnmatchedPayment;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Writes that may wait at once: the bound of the queue's memory and of one transaction.
@@ -34,9 +34,9 @@ pub(super) enum Work {
     /// Replace the order whose version is one less.
     Commit(Box<Row>),
     /// Replace where this event stands.
-    Event(Box<Outgoing>),
+    Transition(Box<OutboxEvent>),
     /// Record this payment of no order, and add to the outbox what tells of it.
-    Unmatched(Box<(Unmatched, Outgoing)>),
+    UnmatchedPayment(Box<(UnmatchedPayment, OutboxEvent)>),
     /// Write something that is nobody's.
     Probe,
 }
@@ -275,8 +275,8 @@ impl<'c> Transactions<'c> {
         match work {
             Work::Claim(row) => self.rows.claim(row),
             Work::Commit(row) => self.rows.replace(row),
-            Work::Event(event) => self.rows.set_event(event),
-            Work::Unmatched(both) => self.rows.add_unmatched(&both.0, &both.1),
+            Work::Transition(event) => self.rows.set_event(event),
+            Work::UnmatchedPayment(both) => self.rows.add_unmatched(&both.0, &both.1),
             Work::Probe => self.probe.execute([]).map(|_| Outcome::Written),
         }
     }

@@ -1,7 +1,7 @@
 //! Which app an attempt is of, and that every call about it is that app's.
 
 use paygate::domain::order::attempt::{Account, ApiVersion};
-use paygate::provider::{Failure, Stamp};
+use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 
 use super::*;
@@ -15,7 +15,7 @@ fn an_attempt_names_its_app_and_an_older_record_tells_it() {
     let gateway = gateway(app());
     assert_eq!(gateway.version(), ApiVersion::Alipay);
     let own = account_as(APP_ID, ApiVersion::Alipay);
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     assert_eq!(attempt.account.as_ref(), Some(&own));
     let mut older = serde_json::to_value(&attempt).unwrap();
     older.as_object_mut().unwrap().remove("account");
@@ -24,7 +24,7 @@ fn an_attempt_names_its_app_and_an_older_record_tells_it() {
     assert!(gateway.holds(&own));
     assert!(!gateway.holds(&account_as(APP_ID, ApiVersion::WxpayV3)));
     assert!(!gateway.holds(&account_as("2021009999999999", ApiVersion::Alipay)));
-    assert_eq!(gateway.account(PayType::WxpayH5, &facts()), None);
+    assert_eq!(gateway.account(PayType::WxpayH5, &terms()), None);
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
         account_as(APP_ID, ApiVersion::WxpayV3),
         account_as("2021009999999999", ApiVersion::Alipay),
     ] {
-        let mut attempt = attempt(app(), Product::AppPay, &facts());
+        let mut attempt = attempt(app(), Product::AppPay, &terms());
         let message = json!({ "out_trade_no": NUMBER, "app_id": APP_ID });
         assert!(gateway.is_of(&attempt, &message));
         attempt.account = Some(other.clone());
@@ -48,7 +48,7 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
             let Failure::NotSent(why) = failure else { panic!("{other}: {failure:?}") };
             assert!(why.contains(&other.to_string()), "{why}");
         }
-        let stamp = Stamp { material: &Material::Signed, now: NOW, nonce: "n" };
+        let stamp = SigningContext { material: &Material::Signed, now: NOW, nonce: "n" };
         assert!(gateway.present(&attempt, stamp).is_err(), "{other}");
     }
     assert!(wire.sent().is_empty());

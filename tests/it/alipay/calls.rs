@@ -25,7 +25,7 @@ async fn an_order_is_opened_with_exactly_what_was_stored() {
     let cases =
         [(Product::Create, "alipay.trade.create"), (Product::Precreate, "alipay.trade.precreate")];
     for (product, method) in cases {
-        let attempt = attempt(app(), product, &facts());
+        let attempt = attempt(app(), product, &terms());
         let wire = Wire::new("");
         gateway(app()).open(&attempt, wire.call()).await.unwrap_err();
         let expected = [
@@ -51,8 +51,8 @@ async fn other_reaches_alipay_byte_for_byte() {
         r#""goods_detail":[{"price":1e400,"b":{"c":null,"a":[ ]}}] },"aa":true"#,
     );
     for written in [format!("{{{other}}}"), format!("{{ {other}\n}}")] {
-        let facts = Facts { other: Some(RawJson::parse(&written).unwrap()), ..facts() };
-        let attempt = attempt(app(), Product::Precreate, &facts);
+        let terms = OrderTerms { other: Some(RawJson::parse(&written).unwrap()), ..terms() };
+        let attempt = attempt(app(), Product::Precreate, &terms);
         let wire = Wire::new("");
         gateway(app()).open(&attempt, wire.call()).await.unwrap_err();
         let document = sent(wire).remove("biz_content").unwrap();
@@ -64,7 +64,7 @@ async fn other_reaches_alipay_byte_for_byte() {
 #[tokio::test]
 async fn what_is_only_signed_is_not_sent() {
     for product in [Product::AppPay, Product::WapPay, Product::PagePay] {
-        let attempt = attempt(app(), product, &facts());
+        let attempt = attempt(app(), product, &terms());
         let wire = Wire::new("");
         let material = gateway(app()).open(&attempt, wire.call()).await;
         assert_eq!(material, Ok(Material::Signed));
@@ -74,7 +74,7 @@ async fn what_is_only_signed_is_not_sent() {
 
 #[tokio::test]
 async fn a_query_and_a_close_name_the_number_and_nothing_else() {
-    let attempt = attempt(app(), Product::AppPay, &facts());
+    let attempt = attempt(app(), Product::AppPay, &terms());
     let (query, close) = (Wire::new(""), Wire::new(""));
     gateway(app()).query(&attempt, query.call()).await.unwrap_err();
     gateway(app()).close(&attempt, close.call()).await.unwrap_err();
@@ -88,8 +88,8 @@ async fn a_query_and_a_close_name_the_number_and_nothing_else() {
 
 #[tokio::test]
 async fn a_merchant_acted_for_is_named_in_every_call() {
-    let facts = Facts { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..facts() };
-    let attempt = attempt(with_certificates(), Product::Precreate, &facts);
+    let terms = OrderTerms { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..terms() };
+    let attempt = attempt(with_certificates(), Product::Precreate, &terms);
     let (open, query, close) = (Wire::new(""), Wire::new(""), Wire::new(""));
     let gateway = gateway(with_certificates());
     gateway.open(&attempt, open.call()).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn a_merchant_acted_for_is_named_in_every_call() {
 
 #[tokio::test]
 async fn an_app_that_is_gone_sends_nothing() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let other = gateway(App { app_id: "2021009999999999".to_owned(), ..app() });
     let wire = Wire::new("");
     for failure in [
@@ -120,12 +120,12 @@ async fn an_app_that_is_gone_sends_nothing() {
 
 #[tokio::test]
 async fn the_transport_decides_whether_a_lost_call_was_sent() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     for (lost, expected) in [
         (TransportFailure::NotSent("a".to_owned()), Failure::NotSent("a".to_owned())),
         (
-            TransportFailure::Unknown("b".to_owned()),
-            Failure::Unknown { reason: "b".to_owned(), said: None },
+            TransportFailure::OutcomeUnknown("b".to_owned()),
+            Failure::OutcomeUnknown { reason: "b".to_owned(), said: None },
         ),
     ] {
         let wire = Wire { answer: Err(lost), ..Wire::new("") };
@@ -136,7 +136,7 @@ async fn the_transport_decides_whether_a_lost_call_was_sent() {
 #[tokio::test]
 async fn a_gateway_address_keeps_its_own_query() {
     let app = App { gateway_url: "http://127.0.0.1:8789/gateway.do?a=1".parse().unwrap(), ..app() };
-    let attempt = attempt(app.clone(), Product::Precreate, &facts());
+    let attempt = attempt(app.clone(), Product::Precreate, &terms());
     let wire = Wire::new("");
     gateway(app).open(&attempt, wire.call()).await.unwrap_err();
     let uri = wire.sent().remove(0).uri().to_string();

@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paygate::clock::Clock;
-use paygate::domain::channel::{AlipayChoice, PayType, Product, Way};
+use paygate::domain::channel::{AlipayChoice, PayType, PaymentMethod, Product};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Attempt, AttemptState, Material, Params};
-use paygate::domain::request::{AppAuthToken, Facts};
+use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
 use paygate::provider::alipay::gateway::Gateway;
 use paygate::provider::alipay::{App, Merchant, Verification};
 use paygate::provider::keys::SigningKey;
-use paygate::provider::{BoxFuture, Call, Plan, Provider, Transport, TransportFailure};
+use paygate::provider::{AttemptRequest, BoxFuture, Call, Provider, Transport, TransportFailure};
 
 /// The shop's key, and Alipay's.
 static SHOP: LazyLock<SigningKey> = LazyLock::new(rsa_key);
@@ -73,8 +73,8 @@ fn gateway(app: App) -> Gateway {
     Gateway::new(Merchant { apps, choice: AlipayChoice::default() })
 }
 
-fn facts() -> Facts {
-    Facts {
+fn terms() -> OrderTerms {
+    OrderTerms {
         out_trade_no: OutTradeNo::parse(NUMBER).unwrap(),
         total_fee: Fen::new(1).unwrap(),
         subject: "测试 a+b".to_owned(),
@@ -100,17 +100,17 @@ fn pay_type(product: Product) -> PayType {
 }
 
 /// What `app` would send for `facts`, or why it would not.
-fn plan(app: App, product: Product, facts: &Facts) -> Result<Params, String> {
-    let channel_no = ChannelNo::first(&facts.out_trade_no);
-    let plan = Plan {
-        facts,
+fn plan(app: App, product: Product, terms: &OrderTerms) -> Result<Params, String> {
+    let channel_no = ChannelNo::first(&terms.out_trade_no);
+    let plan = AttemptRequest {
+        terms,
         pay_type: pay_type(product),
         product,
         channel_no: &channel_no,
         openid: product.needs_openid().then_some("2088102146225135"),
         client_ip: Some(IpAddr::from([203, 0, 113, 9])),
         user_agent: "",
-        expires: EXPIRES,
+        expires_at: EXPIRES,
         notify_url: NOTIFY_URL,
         return_url: Some("https://shop.example.com/done?no=1"),
     };
@@ -118,8 +118,8 @@ fn plan(app: App, product: Product, facts: &Facts) -> Result<Params, String> {
 }
 
 /// An attempt that was planned by `app`.
-fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
-    let way = Way {
+fn attempt(app: App, product: Product, terms: &OrderTerms) -> Attempt {
+    let method = PaymentMethod {
         pay_type: pay_type(product),
         product,
         app_id: app.app_id.clone(),
@@ -128,14 +128,14 @@ fn attempt(app: App, product: Product, facts: &Facts) -> Attempt {
     };
     Attempt {
         n: 1,
-        way,
-        account: gateway(app.clone()).account(pay_type(product), facts),
-        channel_no: ChannelNo::first(&facts.out_trade_no),
-        params: plan(app, product, facts).unwrap(),
-        expires: EXPIRES,
-        opened: NOW,
+        method,
+        account: gateway(app.clone()).account(pay_type(product), terms),
+        channel_no: ChannelNo::first(&terms.out_trade_no),
+        params: plan(app, product, terms).unwrap(),
+        expires_at: EXPIRES,
+        opened_at: NOW,
         state: AttemptState::Prepared,
-        asked: None,
+        last_queried_at: None,
         superseded: false,
         handed_out: false,
         close_intended: false,

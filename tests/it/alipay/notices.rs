@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use paygate::domain::order::payment::RefundState;
-use paygate::provider::{Notice, NoticeError, RefundFee};
+use paygate::provider::{Notification, NotificationError, RefundFee};
 use proptest::prelude::*;
 
 use super::*;
@@ -63,26 +63,26 @@ fn signed(parameters: &Parameters) -> String {
     signed_by(&ALIPAY, parameters)
 }
 
-fn read_by(app: App, body: &[u8]) -> Result<Notice, NoticeError> {
+fn read_by(app: App, body: &[u8]) -> Result<Notification, NotificationError> {
     let (wire, headers) = (Wire::new(""), HeaderMap::new());
-    let notice = gateway(app);
+    let notification = gateway(app);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let result = runtime.block_on(notice.notified(&headers, body, wire.call()));
+    let result = runtime.block_on(notification.notified(&headers, body, wire.call()));
     assert!(wire.sent().is_empty(), "no call comes of a notification");
     result
 }
 
-fn read(body: &str) -> Result<Notice, NoticeError> {
+fn read(body: &str) -> Result<Notification, NotificationError> {
     read_by(app(), body.as_bytes())
 }
 
 /// What is told of a payment with `changes`.
-fn told(changes: &[(&str, &str)]) -> Result<Notice, NoticeError> {
+fn told(changes: &[(&str, &str)]) -> Result<Notification, NotificationError> {
     read(&signed(&with(payment(), changes)))
 }
 
-fn is_forged(result: &Result<Notice, NoticeError>) -> bool {
-    matches!(result, Err(NoticeError::Forged { .. }))
+fn is_forged(result: &Result<Notification, NotificationError>) -> bool {
+    matches!(result, Err(NotificationError::Forged { .. }))
 }
 
 fn number() -> ChannelNo {
@@ -92,8 +92,10 @@ fn number() -> ChannelNo {
 #[test]
 fn a_payment_is_told_with_its_number_and_price_after_one_decoding() {
     for status in ["TRADE_SUCCESS", "TRADE_FINISHED"] {
-        let notice = told(&[("trade_status", status)]);
-        let Ok(Notice::Payment { channel_no, trade }) = notice else { panic!("{notice:?}") };
+        let notification = told(&[("trade_status", status)]);
+        let Ok(Notification::Payment { channel_no, trade }) = notification else {
+            panic!("{notification:?}")
+        };
         assert_eq!(channel_no, number());
         assert_eq!(&*trade.transaction_id.0, "2021071522001");
         assert_eq!(Some(trade.total_fee), Fen::new(1), "not what the buyer paid of it");
@@ -104,7 +106,7 @@ fn a_payment_is_told_with_its_number_and_price_after_one_decoding() {
         assert!(trade.message.get("sign").is_none());
     }
     let open_id = told(&[("buyer_open_id", "074a1CcTG1LelxKe4xQC0zgNdId0nxi95b5lsNpazWYoCo5")]);
-    let Ok(Notice::Payment { trade, .. }) = open_id else { panic!("{open_id:?}") };
+    let Ok(Notification::Payment { trade, .. }) = open_id else { panic!("{open_id:?}") };
     assert!(trade.openid.is_some_and(|it| it.starts_with("074a")));
 }
 
@@ -184,8 +186,8 @@ fn an_empty_parameter_is_an_absent_one_whether_it_was_signed_or_not() {
         &[("sign", sign.as_str()), ("sign_type", "RSA2"), ("voucher_detail_list", "")],
     ));
     for body in [signed_too, left_out] {
-        let notice = read(&body);
-        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+        let notification = read(&body);
+        assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     }
 }
 
@@ -233,8 +235,10 @@ fn a_refund_is_told_from_a_payment_by_what_went_back() {
         ),
     ];
     for (changes, refund_fee, out_refund_no, refunded_at) in rows {
-        let notice = told(changes);
-        let Ok(Notice::Refund(refund)) = notice else { panic!("{changes:?}: {notice:?}") };
+        let notification = told(changes);
+        let Ok(Notification::Refund(refund)) = notification else {
+            panic!("{changes:?}: {notification:?}")
+        };
         assert_eq!(refund.channel_no, number());
         assert_eq!(&*refund.transaction_id.0, "2021071522001");
         assert_eq!(refund.refund_fee, refund_fee, "{changes:?}");
@@ -249,8 +253,11 @@ fn a_refund_is_told_from_a_payment_by_what_went_back() {
     let payments: [&[(&str, &str)]; 3] =
         [&[("refund_fee", "0.00")], &[("refund_fee", "0")], &[("out_biz_no", "x")]];
     for changes in payments {
-        let notice = told(changes);
-        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{changes:?}: {notice:?}");
+        let notification = told(changes);
+        assert!(
+            matches!(notification, Ok(Notification::Payment { .. })),
+            "{changes:?}: {notification:?}"
+        );
     }
 }
 
@@ -265,7 +272,11 @@ fn what_else_is_genuine_is_nothing_to_do() {
         (&[("trade_status", "-"), ("notify_type", "-")], "no trade_status"),
     ];
     for (changes, event) in rows {
-        assert_eq!(told(changes), Ok(Notice::Other { event: event.to_owned() }), "{changes:?}");
+        assert_eq!(
+            told(changes),
+            Ok(Notification::Other { event: event.to_owned() }),
+            "{changes:?}"
+        );
     }
 }
 
@@ -285,7 +296,7 @@ fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
         for refund in [None, Some(("refund_fee", "0.01"))] {
             let changes: Vec<_> = [(name, value)].into_iter().chain(refund).collect();
             let result = told(&changes);
-            let is_unreadable = matches!(result, Err(NoticeError::Unreadable { .. }));
+            let is_unreadable = matches!(result, Err(NotificationError::Unreadable { .. }));
             assert!(is_unreadable, "{name} {value}: {result:?}");
         }
     }
@@ -293,7 +304,7 @@ fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
 
 #[test]
 fn a_message_is_of_the_attempt_whose_number_and_app_it_names() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let is_of = |changes: &[(&str, &str)]| {
         let message = serde_json::to_value(with(payment(), changes)).unwrap();
         gateway(app()).is_of(&attempt, &message)

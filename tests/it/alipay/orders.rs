@@ -1,6 +1,6 @@
 //! What is stored for each product, and what the client gets.
 
-use paygate::provider::{Plan, Stamp};
+use paygate::provider::{AttemptRequest, SigningContext};
 
 use super::*;
 
@@ -23,12 +23,12 @@ fn every_product_has_its_own_document() {
         (Product::PagePay, "FAST_INSTANT_TRADE_PAY", ""),
     ];
     for (product, code, rest) in cases {
-        let params = plan(app(), product, &facts()).unwrap();
+        let params = plan(app(), product, &terms()).unwrap();
         assert_eq!(params.document, format!(r#"{head}"{code}"{expiry}{rest}}}"#), "{product:?}");
         assert_eq!(params.notify_url, NOTIFY_URL);
         let is_page = matches!(product, Product::WapPay | Product::PagePay);
         assert_eq!(params.return_url.is_some(), is_page, "{product:?}");
-        assert_eq!(params, plan(app(), product, &facts()).unwrap(), "the same every time");
+        assert_eq!(params, plan(app(), product, &terms()).unwrap(), "the same every time");
     }
 }
 
@@ -36,8 +36,8 @@ fn every_product_has_its_own_document() {
 fn amounts_are_yuan_with_two_decimals_and_the_body_is_sent_if_given() {
     for (fen, yuan) in [(10, "0.10"), (100, "1.00"), (10_000_000_000, "100000000.00")] {
         let body = Some("两件".to_owned());
-        let facts = Facts { total_fee: Fen::new(fen).unwrap(), body, ..facts() };
-        let document = plan(app(), Product::AppPay, &facts).unwrap().document;
+        let terms = OrderTerms { total_fee: Fen::new(fen).unwrap(), body, ..terms() };
+        let document = plan(app(), Product::AppPay, &terms).unwrap().document;
         assert!(document.contains(&format!(r#""total_amount":"{yuan}""#)), "{document}");
         assert!(document.contains(r#""body":"两件""#), "{document}");
     }
@@ -47,14 +47,14 @@ fn amounts_are_yuan_with_two_decimals_and_the_body_is_sent_if_given() {
 fn other_is_sent_to_the_letter_behind_our_own_members() {
     let other =
         "{ \"goods_detail\": [{\"price\":1.0,\"n\":10000000000000000001}],\t\"a\":\"\\u4e2d/}\" }";
-    let facts = Facts { other: Some(RawJson::parse(other).unwrap()), ..facts() };
-    let document = plan(app(), Product::AppPay, &facts).unwrap().document;
+    let terms = OrderTerms { other: Some(RawJson::parse(other).unwrap()), ..terms() };
+    let document = plan(app(), Product::AppPay, &terms).unwrap().document;
     let tail = r#"10:40:10","goods_detail": [{"price":1.0,"n":10000000000000000001}],"#;
     let tail = format!("{tail}\t\"a\":\"\\u4e2d/}}\"}}");
     assert!(document.ends_with(&tail), "{document}");
     serde_json::from_str::<serde_json::Value>(&document).unwrap();
 
-    let empty = Facts { other: Some(RawJson::parse(" { } ").unwrap()), ..facts };
+    let empty = OrderTerms { other: Some(RawJson::parse(" { } ").unwrap()), ..terms };
     let document = plan(app(), Product::AppPay, &empty).unwrap().document;
     assert!(document.ends_with(r#"10:40:10"}"#), "{document}");
 }
@@ -65,11 +65,11 @@ fn other_never_says_who_is_paid_how_much_or_by_whom() {
     let escaped = ["seller\\u005fid", "product_code"];
     for name in names.into_iter().chain(escaped) {
         let other = format!(r#"{{"a":1,"{name}":"x"}}"#);
-        let facts = Facts { other: Some(RawJson::parse(&other).unwrap()), ..facts() };
-        assert!(plan(app(), Product::AppPay, &facts).is_err(), "{name}");
+        let terms = OrderTerms { other: Some(RawJson::parse(&other).unwrap()), ..terms() };
+        assert!(plan(app(), Product::AppPay, &terms).is_err(), "{name}");
     }
-    let facts = Facts { other: Some(RawJson::parse("[1]").unwrap()), ..facts() };
-    assert!(plan(app(), Product::AppPay, &facts).is_err(), "not an object");
+    let terms = OrderTerms { other: Some(RawJson::parse("[1]").unwrap()), ..terms() };
+    assert!(plan(app(), Product::AppPay, &terms).is_err(), "not an object");
 }
 
 #[test]
@@ -82,18 +82,18 @@ fn a_buyer_is_a_2088_number_or_an_open_id() {
         ("2088１02146225135", Some("buyer_open_id")),
         ("070-dVDyuZXgNTyfmxOVIJd9Q", Some("buyer_open_id")),
     ];
-    let facts = facts();
-    let no = ChannelNo::first(&facts.out_trade_no);
+    let terms = terms();
+    let no = ChannelNo::first(&terms.out_trade_no);
     for (openid, name) in cases.into_iter().chain([("", None)]) {
-        let plan = Plan {
-            facts: &facts,
+        let plan = AttemptRequest {
+            terms: &terms,
             pay_type: PayType::AlipayMpAlipay,
             product: Product::Create,
             channel_no: &no,
             openid: name.map(|_| openid),
             client_ip: None,
             user_agent: "",
-            expires: EXPIRES,
+            expires_at: EXPIRES,
             notify_url: NOTIFY_URL,
             return_url: None,
         };
@@ -111,8 +111,8 @@ fn a_buyer_is_a_2088_number_or_an_open_id() {
 #[test]
 fn the_seller_is_named_where_one_is_configured_and_nobody_is_acted_for() {
     let app = App { seller_id: Some(SELLER_ID.to_owned()), ..app() };
-    let named = |product, facts: &Facts| {
-        plan(app.clone(), product, facts).unwrap().document.contains(SELLER_ID)
+    let named = |product, terms: &OrderTerms| {
+        plan(app.clone(), product, terms).unwrap().document.contains(SELLER_ID)
     };
     let cases = [
         (Product::Create, true),
@@ -121,27 +121,27 @@ fn the_seller_is_named_where_one_is_configured_and_nobody_is_acted_for() {
         (Product::WapPay, false),
         (Product::PagePay, false),
     ];
-    let on_behalf = Facts { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..facts() };
+    let on_behalf = OrderTerms { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..terms() };
     for (product, expected) in cases {
-        assert_eq!(named(product, &facts()), expected, "{product:?}");
+        assert_eq!(named(product, &terms()), expected, "{product:?}");
         assert!(!named(product, &on_behalf), "{product:?}");
     }
 }
 
 #[test]
 fn what_is_not_alipays_or_not_configured_is_not_planned() {
-    assert!(plan(app(), Product::Native, &facts()).is_err());
-    let facts = facts();
-    let no = ChannelNo::first(&facts.out_trade_no);
-    let plan = Plan {
-        facts: &facts,
+    assert!(plan(app(), Product::Native, &terms()).is_err());
+    let terms = terms();
+    let no = ChannelNo::first(&terms.out_trade_no);
+    let plan = AttemptRequest {
+        terms: &terms,
         pay_type: PayType::AlipayAppPlus,
         product: Product::AppPay,
         channel_no: &no,
         openid: None,
         client_ip: None,
         user_agent: "",
-        expires: EXPIRES,
+        expires_at: EXPIRES,
         notify_url: NOTIFY_URL,
         return_url: None,
     };
@@ -153,8 +153,8 @@ fn present(app: App, product: Product, material: &Material) -> String {
 }
 
 fn present_at(app: App, product: Product, material: &Material, now: Millis) -> String {
-    let attempt = attempt(app.clone(), product, &facts());
-    gateway(app).present(&attempt, Stamp { material, now, nonce: "unused" }).unwrap()
+    let attempt = attempt(app.clone(), product, &terms());
+    gateway(app).present(&attempt, SigningContext { material, now, nonce: "unused" }).unwrap()
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn an_app_gets_the_signed_order_as_one_text() {
     let order: String = serde_json::from_str(&text).unwrap();
     let (_, last) = order.rsplit_once('&').unwrap();
     assert!(last.starts_with("biz_content=%7B%22out_trade_no%22%3A"), "{last}");
-    let document = plan(app(), Product::AppPay, &facts()).unwrap().document;
+    let document = plan(app(), Product::AppPay, &terms()).unwrap().document;
     let expected = [
         ("app_id", APP_ID),
         ("biz_content", &document),
@@ -214,7 +214,7 @@ fn a_qr_code_and_a_trade_number_have_vk_uni_pays_shapes() {
         r#""codeUrl":"https://qr.alipay.com/bax"}"#
     );
     assert_eq!(text, expected);
-    let material = Material::Trade { trade_no: "2021071522001".to_owned() };
+    let material = Material::TradeState { trade_no: "2021071522001".to_owned() };
     assert_eq!(present(app(), Product::Create, &material), r#""2021071522001""#);
 }
 
@@ -228,8 +228,8 @@ fn in_certificate_mode_the_certificates_are_named_and_signed() {
 
 #[test]
 fn an_attempt_stays_with_the_app_it_was_opened_with() {
-    let attempt = attempt(app(), Product::AppPay, &facts());
-    let stamp = Stamp { material: &Material::Signed, now: NOW, nonce: "" };
+    let attempt = attempt(app(), Product::AppPay, &terms());
+    let stamp = SigningContext { material: &Material::Signed, now: NOW, nonce: "" };
     let other_app = App { app_id: "2021009999999999".to_owned(), ..app() };
     let error = gateway(other_app.clone()).present(&attempt, stamp).unwrap_err();
     assert!(error.contains(APP_ID), "{error}");
@@ -238,14 +238,14 @@ fn an_attempt_stays_with_the_app_it_was_opened_with() {
     let merchant = Merchant { apps: apps.into(), choice: AlipayChoice::default() };
     assert!(Gateway::new(merchant).present(&attempt, stamp).is_ok());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
-    let stamp = Stamp { material: &prepay, ..stamp };
+    let stamp = SigningContext { material: &prepay, ..stamp };
     assert!(gateway(app()).present(&attempt, stamp).is_err(), "not Alipay's");
 }
 
 #[test]
 fn no_secret_is_ever_printed() {
-    let facts = Facts { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..facts() };
-    let attempt = attempt(app(), Product::AppPay, &facts);
+    let terms = OrderTerms { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..terms() };
+    let attempt = attempt(app(), Product::AppPay, &terms);
     let printed = format!("{:?} {attempt:?}", gateway(app()));
     assert!(!printed.contains(TOKEN), "{printed}");
     assert!(printed.contains("SigningKey(***)"), "{printed}");

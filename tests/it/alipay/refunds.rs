@@ -1,8 +1,9 @@
 //! Money back: what is sent, and what the replies mean.
 
 use paygate::domain::ids::TransactionId;
+use paygate::domain::order::payment::RefundStatus;
 use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
-use paygate::provider::{Failure, RefundPlan, RefundTrade};
+use paygate::provider::{Failure, RefundCall};
 
 use super::replies::{refusal, refused, said, signed};
 use super::*;
@@ -24,12 +25,12 @@ impl Default for Case {
             total_fee: Fen::new(100).unwrap(),
             paid_at: NOW,
             openid: None,
-            known: NOW,
+            discovered_at: NOW,
             role: PaymentRole::Winning,
-            returns: false,
+            auto_refund: false,
             refund_unknown: false,
-            returned_in_all: None,
-            unseen_since: None,
+            reported_refund_total: None,
+            unidentified_since: None,
             refunds: Vec::new(),
         };
         let refund = Refund::pending("R-2".to_owned(), Fen::new(30).unwrap(), NOW);
@@ -38,25 +39,25 @@ impl Default for Case {
 }
 
 impl Case {
-    pub(super) fn plan(&self) -> RefundPlan<'_> {
-        RefundPlan { payment: &self.payment, refund: &self.refund, notify_url: NOTIFY_URL }
+    pub(super) fn plan(&self) -> RefundCall<'_> {
+        RefundCall { payment: &self.payment, refund: &self.refund, notify_url: NOTIFY_URL }
     }
 }
 
-async fn refund(body: &str) -> Result<RefundTrade, Failure> {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+async fn refund(body: &str) -> Result<RefundStatus, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &terms());
     gateway(app()).refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
 }
 
-async fn query(body: &str) -> Result<Option<RefundTrade>, Failure> {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+async fn query(body: &str) -> Result<Option<RefundStatus>, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &terms());
     gateway(app()).query_refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
 }
 
 #[tokio::test]
 async fn a_refund_names_the_trade_its_number_and_its_own_amount() {
-    let facts = Facts { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..facts() };
-    let attempt = attempt(app(), Product::Precreate, &facts);
+    let terms = OrderTerms { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..terms() };
+    let attempt = attempt(app(), Product::Precreate, &terms);
     let long = "退".repeat(100);
     let reasons = [
         (None, String::new()),
@@ -114,8 +115,8 @@ async fn a_refund_succeeded_when_money_moved_and_has_its_own_amount() {
     for (rest, state, refunded_at) in cases {
         let trade = refund(&signed(REFUND, &done(rest))).await.unwrap();
         assert_eq!((trade.state, trade.refunded_at), (state, refunded_at), "{rest}");
-        assert_eq!(Some(trade.refund_fee), Fen::new(30), "never what went back in all");
-        assert_eq!(trade.all, Fen::new(60), "{rest}");
+        assert_eq!(trade.refund_fee, Fen::new(30), "never what went back in all");
+        assert_eq!(trade.refunded_total, Fen::new(60), "{rest}");
         assert_eq!((&trade.refund_id, trade.cash_refund_fee), (&None, None));
         assert_eq!(trade.message["refund_fee"], "0.60");
     }
@@ -125,10 +126,10 @@ async fn a_refund_succeeded_when_money_moved_and_has_its_own_amount() {
 async fn what_went_back_in_all_is_told_where_it_can_be_read() {
     for all in ["0.00", "", "x", "0.600", "-0.60"] {
         let raw = done(r#","fund_change":"Y""#).replace("0.60", all);
-        assert_eq!(refund(&signed(REFUND, &raw)).await.unwrap().all, None, "{all}");
+        assert_eq!(refund(&signed(REFUND, &raw)).await.unwrap().refunded_total, None, "{all}");
     }
     let trade = query(&signed(QUERY, &told(SUCCESS))).await.unwrap().unwrap();
-    assert_eq!(trade.all, None, "a query tells of one refund");
+    assert_eq!(trade.refunded_total, None, "a query tells of one refund");
 }
 
 #[tokio::test]
@@ -165,7 +166,7 @@ async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
     let unsigned = refusal("40005", "isv.method-call-limited");
     let unsigned = format!(r#"{{"error_response":{unsigned}}}"#);
     let many = Wire { answer: Ok((429, Vec::new())), ..Wire::new("") };
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let case = Case::default();
     for result in [
         refund(&unsigned).await.map(Some),
@@ -207,13 +208,13 @@ async fn a_query_tells_this_refunds_amount_and_time() {
     let rest = r#","gmt_refund_pay":"2021-07-15 10:10:11.320","send_back_fee":"0.28""#;
     let trade = query(&signed(QUERY, &told(&format!("{SUCCESS}{rest}")))).await.unwrap().unwrap();
     assert_eq!(trade.state, RefundState::Success);
-    assert_eq!(Some(trade.refund_fee), Fen::new(30));
+    assert_eq!(trade.refund_fee, Fen::new(30));
     assert_eq!(trade.cash_refund_fee, Fen::new(28));
     assert_eq!(trade.refunded_at, Some(NOW.plus(1_000)));
     assert_eq!(trade.message["refund_status"], "REFUND_SUCCESS");
     let other = told(SUCCESS).replace("0.30", "0.20");
     let trade = query(&signed(QUERY, &other)).await.unwrap().unwrap();
-    assert_eq!(Some(trade.refund_fee), Fen::new(20), "what really went back");
+    assert_eq!(trade.refund_fee, Fen::new(20), "what really went back");
     let pending = told(r#","refund_status":"REFUND_PROCESSING""#);
     let trade = query(&signed(QUERY, &pending)).await.unwrap().unwrap();
     assert_eq!(trade.state, RefundState::Processing);
@@ -279,7 +280,7 @@ async fn what_nobody_signed_refunds_nothing() {
 
 #[tokio::test]
 async fn an_app_that_is_gone_refunds_nothing() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let other = gateway(App { app_id: "2021009999999999".to_owned(), ..app() });
     let (wire, case) = (Wire::new(""), Case::default());
     let failure = other.refund(&attempt, case.plan(), wire.call()).await.unwrap_err();

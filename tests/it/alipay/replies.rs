@@ -1,6 +1,6 @@
 //! What replies mean, signed, unsigned and tampered with.
 
-use paygate::provider::{Closing, Failure, Trade};
+use paygate::provider::{CloseOutcome, Failure, TradeState};
 use proptest::prelude::*;
 
 use super::*;
@@ -11,19 +11,19 @@ const QUERY: &str = "alipay.trade.query";
 const CLOSE: &str = "alipay.trade.close";
 
 async fn open(product: Product, body: &str) -> Result<Material, Failure> {
-    let attempt = attempt(app(), product, &facts());
+    let attempt = attempt(app(), product, &terms());
     let wire = Wire::new(body);
     gateway(app()).open(&attempt, wire.call()).await
 }
 
-async fn query(body: &str) -> Result<Trade, Failure> {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+async fn query(body: &str) -> Result<TradeState, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let wire = Wire::new(body);
     gateway(app()).query(&attempt, wire.call()).await
 }
 
-async fn close(body: &str) -> Result<Closing, Failure> {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+async fn close(body: &str) -> Result<CloseOutcome, Failure> {
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let wire = Wire::new(body);
     gateway(app()).close(&attempt, wire.call()).await
 }
@@ -43,7 +43,7 @@ pub(super) fn refused(code: &str) -> Failure {
 /// The unsigned code and message of an unknown outcome.
 pub(super) fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
     match result {
-        Err(Failure::Unknown { said, .. }) => said,
+        Err(Failure::OutcomeUnknown { said, .. }) => said,
         other => panic!("not an unknown outcome: {other:?}"),
     }
 }
@@ -59,7 +59,7 @@ async fn an_opened_order_gives_what_the_buyer_pays_with() {
     let reply = signed(PRECREATE, &success(QR_CODE));
     assert_eq!(open(Product::Precreate, &reply).await, Ok(qr_code()));
     let reply = signed(CREATE, &success(r#","trade_no":"2021071522001""#));
-    let trade = Material::Trade { trade_no: "2021071522001".to_owned() };
+    let trade = Material::TradeState { trade_no: "2021071522001".to_owned() };
     assert_eq!(open(Product::Create, &reply).await, Ok(trade));
 }
 
@@ -118,7 +118,7 @@ async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
         let code = format!("{prefix}{bare}");
         let raw = refusal("40004", &code);
         for (product, method) in [(Product::Precreate, PRECREATE), (Product::Create, CREATE)] {
-            let taken = Failure::Taken { code: code.clone(), message: "why".to_owned() };
+            let taken = Failure::NumberInUse { code: code.clone(), message: "why".to_owned() };
             assert_eq!(open(product, &signed(method, &raw)).await, Err(taken));
         }
         // Unsigned it is told, and no more.
@@ -136,7 +136,9 @@ async fn what_alipay_says_of_a_buyer_reaches_the_client_in_its_words() {
     let words = "买家不匹配，请使用创建交易时的账号付款";
     let raw = |code: &str| refusal("40004", code).replace("why", words);
     let of = |failure: Failure| match failure {
-        Failure::Taken { code, message } | Failure::Refused { code, message } => (code, message),
+        Failure::NumberInUse { code, message } | Failure::Refused { code, message } => {
+            (code, message)
+        }
         other => panic!("{other:?}"),
     };
     for code in [
@@ -194,7 +196,7 @@ async fn too_many_calls_are_told_as_such_signed_or_not() {
 
 #[tokio::test]
 async fn an_answer_with_another_status_is_told_and_decides_nothing() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let at = async |status: u16, body: &str| {
         let wire = Wire { answer: Ok((status, body.into())), ..Wire::new("") };
         gateway(app()).open(&attempt, wire.call()).await
@@ -219,7 +221,7 @@ async fn an_answer_with_another_status_is_told_and_decides_nothing() {
 #[tokio::test]
 async fn a_time_that_alipay_refuses_names_the_clock() {
     let raw = refusal("40002", "isv.invalid-timestamp");
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     // An hour ahead of ours.
     let dates = [Some("Thu, 15 Jul 2021 03:10:10 GMT"), None];
     let texts =
@@ -232,7 +234,7 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
         ] {
             let wire = Wire { date, ..Wire::new(body) };
             match gateway(app()).open(&attempt, wire.call()).await {
-                Err(Failure::Unknown { reason, said: Some((code, _)) }) => {
+                Err(Failure::OutcomeUnknown { reason, said: Some((code, _)) }) => {
                     assert!(reason.contains(text), "{reason}");
                     assert_eq!(code, "isv.invalid-timestamp");
                 }
@@ -244,7 +246,7 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
 
 #[tokio::test]
 async fn no_query_is_believed_by_a_clock_that_is_wrong() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let absent = signed(QUERY, &refusal("40004", "ACQ.TRADE_NOT_EXIST"));
     let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
     for (date, expected) in [
@@ -255,7 +257,7 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
     ] {
         let wire = Wire { date, ..Wire::new(absent.as_str()) };
         let result = gateway(app()).query(&attempt, wire.call()).await;
-        assert_eq!(result, Ok(Trade::Absent { date: expected }), "{date:?}");
+        assert_eq!(result, Ok(TradeState::NotFound { date: expected }), "{date:?}");
     }
     for (date, off) in [
         (None, None),
@@ -272,7 +274,7 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
             let result = gateway(app()).query(&attempt, wire.call()).await;
             match (result, off) {
                 (Ok(_), None) => {}
-                (Err(Failure::Unknown { reason, said: None }), Some(off)) => {
+                (Err(Failure::OutcomeUnknown { reason, said: None }), Some(off)) => {
                     assert!(reason.contains(&format!("clock is {off}")), "{reason}");
                 }
                 other => panic!("{date:?}: {other:?}"),
@@ -282,7 +284,7 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
     // What a close did does not hang on the time.
     let date = Some("Thu, 15 Jul 2021 01:10:10 GMT");
     let wire = Wire { date, ..Wire::new(signed(CLOSE, &success(""))) };
-    assert_eq!(gateway(app()).close(&attempt, wire.call()).await, Ok(Closing::Closed));
+    assert_eq!(gateway(app()).close(&attempt, wire.call()).await, Ok(CloseOutcome::Closed));
 }
 
 #[tokio::test]
@@ -365,7 +367,7 @@ async fn any_other_text_is_unknown() {
 
 #[tokio::test]
 async fn only_200_is_an_answer() {
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     for status in [201, 302, 400, 500, 502] {
         let body = signed(PRECREATE, &success(QR_CODE)).into_bytes();
         let wire = Wire { answer: Ok((status, body)), ..Wire::new("") };
@@ -375,7 +377,7 @@ async fn only_200_is_an_answer() {
 
 #[tokio::test]
 async fn a_reissued_alipay_certificate_is_not_trusted_by_its_key_alone() {
-    let attempt = attempt(with_certificates(), Product::Precreate, &facts());
+    let attempt = attempt(with_certificates(), Product::Precreate, &terms());
     let body = signed(PRECREATE, &success(QR_CODE));
     let with_sn = |sn: &str| body.replacen('{', &format!(r#"{{"alipay_cert_sn":{sn},"#), 1);
     for (sn, accepted) in
@@ -387,7 +389,9 @@ async fn a_reissued_alipay_certificate_is_not_trusted_by_its_key_alone() {
     }
     let wire = Wire::new(with_sn(r#""other""#));
     match gateway(with_certificates()).open(&attempt, wire.call()).await {
-        Err(Failure::Unknown { reason, .. }) => assert!(reason.contains("reissued"), "{reason}"),
+        Err(Failure::OutcomeUnknown { reason, .. }) => {
+            assert!(reason.contains("reissued"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -428,11 +432,11 @@ async fn a_query_tells_paid_from_open_from_closed() {
     ];
     for (raw, expected) in cases {
         let told = match query(&signed(QUERY, &raw)).await {
-            Ok(Trade::Absent { date: None }) => "absent",
-            Ok(Trade::Unpaid { trade_state }) if trade_state == "WAIT_BUYER_PAY" => "unpaid",
-            Ok(Trade::Closed) => "closed",
-            Ok(Trade::Paid(_)) => "paid",
-            Err(Failure::Unknown { .. }) => "unknown",
+            Ok(TradeState::NotFound { date: None }) => "absent",
+            Ok(TradeState::Unpaid { trade_state }) if trade_state == "WAIT_BUYER_PAY" => "unpaid",
+            Ok(TradeState::Closed) => "closed",
+            Ok(TradeState::Paid(_)) => "paid",
+            Err(Failure::OutcomeUnknown { .. }) => "unknown",
             Err(Failure::Refused { .. }) => "refused",
             other => panic!("{other:?}"),
         };
@@ -447,10 +451,10 @@ async fn a_payment_tells_who_paid_how_much_and_when() {
         r#""buyer_pay_amount":"0.00""#
     );
     let reply = signed(QUERY, &trade("TRADE_SUCCESS", rest));
-    let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
+    let Ok(TradeState::Paid(paid)) = query(&reply).await else { panic!("not paid") };
     assert_eq!(&*paid.transaction_id.0, "2021071522001");
     assert_eq!(Some(paid.total_fee), Fen::new(1));
-    assert!(paid.fits);
+    assert!(paid.matches_order);
     assert_eq!(paid.paid_at, Some(NOW.plus(1_000)));
     assert_eq!(paid.openid.as_deref(), Some("2088102146225135"));
     assert_eq!(paid.message["trade_status"], "TRADE_SUCCESS");
@@ -458,28 +462,28 @@ async fn a_payment_tells_who_paid_how_much_and_when() {
 
 #[tokio::test]
 async fn a_payment_in_another_currency_does_not_fit() {
-    for (currency, fits) in [("CNY", true), ("USD", false)] {
+    for (currency, matches_order) in [("CNY", true), ("USD", false)] {
         let rest = format!(r#","trans_currency":"{currency}""#);
         let reply = signed(QUERY, &trade("TRADE_SUCCESS", &rest));
-        let Ok(Trade::Paid(paid)) = query(&reply).await else { panic!("not paid") };
-        assert_eq!(paid.fits, fits, "{currency}");
+        let Ok(TradeState::Paid(paid)) = query(&reply).await else { panic!("not paid") };
+        assert_eq!(paid.matches_order, matches_order, "{currency}");
     }
 }
 
 #[tokio::test]
 async fn a_close_is_done_or_says_what_to_do_next() {
     let cases = [
-        (success(""), Ok(Closing::Closed)),
-        (r#"{"code":"10000","msg":"Success"}"#.to_owned(), Ok(Closing::Closed)),
-        (refusal("40004", "ACQ.TRADE_NOT_EXIST"), Ok(Closing::Absent)),
-        (refusal("40004", "TRADE_NOT_EXIST"), Ok(Closing::Absent)),
-        (refusal("40004", "ACQ.TRADE_HAS_SUCCESS"), Ok(Closing::Paid)),
-        (refusal("40004", "ACQ.TRADE_HAS_FINISHED"), Ok(Closing::Paid)),
-        (refusal("40004", "TRADE_STATUS_ERROR"), Ok(Closing::Paid)),
-        (refusal("40004", "ACQ.REASON_TRADE_STATUS_INVALID"), Ok(Closing::Paid)),
-        (refusal("40004", "ACQ.TRADE_STATUS_ERROR"), Ok(Closing::Paid)),
-        (refusal("40004", "ACQ.REASON_ILLEGAL_STATUS"), Ok(Closing::Paid)),
-        (refusal("40004", "ACQ.TRADE_HAS_CLOSE"), Ok(Closing::Paid)),
+        (success(""), Ok(CloseOutcome::Closed)),
+        (r#"{"code":"10000","msg":"Success"}"#.to_owned(), Ok(CloseOutcome::Closed)),
+        (refusal("40004", "ACQ.TRADE_NOT_EXIST"), Ok(CloseOutcome::NotFound)),
+        (refusal("40004", "TRADE_NOT_EXIST"), Ok(CloseOutcome::NotFound)),
+        (refusal("40004", "ACQ.TRADE_HAS_SUCCESS"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "ACQ.TRADE_HAS_FINISHED"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "TRADE_STATUS_ERROR"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "ACQ.REASON_TRADE_STATUS_INVALID"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "ACQ.TRADE_STATUS_ERROR"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "ACQ.REASON_ILLEGAL_STATUS"), Ok(CloseOutcome::Paid)),
+        (refusal("40004", "ACQ.TRADE_HAS_CLOSE"), Ok(CloseOutcome::Paid)),
         (refusal("40004", "ACQ.INVALID_PARAMETER"), Err(refused("ACQ.INVALID_PARAMETER"))),
     ];
     for (raw, expected) in cases {
@@ -530,7 +534,7 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
 /// Reads `body` as the reply to each call.
 fn read_all(body: &[u8]) -> [bool; 5] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let attempt = attempt(app(), Product::Precreate, &facts());
+    let attempt = attempt(app(), Product::Precreate, &terms());
     let (gateway, wire) = (gateway(app()), Wire::new(body));
     let refund = refunds::Case::default();
     runtime.block_on(async {

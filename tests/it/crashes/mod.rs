@@ -121,7 +121,7 @@ async fn die(story: &Story, death: Death) -> bool {
         First::Impatient => {}
         First::Client => drop(answer(&mut world, &shop, &name).await),
         First::Background => {
-            look_after(&world, &shop).await;
+            reconcile_attempt(&world, &shop).await;
             answer(&mut world, &shop, &name).await;
         }
     }
@@ -131,7 +131,7 @@ async fn die(story: &Story, death: Death) -> bool {
 }
 
 /// The background, for two minutes.
-async fn look_after(world: &World, shop: &Shop) {
+async fn reconcile_attempt(world: &World, shop: &Shop) {
     for _ in 0..2 {
         world.clock.advance_ms(MINUTE);
         shop.engine.reconcile().await;
@@ -158,7 +158,7 @@ async fn answer(world: &mut World, shop: &Shop, name: &str) -> Option<Created> {
 
 /// What must hold in the end, and holds once the buyer paid.
 async fn settle(world: &mut World, shop: &Shop, name: &str) {
-    look_after(world, shop).await;
+    reconcile_attempt(world, shop).await;
     let answered = answer(world, shop, name).await;
     check_standing(shop, name).await;
     if let Some(created) = &answered {
@@ -170,7 +170,7 @@ async fn settle(world: &mut World, shop: &Shop, name: &str) {
     }
     // Nobody can end an Alipay code that nobody scanned: it is watched instead.
     let superseded = shop.order(NO).await.attempts.into_iter().find(|it| it.superseded);
-    let watched = superseded.filter(Attempt::is_live).map(|it| it.way.provider());
+    let watched = superseded.filter(Attempt::is_payable).map(|it| it.method.provider());
     for held in &world.held {
         let is_watched =
             watched == Some(ProviderId::Alipay) && held.pay_type.provider() == ProviderId::Alipay;
@@ -187,7 +187,7 @@ async fn check_standing(shop: &Shop, name: &str) {
     let mut payable = 0;
     for trade in shop.providers.orders() {
         let mut attempts = order.attempts.iter().filter(|it| {
-            it.way.provider() == trade.provider && it.channel_no.as_str() == trade.out_trade_no
+            it.method.provider() == trade.provider && it.channel_no.as_str() == trade.out_trade_no
         });
         let Some(known) = attempts.next() else {
             // The code that Alipay gave out died with the process: nobody has it.
@@ -203,7 +203,9 @@ async fn check_standing(shop: &Shop, name: &str) {
             continue;
         }
         assert!(
-            order.status != OrderStatus::Open || known.is_live() || attempts.any(|it| it.is_live()),
+            order.status != OrderStatus::Open
+                || known.is_payable()
+                || attempts.any(|it| it.is_payable()),
             "{name}: {trade:?} can be paid and is {:?} here",
             known.state
         );

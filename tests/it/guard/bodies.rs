@@ -136,7 +136,7 @@ async fn create(method: &str, body: &str) -> Result<CreateRequest, Error> {
 #[tokio::test]
 async fn the_refusals_come_in_order() {
     let good = super::priced("1");
-    assert_eq!(create("POST", &good).await.unwrap().facts.total_fee.fen(), 1);
+    assert_eq!(create("POST", &good).await.unwrap().terms.total_fee.fen(), 1);
     for method in ["GET", "PUT", "post", "DELETE", "HEAD"] {
         let refused = create(method, &"x".repeat(70_000)).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::MethodNotAllowed, "{method}");

@@ -63,17 +63,17 @@ fn a_whole_request_is_read_to_the_letter() {
     assert_eq!(request.time_expire.map(|it| it.0), Some(1_893_456_000_000));
     assert_eq!(request.return_url.as_deref(), Some("https://shop.example.com/"));
     assert_eq!(request.claims.platform.as_deref(), Some("h5"));
-    let facts = request.facts;
-    assert_eq!(facts.out_trade_no.as_str(), "A-b_c1");
-    assert_eq!(facts.total_fee.fen(), 100);
-    assert_eq!((facts.subject.as_str(), facts.body.as_deref()), ("茶", Some("tea")));
-    assert_eq!((facts.kind.as_str(), facts.pid.as_str()), ("goods", "001"));
-    assert_eq!(facts.custom.as_ref().map(|it| it.as_str()), Some(r#"{ "a" : 1.0 }"#));
-    assert_eq!(facts.other.as_ref().map(|it| it.as_str()), Some(r#"{"goods_type":"0"}"#));
-    assert_eq!((facts.sub_appid.as_deref(), facts.sub_mchid.as_deref()), (Some("wx1"), Some("19")));
-    assert_eq!((facts.user_id.as_deref(), facts.profit_sharing), (Some("u"), Some(false)));
-    assert_eq!(facts.app_auth_token.as_ref().map(|it| it.0.as_str()), Some("t0ken"));
-    assert!(!format!("{facts:?}").contains("t0ken"));
+    let terms = request.terms;
+    assert_eq!(terms.out_trade_no.as_str(), "A-b_c1");
+    assert_eq!(terms.total_fee.fen(), 100);
+    assert_eq!((terms.subject.as_str(), terms.body.as_deref()), ("茶", Some("tea")));
+    assert_eq!((terms.kind.as_str(), terms.pid.as_str()), ("goods", "001"));
+    assert_eq!(terms.custom.as_ref().map(|it| it.as_str()), Some(r#"{ "a" : 1.0 }"#));
+    assert_eq!(terms.other.as_ref().map(|it| it.as_str()), Some(r#"{"goods_type":"0"}"#));
+    assert_eq!((terms.sub_appid.as_deref(), terms.sub_mchid.as_deref()), (Some("wx1"), Some("19")));
+    assert_eq!((terms.user_id.as_deref(), terms.profit_sharing), (Some("u"), Some(false)));
+    assert_eq!(terms.app_auth_token.as_ref().map(|it| it.0.as_str()), Some("t0ken"));
+    assert!(!format!("{terms:?}").contains("t0ken"));
 }
 
 #[test]
@@ -117,15 +117,15 @@ fn only_key_order_white_space_escapes_or_number_spelling_is_the_same_order() {
     ];
     let read = written.map(|it| read_create(it.as_bytes()).unwrap());
     for other in &read[1..] {
-        assert_eq!(read[0].facts.out_trade_no, other.facts.out_trade_no);
-        let differences = read[0].facts.fingerprint().differences(&other.facts.fingerprint());
+        assert_eq!(read[0].terms.out_trade_no, other.terms.out_trade_no);
+        let differences = read[0].terms.fingerprint().differences(&other.terms.fingerprint());
         assert_eq!(differences, <[&str; 0]>::default());
     }
 }
 
 #[test]
 fn another_value_is_another_order_and_is_named() {
-    let order = read(&body(json!({"custom": {"a": 1}}))).unwrap().facts.fingerprint();
+    let order = read(&body(json!({"custom": {"a": 1}}))).unwrap().terms.fingerprint();
     let cases = [
         ("total_fee", json!({"custom": {"a": 1}, "total_fee": 2})),
         ("subject", json!({"custom": {"a": 1}, "subject": "Tea"})),
@@ -136,7 +136,7 @@ fn another_value_is_another_order_and_is_named() {
         ("other", json!({"custom": {"a": 1}, "other": {"attach": "a"}})),
     ];
     for (field, data) in cases {
-        let other = read(&body(data)).unwrap().facts.fingerprint();
+        let other = read(&body(data)).unwrap().terms.fingerprint();
         assert_eq!(order.differences(&other), [field]);
     }
 }
@@ -145,21 +145,21 @@ fn another_value_is_another_order_and_is_named() {
 fn a_fee_as_text_is_refused_and_as_a_number_creates() {
     let refused = read_create(priced(r#""1""#).as_bytes()).unwrap_err();
     assert_eq!(broken(&refused), [("/data/total_fee", "type")]);
-    assert_eq!(read_create(priced("1").as_bytes()).unwrap().facts.total_fee.fen(), 1);
+    assert_eq!(read_create(priced("1").as_bytes()).unwrap().terms.total_fee.fen(), 1);
 }
 
 #[test]
 fn schema_decoder_and_fingerprint_agree_on_numbers() {
     let same = ["1", "1.0", "1e0", "10e-1", "0.1E+1", "1.00000000000000000000"];
-    let one = read_create(priced("1").as_bytes()).unwrap().facts.fingerprint();
+    let one = read_create(priced("1").as_bytes()).unwrap().terms.fingerprint();
     for token in same {
         let request = read_create(priced(token).as_bytes()).unwrap();
-        assert_eq!(request.facts.total_fee.fen(), 1, "{token}");
-        assert!(one.differences(&request.facts.fingerprint()).is_empty(), "{token}");
+        assert_eq!(request.terms.total_fee.fen(), 1, "{token}");
+        assert!(one.differences(&request.terms.fingerprint()).is_empty(), "{token}");
     }
     for (token, fen) in [("1e2", 100), ("10000000000.0", 10_000_000_000), ("1e10", 10_000_000_000)]
     {
-        assert_eq!(read_create(priced(token).as_bytes()).unwrap().facts.total_fee.fen(), fen);
+        assert_eq!(read_create(priced(token).as_bytes()).unwrap().terms.total_fee.fen(), fen);
     }
     let refused = [
         ("0", "minimum"),
@@ -300,7 +300,7 @@ fn the_price_of_another_order_is_no_price() {
         RawJson::parse(&fields.to_string()).unwrap()
     };
     let request = client.priced(&price("order-1")).unwrap();
-    assert_eq!(request.facts.out_trade_no.as_str(), "order-1");
+    assert_eq!(request.terms.out_trade_no.as_str(), "order-1");
     let refused = client.priced(&price("order-2")).unwrap_err();
     assert_eq!(refused.kind(), Kind::CallerNotAllowed);
     let nothing = client.priced(&RawJson::parse("[]").unwrap()).unwrap_err();
@@ -338,7 +338,7 @@ fn subjects_are_counted_as_their_provider_counts() {
     let subject = |provider: &str, subject: &str| {
         let mut body = body(json!({ "subject": subject }));
         body["provider"] = json!(provider);
-        read(&body).map_err(|it| it.violations()[0].rule).map(|it| it.facts.subject)
+        read(&body).map_err(|it| it.violations()[0].rule).map(|it| it.terms.subject)
     };
     let good = [
         ("wxpay", "a".repeat(127)),
@@ -375,7 +375,7 @@ fn numbers_differ_by_case_and_hold_no_path_and_no_line() {
     let error = read(&body(json!({"out_trade_no": "x".repeat(33)}))).unwrap_err();
     assert_eq!(broken(&error), [("/data/out_trade_no", "maxLength")]);
     let number =
-        |text: &str| read(&body(json!({ "out_trade_no": text }))).unwrap().facts.out_trade_no;
+        |text: &str| read(&body(json!({ "out_trade_no": text }))).unwrap().terms.out_trade_no;
     assert_ne!(number("ABCDEF"), number("abcdef"));
     assert_eq!(number(&"x".repeat(32)).as_str().len(), 32);
 }

@@ -75,8 +75,9 @@ async fn the_reply_says_whether_a_qr_code_was_asked_for_not_whether_there_is_one
             assert!(body["orderInfo"]["codeUrl"].is_string(), "{provider} {asked}: {body}");
             assert_eq!(body["needQRcode"], json!(told), "{provider} {asked}");
             assert_eq!(body["qrcodeImage"].is_string(), *image, "{provider} {asked}");
-            let fits = schema::accepts("create-payment-reply", body.to_string().as_bytes());
-            assert_eq!(fits, Some(true), "{provider} {asked}: {body}");
+            let matches_order =
+                schema::accepts("create-payment-reply", body.to_string().as_bytes());
+            assert_eq!(matches_order, Some(true), "{provider} {asked}: {body}");
         }
     }
 }

@@ -7,7 +7,9 @@ use paygate::domain::order::attempt::{Account, ApiVersion, Attempt, AttemptState
 use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
 use paygate::provider::alipay::Gateway;
 use paygate::provider::wxpay::V3;
-use paygate::provider::{Adopted, Call, Closing, Notice, PaidTrade, Provider, RefundPlan, Trade};
+use paygate::provider::{
+    AdoptedAttempt, Call, CloseOutcome, Notification, PaidTrade, Provider, RefundCall, TradeState,
+};
 
 use super::*;
 
@@ -37,7 +39,7 @@ impl Merchant {
         let told = self.providers.notifications();
         let told = told.iter().find(|it| it.provider == provider.id()).unwrap();
         match provider.notified(&told.headers, &told.body, self.call()).await {
-            Ok(Notice::Payment { channel_no, trade }) => (channel_no, trade),
+            Ok(Notification::Payment { channel_no, trade }) => (channel_no, trade),
             other => panic!("no payment: {other:?}"),
         }
     }
@@ -47,37 +49,37 @@ impl Merchant {
         &self,
         provider: &dyn Provider,
         (no, trade): (&ChannelNo, &PaidTrade),
-        adopted: Adopted,
+        adopted: AdoptedAttempt,
     ) {
         let attempt = attempt(no, adopted, self.clock.now());
         assert!(provider.is_of(&attempt, &trade.message));
-        let Ok(Trade::Paid(asked)) = provider.query(&attempt, self.call()).await else {
+        let Ok(TradeState::Paid(asked)) = provider.query(&attempt, self.call()).await else {
             panic!("not paid")
         };
         assert_eq!(asked.transaction_id, trade.transaction_id);
-        assert!(asked.fits);
-        assert_eq!(provider.close(&attempt, self.call()).await, Ok(Closing::Paid));
+        assert!(asked.matches_order);
+        assert_eq!(provider.close(&attempt, self.call()).await, Ok(CloseOutcome::Paid));
         let (payment, refund) = (payment(trade), refund(self.clock.now()));
-        let plan = RefundPlan { payment: &payment, refund: &refund, notify_url: NOTIFY_URL };
+        let plan = RefundCall { payment: &payment, refund: &refund, notify_url: NOTIFY_URL };
         let sent = provider.refund(&attempt, plan, self.call()).await.unwrap();
-        assert_eq!(Some(sent.refund_fee), Fen::new(30));
+        assert_eq!(sent.refund_fee, Fen::new(30));
         self.providers.advance_ms(MINUTE_MS);
         let asked = provider.query_refund(&attempt, plan, self.call()).await.unwrap();
         assert_eq!(asked.unwrap().state, RefundState::Success);
     }
 }
 
-fn attempt(no: &ChannelNo, adopted: Adopted, now: Millis) -> Attempt {
+fn attempt(no: &ChannelNo, adopted: AdoptedAttempt, now: Millis) -> Attempt {
     Attempt {
         n: 1,
-        way: adopted.way,
+        method: adopted.method,
         account: Some(adopted.account),
         channel_no: no.clone(),
         params: adopted.params,
-        expires: now,
-        opened: now,
+        expires_at: now,
+        opened_at: now,
         state: AttemptState::Paid,
-        asked: None,
+        last_queried_at: None,
         superseded: false,
         handed_out: true,
         close_intended: false,
@@ -91,12 +93,12 @@ fn payment(trade: &PaidTrade) -> Payment {
         total_fee: trade.total_fee,
         paid_at: Millis(0),
         openid: None,
-        known: Millis(0),
+        discovered_at: Millis(0),
         role: PaymentRole::Winning,
-        returns: false,
+        auto_refund: false,
         refund_unknown: false,
-        returned_in_all: None,
-        unseen_since: None,
+        reported_refund_total: None,
+        unidentified_since: None,
         refunds: Vec::new(),
     }
 }
@@ -132,8 +134,8 @@ async fn a_payment_that_came_by_notification_can_be_asked_about_and_refunded() {
         let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
         let account = Account { number: number.to_owned(), partner: None, version };
         assert_eq!(adopted.account, account);
-        let way = &adopted.way;
-        assert_eq!((way.pay_type, way.product, &*way.app_id), (pay_type, product, app_id));
+        let method = &adopted.method;
+        assert_eq!((method.pay_type, method.product, &*method.app_id), (pay_type, product, app_id));
         assert_eq!(adopted.params.notify_url, NOTIFY_URL);
         merchant.check_calls(&*provider, (&no, &trade), adopted).await;
     }
@@ -208,9 +210,9 @@ async fn the_pay_type_follows_the_app_and_the_way_that_was_paid_by() {
         message["appid"] = json!(app_id);
         message["trade_type"] = json!(trade_type);
         let trade = PaidTrade { message: Arc::new(message), ..trade.clone() };
-        let way = provider.adopt(&no, &trade, NOTIFY_URL).unwrap().way;
-        assert_eq!((way.pay_type, way.product), (pay_type, product), "{app_id} {trade_type}");
-        assert_eq!(way.app_id, app_id);
-        assert_eq!(way.openid.is_some(), product == Product::Jsapi);
+        let method = provider.adopt(&no, &trade, NOTIFY_URL).unwrap().method;
+        assert_eq!((method.pay_type, method.product), (pay_type, product), "{app_id} {trade_type}");
+        assert_eq!(method.app_id, app_id);
+        assert_eq!(method.openid.is_some(), product == Product::Jsapi);
     }
 }

@@ -252,8 +252,8 @@ async fn what_another_signed_comes_before_the_true_one_and_its_answer_counts_for
         assert!(told.len() == 2 && wxpay_signed(&told[0]) && read(&told[1]).1);
         for order in merchant.providers.orders() {
             let notice = &order.payments[0].notice;
-            let forgeries: Vec<_> = notice.deliveries.iter().map(|it| it.forged).collect();
-            assert_eq!((forgeries, notice.tries), (vec![Some(forgery), None], 1));
+            let rejected: Vec<_> = notice.deliveries.iter().map(|it| it.forged).collect();
+            assert_eq!((rejected, notice.tries), (vec![Some(forgery), None], 1));
             assert_eq!(notice.acknowledged, None);
         }
     }

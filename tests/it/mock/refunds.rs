@@ -291,7 +291,7 @@ async fn a_refund_whose_call_was_lost_went_back_only_if_it_arrived() {
         let body = wxpay_refund("R-1", 30).to_string();
         let request = wxpay_request(merchant.clock.now(), "POST", REFUNDS, &body);
         let lost = merchant.providers.send(request, Duration::from_secs(8)).await;
-        assert!(matches!(lost, Err(TransportFailure::Unknown(_))));
+        assert!(matches!(lost, Err(TransportFailure::OutcomeUnknown(_))));
         assert_eq!(merchant.asked_back("R-1").await.0 == 200, went);
         assert_eq!(merchant.back("R-1", 30).await.0, 200);
         assert_eq!(merchant.order_at(ProviderId::Wxpay).payments[0].refunds.len(), 1);

@@ -27,7 +27,7 @@ async fn a_lost_request_never_happened_and_a_lost_reply_did() {
         let merchant = Merchant::new();
         merchant.spoil(kind.clone());
         let sent = merchant.providers.send(request(&merchant), Duration::from_secs(8)).await;
-        assert!(matches!(sent, Err(TransportFailure::Unknown(_))), "{kind:?}");
+        assert!(matches!(sent, Err(TransportFailure::OutcomeUnknown(_))), "{kind:?}");
         assert_eq!(merchant.providers.orders().len(), happened, "{kind:?}");
         assert_eq!(merchant.order("native", &native()).await.0, 200, "once is once");
     }
@@ -40,7 +40,7 @@ async fn a_late_request_comes_after_a_question_that_was_asked_meanwhile() {
     let path = format!("{ORDERS}/native");
     let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
     let sent = merchant.providers.send(request, Duration::from_secs(8)).await;
-    assert!(matches!(sent, Err(TransportFailure::Unknown(_))));
+    assert!(matches!(sent, Err(TransportFailure::OutcomeUnknown(_))));
     merchant.providers.advance_ms(29_999);
     assert_eq!(merchant.ask(NO).await.1["code"], "ORDER_NOT_EXIST");
     merchant.providers.advance_ms(1);

@@ -314,7 +314,7 @@ async fn two_answers_that_contradict_each_other_open_nothing_until_one_of_them_h
         assert!(shop.create(&qr(provider)).await.is_err());
         let created = shop.create(&qr(provider)).await.unwrap();
         let [order] = &shop.order(NO).await.attempts[..] else { panic!("one attempt") };
-        assert!(matches!(order.state, AttemptState::Live { .. }));
+        assert!(matches!(order.state, AttemptState::Payable { .. }));
         assert_eq!(shop.providers.orders()[0].out_trade_no, NO, "no other number");
         assert!(shop.pay(&created).is_ok());
     }
@@ -373,7 +373,7 @@ async fn an_unscanned_code_lapses_by_alipays_clock_too() {
         let answer = shop.create(&qr(Alipay)).await;
         let attempts = shop.order(NO).await.attempts;
         assert_eq!(kind(answer), Some(Kind::Busy), "{ms}: it can still be paid there");
-        assert!(attempts[0].is_live(), "{ms}");
+        assert!(attempts[0].is_payable(), "{ms}");
         assert_eq!(attempts.len(), 1, "{ms}");
         assert!(shop.pay(&code).is_ok(), "{ms}");
     }
@@ -487,5 +487,5 @@ async fn after_going_back_the_order_is_described_by_what_the_buyer_holds() {
     shop.create(&qr(Alipay)).await.unwrap();
     let order = shop.order(NO).await;
     assert_eq!(order.attempts[1].state, AttemptState::Closed);
-    assert_eq!((order.current().n, order.current().way.provider()), (1, Alipay));
+    assert_eq!((order.current().n, order.current().method.provider()), (1, Alipay));
 }

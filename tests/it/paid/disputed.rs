@@ -7,7 +7,7 @@ use paygate::domain::ids::TransactionId;
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::ApiVersion;
 use paygate::domain::order::payment::PaymentRole::{Duplicate, Mismatch, Winning};
-use paygate::domain::order::{Event, Receipt, Returns, Said};
+use paygate::domain::order::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};
@@ -33,12 +33,12 @@ async fn disputed(provider: ProviderId, told: u64) -> (Shop, Ear) {
         total_fee: Fen::new(told).unwrap(),
         paid_at: Millis(1),
         openid: None,
-        fits: true,
+        matches_order: true,
         refunded: false,
-        returns: Returns { duplicate: true, late: true },
+        auto_refund: AutoRefundPolicy { duplicate: true, late: true },
         message: Arc::new(json!({})),
     };
-    let event = Event::Asked { n: 1, at: Millis(1), said: Said::Paid(receipt) };
+    let event = Transition::TradeQueried { n: 1, at: Millis(1), said: TradeUpdate::Paid(receipt) };
     let next = shop.order(NO).await.apply(event).unwrap();
     assert_eq!(store.commit(&next, &[]).await, Ok(Committed::Done));
     (shop, ear)
@@ -115,7 +115,7 @@ async fn a_payment_at_a_provider_where_the_order_has_no_attempt_is_the_orders() 
         let order = shop.order(NO).await;
         assert_eq!(order.status.number(), 1, "{other}: the first payment makes it paid");
         let attempt = order.attempt(order.payments[0].attempt).unwrap();
-        assert_eq!((attempt.n, attempt.way.provider()), (2, other));
+        assert_eq!((attempt.n, attempt.method.provider()), (2, other));
         assert!(provider == Alipay || shop.pay(&here).is_err(), "the other way was closed");
         shop.engine.dispatch().await;
         assert_eq!(ear.events(), ["payment.succeeded"], "{other}");

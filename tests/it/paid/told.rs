@@ -33,8 +33,8 @@ async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
         shop.engine.dispatch().await;
         let event = ear.heard().remove(0);
         let body: Value = serde_json::from_str(&event.body).unwrap();
-        let fits = schema::accepts("event-payment-succeeded", event.body.as_bytes());
-        assert_eq!(fits, Some(true), "{provider}: {}", event.body);
+        let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+        assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
         assert_eq!(body["type"], "payment.succeeded");
         assert_eq!(body["livemode"], false);
         let data = &body["data"];
@@ -59,8 +59,8 @@ async fn told_of(provider: ProviderId, fields: &Value) -> Value {
     shop.notify().await;
     shop.engine.dispatch().await;
     let event = ear.heard().remove(0);
-    let fits = schema::accepts("event-payment-succeeded", event.body.as_bytes());
-    assert_eq!(fits, Some(true), "{provider}: {}", event.body);
+    let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+    assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
     serde_json::from_str::<Value>(&event.body).unwrap()["data"].take()
 }
 

@@ -1,7 +1,7 @@
 //! Whom an attempt pays, and that every call about it is that account's.
 
 use paygate::domain::order::attempt::{Account, ApiVersion, Material};
-use paygate::provider::{Failure, Stamp};
+use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 
 use super::*;
@@ -13,7 +13,7 @@ fn account_as(number: &str, partner: Option<&str>, version: ApiVersion) -> Accou
 /// An order of the merchant's own, or of a merchant that it collects for.
 fn scene(sub_mchid: Option<&str>) -> Scene {
     let mut scene = Scene::of(PayType::WxpayMpWeixin);
-    scene.facts.sub_mchid = sub_mchid.map(str::to_owned);
+    scene.terms.sub_mchid = sub_mchid.map(str::to_owned);
     scene
 }
 
@@ -46,7 +46,7 @@ fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
     let mut one = merchant(public_key());
     one.apps.retain(|pay_type, _| *pay_type == PayType::WxpayH5);
     let one = V3::new(one).unwrap();
-    assert_eq!(one.account(PayType::WxpayMpWeixin, &facts()), None);
+    assert_eq!(one.account(PayType::WxpayMpWeixin, &terms()), None);
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
             assert!(matches!(failure, Failure::NotSent(_)), "{other}: {failure:?}");
         }
         let material = &Material::Prepay { prepay_id: "wx1".to_owned() };
-        let stamp = Stamp { material, now: NOW, nonce: "n" };
+        let stamp = SigningContext { material, now: NOW, nonce: "n" };
         assert!(v3.present(&attempt, stamp).is_err(), "{other}");
     }
     assert!(desk.seen().is_empty());

@@ -199,7 +199,7 @@ async fn an_answer_under_a_new_serial_makes_for_one_download_a_minute() {
     theatre.change(Stage { list: stage(&[old_entry()], old_signs(), now).list, ..forged });
     for _ in 0..5 {
         let failure = theatre.open().await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
     assert_eq!(theatre.counts(), (2, 8), "a minute has not passed");
     theatre.desk.clock.pass_ms(MINUTE_MS);
@@ -248,7 +248,7 @@ async fn a_list_that_cannot_be_trusted_is_no_list_and_nothing_is_ordered() {
     let many = vec![old_entry(); 17];
     let rows: [(&str, Answered); 16] = [
         ("unreachable", Err(TransportFailure::NotSent("down".to_owned()))),
-        ("lost", Err(TransportFailure::Unknown("timeout".to_owned()))),
+        ("lost", Err(TransportFailure::OutcomeUnknown("timeout".to_owned()))),
         ("a merchant without certificates", Ok(refusal(404, "RESOURCE_NOT_EXISTS", ""))),
         ("forbidden", Ok(refusal(403, "NOT_ENOUGH", ""))),
         ("a system error", Ok(refusal(500, "SYSTEM_ERROR", ""))),
@@ -301,7 +301,7 @@ async fn a_merchant_that_changes_to_the_public_key_still_verifies_certificates()
 
 impl Theatre {
     /// How a payment's notification is read that `key` signed now.
-    async fn told(&self, key: (&SigningKey, &str)) -> Result<Notice, NoticeError> {
+    async fn told(&self, key: (&SigningKey, &str)) -> Result<Notification, NotificationError> {
         let body = super::notices::telling("TRANSACTION.SUCCESS", &super::verdicts::paid());
         let (head, body) = signed_by(key, self.desk.clock.now(), 200, &body).into_parts();
         self.v3.notified(&head.headers, &body, self.desk.call()).await
@@ -312,12 +312,12 @@ impl Theatre {
 async fn a_notification_is_verified_with_certificates_too_and_they_are_had_for_it() {
     let theatre = Theatre::ordinary();
     for _ in 0..3 {
-        let notice = theatre.told(old_signs()).await;
-        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+        let notification = theatre.told(old_signs()).await;
+        assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     }
     assert_eq!(theatre.counts(), (1, 0), "after a restart the first one downloads");
     let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
-    assert!(matches!(forged, Err(NoticeError::Forged { .. })), "{forged:?}");
+    assert!(matches!(forged, Err(NotificationError::Forged { .. })), "{forged:?}");
     assert_eq!(theatre.counts(), (1, 0));
 }
 
@@ -330,7 +330,7 @@ async fn forged_notifications_make_for_one_download_a_minute_at_most() {
     let serials: Vec<String> = (0..20).map(|n| format!("{n:040X}")).collect();
     let forged = serials.iter().map(|serial| theatre.told((&MERCHANT_KEY, serial)));
     for result in futures_util::future::join_all(forged).await {
-        assert!(matches!(result, Err(NoticeError::Forged { .. })), "{result:?}");
+        assert!(matches!(result, Err(NotificationError::Forged { .. })), "{result:?}");
     }
     assert_eq!(theatre.counts(), (2, 1), "twenty at once share one");
     theatre.desk.clock.pass_ms(MINUTE_MS - 1);
@@ -353,7 +353,7 @@ async fn a_forgery_under_a_known_serial_makes_no_other_account_download() {
     theatre.open().await.unwrap();
     theatre.desk.clock.pass_ms(MINUTE_MS);
     let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
-    assert!(matches!(forged, Err(NoticeError::Forged { .. })), "{forged:?}");
+    assert!(matches!(forged, Err(NotificationError::Forged { .. })), "{forged:?}");
     assert!(theatre.told(old_signs()).await.is_ok());
     assert_eq!(theatre.counts(), (1, 1));
 }
@@ -365,17 +365,17 @@ async fn a_notification_under_a_new_certificate_is_believed_once_it_was_download
     let now = theatre.desk.clock.now();
     theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
     let early = theatre.told(new_signs()).await;
-    assert!(matches!(early, Err(NoticeError::Forged { .. })), "it comes again in 15 s");
+    assert!(matches!(early, Err(NotificationError::Forged { .. })), "it comes again in 15 s");
     theatre.desk.clock.pass_ms(MINUTE_MS);
     let now = theatre.desk.clock.now();
     theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
     let notices = (0..20).map(|_| theatre.told(new_signs()));
-    for notice in futures_util::future::join_all(notices).await {
-        assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+    for notification in futures_util::future::join_all(notices).await {
+        assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     }
     assert_eq!(theatre.counts(), (2, 1));
     let old = theatre.told(old_signs()).await;
-    assert!(matches!(old, Ok(Notice::Payment { .. })), "old and new overlap: {old:?}");
+    assert!(matches!(old, Ok(Notification::Payment { .. })), "old and new overlap: {old:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use http::header::DATE;
 use paygate::domain::channel::PayType;
-use paygate::provider::{Failure, Provider, Trade};
+use paygate::provider::{Failure, Provider, TradeState};
 
 use super::*;
 
@@ -21,7 +21,7 @@ async fn reasons(answer: Response<Bytes>) -> [String; 3] {
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     let desk = Desk::always(Ok(answer));
     let reason = |failure| match failure {
-        Failure::Unknown { reason, .. } => reason,
+        Failure::OutcomeUnknown { reason, .. } => reason,
         other => panic!("not an unknown outcome: {other:?}"),
     };
     [
@@ -91,7 +91,7 @@ async fn an_absent_order_is_told_with_the_time_of_the_answer() {
     ] {
         let desk = Desk::always(Ok(at(date, refusal(404, "ORDER_NOT_EXIST", "订单不存在"))));
         let trade = v3.query(&attempt, desk.call()).await;
-        assert_eq!(trade, Ok(Trade::Absent { date: expected }), "{date}");
+        assert_eq!(trade, Ok(TradeState::NotFound { date: expected }), "{date}");
     }
 }
 

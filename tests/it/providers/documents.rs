@@ -7,7 +7,7 @@ use paygate::domain::json::RawJson;
 use paygate::domain::order::attempt::Material;
 use paygate::provider::wxpay::v3::{MerchantError, V3};
 use paygate::provider::wxpay::{Merchant, Site, Verification};
-use paygate::provider::{Failure, Provider, Stamp};
+use paygate::provider::{Failure, Provider, SigningContext};
 use paygate::secret::Secret;
 
 use super::*;
@@ -65,8 +65,8 @@ fn each_pay_type_has_its_document() {
 fn a_partner_orders_for_its_merchant() {
     let mut scene = Scene::of(PayType::WxpayMpWeixin);
     scene.client_ip = None;
-    scene.facts.sub_mchid = Some("1900000109".to_owned());
-    scene.facts.profit_sharing = Some(true);
+    scene.terms.sub_mchid = Some("1900000109".to_owned());
+    scene.terms.profit_sharing = Some(true);
     check_document(
         &scene,
         r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_mchid":"1900000109",
@@ -76,8 +76,8 @@ fn a_partner_orders_for_its_merchant() {
             "amount":{"total":1,"currency":"CNY"},"payer":{"sp_openid":"oUpF8"},
             "settle_info":{"profit_sharing":true}}"#,
     );
-    scene.facts.sub_appid = Some("wxsub".to_owned());
-    scene.facts.profit_sharing = Some(false);
+    scene.terms.sub_appid = Some("wxsub".to_owned());
+    scene.terms.profit_sharing = Some(false);
     check_document(
         &scene,
         r#"{"sp_appid":"wxmini","sp_mchid":"1900000001","sub_appid":"wxsub",
@@ -87,20 +87,20 @@ fn a_partner_orders_for_its_merchant() {
             "amount":{"total":1,"currency":"CNY"},"payer":{"sub_openid":"oUpF8"},
             "settle_info":{"profit_sharing":false}}"#,
     );
-    assert_eq!(v3().app_id(PayType::WxpayMpWeixin, &scene.facts).as_deref(), Some("wxsub"));
-    scene.facts.sub_mchid = None;
+    assert_eq!(v3().app_id(PayType::WxpayMpWeixin, &scene.terms).as_deref(), Some("wxsub"));
+    scene.terms.sub_mchid = None;
     assert!(scene.plan(&v3()).is_err(), "an app of a merchant that is not named");
 }
 
 #[test]
 fn what_the_shop_adds_is_sent_as_it_was_written() {
     let mut scene = Scene::of(PayType::WxpayH5);
-    scene.facts.body = Some("卖给你".to_owned());
-    scene.facts.total_fee = Fen::MAX;
+    scene.terms.body = Some("卖给你".to_owned());
+    scene.terms.total_fee = Fen::MAX;
     scene.client_ip = Some("2001:db8::7".parse().unwrap());
     let other = r#"{ "attach" : "\u0061/b", "detail": {"cost_price": 1.0, "x": 1e400 , "y":[ ]},
         "goods_tag":"WXG", "scene_info": {"device_id": "013467007045764" } }"#;
-    scene.facts.other = Some(raw(&unfolded(other)));
+    scene.terms.other = Some(raw(&unfolded(other)));
     check_document(
         &scene,
         r#"{"appid":"wxqr","mchid":"1900000001","description":"卖给你",
@@ -112,7 +112,7 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
             "goods_tag":"WXG"}"#,
     );
     scene.client_ip = None;
-    scene.facts.other = Some(raw("{}"));
+    scene.terms.other = Some(raw("{}"));
     let document = scene.plan(&v3()).unwrap().document;
     assert!(document.ends_with(r#""currency":"CNY"}}"#), "no empty scene: {document}");
 }
@@ -136,7 +136,7 @@ async fn other_reaches_wechat_pay_byte_for_byte() {
     ];
     for other in others {
         let mut scene = Scene::of(PayType::WxpayH5);
-        scene.facts.other = Some(raw(&other));
+        scene.terms.other = Some(raw(&other));
         let attempt = scene.attempt(&v3);
         let desk = Desk::always(Ok(signed(200, r#"{"code_url":"weixin://1"}"#)));
         v3.open(&attempt, desk.call()).await.unwrap();
@@ -185,7 +185,7 @@ fn what_the_shop_adds_never_replaces_what_is_computed() {
     );
     for other in others {
         let mut scene = Scene::of(PayType::WxpayH5);
-        scene.facts.other = Some(raw(&other));
+        scene.terms.other = Some(raw(&other));
         assert!(scene.plan(&v3()).is_err(), "{other}");
     }
 }
@@ -217,8 +217,8 @@ fn a_merchant_pays_by_what_is_configured_only() {
     let without = V3::new(merchant).unwrap();
     assert_eq!(without.id(), ProviderId::Wxpay);
     assert_eq!(without.pay_types().len(), 4);
-    assert_eq!(without.app_id(PayType::WxpayMweb, &facts()), None);
-    assert_eq!(without.app_id(PayType::WxpayH5, &facts()).as_deref(), Some("wxqr"));
+    assert_eq!(without.app_id(PayType::WxpayMweb, &terms()), None);
+    assert_eq!(without.app_id(PayType::WxpayH5, &terms()).as_deref(), Some("wxqr"));
     assert!(Scene::of(PayType::WxpayMweb).plan(&without).is_err());
 }
 
@@ -296,7 +296,7 @@ async fn a_path_is_percent_encoded_once_and_signed_so() {
 async fn a_partners_calls_have_their_own_paths() {
     let v3 = v3();
     let mut scene = Scene::of(PayType::WxpayH5);
-    scene.facts.sub_mchid = Some("1900000109".to_owned());
+    scene.terms.sub_mchid = Some("1900000109".to_owned());
     let attempt = scene.attempt(&v3);
     let desk = Desk::always(Err(TransportFailure::NotSent("no".to_owned())));
     v3.open(&attempt, desk.call()).await.unwrap_err();
@@ -329,7 +329,7 @@ async fn a_base_urls_own_path_is_sent_and_signed() {
 /// signature over `message`.
 fn check_presented(scene: &Scene, material: &Material, expected: &str, message: &str) {
     let v3 = v3();
-    let stamp = Stamp { material, now: NOW, nonce: "5K8264ILTKCH16CQ2502SI8ZNMTM67VS" };
+    let stamp = SigningContext { material, now: NOW, nonce: "5K8264ILTKCH16CQ2502SI8ZNMTM67VS" };
     let text = v3.present(&scene.attempt(&v3), stamp).unwrap();
     let signature = MERCHANT_KEY.sign(message.as_bytes());
     assert_eq!(text, unfolded(expected).replace("SIGN", &signature));
@@ -377,14 +377,14 @@ fn the_client_gets_vk_uni_pays_parameters_to_the_letter() {
 #[test]
 fn a_partners_client_pays_in_the_app_and_to_the_merchant_it_collects_for() {
     let mut scene = Scene::of(PayType::WxpayAppPlus);
-    scene.facts.sub_mchid = Some("1900000109".to_owned());
+    scene.terms.sub_mchid = Some("1900000109".to_owned());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
     let expected = r#"{"appid":"APP","partnerid":"1900000109","prepayid":"wx1",
         "package":"Sign=WXPay","noncestr":"5K8264ILTKCH16CQ2502SI8ZNMTM67VS",
         "timestamp":"1700000000","sign":"SIGN"}"#;
     let rest = "\n1700000000\n5K8264ILTKCH16CQ2502SI8ZNMTM67VS\nwx1\n";
     check_presented(&scene, &prepay, &expected.replace("APP", "wxapp"), &format!("wxapp{rest}"));
-    scene.facts.sub_appid = Some("wxsub".to_owned());
+    scene.terms.sub_appid = Some("wxsub".to_owned());
     check_presented(&scene, &prepay, &expected.replace("APP", "wxsub"), &format!("wxsub{rest}"));
 }
 
@@ -393,7 +393,7 @@ async fn an_attempt_outlives_its_pay_types_configuration_but_not_its_account() {
     let scene = Scene::of(PayType::WxpayMpWeixin);
     let attempt = scene.attempt(&v3());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
-    let stamp = Stamp { material: &prepay, now: NOW, nonce: "n" };
+    let stamp = SigningContext { material: &prepay, now: NOW, nonce: "n" };
 
     let mut removed = merchant(public_key());
     removed.apps.remove(&PayType::WxpayMpWeixin);
@@ -412,7 +412,7 @@ async fn an_attempt_outlives_its_pay_types_configuration_but_not_its_account() {
     assert!(desk.seen().is_empty());
 
     let native = Material::QrCode { code_url: "weixin://".to_owned(), msg: None };
-    let stamp = Stamp { material: &native, ..stamp };
+    let stamp = SigningContext { material: &native, ..stamp };
     assert!(v3().present(&attempt, stamp).is_err(), "material of another product");
 }
 

@@ -21,18 +21,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use paygate::clock::Clock;
-use paygate::domain::channel::{PayType, Product, Way};
+use paygate::domain::channel::{PayType, PaymentMethod, Product};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Attempt, AttemptState, Params};
-use paygate::domain::request::Facts;
+use paygate::domain::request::OrderTerms;
 use paygate::domain::time::Millis;
 use paygate::error::Text;
 use paygate::provider::keys::SigningKey;
 use paygate::provider::wxpay::v3::V3;
 use paygate::provider::wxpay::{Account, App, Merchant, Site, Verification};
 use paygate::provider::{
-    BoxFuture, Call, Notice, NoticeError, Plan, Provider, Transport, TransportFailure,
+    AttemptRequest, BoxFuture, Call, Notification, NotificationError, Provider, Transport,
+    TransportFailure,
 };
 use paygate::secret::Secret;
 
@@ -91,8 +92,8 @@ fn v3() -> V3 {
     V3::new(merchant(public_key())).unwrap()
 }
 
-fn facts() -> Facts {
-    Facts {
+fn terms() -> OrderTerms {
+    OrderTerms {
         out_trade_no: OutTradeNo::parse(NUMBER).unwrap(),
         total_fee: Fen::new(1).unwrap(),
         subject: "一\"件\"商品".to_owned(),
@@ -112,7 +113,7 @@ fn facts() -> Facts {
 /// How an order is paid in a test.
 #[derive(Clone)]
 struct Scene {
-    facts: Facts,
+    terms: OrderTerms,
     pay_type: PayType,
     openid: Option<&'static str>,
     client_ip: Option<IpAddr>,
@@ -123,7 +124,7 @@ impl Scene {
     fn of(pay_type: PayType) -> Scene {
         let needs_openid = product(pay_type).needs_openid();
         Scene {
-            facts: facts(),
+            terms: terms(),
             pay_type,
             openid: needs_openid.then_some("oUpF8"),
             client_ip: Some([203, 0, 113, 7].into()),
@@ -132,15 +133,15 @@ impl Scene {
     }
 
     fn plan(&self, v3: &V3) -> Result<Params, Text> {
-        v3.plan(&Plan {
-            facts: &self.facts,
+        v3.plan(&AttemptRequest {
+            terms: &self.terms,
             pay_type: self.pay_type,
             product: product(self.pay_type),
-            channel_no: &ChannelNo::first(&self.facts.out_trade_no),
+            channel_no: &ChannelNo::first(&self.terms.out_trade_no),
             openid: self.openid,
             client_ip: self.client_ip,
             user_agent: self.user_agent,
-            expires: NOW.plus(1_800_000),
+            expires_at: NOW.plus(1_800_000),
             notify_url: "https://shop.example.com/pay/notify/wxpay/x/default",
             return_url: None,
         })
@@ -149,20 +150,20 @@ impl Scene {
     fn attempt(&self, v3: &V3) -> Attempt {
         Attempt {
             n: 1,
-            way: Way {
+            method: PaymentMethod {
                 pay_type: self.pay_type,
                 product: product(self.pay_type),
-                app_id: v3.app_id(self.pay_type, &self.facts).unwrap(),
+                app_id: v3.app_id(self.pay_type, &self.terms).unwrap(),
                 openid: self.openid.map(str::to_owned),
                 address: None,
             },
-            account: v3.account(self.pay_type, &self.facts),
-            channel_no: ChannelNo::first(&self.facts.out_trade_no),
+            account: v3.account(self.pay_type, &self.terms),
+            channel_no: ChannelNo::first(&self.terms.out_trade_no),
             params: self.plan(v3).unwrap(),
-            expires: NOW.plus(1_800_000),
-            opened: NOW,
+            expires_at: NOW.plus(1_800_000),
+            opened_at: NOW,
             state: AttemptState::Prepared,
-            asked: None,
+            last_queried_at: None,
             superseded: false,
             handed_out: false,
             close_intended: false,

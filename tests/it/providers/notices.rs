@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use paygate::domain::channel::PayType;
 use paygate::domain::ids::TransactionId;
 use paygate::domain::order::payment::RefundState;
-use paygate::provider::{Provider, RefundFee, RefundNotice};
+use paygate::provider::{Provider, RefundFee, RefundNotification};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ pub(super) fn telling(event: &str, message: &Value) -> String {
 }
 
 /// How `v3` reads a notification; nothing may be sent because of it.
-async fn read(v3: &V3, notification: Response<Bytes>) -> Result<Notice, NoticeError> {
+async fn read(v3: &V3, notification: Response<Bytes>) -> Result<Notification, NotificationError> {
     let desk = Desk::new(|_| unreachable!("no call comes of a notification"));
     let (head, body) = notification.into_parts();
     let result = v3.notified(&head.headers, &body, desk.call()).await;
@@ -51,16 +51,16 @@ async fn read(v3: &V3, notification: Response<Bytes>) -> Result<Notice, NoticeEr
 }
 
 /// How a notification is read that WeChat Pay signed.
-async fn told(body: &str) -> Result<Notice, NoticeError> {
+async fn told(body: &str) -> Result<Notification, NotificationError> {
     read(&v3(), signed(200, body)).await
 }
 
-fn is_forged(result: &Result<Notice, NoticeError>) -> bool {
-    matches!(result, Err(NoticeError::Forged { .. }))
+fn is_forged(result: &Result<Notification, NotificationError>) -> bool {
+    matches!(result, Err(NotificationError::Forged { .. }))
 }
 
-fn is_unreadable(result: &Result<Notice, NoticeError>) -> bool {
-    matches!(result, Err(NoticeError::Unreadable { .. }))
+fn is_unreadable(result: &Result<Notification, NotificationError>) -> bool {
+    matches!(result, Err(NotificationError::Unreadable { .. }))
 }
 
 fn number() -> ChannelNo {
@@ -80,8 +80,10 @@ fn changed(message: &Value, at: &str, value: Value) -> Value {
 async fn a_payment_is_told_with_its_number_and_full_price() {
     for state in ["SUCCESS", "REFUND"] {
         let message = changed(&paid(), "/trade_state", state.into());
-        let notice = told(&telling("TRANSACTION.SUCCESS", &message)).await;
-        let Ok(Notice::Payment { channel_no, trade }) = notice else { panic!("{notice:?}") };
+        let notification = told(&telling("TRANSACTION.SUCCESS", &message)).await;
+        let Ok(Notification::Payment { channel_no, trade }) = notification else {
+            panic!("{notification:?}")
+        };
         assert_eq!(channel_no, number());
         assert_eq!(trade.transaction_id, TransactionId("4200001".into()));
         assert_eq!(Some(trade.total_fee), Fen::new(100), "not what coupons left of it");
@@ -208,7 +210,7 @@ async fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
 async fn a_payment_in_another_currency_is_never_the_orders_price() {
     let message = changed(&paid(), "/amount/currency", "USD".into());
     match told(&telling("TRANSACTION.SUCCESS", &message)).await {
-        Ok(Notice::ForeignPayment { channel_no, trade, currency }) => {
+        Ok(Notification::ForeignPayment { channel_no, trade, currency }) => {
             assert_eq!((channel_no, &*currency), (number(), "USD"));
             assert_eq!(trade.transaction_id, TransactionId("4200001".into()));
         }
@@ -217,7 +219,7 @@ async fn a_payment_in_another_currency_is_never_the_orders_price() {
     let mut message = paid();
     message["amount"].as_object_mut().unwrap().remove("currency");
     let result = told(&telling("TRANSACTION.SUCCESS", &message)).await;
-    assert!(matches!(result, Ok(Notice::Payment { .. })), "CNY where none is named");
+    assert!(matches!(result, Ok(Notification::Payment { .. })), "CNY where none is named");
 }
 
 /// A refund, as a notification tells it.
@@ -239,7 +241,7 @@ async fn a_refund_is_told_from_a_payment_with_this_refunds_amount() {
         ("REFUND.SUCCESS", "PROCESSING", RefundState::Processing),
     ] {
         let message = changed(&refunded(), "/refund_status", status.into());
-        let expected = RefundNotice {
+        let expected = RefundNotification {
             channel_no: number(),
             transaction_id: TransactionId("4200001".into()),
             out_refund_no: Some("R-1".to_owned()),
@@ -250,11 +252,11 @@ async fn a_refund_is_told_from_a_payment_with_this_refunds_amount() {
             trade: None,
             message: Arc::new(message.clone()),
         };
-        assert_eq!(told(&telling(event, &message)).await, Ok(Notice::Refund(expected)));
+        assert_eq!(told(&telling(event, &message)).await, Ok(Notification::Refund(expected)));
     }
     let mut failed = refunded();
     failed.as_object_mut().unwrap().remove("success_time");
-    let Ok(Notice::Refund(refund)) = told(&telling("REFUND.CLOSED", &failed)).await else {
+    let Ok(Notification::Refund(refund)) = told(&telling("REFUND.CLOSED", &failed)).await else {
         panic!("a refund that failed has no time")
     };
     assert_eq!(refund.refunded_at, None);
@@ -287,10 +289,10 @@ async fn a_genuine_refund_that_lacks_what_it_should_have_is_unreadable() {
 async fn what_else_is_genuine_is_nothing_to_do() {
     for event in ["TRANSACTION.PAYSCORE", "PAYSCORE.USER_OPEN_SERVICE", "", "refund.success"] {
         let body = enveloped(event, &json!(null));
-        assert_eq!(told(&body).await, Ok(Notice::Other { event: event.to_owned() }));
+        assert_eq!(told(&body).await, Ok(Notification::Other { event: event.to_owned() }));
     }
     let long = enveloped(&"长\n".repeat(9_000), &json!({}));
-    let Ok(Notice::Other { event }) = told(&long).await else { panic!("another event") };
+    let Ok(Notification::Other { event }) = told(&long).await else { panic!("another event") };
     assert_eq!(event.chars().count(), 64, "cut to what a log can bear");
 }
 
@@ -312,17 +314,17 @@ async fn a_partners_notification_names_both_merchants() {
         "out_trade_no": NUMBER, "trade_state": "SUCCESS", "transaction_id": "42",
         "amount": { "total": 1 }, "payer": { "sp_openid": "sp" },
     });
-    let notice = told(&telling("TRANSACTION.SUCCESS", &payment)).await;
-    assert!(matches!(notice, Ok(Notice::Payment { .. })), "{notice:?}");
+    let notification = told(&telling("TRANSACTION.SUCCESS", &payment)).await;
+    assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     let mut refund = refunded();
     refund["sp_mchid"] = "1900000001".into();
     refund["sub_mchid"] = "1900000109".into();
     refund["mchid"] = ().into();
-    let notice = told(&telling("REFUND.SUCCESS", &refund)).await;
-    assert!(matches!(notice, Ok(Notice::Refund(_))), "{notice:?}");
+    let notification = told(&telling("REFUND.SUCCESS", &refund)).await;
+    assert!(matches!(notification, Ok(Notification::Refund(_))), "{notification:?}");
 
     let mut scene = Scene::of(PayType::WxpayMpWeixin);
-    scene.facts.sub_mchid = Some("1900000109".to_owned());
+    scene.terms.sub_mchid = Some("1900000109".to_owned());
     let v3 = v3();
     let attempt = scene.attempt(&v3);
     let own = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);

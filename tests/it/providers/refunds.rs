@@ -1,8 +1,9 @@
 //! Money back: what is sent, and what the answers mean.
 
 use paygate::domain::ids::TransactionId;
+use paygate::domain::order::payment::RefundStatus;
 use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
-use paygate::provider::{Failure, RefundPlan, RefundTrade};
+use paygate::provider::{Failure, RefundCall};
 use serde_json::{Value, json};
 
 use super::verdicts::unverifiable;
@@ -23,12 +24,12 @@ impl Default for Case {
             total_fee: Fen::new(100).unwrap(),
             paid_at: NOW,
             openid: None,
-            known: NOW,
+            discovered_at: NOW,
             role: PaymentRole::Winning,
-            returns: false,
+            auto_refund: false,
             refund_unknown: false,
-            returned_in_all: None,
-            unseen_since: None,
+            reported_refund_total: None,
+            unidentified_since: None,
             refunds: Vec::new(),
         };
         let refund = Refund::pending("R-1|@*".to_owned(), Fen::new(40).unwrap(), NOW);
@@ -39,21 +40,21 @@ impl Default for Case {
 impl Case {
     fn partners() -> Case {
         let mut case = Case::default();
-        case.scene.facts.sub_mchid = Some("1900000109".to_owned());
+        case.scene.terms.sub_mchid = Some("1900000109".to_owned());
         case
     }
 
-    fn plan(&self) -> RefundPlan<'_> {
+    fn plan(&self) -> RefundCall<'_> {
         let notify_url = "https://shop.example.com/pay/notify/wxpay/x/default";
-        RefundPlan { payment: &self.payment, refund: &self.refund, notify_url }
+        RefundCall { payment: &self.payment, refund: &self.refund, notify_url }
     }
 
-    async fn refund(&self, desk: &Desk) -> Result<RefundTrade, Failure> {
+    async fn refund(&self, desk: &Desk) -> Result<RefundStatus, Failure> {
         let v3 = v3();
         v3.refund(&self.scene.attempt(&v3), self.plan(), desk.call()).await
     }
 
-    async fn query(&self, desk: &Desk) -> Result<Option<RefundTrade>, Failure> {
+    async fn query(&self, desk: &Desk) -> Result<Option<RefundStatus>, Failure> {
         let v3 = v3();
         v3.query_refund(&self.scene.attempt(&v3), self.plan(), desk.call()).await
     }
@@ -132,11 +133,11 @@ async fn a_refund_stands_where_its_signed_status_says() {
         ("ABNORMAL", RefundState::Abnormal),
         ("CLOSED", RefundState::Closed),
     ] {
-        let expected = RefundTrade {
+        let expected = RefundStatus {
             refund_id: Some("5030001".to_owned()),
             state,
-            refund_fee: Fen::new(40).unwrap(),
-            all: None,
+            refund_fee: Fen::new(40),
+            refunded_total: None,
             cash_refund_fee: Fen::new(36),
             refunded_at: Some(NOW.plus(40_000)),
             message: Arc::new(told(status)),
@@ -153,7 +154,7 @@ async fn a_refund_stands_where_its_signed_status_says() {
     let desk = Desk::always(Ok(signed(200, &short.to_string())));
     let trade = Case::default().refund(&desk).await.unwrap();
     assert_eq!((trade.refund_id, trade.cash_refund_fee, trade.refunded_at), (None, None, None));
-    assert_eq!(Some(trade.refund_fee), Fen::new(20), "what really goes back");
+    assert_eq!(trade.refund_fee, Fen::new(20), "what really goes back");
 }
 
 #[tokio::test]
@@ -202,10 +203,10 @@ async fn what_wechat_pay_did_not_sign_refunds_nothing() {
 async fn check_unknown(answer: Response<Bytes>, what: &str) {
     let desk = Desk::always(Ok(answer));
     let failure = Case::default().refund(&desk).await.unwrap_err();
-    assert!(matches!(failure, Failure::Unknown { .. }), "{what}: {failure:?}");
+    assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{what}: {failure:?}");
     assert_eq!(desk.seen().len(), 1, "{what}: sent once");
     let failure = Case::default().query(&desk).await.unwrap_err();
-    assert!(matches!(failure, Failure::Unknown { .. }), "{what}: {failure:?}");
+    assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{what}: {failure:?}");
 }
 
 const FINAL: [(u16, &str); 12] = [
@@ -246,7 +247,9 @@ async fn an_unsigned_refusal_of_a_refund_that_exists_is_not_its_end() {
         for unsure in [refusal(500, "SYSTEM_ERROR", ""), refusal(429, "FREQUENCY_LIMITED", "")] {
             let desk = desk(refusal(status, code, "不能退款"), unsure);
             let result = Case::default().refund(&desk).await;
-            let Err(Failure::Unknown { said, .. }) = result else { panic!("{code}: {result:?}") };
+            let Err(Failure::OutcomeUnknown { said, .. }) = result else {
+                panic!("{code}: {result:?}")
+            };
             assert_eq!(said, Some((code.to_owned(), "不能退款".to_owned())));
         }
     }
@@ -288,9 +291,9 @@ async fn any_other_refusal_leaves_a_refund_without_an_outcome() {
     ] {
         check_unknown(refusal(status, code, message), code).await;
     }
-    let lost = TransportFailure::Unknown("reset".to_owned());
+    let lost = TransportFailure::OutcomeUnknown("reset".to_owned());
     let failure = Case::default().refund(&Desk::always(Err(lost))).await.unwrap_err();
-    assert_eq!(failure, Failure::Unknown { reason: "reset".to_owned(), said: None });
+    assert_eq!(failure, Failure::OutcomeUnknown { reason: "reset".to_owned(), said: None });
 }
 
 #[tokio::test]
@@ -307,6 +310,9 @@ async fn only_resource_not_exists_is_the_absence_of_a_refund() {
     ] {
         let desk = Desk::always(Ok(refusal(status, code, "")));
         let result = Case::default().query(&desk).await;
-        assert!(matches!(result, Err(Failure::Unknown { .. })), "{status} {code}: {result:?}");
+        assert!(
+            matches!(result, Err(Failure::OutcomeUnknown { .. })),
+            "{status} {code}: {result:?}"
+        );
     }
 }

@@ -116,7 +116,7 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
         stream
     };
     let result = sent_to(&http, (&uri, LONG), (&listener, hangs_up_unread)).await;
-    assert!(matches!(result, Err(TransportFailure::Unknown(_))), "{result:?}");
+    assert!(matches!(result, Err(TransportFailure::OutcomeUnknown(_))), "{result:?}");
 
     for text in [
         "close",
@@ -126,7 +126,7 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
         "SSH-2.0-OpenSSH_9.6 close\r\n",
     ] {
         let result = check_answer(text).await;
-        assert!(matches!(result, Err(TransportFailure::Unknown(_))), "{text}: {result:?}");
+        assert!(matches!(result, Err(TransportFailure::OutcomeUnknown(_))), "{text}: {result:?}");
     }
 }
 
@@ -136,12 +136,15 @@ async fn no_answer_in_time_leaves_the_outcome_unknown() {
     let uri = format!("http://{authority}/");
     let silent = async |stream: TcpStream| stream;
     let result = sent_to(&Http::new(), (&uri, SHORT), (&listener, silent)).await;
-    assert_eq!(result.unwrap_err(), TransportFailure::Unknown("no answer in time".to_owned()));
+    assert_eq!(
+        result.unwrap_err(),
+        TransportFailure::OutcomeUnknown("no answer in time".to_owned())
+    );
 
     let head_only = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
     let result =
         sent_to(&Http::new(), (&uri, SHORT), (&listener, |it| answered(it, head_only))).await;
-    assert!(matches!(result, Err(TransportFailure::Unknown(_))), "{result:?}");
+    assert!(matches!(result, Err(TransportFailure::OutcomeUnknown(_))), "{result:?}");
 }
 
 #[tokio::test]
@@ -169,7 +172,7 @@ async fn a_body_is_at_most_one_mebibyte() {
     let whole = check_answer(&sized(BODY_BYTES_MAX)).await.unwrap();
     assert_eq!(whole.body().len(), BODY_BYTES_MAX);
     let result = check_answer(&sized(BODY_BYTES_MAX + 1)).await;
-    assert!(matches!(result, Err(TransportFailure::Unknown(_))));
+    assert!(matches!(result, Err(TransportFailure::OutcomeUnknown(_))));
 
     let (listener, authority) = listener().await;
     let uri = format!("http://{authority}/");
@@ -180,7 +183,7 @@ async fn a_body_is_at_most_one_mebibyte() {
         stream
     };
     let result = sent_to(&Http::new(), (&uri, LONG), (&listener, endless)).await;
-    assert!(matches!(result, Err(TransportFailure::Unknown(_))));
+    assert!(matches!(result, Err(TransportFailure::OutcomeUnknown(_))));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use paygate::domain::channel::PayType;
 use paygate::domain::ids::TransactionId;
 use paygate::domain::order::attempt::Material;
-use paygate::provider::{Closing, Failure, Provider, Trade};
+use paygate::provider::{CloseOutcome, Failure, Provider, TradeState};
 
 use super::*;
 
@@ -55,12 +55,15 @@ async fn a_signed_answer_without_material_leaves_the_outcome_unknown() {
     ];
     for body in bodies {
         let result = opened(PayType::WxpayMpWeixin, Ok(signed(200, body))).await;
-        assert!(matches!(result, Err(Failure::Unknown { said: None, .. })), "{body}: {result:?}");
+        assert!(
+            matches!(result, Err(Failure::OutcomeUnknown { said: None, .. })),
+            "{body}: {result:?}"
+        );
     }
     for status in [201, 202, 204] {
         let answer = signed(status, r#"{"prepay_id":"wx1"}"#);
         let result = opened(PayType::WxpayMpWeixin, Ok(answer)).await;
-        assert!(matches!(result, Err(Failure::Unknown { .. })), "{status}");
+        assert!(matches!(result, Err(Failure::OutcomeUnknown { .. })), "{status}");
     }
 }
 
@@ -124,16 +127,19 @@ async fn a_success_that_wechat_pay_did_not_sign_is_an_unknown_outcome() {
     for (name, answer) in unverifiable(200, r#"{"prepay_id":"wx1"}"#) {
         let desk = Desk::always(Ok(answer));
         let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { said: None, .. }), "{name}: {failure:?}");
+        assert!(
+            matches!(failure, Failure::OutcomeUnknown { said: None, .. }),
+            "{name}: {failure:?}"
+        );
         assert_eq!(desk.seen().len(), 1, "{name}: nothing else is asked for");
     }
     for (name, answer) in unverifiable(200, &paid().to_string()) {
         let failure = v3.query(&attempt, Desk::always(Ok(answer)).call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{name}: {failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{name}: {failure:?}");
     }
     for (name, answer) in unverifiable(204, "") {
         let failure = v3.close(&attempt, Desk::always(Ok(answer)).call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{name}: {failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{name}: {failure:?}");
     }
 }
 
@@ -184,7 +190,9 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
     ];
     for (status, code, message) in open {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
-        let Err(Failure::Unknown { said, .. }) = result else { panic!("{code}: {result:?}") };
+        let Err(Failure::OutcomeUnknown { said, .. }) = result else {
+            panic!("{code}: {result:?}")
+        };
         assert_eq!(said, Some((code.to_owned(), message.to_owned())));
     }
 }
@@ -210,7 +218,7 @@ async fn too_many_calls_are_told_as_such_of_orders_and_queries() {
         assert_eq!(v3.query(&attempt, desk.call()).await, Err(said));
         // It is also what an order is answered with whose buyer pays just then.
         let closing = v3.close(&attempt, desk.call()).await;
-        assert_eq!(closing, Ok(Closing::TooEarly), "{status} {code}");
+        assert_eq!(closing, Ok(CloseOutcome::TooEarly), "{status} {code}");
     }
 }
 
@@ -228,7 +236,7 @@ async fn closed_already_without_a_confirmation_is_told_as_it_was_said() {
             })
         });
         let result = v3.close(&attempt, desk.call()).await;
-        let Err(Failure::Unknown { said, .. }) = result else { panic!("{result:?}") };
+        let Err(Failure::OutcomeUnknown { said, .. }) = result else { panic!("{result:?}") };
         assert_eq!(said, Some(("ORDER_CLOSED".to_owned(), "订单已关闭".to_owned())));
     }
 }
@@ -252,7 +260,7 @@ async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
         (400, "INVALID_REQUEST", "Duplicate out_trade_no"),
     ] {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
-        let taken = Failure::Taken { code: code.to_owned(), message: message.to_owned() };
+        let taken = Failure::NumberInUse { code: code.to_owned(), message: message.to_owned() };
         assert_eq!(result, Err(taken));
     }
 }
@@ -267,15 +275,15 @@ async fn a_signed_answer_to_another_question_is_none() {
     let opened = [order(), done()];
     for desk in &opened {
         let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
     for desk in &[prepay(), done()] {
         let failure = v3.query(&attempt, desk.call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
     for desk in &[prepay(), order()] {
         let failure = v3.close(&attempt, desk.call()).await.unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+        assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
 }
 
@@ -286,7 +294,10 @@ async fn an_answer_that_is_no_json_says_nothing() {
         for status in [400, 404, 405, 500, 502] {
             let answer = Response::builder().status(status).body(body.to_owned().into()).unwrap();
             let result = opened(PayType::WxpayH5, Ok(answer)).await;
-            assert!(matches!(result, Err(Failure::Unknown { said: None, .. })), "{result:?}");
+            assert!(
+                matches!(result, Err(Failure::OutcomeUnknown { said: None, .. })),
+                "{result:?}"
+            );
         }
     }
 }
@@ -295,7 +306,7 @@ async fn an_answer_that_is_no_json_says_nothing() {
 async fn what_a_refusal_says_is_cut_to_what_a_log_can_bear() {
     let answer = refusal(400, "X".repeat(100).as_str(), &format!("a\r\nb{}", "长".repeat(999)));
     let result = opened(PayType::WxpayH5, Ok(answer)).await;
-    let Err(Failure::Unknown { said: Some((code, message)), .. }) = result else {
+    let Err(Failure::OutcomeUnknown { said: Some((code, message)), .. }) = result else {
         panic!("{result:?}")
     };
     assert_eq!(code.len(), 64);
@@ -307,9 +318,9 @@ async fn the_transport_alone_says_whether_anything_was_sent() {
     let not_sent = TransportFailure::NotSent("refused".to_owned());
     let result = opened(PayType::WxpayH5, Err(not_sent)).await;
     assert_eq!(result, Err(Failure::NotSent("refused".to_owned())));
-    let lost = TransportFailure::Unknown("reset".to_owned());
+    let lost = TransportFailure::OutcomeUnknown("reset".to_owned());
     let result = opened(PayType::WxpayH5, Err(lost)).await;
-    assert_eq!(result, Err(Failure::Unknown { reason: "reset".to_owned(), said: None }));
+    assert_eq!(result, Err(Failure::OutcomeUnknown { reason: "reset".to_owned(), said: None }));
 }
 
 /// A paid order, as a query and a notification tell it.
@@ -324,7 +335,7 @@ pub(super) fn paid() -> serde_json::Value {
 }
 
 /// How a query's signed answer about an order of `scene` is read.
-async fn queried(scene: &Scene, body: &serde_json::Value) -> Result<Trade, Failure> {
+async fn queried(scene: &Scene, body: &serde_json::Value) -> Result<TradeState, Failure> {
     let v3 = v3();
     let desk = Desk::always(Ok(signed(200, &body.to_string())));
     v3.query(&scene.attempt(&v3), desk.call()).await
@@ -336,10 +347,10 @@ async fn a_paid_order_is_told_with_its_full_price() {
         let mut body = paid();
         body["trade_state"] = state.into();
         let trade = queried(&Scene::of(PayType::WxpayMpWeixin), &body).await.unwrap();
-        let Trade::Paid(paid) = trade else { panic!("{state}: {trade:?}") };
+        let TradeState::Paid(paid) = trade else { panic!("{state}: {trade:?}") };
         assert_eq!(paid.transaction_id, TransactionId("4200001".into()));
         assert_eq!(Some(paid.total_fee), Fen::new(100), "not what coupons left of it");
-        assert!(paid.fits);
+        assert!(paid.matches_order);
         assert_eq!(paid.paid_at, Some(NOW.plus(40_000)));
         assert_eq!(paid.openid.as_deref(), Some("oUpF8"));
         assert_eq!(*paid.message, body);
@@ -348,18 +359,18 @@ async fn a_paid_order_is_told_with_its_full_price() {
 
 #[tokio::test]
 async fn a_trade_state_means_one_thing() {
-    let unpaid = |state: &str| Ok(Trade::Unpaid { trade_state: state.to_owned() });
+    let unpaid = |state: &str| Ok(TradeState::Unpaid { trade_state: state.to_owned() });
     for state in ["NOTPAY", "USERPAYING", "PAYERROR"] {
         assert_eq!(state_of(state).await, unpaid(state));
     }
-    assert_eq!(state_of("CLOSED").await, Ok(Trade::Closed));
+    assert_eq!(state_of("CLOSED").await, Ok(TradeState::Closed));
     for state in ["REVOKED", "", "success", "SOMETHING_NEW"] {
-        assert!(matches!(state_of(state).await, Err(Failure::Unknown { .. })), "{state}");
+        assert!(matches!(state_of(state).await, Err(Failure::OutcomeUnknown { .. })), "{state}");
     }
 }
 
 /// An order without a payment, in `state`.
-async fn state_of(state: &str) -> Result<Trade, Failure> {
+async fn state_of(state: &str) -> Result<TradeState, Failure> {
     let body = serde_json::json!({
         "appid": "wxmini", "mchid": "1900000001", "out_trade_no": NUMBER, "trade_state": state,
         "amount": { "total": 100 }, "promotion_detail": [],
@@ -390,7 +401,7 @@ async fn an_answer_about_another_order_is_none() {
             None => body[&at[1..]] = value.clone(),
         }
         let result = queried(&Scene::of(PayType::WxpayMpWeixin), &body).await;
-        assert!(matches!(result, Err(Failure::Unknown { .. })), "{at} {value}: {result:?}");
+        assert!(matches!(result, Err(Failure::OutcomeUnknown { .. })), "{at} {value}: {result:?}");
     }
 }
 
@@ -404,14 +415,16 @@ async fn check_misfit(scene: &Scene, good: &serde_json::Value, at: &str, value: 
     }
     for state in ["SUCCESS", "REFUND"] {
         body["trade_state"] = state.into();
-        let Ok(Trade::Paid(paid)) = queried(scene, &body).await else { panic!("{at}: {state}") };
-        assert!(!paid.fits, "{at}: {state}");
+        let Ok(TradeState::Paid(paid)) = queried(scene, &body).await else {
+            panic!("{at}: {state}")
+        };
+        assert!(!paid.matches_order, "{at}: {state}");
     }
     body["trade_state"] = "NOTPAY".into();
-    let unpaid = Trade::Unpaid { trade_state: "NOTPAY".to_owned() };
+    let unpaid = TradeState::Unpaid { trade_state: "NOTPAY".to_owned() };
     assert_eq!(queried(scene, &body).await, Ok(unpaid), "{at}");
     body["trade_state"] = "CLOSED".into();
-    assert_eq!(queried(scene, &body).await, Ok(Trade::Closed), "{at}");
+    assert_eq!(queried(scene, &body).await, Ok(TradeState::Closed), "{at}");
 }
 
 #[tokio::test]
@@ -422,24 +435,24 @@ async fn a_payment_by_another_app_or_in_another_currency_is_told_and_does_not_fi
     }
     let mut unnamed = paid();
     unnamed.as_object_mut().unwrap().remove("appid");
-    let Ok(Trade::Paid(paid)) = queried(&scene, &unnamed).await else { panic!("paid") };
-    assert!(!paid.fits, "an order of no app");
+    let Ok(TradeState::Paid(paid)) = queried(&scene, &unnamed).await else { panic!("paid") };
+    assert!(!paid.matches_order, "an order of no app");
 }
 
 #[tokio::test]
 async fn a_partners_order_is_compared_with_all_its_parties() {
     let mut scene = Scene::of(PayType::WxpayMpWeixin);
-    scene.facts.sub_mchid = Some("1900000109".to_owned());
-    scene.facts.sub_appid = Some("wxsub".to_owned());
+    scene.terms.sub_mchid = Some("1900000109".to_owned());
+    scene.terms.sub_appid = Some("wxsub".to_owned());
     let good = serde_json::json!({
         "sp_appid": "wxmini", "sp_mchid": "1900000001", "sub_appid": "wxsub",
         "sub_mchid": "1900000109", "out_trade_no": NUMBER, "trade_state": "SUCCESS",
         "transaction_id": "42", "amount": { "total": 1 },
         "payer": { "sp_openid": "sp", "sub_openid": "sub" },
     });
-    let Ok(Trade::Paid(paid)) = queried(&scene, &good).await else { panic!("paid") };
+    let Ok(TradeState::Paid(paid)) = queried(&scene, &good).await else { panic!("paid") };
     assert_eq!(paid.openid.as_deref(), Some("sub"));
-    assert!(paid.fits);
+    assert!(paid.matches_order);
     for at in ["/sp_appid", "/sub_appid"] {
         check_misfit(&scene, &good, at, "x").await;
     }
@@ -447,10 +460,13 @@ async fn a_partners_order_is_compared_with_all_its_parties() {
         let mut body = good.clone();
         body[key] = "x".into();
         let result = queried(&scene, &body).await;
-        assert!(matches!(result, Err(Failure::Unknown { .. })), "{key}: {result:?}");
+        assert!(matches!(result, Err(Failure::OutcomeUnknown { .. })), "{key}: {result:?}");
     }
     let result = queried(&Scene::of(PayType::WxpayMpWeixin), &good).await;
-    assert!(matches!(result, Err(Failure::Unknown { .. })), "not an order of the merchant's own");
+    assert!(
+        matches!(result, Err(Failure::OutcomeUnknown { .. })),
+        "not an order of the merchant's own"
+    );
 }
 
 #[tokio::test]
@@ -459,8 +475,8 @@ async fn only_order_not_exist_is_absence() {
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     for code in ["ORDER_NOT_EXIST", "ORDERNOTEXIST"] {
         let desk = Desk::always(Ok(refusal(404, code, "订单不存在")));
-        assert_eq!(v3.query(&attempt, desk.call()).await, Ok(Trade::Absent { date: None }));
-        assert_eq!(v3.close(&attempt, desk.call()).await, Ok(Closing::Absent));
+        assert_eq!(v3.query(&attempt, desk.call()).await, Ok(TradeState::NotFound { date: None }));
+        assert_eq!(v3.close(&attempt, desk.call()).await, Ok(CloseOutcome::NotFound));
     }
     for (status, code) in [
         (404, ""),
@@ -472,7 +488,10 @@ async fn only_order_not_exist_is_absence() {
     ] {
         let desk = Desk::always(Ok(refusal(status, code, "")));
         let result = v3.query(&attempt, desk.call()).await;
-        assert!(matches!(result, Err(Failure::Unknown { .. })), "{status} {code}: {result:?}");
+        assert!(
+            matches!(result, Err(Failure::OutcomeUnknown { .. })),
+            "{status} {code}: {result:?}"
+        );
     }
 }
 
@@ -481,17 +500,17 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     let rows = [
-        (signed(204, ""), Some(Closing::Closed)),
+        (signed(204, ""), Some(CloseOutcome::Closed)),
         (signed(200, "{}"), None),
-        (refusal(400, "ORDER_PAID", ""), Some(Closing::Paid)),
-        (refusal(400, "ORDERPAID", ""), Some(Closing::Paid)),
-        (refusal(429, "FREQUENCY_LIMITED", "正在支付"), Some(Closing::TooEarly)),
-        (refusal(429, "", ""), Some(Closing::TooEarly)),
-        (refusal(403, "TRADE_ERROR", ""), Some(Closing::TooEarly)),
-        (refusal(403, "TRADEERROR", ""), Some(Closing::TooEarly)),
-        (refusal(429, "RATELIMIT_EXCEEDED", ""), Some(Closing::TooEarly)),
-        (refusal(404, "ORDER_NOT_EXIST", ""), Some(Closing::Absent)),
-        (refusal(400, "USERPAYING", ""), Some(Closing::TooEarly)),
+        (refusal(400, "ORDER_PAID", ""), Some(CloseOutcome::Paid)),
+        (refusal(400, "ORDERPAID", ""), Some(CloseOutcome::Paid)),
+        (refusal(429, "FREQUENCY_LIMITED", "正在支付"), Some(CloseOutcome::TooEarly)),
+        (refusal(429, "", ""), Some(CloseOutcome::TooEarly)),
+        (refusal(403, "TRADE_ERROR", ""), Some(CloseOutcome::TooEarly)),
+        (refusal(403, "TRADEERROR", ""), Some(CloseOutcome::TooEarly)),
+        (refusal(429, "RATELIMIT_EXCEEDED", ""), Some(CloseOutcome::TooEarly)),
+        (refusal(404, "ORDER_NOT_EXIST", ""), Some(CloseOutcome::NotFound)),
+        (refusal(400, "USERPAYING", ""), Some(CloseOutcome::TooEarly)),
         (refusal(400, "PARAM_ERROR", ""), None),
         (refusal(401, "SIGN_ERROR", ""), None),
         (refusal(500, "SYSTEM_ERROR", ""), None),
@@ -504,7 +523,7 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
         let result = v3.close(&attempt, desk.call()).await;
         match closing {
             Some(closing) => assert_eq!(result, Ok(closing)),
-            None => assert!(matches!(result, Err(Failure::Unknown { .. })), "{answer:?}"),
+            None => assert!(matches!(result, Err(Failure::OutcomeUnknown { .. })), "{answer:?}"),
         }
     }
 }
@@ -520,8 +539,8 @@ async fn an_unsigned_closed_already_is_confirmed_by_a_query() {
         signed(200, &body.to_string())
     };
     let rows = [
-        (told("CLOSED"), Some(Closing::Closed)),
-        (told("SUCCESS"), Some(Closing::Paid)),
+        (told("CLOSED"), Some(CloseOutcome::Closed)),
+        (told("SUCCESS"), Some(CloseOutcome::Paid)),
         (told("NOTPAY"), None),
         (refusal(404, "ORDER_NOT_EXIST", ""), None),
         (refusal(500, "SYSTEM_ERROR", ""), None),
@@ -534,7 +553,7 @@ async fn an_unsigned_closed_already_is_confirmed_by_a_query() {
         });
         let result = v3.close(&attempt, desk.call()).await;
         assert_eq!(result.clone().ok(), closing);
-        assert!(closing.is_some() || matches!(result, Err(Failure::Unknown { .. })));
+        assert!(closing.is_some() || matches!(result, Err(Failure::OutcomeUnknown { .. })));
         assert_eq!(desk.seen().len(), 2);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
-use paygate::domain::order::Event;
+use paygate::domain::order::Transition;
 use paygate::domain::order::payment::RefundState::{Closed, Processing, Success};
 use paygate::domain::order::payment::{ExternalRefund, Refund};
 use paygate::domain::time::Millis;
@@ -153,8 +153,8 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
         assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.closed"], "{provider}");
         let heard = ear.heard();
         let unknown = heard.iter().find(|it| it.event.name() == "refund.abnormal").unwrap();
-        let fits = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
-        assert_eq!(fits, Some(true), "{}", unknown.body);
+        let matches_order = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
+        assert_eq!(matches_order, Some(true), "{}", unknown.body);
         assert!(unknown.body.contains("\"refund_unknown\":true"), "{}", unknown.body);
     }
 }
@@ -245,7 +245,7 @@ async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own()
     }
     check_money(&shop, 200, 100);
     let order = shop.order(NO).await;
-    let refunds = &order.payments.iter().find(|it| it.returns).unwrap().refunds;
+    let refunds = &order.payments.iter().find(|it| it.auto_refund).unwrap().refunds;
     let mut told: Vec<_> = refunds.iter().map(|it| (it.refund_fee.fen(), it.state)).collect();
     told.sort_unstable_by_key(|it| it.0);
     assert_eq!(told, [(40, Success), (60, Success), (100, Closed)]);
@@ -259,7 +259,7 @@ async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
     let transaction_id = paid(&shop, Alipay).await;
     let order = shop.order(NO).await;
     // Both were read when nothing was known to have gone back.
-    let told = |number: &str, all: u64| Event::RefundedElsewhere {
+    let told = |number: &str, all: u64| Transition::RefundedExternally {
         transaction_id: transaction_id.clone(),
         refund: Some(Box::new(ExternalRefund {
             refund: Refund {

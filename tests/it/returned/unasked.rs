@@ -3,7 +3,7 @@
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
 use paygate::domain::order::payment::RefundState::Closed;
-use paygate::engine::Returns;
+use paygate::engine::AutoRefundPolicy;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};
 
@@ -87,8 +87,8 @@ async fn the_duplicate_and_the_order_are_returned_apart() {
 
 #[tokio::test]
 async fn a_duplicate_is_only_told_where_the_shop_wants_that() {
-    let returns = Returns { duplicate: false, late: true };
-    let (shop, ear) = open_as(|it| it.returns(returns)).await;
+    let returns = AutoRefundPolicy { duplicate: false, late: true };
+    let (shop, ear) = open_as(|it| it.auto_refund(returns)).await;
     let [_, duplicate] = paid_twice(&shop, [Wxpay, Alipay], Wxpay).await;
     settle(&shop).await;
     check_money(&shop, 200, 0);
@@ -154,8 +154,8 @@ async fn a_payment_after_the_order_was_closed_is_told_and_goes_back() {
 
 #[tokio::test]
 async fn a_late_payment_is_only_told_where_the_shop_wants_that() {
-    let returns = Returns { duplicate: true, late: false };
-    let (shop, ear) = open_as(|it| it.returns(returns)).await;
+    let returns = AutoRefundPolicy { duplicate: true, late: false };
+    let (shop, ear) = open_as(|it| it.auto_refund(returns)).await;
     let late = paid_late(&shop).await;
     settle(&shop).await;
     assert_eq!(told(&shop, &ear).await, ["payment.late"]);

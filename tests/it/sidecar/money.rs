@@ -60,8 +60,8 @@ impl Answer {
     /// It is done, and the answer is what the schema called `name` says.
     #[track_caller]
     fn done(&self, name: &str) -> &Value {
-        let fits = schema::accepts(name, self.body.to_string().as_bytes());
-        assert_eq!(fits, Some(true), "{}", self.whole);
+        let matches_order = schema::accepts(name, self.body.to_string().as_bytes());
+        assert_eq!(matches_order, Some(true), "{}", self.whole);
         self.check(200, 0)
     }
 

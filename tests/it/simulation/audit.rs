@@ -46,10 +46,9 @@ pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -
     for item in case.items() {
         let is_its = |it: &&mock::Order| it.provider == item.provider && it.out_trade_no == item.no;
         let Some(trade) = ledger.iter().find(is_its) else { continue };
-        let mut attempts = order
-            .attempts
-            .iter()
-            .filter(|it| it.way.provider() == item.provider && it.channel_no.as_str() == item.no);
+        let mut attempts = order.attempts.iter().filter(|it| {
+            it.method.provider() == item.provider && it.channel_no.as_str() == item.no
+        });
         let offered = attempts.clone().any(|it| order.is_offered(it));
         if offered || trade.state != State::Unpaid || trade.terms.expires <= now {
             continue;
@@ -84,7 +83,7 @@ pub(super) fn answer(
     answer: &Answer,
 ) -> Vec<String> {
     let stored = shared.records.order(&case.no);
-    let owner = stored.as_ref().map(|it| it.facts.total_fee.fen());
+    let owner = stored.as_ref().map(|it| it.terms.total_fee.fen());
     let wrong = match answer {
         Answer::Given(created) => {
             let was_paid = before.is_some_and(|it| it.status != OrderStatus::Open);
@@ -186,8 +185,8 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
 /// What the store knows, for the reader of a story.
 pub(super) fn summary(order: &Order) -> Vec<String> {
     let attempt = |it: &Attempt| {
-        let (n, no, product) = (it.n, &it.channel_no, it.way.product);
-        let (state, expires) = (it.state.name(), it.expires.since(order.created));
+        let (n, no, product) = (it.n, &it.channel_no, it.method.product);
+        let (state, expires) = (it.state.name(), it.expires_at.since(order.created_at));
         let marks = [(it.superseded, "superseded"), (it.handed_out, "handed out")];
         let marks: Vec<_> = marks.into_iter().filter(|it| it.0).map(|it| it.1).collect();
         format!("{n} {no:?} {product:?} {state}, expires after {expires} ms, {marks:?}")
@@ -207,7 +206,7 @@ fn is_of_another_app(order: &Order, trades: &[&mock::Order]) -> bool {
         let trade = trades.iter().find(|it| {
             it.payments.iter().any(|it| *it.transaction_id == *payment.transaction_id.0)
         });
-        let apps = attempt.zip(trade).map(|(ours, its)| (&*ours.way.app_id, &*its.terms.app_id));
+        let apps = attempt.zip(trade).map(|(ours, its)| (&*ours.method.app_id, &*its.terms.app_id));
         apps.is_some_and(|(ours, its)| ours != its)
     })
 }
@@ -246,7 +245,7 @@ pub(super) fn settled(
             *it.transaction_id.0 == *payment.transaction_id && it.total_fee == payment.amount
         });
         must(is_known, "a payment that nobody noticed");
-        must(payment.amount == order.facts.total_fee, "paid with another amount");
+        must(payment.amount == order.terms.total_fee, "paid with another amount");
     }
     must(order.payments.len() == paid.len(), "payments that the providers know");
     let count = |role| order.payments.iter().filter(|it| it.role == role).count();
@@ -263,6 +262,6 @@ pub(super) fn settled(
     must(order.flags.duplicate_paid == (duplicate > 0), "a duplicate is flagged");
     must(order.flags.late_paid == (late > 0), "a late payment is flagged");
     must(!order.attempts.iter().any(|it| it.is_unknown()), "an outcome that stays unknown");
-    must(!order.attempts.iter().any(|it| it.is_live()), "an attempt that nobody ended");
+    must(!order.attempts.iter().any(|it| it.is_payable()), "an attempt that nobody ended");
     found
 }

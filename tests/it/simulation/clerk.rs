@@ -46,14 +46,14 @@ async fn close(shared: &Arc<Shared>, case: &Case) {
     shared.tell(format!("{} close: {kind:?}", case.no));
     let now = shared.records.order(&case.no);
     let status = now.as_ref().map(|it| it.status);
-    let fits = match kind {
+    let matches_order = match kind {
         Ok(()) => status == Some(OrderStatus::Closed),
         Err(Kind::AlreadyPaid) => status.is_some_and(|it| it.number() > 0),
         Err(Kind::NoSuchOrder) => before.is_none(),
         Err(Kind::Busy | Kind::NotSent | Kind::OutcomeUnknown | Kind::ProviderRefused) => true,
         Err(_) => false,
     };
-    must(shared, fits, || format!("{} is {status:?}, and close said {kind:?}", case.no));
+    must(shared, matches_order, || format!("{} is {status:?}, and close said {kind:?}", case.no));
 }
 
 async fn refund(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
@@ -102,7 +102,7 @@ fn return_in_console(shared: &Shared, case: &Case, chance: &Chance) {
 fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Refunded, Error>) {
     let order = shared.records.order(&case.no);
     let known = |number: &str| order.as_ref().and_then(|it| it.refund(number)).is_some();
-    let fits = match answer {
+    let matches_order = match answer {
         Ok(refunded) => {
             let refund = &refunded.refund;
             let is_its = asked.out_refund_no.as_ref().is_none_or(|it| *it == refund.out_refund_no);
@@ -121,7 +121,7 @@ fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Re
                 | Kind::OutcomeUnknown
         ),
     };
-    must(shared, fits, || format!("{}: {asked:?} was answered {answer:?}", case.no));
+    must(shared, matches_order, || format!("{}: {asked:?} was answered {answer:?}", case.no));
 }
 
 async fn query(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
@@ -135,12 +135,12 @@ async fn query(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
     let told = answer.as_ref().map(|it| (it.order.status, it.user_order_success));
     let told = told.map_err(Error::kind);
     shared.tell(format!("{} query {await_accepted:?}: {told:?}", case.no));
-    let fits = match &answer {
+    let matches_order = match &answer {
         Ok(queried) => money::queried(shared, case, queried),
         Err(error) if error.kind() == Kind::NoSuchOrder => before.is_none(),
         Err(error) => error.kind() == Kind::NotSent,
     };
-    must(shared, fits, || format!("{}: was told {:?}", case.no, answer.map(brief)));
+    must(shared, matches_order, || format!("{}: was told {:?}", case.no, answer.map(brief)));
 }
 
 fn brief(queried: Queried) -> (Vec<String>, Option<bool>) {

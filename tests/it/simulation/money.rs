@@ -120,7 +120,7 @@ pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
             .iter()
             .find(|it| matches!(it.state, RefundState::Processing | RefundState::Abnormal));
         must(unfinished.is_none(), format!("a refund that never ends: {unfinished:?}"));
-        let is_back = !known.returns || here == known.total_fee.fen();
+        let is_back = !known.auto_refund || here == known.total_fee.fen();
         must(is_back, format!("a payment too many that stays: {known:?}"));
     }
     let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
@@ -185,9 +185,9 @@ pub(super) fn books(heard: &[Heard]) -> i128 {
     let is_settled = |told: &Heard| {
         let mut others = heard.iter().filter(|it| it.transaction_id == told.transaction_id);
         let is_payment = |it: &Heard| {
-            let fits =
+            let matches_order =
                 [EventType::PaymentSucceeded, EventType::PaymentDuplicate, EventType::PaymentLate];
-            it.is_accepted && fits.contains(&it.event)
+            it.is_accepted && matches_order.contains(&it.event)
         };
         told.event == EventType::PaymentMismatch && others.any(is_payment)
     };

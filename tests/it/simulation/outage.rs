@@ -111,14 +111,14 @@ pub(super) async fn turned_away(shared: Arc<Shared>, at: usize, chance: Chance) 
 
 fn judge(shared: &Shared, case: &Case, dead: ProviderId, answer: &Answer) {
     let Some(order) = shared.records.order(&case.no) else { return };
-    let is_its = order.facts.total_fee.fen() == case.fee;
+    let is_its = order.terms.total_fee.fen() == case.fee;
     if order.status.number() != 0 || order.flags.mismatch || !is_its {
         return;
     }
     // What was handed out before, or needs no call, holds back the other way, and nothing else
     // may: no deadline that is over, no limit, no other trouble.
     let handed_out: Vec<_> = order.attempts.iter().filter(|it| it.is_handed_out()).collect();
-    let is_held = handed_out.iter().any(|it| it.way.provider() == dead);
+    let is_held = handed_out.iter().any(|it| it.method.provider() == dead);
     let is_kept = shared.rejects() && !handed_out.is_empty();
     if is_held || is_kept || handed_out.len() >= 8 || !case.is_undated() {
         return;

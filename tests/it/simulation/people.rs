@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use paygate::caller::{CallerRules, Said, resolve};
+use paygate::caller::{CallerRules, ClientInfo, resolve};
 use paygate::domain::channel::{Product, ProviderId};
 use paygate::engine::Created;
 use paygate::error::{Error, Kind};
@@ -26,14 +26,14 @@ pub(super) struct Case {
     pub(super) fee: u64,
     /// Tells the case's trades apart from others' in the providers' ledger.
     pub(super) subject: String,
-    ways: Vec<Way>,
+    ways: Vec<PaymentMethod>,
     deadline_ms: Option<i64>,
     wallet: Mutex<Vec<Item>>,
 }
 
 /// One way to pay, as a client asks for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
+pub(super) struct PaymentMethod {
     provider: ProviderId,
     platform: &'static str,
     is_pc: bool,
@@ -52,7 +52,7 @@ pub(super) struct Item {
 }
 
 impl Case {
-    pub(super) fn new((seed, n): (u64, u64), ways: &[Way], chance: &Chance) -> Case {
+    pub(super) fn new((seed, n): (u64, u64), ways: &[PaymentMethod], chance: &Chance) -> Case {
         let ways = (0..chance.within(1..5)).map(|_| *chance.pick(ways)).collect();
         let deadline = chance.percent(20).then(|| chance.within(90..1_500));
         Case {
@@ -87,16 +87,16 @@ impl Case {
         }
     }
 
-    fn body(&self, way: &Way, fee: u64) -> Value {
+    fn body(&self, method: &PaymentMethod, fee: u64) -> Value {
         let mut body = json!({
-            "provider": way.provider.name(),
-            "isPC": way.is_pc,
-            "context": {"PLATFORM": way.platform},
+            "provider": method.provider.name(),
+            "isPC": method.is_pc,
+            "context": {"PLATFORM": method.platform},
             "data": {
                 "out_trade_no": self.no, "total_fee": fee, "subject": self.subject, "type": "goods"
             },
         });
-        if let Some(openid) = way.openid {
+        if let Some(openid) = method.openid {
             body["data"]["openid"] = json!(openid);
         }
         if let Some(deadline_ms) = self.deadline_ms {
@@ -106,45 +106,47 @@ impl Case {
     }
 }
 
-const fn way(
+const fn method(
     provider: ProviderId,
     platform: &'static str,
     openid: Option<&'static str>,
     address: &'static str,
-) -> Way {
-    Way { provider, platform, is_pc: false, openid, address }
+) -> PaymentMethod {
+    PaymentMethod { provider, platform, is_pc: false, openid, address }
 }
 
 const HOME: &str = "114.114.114.114";
 const AWAY: &str = "8.8.8.8";
 
 /// The ways that make a trade as soon as they are asked for, which can be closed.
-pub(super) fn closable() -> Vec<Way> {
-    let is_closable = |it: &&Way| it.provider == ProviderId::Wxpay || it.platform == "mp-alipay";
+pub(super) fn closable() -> Vec<PaymentMethod> {
+    let is_closable =
+        |it: &&PaymentMethod| it.provider == ProviderId::Wxpay || it.platform == "mp-alipay";
     WAYS.iter().filter(is_closable).copied().collect()
 }
 
-pub(super) const WAYS: [Way; 12] = {
+pub(super) const WAYS: [PaymentMethod; 12] = {
     use ProviderId::{Alipay, Wxpay};
     [
-        Way { is_pc: true, ..way(Wxpay, "h5", None, HOME) },
-        way(Wxpay, "mp-weixin", Some("oBuyerA"), HOME),
-        way(Wxpay, "mp-weixin", Some("oBuyerB"), AWAY),
-        way(Wxpay, "app-plus", None, HOME),
-        way(Wxpay, "h5", None, HOME),
-        way(Wxpay, "h5", None, AWAY),
-        Way { is_pc: true, ..way(Alipay, "h5", None, HOME) },
-        way(Alipay, "h5", None, AWAY),
-        way(Alipay, "app-plus", None, HOME),
-        way(Alipay, "app-plus", None, AWAY),
-        way(Alipay, "mp-alipay", Some("2088000000000901"), HOME),
-        way(Alipay, "mp-alipay", Some("buyer-b"), HOME),
+        PaymentMethod { is_pc: true, ..method(Wxpay, "h5", None, HOME) },
+        method(Wxpay, "mp-weixin", Some("oBuyerA"), HOME),
+        method(Wxpay, "mp-weixin", Some("oBuyerB"), AWAY),
+        method(Wxpay, "app-plus", None, HOME),
+        method(Wxpay, "h5", None, HOME),
+        method(Wxpay, "h5", None, AWAY),
+        PaymentMethod { is_pc: true, ..method(Alipay, "h5", None, HOME) },
+        method(Alipay, "h5", None, AWAY),
+        method(Alipay, "app-plus", None, HOME),
+        method(Alipay, "app-plus", None, AWAY),
+        method(Alipay, "mp-alipay", Some("2088000000000901"), HOME),
+        method(Alipay, "mp-alipay", Some("buyer-b"), HOME),
     ]
 };
 
 /// A way at `provider`, and one at the other.
-pub(super) fn ways_around(provider: ProviderId, chance: &Chance) -> (Way, Way) {
-    let (at, elsewhere): (Vec<Way>, Vec<Way>) = WAYS.iter().partition(|it| it.provider == provider);
+pub(super) fn ways_around(provider: ProviderId, chance: &Chance) -> (PaymentMethod, PaymentMethod) {
+    let (at, elsewhere): (Vec<PaymentMethod>, Vec<PaymentMethod>) =
+        WAYS.iter().partition(|it| it.provider == provider);
     (*chance.pick(&at), *chance.pick(&elsewhere))
 }
 
@@ -164,15 +166,15 @@ pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
     for _ in 0..chance.within(1..9) {
         let pause = chance.pause();
         sleep(if is_hasty { pause.min(Duration::from_millis(300)) } else { pause }).await;
-        let way = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
+        let method = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
         let fee = if chance.percent(4) { case.fee + 1 } else { case.fee };
-        ask(&shared, case, &way, fee).await;
+        ask(&shared, case, &method, fee).await;
     }
 }
 
-pub(super) async fn ask(shared: &Shared, case: &Case, way: &Way, fee: u64) -> Answer {
+pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fee: u64) -> Answer {
     let before = shared.records.order(&case.no);
-    let answer = answer_of(shared, &case.body(way, fee), way.address).await;
+    let answer = answer_of(shared, &case.body(method, fee), method.address).await;
     shared.count(|it| it.answers += 1);
     let told = match &answer {
         Answer::Given(it) if it.replayed => format!("again by {:?}", it.product),
@@ -180,10 +182,10 @@ pub(super) async fn ask(shared: &Shared, case: &Case, way: &Way, fee: u64) -> An
         Answer::Refused(error) => format!("refused: {:?}", error.kind()),
         Answer::Broken => "broken".to_owned(),
     };
-    let (provider, platform) = (way.provider, way.platform);
-    shared.tell(format!("{} {provider} {platform} {:?}: {told}", case.no, way.openid));
+    let (provider, platform) = (method.provider, method.platform);
+    shared.tell(format!("{} {provider} {platform} {:?}: {told}", case.no, method.openid));
     match &answer {
-        Answer::Given(created) => match item(shared, way.provider, created) {
+        Answer::Given(created) => match item(shared, method.provider, created) {
             Some(item) => case.give(item),
             None => shared.saw(vec![format!("{}: nobody can pay with {created:?}", case.no)]),
         },
@@ -195,7 +197,7 @@ pub(super) async fn ask(shared: &Shared, case: &Case, way: &Way, fee: u64) -> An
 
 async fn answer_of(shared: &Shared, body: &Value, address: &str) -> Answer {
     let request = read_create(body.to_string().as_bytes()).unwrap();
-    let said = Said { claims: &request.claims, is_pc: request.is_pc };
+    let said = ClientInfo { claims: &request.claims, is_pc: request.is_pc };
     let peer: Option<IpAddr> = address.parse().ok();
     let caller = resolve(&http::HeaderMap::new(), peer, said, &CallerRules::default()).unwrap();
     let process = shared.front();
@@ -323,9 +325,9 @@ pub(super) async fn teller(shared: Arc<Shared>, chance: Chance) {
 
 /// Asks until there is an answer, and once more: it must be the same.
 pub(super) async fn repeat(shared: &Shared, case: &Case) -> Vec<String> {
-    let way = case.ways[0];
-    let fee = shared.records.order(&case.no).map_or(case.fee, |it| it.facts.total_fee.fen());
-    let mut last = ask(shared, case, &way, fee).await;
+    let method = case.ways[0];
+    let fee = shared.records.order(&case.no).map_or(case.fee, |it| it.terms.total_fee.fen());
+    let mut last = ask(shared, case, &method, fee).await;
     for _ in 0..4 {
         match &last {
             Answer::Refused(error) if is_passing(error.kind()) => {}
@@ -333,9 +335,9 @@ pub(super) async fn repeat(shared: &Shared, case: &Case) -> Vec<String> {
             Answer::Given(_) | Answer::Refused(_) => break,
         }
         sleep(Duration::from_secs(70)).await;
-        last = ask(shared, case, &way, fee).await;
+        last = ask(shared, case, &method, fee).await;
     }
-    let again = ask(shared, case, &way, fee).await;
+    let again = ask(shared, case, &method, fee).await;
     audit::stable(case, &last, &again)
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use paygate::clock::Clock as _;
 use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, Outgoing};
+use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::attempt::{Attempt, AttemptState};
 use paygate::domain::order::payment::{PaymentRole, Refund, RefundState};
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::time::Millis;
-use paygate::domain::unmatched::Unmatched;
+use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
@@ -51,8 +51,8 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
         }
     };
     must(after.version == before.version + 1, "versions follow each other");
-    must(after.facts == before.facts && after.deadline == before.deadline, "facts stay");
-    must(rank(after.status) >= rank(before.status), "the status does not go back");
+    must(after.terms == before.terms && after.deadline == before.deadline, "facts stay");
+    must(precedence(after.status) >= precedence(before.status), "the status does not go back");
     let ids = |order: &Order| -> Vec<_> {
         order.payments.iter().map(|it| it.transaction_id.clone()).collect()
     };
@@ -76,9 +76,9 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
         must(asked <= new.total_fee.fen(), "no more is asked for than was paid");
     }
     for old in &before.attempts {
-        let is_sent_again = old.state.rank() == AttemptState::Absent.rank();
+        let is_sent_again = old.state.precedence() == AttemptState::NotFound.precedence();
         let follows = |new: &Attempt| {
-            (new.state.rank() >= old.state.rank() || is_sent_again)
+            (new.state.precedence() >= old.state.precedence() || is_sent_again)
                 && new.params == old.params
                 && new.channel_no == old.channel_no
                 && new.account == old.account
@@ -89,7 +89,7 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
     found
 }
 
-fn rank(status: OrderStatus) -> u8 {
+fn precedence(status: OrderStatus) -> u8 {
     match status {
         OrderStatus::Open => 0,
         OrderStatus::Closed => 1,
@@ -171,7 +171,7 @@ impl Store for Held {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
             if self.shared.flaw == Flaw::CommitsAreLost && self.chance.percent(20) {
@@ -217,7 +217,7 @@ impl Store for Held {
         &self,
         now: Millis,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         self.memory.outbox_due(now, limit)
     }
 
@@ -225,18 +225,21 @@ impl Store for Held {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         self.memory.outbox_list(state, limit)
     }
 
     fn outbox_find<'a>(
         &'a self,
         id: &'a EventId,
-    ) -> BoxFuture<'a, Result<Option<Outgoing>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         self.memory.outbox_find(id)
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    fn outbox_set<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             self.moment().await;
             let fails = self.shared.troubled() && self.chance.below(200) == 0;
@@ -246,9 +249,9 @@ impl Store for Held {
             self.shared.step(&self.power, &self.chance);
             self.power.pass().await;
             // The wait's spread follows from numbers that differ from run to run.
-            let wait_ms = event.next.since(self.shared.clock.now()) / 600 * 600;
+            let wait_ms = event.next_at.since(self.shared.clock.now()) / 600 * 600;
             let next = self.shared.clock.now().plus(wait_ms);
-            let set = self.memory.outbox_set(&Outgoing { next, ..event.clone() }).await;
+            let set = self.memory.outbox_set(&OutboxEvent { next_at: next, ..event.clone() }).await;
             self.shared.step(&self.power, &self.chance);
             self.power.pass().await;
             if fails { Err(failed()) } else { set }
@@ -257,13 +260,13 @@ impl Store for Held {
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         self.memory.add_unmatched(unmatched, event)
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Unmatched>, StoreError>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         self.memory.unmatched(limit)
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock as _;
-use paygate::domain::event::{EventId, EventType, Outgoing};
+use paygate::domain::event::{EventId, EventType, OutboxEvent};
 use paygate::domain::time::Millis;
 use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
@@ -100,7 +100,7 @@ impl Ear {
         Ear { power, shared: shared.clone() }
     }
 
-    async fn bring(&self, event: &Outgoing) -> Result<(), String> {
+    async fn bring(&self, event: &OutboxEvent) -> Result<(), String> {
         // Which event is told first depends on numbers that differ from run to run.
         let chance = self.shared.chance_of(&[
             event.out_trade_no.as_str(),
@@ -126,7 +126,7 @@ impl Ear {
         }
     }
 
-    fn hear(&self, event: &Outgoing, chance: &Chance) -> bool {
+    fn hear(&self, event: &OutboxEvent, chance: &Chance) -> bool {
         let shop = &self.shared.shop;
         let is_accepted = shop.takes(chance, self.shared.clock.now());
         let (name, no) = (event.event, &event.out_trade_no);
@@ -149,7 +149,11 @@ impl Ear {
 }
 
 impl Deliver for Ear {
-    fn deliver<'a>(&'a self, event: &'a Outgoing, _: Millis) -> BoxFuture<'a, Result<(), String>> {
+    fn deliver<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+        _: Millis,
+    ) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(self.bring(event))
     }
 }

@@ -149,7 +149,8 @@ impl Transport for Wire {
             self.power.pass().await;
             let carried = tokio::time::timeout(timeout, self.carry(request, timeout)).await;
             self.power.pass().await;
-            carried.unwrap_or_else(|_| Err(TransportFailure::Unknown("timed out".to_owned())))
+            carried
+                .unwrap_or_else(|_| Err(TransportFailure::OutcomeUnknown("timed out".to_owned())))
         })
     }
 }

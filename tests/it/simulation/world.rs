@@ -10,7 +10,7 @@ use paygate::clock::Clock;
 use paygate::domain::channel::{AlipayChoice, ProviderId};
 use paygate::domain::event::DeliveryState;
 use paygate::domain::time::Millis;
-use paygate::engine::{Engine, Returns, Switching};
+use paygate::engine::{AutoRefundPolicy, Engine, Switching};
 use paygate::mock::{self, ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store as _;
@@ -81,7 +81,7 @@ pub(super) struct Shared {
     ttl: Duration,
     choice: AlipayChoice,
     switching: Switching,
-    returns: Returns,
+    returns: AutoRefundPolicy,
     pub(super) shop: Shop,
     /// What processes do unasked, and go on with when they wake up.
     pub(super) working: Mutex<JoinSet<()>>,
@@ -175,7 +175,7 @@ impl Shared {
         let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
         let outage = Outage::some(&chance);
         let reject = chance.percent(15);
-        let returns = Returns { duplicate: chance.percent(85), late: chance.percent(85) };
+        let returns = AutoRefundPolicy { duplicate: chance.percent(85), late: chance.percent(85) };
         Shared {
             seed,
             flaw,
@@ -347,7 +347,7 @@ impl Shared {
             .public_url("https://shop.example.com".parse().unwrap())
             .order_ttl(self.ttl)
             .switching(self.switching)
-            .returns(self.returns)
+            .auto_refund(self.returns)
             .webhook(Ear::new(power.clone(), self))
             .reconcile_every(None)
             .provider(wxpay::V3::new(wxpay).unwrap())

@@ -17,7 +17,7 @@ const NO: &str = "2107151010101541001";
 
 /// Runs every fact with a fresh store: `open` opens it, and again as the next process would,
 /// while the one before may still have it open.
-macro_rules! facts {
+macro_rules! terms {
     ($($fact:ident)*) => {
         mod memory {
             $(#[tokio::test]
@@ -46,7 +46,7 @@ macro_rules! facts {
     };
 }
 
-facts! {
+terms! {
     a_store_that_breaks_is_told_and_no_provider_gets_what_is_not_durable
     a_store_that_dies_at_any_write_leaves_one_order_whose_answer_repeats
     a_process_that_stalls_and_wakes_up_changes_nothing_that_its_successor_did

@@ -6,7 +6,7 @@ use paygate::domain::event::DeliveryState;
 use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::request::Facts;
+use paygate::domain::request::OrderTerms;
 use paygate::domain::time::Millis;
 use paygate::store::memory::Memory;
 #[cfg(feature = "sqlite")]
@@ -28,7 +28,7 @@ use super::unmatched::*;
 
 /// Runs every fact against one kind of store, each with a fresh one: with one opening of it, or
 /// with a way to open it again.
-macro_rules! facts {
+macro_rules! terms {
     ($check:path: $($once:ident)*; $($again:ident)*) => {
         $(#[tokio::test]
         async fn $once() {
@@ -44,15 +44,15 @@ macro_rules! facts {
 macro_rules! every_store {
     ($($once:ident)*; opened again: $($again:ident)*) => {
         mod memory {
-            facts!(super::check_memory: $($once)*; $($again)*);
+            terms!(super::check_memory: $($once)*; $($again)*);
         }
         #[cfg(feature = "sqlite")]
         mod sqlite {
-            facts!(super::check_sqlite: $($once)*; $($again)*);
+            terms!(super::check_sqlite: $($once)*; $($again)*);
         }
         #[cfg(feature = "mock")]
         mod journal {
-            facts!(super::check_journal: $($once)*; $($again)*);
+            terms!(super::check_journal: $($once)*; $($again)*);
         }
     };
 }
@@ -200,7 +200,7 @@ async fn one_of_200_commits_of_a_version_wins(store: &dyn Store) {
     let first = order("contended", 1);
     claimed(store, &first).await;
     let nexts: Vec<Order> = (0..200)
-        .map(|n| later(&first, AttemptState::Ambiguous { reason: format!("{n}") }))
+        .map(|n| later(&first, AttemptState::OutcomeUnknown { reason: format!("{n}") }))
         .collect();
     let outcomes = join_all(nexts.iter().map(|it| store.commit(it, &[]))).await;
     let winner = outcomes.iter().position(|it| *it == Ok(Committed::Done)).unwrap();
@@ -211,7 +211,7 @@ async fn one_of_200_commits_of_a_version_wins(store: &dyn Store) {
 
 async fn a_channel_number_leads_to_its_order(store: &dyn Store) {
     let first = order("with-channel", 1);
-    let (pid, no) = (&first.facts.pid, first.out_trade_no());
+    let (pid, no) = (&first.terms.pid, first.out_trade_no());
     let derived = ChannelNo::derived(pid, no, 2);
     claimed(store, &first).await;
     let mut second = later(&first, AttemptState::Closed);
@@ -259,8 +259,10 @@ async fn a_refund_number_is_unique_per_merchant(store: &dyn Store) {
     let (mut first, mut second) = (order("refunded-1", 1), order("refunded-2", 2));
     first.payments.push(payment("4200001", "refund-1"));
     second.payments.push(payment("4200002", "refund-1"));
-    let elsewhere =
-        Order { facts: Facts { pid: Pid::new("001"), ..second.facts.clone() }, ..second.clone() };
+    let elsewhere = Order {
+        terms: OrderTerms { pid: Pid::new("001"), ..second.terms.clone() },
+        ..second.clone()
+    };
     claimed(store, &first).await;
     assert_eq!(store.claim(&second).await.unwrap_err().kind, StoreErrorKind::NumberTaken);
     claimed(store, &elsewhere).await;
@@ -301,7 +303,7 @@ async fn a_refund_number_leads_to_its_order(store: &dyn Store) {
     first.payments.push(payment("4200001", "refund-1"));
     first.payments.push(payment("4200002", "refund-2"));
     committed(store, &first).await;
-    elsewhere.facts.pid = Pid::new("001");
+    elsewhere.terms.pid = Pid::new("001");
     elsewhere.payments.push(payment("4200003", "refund-1"));
     claimed(store, &elsewhere).await;
     let cases = [
@@ -319,13 +321,13 @@ async fn a_refund_number_leads_to_its_order(store: &dyn Store) {
 }
 
 async fn only_what_is_due_is_told_and_the_earliest_comes_first(store: &dyn Store) {
-    let ambiguous = AttemptState::Ambiguous { reason: "no answer".to_owned() };
+    let ambiguous = AttemptState::OutcomeUnknown { reason: "no answer".to_owned() };
     let refused = AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() };
     let cases = [
         ("prepared-last", 9, None),
         ("became-ambiguous", 5, Some(ambiguous)),
         ("was-refused", 2, Some(refused)),
-        ("is-absent", 3, Some(AttemptState::Absent)),
+        ("is-absent", 3, Some(AttemptState::NotFound)),
         ("was-closed", 4, Some(AttemptState::Closed)),
         ("was-paid", 6, Some(AttemptState::Paid)),
         ("is-offered", 1, Some(live())),
@@ -358,7 +360,7 @@ async fn an_order_is_due_by_its_latest_version_and_once(store: &dyn Store) {
     claimed(store, &first).await;
     claimed(store, &order("the-other-one", 1)).await;
     // Two attempts may be paid: the order counts once, by the earlier of them.
-    let mut twice = later(&first, AttemptState::Ambiguous { reason: String::new() });
+    let mut twice = later(&first, AttemptState::OutcomeUnknown { reason: String::new() });
     twice.attempts.push(attempt(2, ChannelNo::first(first.out_trade_no()), 7));
     committed(store, &twice).await;
     assert_eq!(due(store, i64::MAX, 9).await, ["asked-about", "the-other-one"]);
@@ -382,9 +384,9 @@ async fn any_order_comes_back_as_it_was(store: &dyn Store) {
         let stored = store.load(order.out_trade_no()).await.unwrap();
         assert_eq!(stored.as_ref(), Some(&order), "case {case}");
         let other = orders.new_tree(&mut runner).unwrap().current();
-        let facts = order.facts.clone();
+        let terms = order.terms.clone();
         let next = Order { status: other.status, origin: other.origin, ..order.clone() };
-        let next = Order { facts, version: order.version + 1, ..next };
+        let next = Order { terms, version: order.version + 1, ..next };
         committed(store, &next).await;
         assert_eq!(store.load(order.out_trade_no()).await, Ok(Some(next)), "case {case}");
     }

@@ -1,7 +1,7 @@
 //! The promises of a store that is opened again: by the next process, while a worker of the one
 //! before it may be stalled and not dead.
 
-use paygate::domain::event::{DeliveryState, Outgoing};
+use paygate::domain::event::{DeliveryState, OutboxEvent};
 use paygate::domain::order::Order;
 use paygate::domain::time::Millis;
 use paygate::store::{Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
@@ -86,8 +86,8 @@ pub(super) async fn what_an_earlier_opening_wrote_is_the_next_ones(
     let due: Vec<_> = [&first, &second].map(|it| it.out_trade_no().clone()).into();
     assert_eq!(owner.due(Millis(i64::MAX), 9).await, Ok(due));
     let attempt = &first.attempts[0];
-    let provider = attempt.way.provider();
-    let found = owner.find_channel(provider, &first.facts.pid, &attempt.channel_no).await;
+    let provider = attempt.method.provider();
+    let found = owner.find_channel(provider, &first.terms.pid, &attempt.channel_no).await;
     assert_eq!(found, Ok(Some(first.out_trade_no().clone())));
 }
 
@@ -114,15 +114,15 @@ pub(super) async fn an_event_outlives_its_process_and_is_set_by_the_owner_only(
     let paid = later(&claimed, live());
     let both = [first.clone(), second.clone()];
     assert_eq!(earlier.commit(&paid, &both).await, Ok(Committed::Done));
-    let tried = Outgoing { tries: 1, next: Millis(7), ..first };
+    let tried = OutboxEvent { tries: 1, next_at: Millis(7), ..first };
     assert_eq!(earlier.outbox_set(&tried).await, Ok(Settled::Done));
-    let accepted = Outgoing { state: DeliveryState::Accepted, ..second.clone() };
+    let accepted = OutboxEvent { state: DeliveryState::Accepted, ..second.clone() };
     assert_eq!(earlier.outbox_set(&accepted).await, Ok(Settled::Done));
 
     let owner = next_owner(earlier, reopen).await;
     assert_eq!(owner.outbox_due(Millis(7), 9).await, Ok(vec![tried.clone()]));
     assert_eq!(owner.outbox_find(&second.id).await, Ok(Some(accepted.clone())));
-    let late = Outgoing { tries: 9, ..tried.clone() };
+    let late = OutboxEvent { tries: 9, ..tried.clone() };
     match earlier.outbox_set(&late).await {
         Ok(outcome) => assert_eq!(outcome, Settled::Lost),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),

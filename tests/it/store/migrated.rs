@@ -49,7 +49,7 @@ fn the_fixture_has_everything_that_an_order_can_be() {
     assert_eq!(states.len(), 9, "{states:?}");
     let materials: BTreeSet<_> = attempts()
         .filter_map(|it| match &it.state {
-            AttemptState::Live { material, .. } => {
+            AttemptState::Payable { material, .. } => {
                 let text = serde_json::to_string(material).unwrap();
                 Some(text.split(['"']).nth(1).unwrap().to_owned())
             }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use paygate::domain::channel::{PayType, Product, Way};
-use paygate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
+use paygate::domain::channel::{PayType, PaymentMethod, Product};
+use paygate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
@@ -12,7 +12,7 @@ use paygate::domain::order::attempt::{
 };
 use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
-use paygate::domain::request::{AppAuthToken, Facts};
+use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
 use proptest::collection::vec;
 use proptest::option::of;
@@ -26,17 +26,17 @@ pub(crate) fn number(text: &str) -> OutTradeNo {
 
 /// An order with one prepared attempt, claimed at `created` milliseconds.
 pub(crate) fn order(no: &str, created: i64) -> Order {
-    let facts = facts(number(no));
+    let terms = terms(number(no));
     Order {
-        fingerprint: facts.fingerprint(),
-        attempts: vec![attempt(1, ChannelNo::first(&facts.out_trade_no), created)],
-        facts,
+        fingerprint: terms.fingerprint(),
+        attempts: vec![attempt(1, ChannelNo::first(&terms.out_trade_no), created)],
+        terms,
         deadline: None,
         status: OrderStatus::Open,
         flags: Flags::default(),
         payments: Vec::new(),
         origin: Origin::default(),
-        created: Millis(created),
+        created_at: Millis(created),
         version: 1,
         unknown: Default::default(),
     }
@@ -51,10 +51,10 @@ pub(crate) fn later(order: &Order, state: AttemptState) -> Order {
 }
 
 /// A prepared attempt, opened at `opened` milliseconds.
-pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened: i64) -> Attempt {
+pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened_at: i64) -> Attempt {
     Attempt {
         n,
-        way: Way {
+        method: PaymentMethod {
             pay_type: PayType::WxpayH5,
             product: Product::Native,
             app_id: "wx0000000000000001".to_owned(),
@@ -73,10 +73,10 @@ pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened: i64) -> Attempt {
             return_url: None,
             app_auth_token: None,
         },
-        expires: Millis(opened + 1_800_000),
-        opened: Millis(opened),
+        expires_at: Millis(opened_at + 1_800_000),
+        opened_at: Millis(opened_at),
         state: AttemptState::Prepared,
-        asked: None,
+        last_queried_at: None,
         superseded: false,
         handed_out: false,
         close_intended: false,
@@ -91,23 +91,23 @@ pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
         total_fee: Fen::new(1).unwrap(),
         paid_at: Millis(5),
         openid: None,
-        known: Millis(5),
+        discovered_at: Millis(5),
         role: PaymentRole::Winning,
-        returns: false,
+        auto_refund: false,
         refund_unknown: false,
-        returned_in_all: None,
-        unseen_since: None,
+        reported_refund_total: None,
+        unidentified_since: None,
         refunds: vec![Refund::pending(out_refund_no.to_owned(), Fen::new(1).unwrap(), Millis(6))],
     }
 }
 
 /// A state in which the buyer can pay.
 pub(crate) fn live() -> AttemptState {
-    AttemptState::Live { material: Material::Signed, valid_until: Millis(1_770_000) }
+    AttemptState::Payable { material: Material::Signed, valid_until: Millis(1_770_000) }
 }
 
-fn facts(out_trade_no: OutTradeNo) -> Facts {
-    Facts {
+fn terms(out_trade_no: OutTradeNo) -> OrderTerms {
+    OrderTerms {
         out_trade_no,
         total_fee: Fen::new(1).unwrap(),
         subject: "热水壶".to_owned(),
@@ -137,17 +137,17 @@ pub(crate) fn any_order(prefix: &'static str) -> impl Strategy<Value = Order> {
     let flags = any::<[bool; 3]>();
     let times = (of(any::<i64>()), any::<i64>(), 1..i64::MAX as u64);
     (parts, status, flags, any_origin(), times).prop_map(
-        |((facts, attempts, payments), status, flags, origin, (deadline, created, version))| {
+        |((terms, attempts, payments), status, flags, origin, (deadline, created, version))| {
             let mut order = Order {
-                fingerprint: facts.fingerprint(),
-                facts,
+                fingerprint: terms.fingerprint(),
+                terms,
                 deadline: deadline.map(Millis),
                 status,
                 flags: Flags { duplicate_paid: flags[0], late_paid: flags[1], mismatch: flags[2] },
                 attempts,
                 payments,
                 origin,
-                created: Millis(created),
+                created_at: Millis(created),
                 version,
                 unknown: Default::default(),
             };
@@ -159,7 +159,7 @@ pub(crate) fn any_order(prefix: &'static str) -> impl Strategy<Value = Order> {
 
 /// Numbers are unique in a store: the order's own are put where the drawn ones may repeat.
 fn own_numbers(order: &mut Order) {
-    let (pid, no) = (order.facts.pid.clone(), order.facts.out_trade_no.clone());
+    let (pid, no) = (order.terms.pid.clone(), order.terms.out_trade_no.clone());
     for (n, attempt) in (1..).zip(&mut order.attempts) {
         attempt.n = n;
         attempt.channel_no = match n {
@@ -175,14 +175,14 @@ fn own_numbers(order: &mut Order) {
     }
 }
 
-fn any_facts(prefix: &'static str) -> impl Strategy<Value = Facts> {
+fn any_facts(prefix: &'static str) -> impl Strategy<Value = OrderTerms> {
     let named = ("[0-9A-Za-z_-]{16,50}", 1..=10_000_000_000_u64, any_text(), "[a-z]{1,32}");
     let texts = (any_text_option(), any_text_option(), any_text_option(), any_text_option());
     let json = (of(any_json()), of(any_json()));
     let rest = (any_text_option(), of(any::<bool>()), "[0-9]{0,3}");
     (named, texts, json, rest).prop_map(
         move |((no, fee, subject, kind), (body, user_id, sub_appid, sub_mchid), json, rest)| {
-            Facts {
+            OrderTerms {
                 out_trade_no: number(&format!("{prefix}{no}")),
                 total_fee: Fen::new(fee).unwrap(),
                 subject,
@@ -209,20 +209,20 @@ fn any_account() -> impl Strategy<Value = Account> {
 
 fn any_attempt() -> impl Strategy<Value = Attempt> {
     let address = of(any::<u128>().prop_map(|bits| IpAddr::from(bits.to_be_bytes())));
-    let way = (select(PayType::ALL.to_vec()), any_text(), any_text_option(), address);
-    let way = (way, of(any_account()));
+    let method = (select(PayType::ALL.to_vec()), any_text(), any_text_option(), address);
+    let method = (method, of(any_account()));
     let params = (any_text(), any_text(), any_text_option(), any_text_option());
     let times = (any::<i64>(), any::<i64>(), of(any::<i64>()));
-    (way, params, times, any_state(), any::<[bool; 2]>()).prop_map(
-        |((way, account), params, (opened, expires, asked), state, [superseded, handed_out])| {
+    (method, params, times, any_state(), any::<[bool; 2]>()).prop_map(
+        |((method, account), params, (opened, expires, asked), state, [superseded, handed_out])| {
             Attempt {
                 n: 1,
-                way: Way {
-                    pay_type: way.0,
+                method: PaymentMethod {
+                    pay_type: method.0,
                     product: Product::H5,
-                    app_id: way.1,
-                    openid: way.2,
-                    address: way.3,
+                    app_id: method.1,
+                    openid: method.2,
+                    address: method.3,
                 },
                 account,
                 channel_no: ChannelNo::first(&number("replaced")),
@@ -232,10 +232,10 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
                     return_url: params.2,
                     app_auth_token: params.3.map(AppAuthToken),
                 },
-                expires: Millis(expires),
-                opened: Millis(opened),
+                expires_at: Millis(expires),
+                opened_at: Millis(opened),
                 state,
-                asked: asked.map(Millis),
+                last_queried_at: asked.map(Millis),
                 superseded,
                 handed_out,
                 close_intended: handed_out != superseded,
@@ -245,16 +245,18 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
 }
 
 fn any_state() -> impl Strategy<Value = AttemptState> {
-    let live = (any_material(), any::<i64>())
-        .prop_map(|(material, until)| AttemptState::Live { material, valid_until: Millis(until) });
+    let live = (any_material(), any::<i64>()).prop_map(|(material, until)| AttemptState::Payable {
+        material,
+        valid_until: Millis(until),
+    });
     prop_oneof![
         Just(AttemptState::Prepared),
-        Just(AttemptState::Unsent),
-        Just(AttemptState::Absent),
+        Just(AttemptState::NotSent),
+        Just(AttemptState::NotFound),
         Just(AttemptState::Closed),
         Just(AttemptState::Paid),
-        any_text().prop_map(|reason| AttemptState::Ambiguous { reason }),
-        any_text().prop_map(|code| AttemptState::Taken { code }),
+        any_text().prop_map(|reason| AttemptState::OutcomeUnknown { reason }),
+        any_text().prop_map(|code| AttemptState::NumberInUse { code }),
         (any_text(), any_text())
             .prop_map(|(code, message)| AttemptState::Refused { code, message }),
         live,
@@ -266,7 +268,7 @@ fn any_material() -> impl Strategy<Value = Material> {
         Just(Material::Signed),
         any_text().prop_map(|prepay_id| Material::Prepay { prepay_id }),
         any_text().prop_map(|h5_url| Material::H5 { h5_url }),
-        any_text().prop_map(|trade_no| Material::Trade { trade_no }),
+        any_text().prop_map(|trade_no| Material::TradeState { trade_no }),
         (any_text(), any_text_option())
             .prop_map(|(code_url, msg)| Material::QrCode { code_url, msg }),
     ]
@@ -286,12 +288,12 @@ fn any_payment() -> impl Strategy<Value = Payment> {
         total_fee: Fen::new(named.2).unwrap(),
         paid_at: Millis(named.3),
         openid: named.4,
-        known: Millis(named.3),
+        discovered_at: Millis(named.3),
         role,
-        returns: named.0 == 1,
+        auto_refund: named.0 == 1,
         refund_unknown: named.0 == 2,
-        returned_in_all: Fen::new(named.2 / 2).filter(|_| named.0 == 3),
-        unseen_since: None,
+        reported_refund_total: Fen::new(named.2 / 2).filter(|_| named.0 == 3),
+        unidentified_since: None,
         refunds,
     })
 }
@@ -310,13 +312,13 @@ fn any_refund() -> impl Strategy<Value = Refund> {
             refund_desc,
             state,
             cash_refund_fee: Fen::new(fee / 2),
-            looked: (fee % 2 == 0).then_some(Millis(asked)),
+            last_queried_at: (fee % 2 == 0).then_some(Millis(asked)),
             refunded_at: (fee % 3 == 0).then_some(Millis(asked)),
             automatic: fee % 5 == 0,
             notify_url: (fee % 7 == 0).then(|| "https://shop.example.com/pay".to_owned()),
-            sent: u32::try_from(fee % 4).unwrap(),
-            answered: u32::try_from(fee % 3).unwrap(),
-            refused: (fee % 11 == 0).then_some(Millis(asked)),
+            times_sent: u32::try_from(fee % 4).unwrap(),
+            times_answered: u32::try_from(fee % 3).unwrap(),
+            refused_at: (fee % 11 == 0).then_some(Millis(asked)),
             ..Refund::pending(String::new(), Fen::new(fee).unwrap(), Millis(asked))
         },
     )
@@ -334,14 +336,24 @@ fn any_origin() -> impl Strategy<Value = Origin> {
 }
 
 /// Any event of the order `no`.
-pub(crate) fn any_event(no: OutTradeNo) -> impl Strategy<Value = Outgoing> {
+pub(crate) fn any_event(no: OutTradeNo) -> impl Strategy<Value = OutboxEvent> {
     let ids = "evt_[0-9a-f]{32}".prop_map(|text| EventId::parse(&text).unwrap());
     let named = (ids, select(EventType::ALL.to_vec()), any_text(), any_text());
     let stands = (select(DeliveryState::ALL.to_vec()), any::<u32>());
     (named, any::<[i64; 2]>(), stands).prop_map(move |(named, [created, next], (state, tries))| {
         let (id, event, kind, body) = named;
-        let (created, next) = (Millis(created), Millis(next));
-        Outgoing { id, event, out_trade_no: no.clone(), kind, body, created, state, tries, next }
+        let (created_at, next_at) = (Millis(created), Millis(next));
+        OutboxEvent {
+            id,
+            event,
+            out_trade_no: no.clone(),
+            kind,
+            body,
+            created_at,
+            state,
+            tries,
+            next_at,
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! What every store promises of the outbox.
 
-use paygate::domain::event::{DeliveryState, Effect, EventId, EventType, Outgoing};
+use paygate::domain::event::{DeliveryState, Effect, EventId, EventType, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::order::attempt::AttemptState;
@@ -13,28 +13,28 @@ use super::contract::{claimed, committed, other_version};
 use super::orders::{any_event, attempt, later, live, order};
 
 /// What the shop is told of payment `n` of `order`, to be sent at `n` milliseconds.
-pub(crate) fn event(order: &Order, n: i64) -> Outgoing {
+pub(crate) fn event(order: &Order, n: i64) -> OutboxEvent {
     let transaction_id = TransactionId(format!("42{n:06}").into());
     let event = EventType::PaymentSucceeded;
-    let effect = Effect { event, transaction_id, out_refund_no: None, asked_at: None };
-    Outgoing {
+    let effect = Effect { event, transaction_id, out_refund_no: None, requested_at: None };
+    OutboxEvent {
         id: EventId::of(order.out_trade_no(), &effect),
         event,
         out_trade_no: order.out_trade_no().clone(),
         kind: "goods".to_owned(),
         body: format!("{{\"n\": {n}}}"),
-        created: Millis(n),
+        created_at: Millis(n),
         state: DeliveryState::Pending,
         tries: 0,
-        next: Millis(n),
+        next_at: Millis(n),
     }
 }
 
-async fn found(store: &dyn Store, event: &Outgoing) -> Option<Outgoing> {
+async fn found(store: &dyn Store, event: &OutboxEvent) -> Option<OutboxEvent> {
     store.outbox_find(&event.id).await.unwrap()
 }
 
-async fn due(store: &dyn Store, now: i64, limit: usize) -> Vec<Outgoing> {
+async fn due(store: &dyn Store, now: i64, limit: usize) -> Vec<OutboxEvent> {
     store.outbox_due(Millis(now), limit).await.unwrap()
 }
 
@@ -77,10 +77,10 @@ pub(super) async fn a_commit_that_writes_no_order_writes_no_event(store: &dyn St
 pub(super) async fn an_event_that_is_there_stays_as_it_is(store: &dyn Store) {
     let first = order("told-before", 1);
     let told = event(&first, 1);
-    let otherwise = Outgoing {
+    let otherwise = OutboxEvent {
         body: "{}".to_owned(),
-        created: Millis(5),
-        next: Millis(5),
+        created_at: Millis(5),
+        next_at: Millis(5),
         tries: 3,
         state: DeliveryState::Parked,
         ..told.clone()
@@ -90,7 +90,7 @@ pub(super) async fn an_event_that_is_there_stays_as_it_is(store: &dyn Store) {
     let twice = [told.clone(), otherwise.clone()];
     assert_eq!(store.commit(&second, &twice).await, Ok(Committed::Done));
     assert_eq!(found(store, &told).await.as_ref(), Some(&told));
-    let sent = Outgoing { state: DeliveryState::Accepted, tries: 1, ..told };
+    let sent = OutboxEvent { state: DeliveryState::Accepted, tries: 1, ..told };
     assert_eq!(store.outbox_set(&sent).await, Ok(Settled::Done));
     let third = later(&second, AttemptState::Paid);
     let with_new = [otherwise, event(&first, 2)];
@@ -114,7 +114,7 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
     ];
     let stands = cases.map(|(n, next, state)| {
         let next = Millis(next);
-        Outgoing { next, state, ..event(&first, n) }
+        OutboxEvent { next_at: next, state, ..event(&first, n) }
     });
     let made = cases.map(|(n, ..)| event(&first, n));
     assert_eq!(store.commit(&later(&first, live()), &made).await, Ok(Committed::Done));
@@ -122,9 +122,9 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
         assert_eq!(store.outbox_set(event).await, Ok(Settled::Done));
     }
     let in_state = |state: DeliveryState| {
-        let mut events: Vec<Outgoing> = stands.to_vec();
+        let mut events: Vec<OutboxEvent> = stands.to_vec();
         events.retain(|it| it.state == state);
-        events.sort_by_key(|it| (it.next, it.id.clone()));
+        events.sort_by_key(|it| (it.next_at, it.id.clone()));
         events
     };
     let pending = in_state(DeliveryState::Pending);
@@ -159,12 +159,12 @@ pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
     ];
     for (state, tries, next) in steps {
         let next = Millis(next);
-        let stands = Outgoing { state, tries, next, ..told.clone() };
-        let said = Outgoing {
+        let stands = OutboxEvent { state, tries, next_at: next, ..told.clone() };
+        let said = OutboxEvent {
             body: "another body".to_owned(),
             kind: "another".to_owned(),
             event: EventType::RefundClosed,
-            created: Millis(99),
+            created_at: Millis(99),
             ..stands.clone()
         };
         assert_eq!(store.outbox_set(&said).await, Ok(Settled::Done));
@@ -186,8 +186,8 @@ pub(super) async fn any_event_comes_back_as_it_was(store: &dyn Store) {
         assert_eq!(written, Ok(Committed::Done), "case {case}");
         assert_eq!(found(store, &made).await.as_ref(), Some(&made), "case {case}");
         let other = events.new_tree(&mut runner).unwrap().current();
-        let (state, tries, next) = (other.state, other.tries, other.next);
-        let set = Outgoing { state, tries, next, ..made };
+        let (state, tries, next) = (other.state, other.tries, other.next_at);
+        let set = OutboxEvent { state, tries, next_at: next, ..made };
         assert_eq!(store.outbox_set(&set).await, Ok(Settled::Done), "case {case}");
         assert_eq!(found(store, &set).await.as_ref(), Some(&set), "case {case}");
     }

@@ -62,15 +62,15 @@ proptest! {
         let mut read = decode(&record.to_string()).unwrap();
         read.version = 7;
         read.status = OrderStatus::PartRefunded;
-        read.facts.body = Some("b".to_owned());
+        read.terms.body = Some("b".to_owned());
         let added = attempt(9, ChannelNo::first(read.out_trade_no()), 9);
-        let is_live = |state: &Value| state.get("live").is_some();
+        let is_payable = |state: &Value| state.get("live").is_some();
         read.attempts[0].state = live();
         read.attempts.push(added.clone());
         // A state of another kind is the typed one alone; one of the same kind keeps its own.
         let state = serde_json::to_value(live()).unwrap();
         let stored = &mut record["attempts"][0]["state"];
-        if is_live(stored) {
+        if is_payable(stored) {
             stored["live"]["valid_until"] = state["live"]["valid_until"].clone();
             // The material is of another kind, unless it was signed as well.
             stored["live"]["material"] = state["live"]["material"].clone();

@@ -62,8 +62,8 @@ pub(crate) fn check_columns(path: &Path) {
         assert_eq!(row.get::<_, String>(1).unwrap(), record.out_trade_no().as_str());
         assert_eq!(row.get::<_, i64>(2).unwrap(), i64::try_from(record.version).unwrap());
         assert_eq!(row.get::<_, i8>(3).unwrap(), record.status.number());
-        assert_eq!(row.get::<_, i64>(4).unwrap().to_string(), record.facts.total_fee.to_string());
-        assert_eq!(row.get::<_, String>(5).unwrap(), record.facts.pid.as_str());
+        assert_eq!(row.get::<_, i64>(4).unwrap().to_string(), record.terms.total_fee.to_string());
+        assert_eq!(row.get::<_, String>(5).unwrap(), record.terms.pid.as_str());
         let attempts: Vec<(u32, String, String)> = connection
             .prepare("SELECT n, channel_no, state FROM attempts WHERE order_id = ?1 ORDER BY n")
             .unwrap()

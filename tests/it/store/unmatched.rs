@@ -1,19 +1,19 @@
 //! What every store promises of payments that belong to no order.
 
 use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, EventType, Outgoing};
+use paygate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
 use paygate::domain::money::Fen;
 use paygate::domain::time::Millis;
-use paygate::domain::unmatched::Unmatched;
+use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::store::{Store, StoreError};
 
 use super::contract::{claimed, committed};
 use super::orders::{later, live, number, order, payment};
 
 /// A payment that became known at `known` milliseconds.
-pub(crate) fn unmatched(transaction_id: &str, known: i64) -> Unmatched {
-    Unmatched {
+pub(crate) fn unmatched(transaction_id: &str, known: i64) -> UnmatchedPayment {
+    UnmatchedPayment {
         provider: ProviderId::Wxpay,
         pid: Pid::default(),
         account: "1900000001".to_owned(),
@@ -22,27 +22,27 @@ pub(crate) fn unmatched(transaction_id: &str, known: i64) -> Unmatched {
         total_fee: Fen::new(100).unwrap(),
         currency: None,
         paid_at: Some(Millis(known - 1)),
-        known: Millis(known),
+        discovered_at: Millis(known),
         message: r#"{"appid": "wx0000000000000001", "payer": "\u0061热"}"#.to_owned(),
     }
 }
 
 /// What tells of it.
-pub(crate) fn telling(of: &Unmatched) -> Outgoing {
-    Outgoing {
+pub(crate) fn telling(of: &UnmatchedPayment) -> OutboxEvent {
+    OutboxEvent {
         id: EventId::of_unmatched(of.provider, &of.pid, &of.transaction_id),
         event: EventType::PaymentUnmatched,
         out_trade_no: number(of.channel_no.as_str()),
-        kind: Unmatched::KIND.to_owned(),
+        kind: UnmatchedPayment::KIND.to_owned(),
         body: "{}".to_owned(),
-        created: of.known,
+        created_at: of.discovered_at,
         state: DeliveryState::Pending,
         tries: 0,
-        next: of.known,
+        next_at: of.discovered_at,
     }
 }
 
-pub(crate) async fn added(store: &dyn Store, it: &Unmatched) -> Result<bool, StoreError> {
+pub(crate) async fn added(store: &dyn Store, it: &UnmatchedPayment) -> Result<bool, StoreError> {
     store.add_unmatched(it, &telling(it)).await
 }
 
@@ -51,20 +51,29 @@ pub(super) async fn a_payment_of_no_order_is_recorded_and_told_once(store: &dyn 
     assert_eq!(added(store, &first).await, Ok(true));
     let event = telling(&first);
     assert_eq!(store.outbox_due(Millis(9), 9).await, Ok(vec![event.clone()]));
-    let sent = Outgoing { state: DeliveryState::Accepted, tries: 1, ..event.clone() };
+    let sent = OutboxEvent { state: DeliveryState::Accepted, tries: 1, ..event.clone() };
     store.outbox_set(&sent).await.unwrap();
     // Told again, and with other words: what was recorded stays.
-    let again = Unmatched { total_fee: Fen::new(7).unwrap(), known: Millis(5), ..first.clone() };
+    let again = UnmatchedPayment {
+        total_fee: Fen::new(7).unwrap(),
+        discovered_at: Millis(5),
+        ..first.clone()
+    };
     assert_eq!(added(store, &again).await, Ok(false));
     assert_eq!(store.outbox_find(&event.id).await, Ok(Some(sent)));
     // The same transaction of another merchant, or at another provider, is another payment.
     let dollars = Some("USD".to_owned());
     let others = [
-        Unmatched { pid: Pid::new("001"), paid_at: None, known: Millis(2), ..first.clone() },
-        Unmatched {
+        UnmatchedPayment {
+            pid: Pid::new("001"),
+            paid_at: None,
+            discovered_at: Millis(2),
+            ..first.clone()
+        },
+        UnmatchedPayment {
             provider: ProviderId::Alipay,
             currency: dollars,
-            known: Millis(3),
+            discovered_at: Millis(3),
             ..first.clone()
         },
     ];
@@ -94,7 +103,7 @@ pub(super) async fn a_payment_whose_order_is_known_by_now_is_not_listed(store: &
 }
 
 pub(super) async fn the_newest_payments_of_no_order_are_listed_and_come_last(store: &dyn Store) {
-    let all: Vec<Unmatched> = [5, 1, 3, 3]
+    let all: Vec<UnmatchedPayment> = [5, 1, 3, 3]
         .into_iter()
         .zip(1..)
         .map(|(known, n)| unmatched(&format!("420{n}"), known))
@@ -102,7 +111,8 @@ pub(super) async fn the_newest_payments_of_no_order_are_listed_and_come_last(sto
     for it in &all {
         assert_eq!(added(store, it).await, Ok(true));
     }
-    let expected: Vec<Unmatched> = [1, 2, 3, 0].into_iter().map(|at| all[at].clone()).collect();
+    let expected: Vec<UnmatchedPayment> =
+        [1, 2, 3, 0].into_iter().map(|at| all[at].clone()).collect();
     for limit in 0..=5_usize {
         let older = expected.len().saturating_sub(limit);
         assert_eq!(store.unmatched(limit).await, Ok(expected[older..].to_vec()), "{limit}");

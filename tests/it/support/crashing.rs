@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, Outgoing};
+use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::time::Millis;
-use paygate::domain::unmatched::Unmatched;
+use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
@@ -163,7 +163,7 @@ impl<S: Store> Store for Crashing<S> {
     fn commit<'a>(
         &'a self,
         order: &'a Order,
-        outbox: &'a [Outgoing],
+        outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Answer<Committed>> {
         Box::pin(self.write(self.0.store.commit(order, outbox)))
     }
@@ -196,7 +196,7 @@ impl<S: Store> Store for Crashing<S> {
         Box::pin(self.look_up(self.0.store.due(now, limit)))
     }
 
-    fn outbox_due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Answer<Vec<Outgoing>>> {
+    fn outbox_due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Answer<Vec<OutboxEvent>>> {
         Box::pin(self.look_up(self.0.store.outbox_due(now, limit)))
     }
 
@@ -204,27 +204,27 @@ impl<S: Store> Store for Crashing<S> {
         &self,
         state: DeliveryState,
         limit: usize,
-    ) -> BoxFuture<'_, Answer<Vec<Outgoing>>> {
+    ) -> BoxFuture<'_, Answer<Vec<OutboxEvent>>> {
         Box::pin(self.look_up(self.0.store.outbox_list(state, limit)))
     }
 
-    fn outbox_find<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Answer<Option<Outgoing>>> {
+    fn outbox_find<'a>(&'a self, id: &'a EventId) -> BoxFuture<'a, Answer<Option<OutboxEvent>>> {
         Box::pin(self.look_up(self.0.store.outbox_find(id)))
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a Outgoing) -> BoxFuture<'a, Answer<Settled>> {
+    fn outbox_set<'a>(&'a self, event: &'a OutboxEvent) -> BoxFuture<'a, Answer<Settled>> {
         Box::pin(self.write(self.0.store.outbox_set(event)))
     }
 
     fn add_unmatched<'a>(
         &'a self,
-        unmatched: &'a Unmatched,
-        event: &'a Outgoing,
+        unmatched: &'a UnmatchedPayment,
+        event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Answer<bool>> {
         Box::pin(self.write(self.0.store.add_unmatched(unmatched, event)))
     }
 
-    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Answer<Vec<Unmatched>>> {
+    fn unmatched(&self, limit: usize) -> BoxFuture<'_, Answer<Vec<UnmatchedPayment>>> {
         Box::pin(self.look_up(self.0.store.unmatched(limit)))
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use paygate::domain::event::Outgoing;
+use paygate::domain::event::OutboxEvent;
 use paygate::domain::time::Millis;
 use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
@@ -11,7 +11,7 @@ use paygate::store::BoxFuture;
 /// A shop's endpoint that writes down what it is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ear {
-    heard: Arc<Mutex<Vec<Outgoing>>>,
+    heard: Arc<Mutex<Vec<OutboxEvent>>>,
     /// How many more times it refuses.
     refusals: Arc<Mutex<usize>>,
 }
@@ -22,7 +22,7 @@ impl Ear {
         *self.refusals.lock().unwrap() = times;
     }
 
-    pub(crate) fn heard(&self) -> Vec<Outgoing> {
+    pub(crate) fn heard(&self) -> Vec<OutboxEvent> {
         self.heard.lock().unwrap().clone()
     }
 
@@ -33,7 +33,11 @@ impl Ear {
 }
 
 impl Deliver for Ear {
-    fn deliver<'a>(&'a self, event: &'a Outgoing, _: Millis) -> BoxFuture<'a, Result<(), String>> {
+    fn deliver<'a>(
+        &'a self,
+        event: &'a OutboxEvent,
+        _: Millis,
+    ) -> BoxFuture<'a, Result<(), String>> {
         self.heard.lock().unwrap().push(event.clone());
         let mut refusals = self.refusals.lock().unwrap();
         let refused = *refusals > 0;

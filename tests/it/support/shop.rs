@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use paygate::caller::{CallerRules, Said, resolve};
+use paygate::caller::{CallerRules, ClientInfo, resolve};
 use paygate::clock::Clock;
 use paygate::domain::channel::{Product, ProviderId};
 use paygate::domain::ids::{OutTradeNo, Pid};
@@ -115,7 +115,7 @@ impl Shop {
     /// Asks as a client at `address` would.
     pub(crate) async fn create_from(&self, body: &Value, address: &str) -> Result<Created, Error> {
         let request = read_create(body.to_string().as_bytes())?;
-        let said = Said { claims: &request.claims, is_pc: request.is_pc };
+        let said = ClientInfo { claims: &request.claims, is_pc: request.is_pc };
         let peer: Option<IpAddr> = address.parse().ok();
         let headers = http::HeaderMap::new();
         let caller = resolve(&headers, peer, said, &CallerRules::default())?;

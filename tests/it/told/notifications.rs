@@ -62,7 +62,7 @@ async fn a_forger_hears_one_text_and_touches_nothing() {
         let before = shop.order(NO).await;
         let calls = shop.providers.calls("wxpay.query") + shop.providers.calls("alipay.query");
         let genuine = notification(&shop, provider, NO, &address(provider));
-        for forged in forgeries(genuine).await {
+        for forged in rejected(genuine).await {
             check_refused(provider, &raw(&layer, forged).await, 401);
         }
         assert_eq!(shop.order(NO).await, before);
@@ -74,7 +74,7 @@ async fn a_forger_hears_one_text_and_touches_nothing() {
 type Incoming = Request<Full<bytes::Bytes>>;
 
 /// `genuine` with one thing changed, each in its own way.
-async fn forgeries(genuine: Incoming) -> Vec<Incoming> {
+async fn rejected(genuine: Incoming) -> Vec<Incoming> {
     let (parts, body) = genuine.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let with = |headers: HeaderMap, body: Vec<u8>| {

@@ -9,12 +9,12 @@ fn payment(refunds: Vec<Refund>) -> Payment {
         total_fee: Fen::new(100).unwrap(),
         paid_at: Millis(0),
         openid: None,
-        known: Millis(0),
+        discovered_at: Millis(0),
         role: PaymentRole::Duplicate,
-        returns: true,
+        auto_refund: true,
         refund_unknown: false,
-        returned_in_all: None,
-        unseen_since: None,
+        reported_refund_total: None,
+        unidentified_since: None,
         refunds,
     }
 }
@@ -34,12 +34,12 @@ fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
     assert_eq!(once.state, RefundState::Closed);
     twice.count_sending();
     twice.refuse(Millis(1));
-    assert_eq!((twice.state, twice.refused), (RefundState::Processing, Some(Millis(1))));
+    assert_eq!((twice.state, twice.refused_at), (RefundState::Processing, Some(Millis(1))));
     twice.miss(Millis(DAY_MS));
     assert_eq!(twice.state, RefundState::Processing, "it is asked about for a day");
     twice.miss(Millis(DAY_MS + 1));
     assert_eq!(twice.state, RefundState::Closed);
-    assert_eq!((twice.sent, twice.answered), (2, 2));
+    assert_eq!((twice.times_sent, twice.times_answered), (2, 2));
     // An earlier version stored no address with a refund, and did not count.
     let mut old = Refund { notify_url: None, ..refund(String::new(), 1, once.state) };
     old.state = RefundState::Processing;
@@ -51,9 +51,9 @@ fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
 
 #[test]
 fn what_is_left_goes_back_unasked_under_a_number_that_is_free() {
-    let no = OutTradeNo::parse("order-1").unwrap();
-    let derived = |nth| derived_refund_no(&no, &TransactionId("4200000001".into()), nth);
-    let number = |refunds| payment(refunds).automatic_refund_no(&no);
+    let out_trade_no = OutTradeNo::parse("order-1").unwrap();
+    let derived = |nth| derived_refund_no(&out_trade_no, &TransactionId("4200000001".into()), nth);
+    let number = |refunds| payment(refunds).automatic_refund_no(&out_trade_no);
     let closed = |nth, fee| refund(derived(nth), fee, RefundState::Closed);
     let done = |nth, fee| refund(derived(nth), fee, RefundState::Success);
     assert_eq!(number(vec![]), derived(0));
@@ -67,12 +67,12 @@ fn what_is_left_goes_back_unasked_under_a_number_that_is_free() {
 #[test]
 fn what_went_back_in_all_is_never_forgotten() {
     let mut payment = payment(vec![refund("r-1".to_owned(), 30, RefundState::Processing)]);
-    payment.hear_in_all(Fen::new(30), Millis(5));
+    payment.record_refund_total(Fen::new(30), Millis(5));
     assert!(!payment.has_unknown_refund(), "it may be the pending one");
     payment.refunds[0].state = RefundState::Closed;
     assert!(payment.has_unknown_refund(), "it was not");
     assert_eq!(payment.left(), 70);
-    assert!(payment.unseen_due().is_some());
+    assert!(payment.unidentified_due().is_some());
     payment.add_external(
         ExternalRefund {
             refund: refund("c-1".to_owned(), 30, RefundState::Success),
@@ -80,7 +80,7 @@ fn what_went_back_in_all_is_never_forgotten() {
         },
         None,
     );
-    payment.hear_in_all(Fen::new(30), Millis(6));
+    payment.record_refund_total(Fen::new(30), Millis(6));
     assert!(!payment.has_unknown_refund());
-    assert_eq!(payment.unseen_due(), None);
+    assert_eq!(payment.unidentified_due(), None);
 }

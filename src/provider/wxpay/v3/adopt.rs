@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::order::Parties;
-use crate::domain::channel::{PayType, Product, Way};
+use crate::domain::channel::{PayType, PaymentMethod, Product};
 use crate::domain::ids::ChannelNo;
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::Params;
 use crate::provider::wxpay::App;
-use crate::provider::{Adopted, PaidTrade};
+use crate::provider::{AdoptedAttempt, PaidTrade};
 
 /// What an attempt of `trade` holds, which was paid under `no` into the account of one of `apps`.
 pub(super) fn adopted(
@@ -18,7 +18,7 @@ pub(super) fn adopted(
     no: &ChannelNo,
     trade: &PaidTrade,
     notify_url: &str,
-) -> Option<Adopted> {
+) -> Option<AdoptedAttempt> {
     let told = Told::deserialize(&*trade.message).ok()?;
     if told.parties.out_trade_no != no.as_str() {
         return None;
@@ -34,8 +34,8 @@ pub(super) fn adopted(
     });
     let pay_type = *pay_type?.0;
     let product = product.or_else(|| usual(pay_type))?;
-    Some(Adopted {
-        way: Way {
+    Some(AdoptedAttempt {
+        method: PaymentMethod {
             pay_type,
             product,
             app_id: parties.client_app_id().to_owned(),

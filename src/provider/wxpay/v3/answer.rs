@@ -59,8 +59,9 @@ fn material(product: Product, body: &[u8]) -> Option<Material> {
 /// A text that can stand in a signed line and in a QR code: `prepay_id` has at most 64
 /// characters, the URLs at most 512 (WeChat Pay V3, answers of the orders).
 fn graphic(text: String) -> Option<String> {
-    let fits = (1..=512).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
-    fits.then_some(text)
+    let matches_order =
+        (1..=512).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
+    matches_order.then_some(text)
 }
 
 /// Whether the refusal says that there is an order under this number already: paid, closed, of

@@ -272,7 +272,7 @@ impl Refusal {
     pub(super) fn unknown(self) -> Failure {
         let reason = self.to_string();
         let said = (!self.code.is_empty()).then_some((self.code, self.message));
-        Failure::Unknown { reason, said }
+        Failure::OutcomeUnknown { reason, said }
     }
 
     pub(super) fn refused(self) -> Failure {
@@ -280,7 +280,7 @@ impl Refusal {
     }
 
     pub(super) fn taken(self) -> Failure {
-        Failure::Taken { code: self.code, message: self.message }
+        Failure::NumberInUse { code: self.code, message: self.message }
     }
 }
 
@@ -297,5 +297,5 @@ impl fmt::Display for Refusal {
 
 /// An outcome that is unknown for `reason`.
 pub(super) fn unknown(reason: impl Into<String>) -> Failure {
-    Failure::Unknown { reason: reason.into(), said: None }
+    Failure::OutcomeUnknown { reason: reason.into(), said: None }
 }

@@ -32,11 +32,12 @@ use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt;
 use crate::domain::order::attempt::{ApiVersion, Attempt, Material, Params};
-use crate::domain::request::Facts;
+use crate::domain::order::payment::RefundStatus;
+use crate::domain::request::OrderTerms;
 use crate::error::Text;
 use crate::provider::{
-    Adopted, BoxFuture, Call, Closing, Failure, Notice, NoticeError, PaidTrade, Plan, Provider,
-    RefundPlan, RefundTrade, Stamp, Trade, transport,
+    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, Notification,
+    NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState, transport,
 };
 
 /// One merchant at WeChat Pay V3.
@@ -116,20 +117,20 @@ impl Provider for V3 {
         self.apps.keys().copied().collect()
     }
 
-    fn app_id(&self, pay_type: PayType, facts: &Facts) -> Option<String> {
+    fn app_id(&self, pay_type: PayType, terms: &OrderTerms) -> Option<String> {
         let app = self.apps.get(&pay_type)?;
-        Some(facts.sub_appid.as_ref().unwrap_or(&app.app_id).clone())
+        Some(terms.sub_appid.as_ref().unwrap_or(&app.app_id).clone())
     }
 
     fn version(&self) -> ApiVersion {
         VERSION
     }
 
-    fn account(&self, pay_type: PayType, facts: &Facts) -> Option<attempt::Account> {
+    fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<attempt::Account> {
         let app = self.apps.get(&pay_type)?;
         Some(attempt::Account {
             number: app.account.mch_id.clone(),
-            partner: facts.sub_mchid.clone(),
+            partner: terms.sub_mchid.clone(),
             version: VERSION,
         })
     }
@@ -143,7 +144,7 @@ impl Provider for V3 {
         account.version == VERSION && self.lines.contains_key(&account.number)
     }
 
-    fn plan(&self, plan: &Plan<'_>) -> Result<Params, Text> {
+    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text> {
         let app = self.apps.get(&plan.pay_type).ok_or_else(|| {
             Text::new("未配置该支付方式", "this pay type is not configured for the merchant")
         })?;
@@ -162,7 +163,7 @@ impl Provider for V3 {
     ) -> BoxFuture<'a, Result<Material, Failure>> {
         Box::pin(async move {
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
-            let product = attempt.way.product;
+            let product = attempt.method.product;
             let Some(end) = order::path_end(product) else {
                 return Err(Failure::NotSent("not a product of WeChat Pay".to_owned()));
             };
@@ -172,9 +173,9 @@ impl Provider for V3 {
         })
     }
 
-    fn present(&self, attempt: &Attempt, stamp: Stamp<'_>) -> Result<String, String> {
+    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String> {
         let (parties, line) = self.parties(attempt)?;
-        present::order_text(attempt.way.product, &parties, &line.account.signing, stamp)
+        present::order_text(attempt.method.product, &parties, &line.account.signing, stamp)
             .ok_or_else(|| "the material is not of the attempt's product".to_owned())
     }
 
@@ -182,7 +183,7 @@ impl Provider for V3 {
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Trade, Failure>> {
+    ) -> BoxFuture<'a, Result<TradeState, Failure>> {
         Box::pin(async move {
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
             ask(&parties, line, attempt, call).await
@@ -193,7 +194,7 @@ impl Provider for V3 {
         &'a self,
         attempt: &'a Attempt,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Closing, Failure>> {
+    ) -> BoxFuture<'a, Result<CloseOutcome, Failure>> {
         Box::pin(async move {
             let ends = Instant::now() + call.timeout;
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
@@ -205,12 +206,12 @@ impl Provider for V3 {
             // An unsigned "closed already" ends no attempt: the signed answer to a query does.
             let timeout = ends.saturating_duration_since(Instant::now());
             match ask(&parties, line, attempt, Call { timeout, ..call }).await {
-                Ok(Trade::Closed) => Ok(Closing::Closed),
-                Ok(Trade::Paid(_)) => Ok(Closing::Paid),
-                Ok(Trade::Absent { .. } | Trade::Unpaid { .. }) | Err(_) => {
+                Ok(TradeState::Closed) => Ok(CloseOutcome::Closed),
+                Ok(TradeState::Paid(_)) => Ok(CloseOutcome::Paid),
+                Ok(TradeState::NotFound { .. } | TradeState::Unpaid { .. }) | Err(_) => {
                     let reason = "said to be closed already, and not confirmed".to_owned();
                     let said = Some((refusal.code, refusal.message));
-                    Err(Failure::Unknown { reason, said })
+                    Err(Failure::OutcomeUnknown { reason, said })
                 }
             }
         })
@@ -219,9 +220,9 @@ impl Provider for V3 {
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<RefundTrade, Failure>> {
+    ) -> BoxFuture<'a, Result<RefundStatus, Failure>> {
         Box::pin(async move {
             let ends = Instant::now() + call.timeout;
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
@@ -235,7 +236,7 @@ impl Provider for V3 {
                 Ok(None) => Err(Failure::Refused { code, message }),
                 Err(_) => {
                     let reason = format!("said to be refused ({code}), and not confirmed");
-                    Err(Failure::Unknown { reason, said: Some((code, message)) })
+                    Err(Failure::OutcomeUnknown { reason, said: Some((code, message)) })
                 }
             }
         })
@@ -244,9 +245,9 @@ impl Provider for V3 {
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundPlan<'a>,
+        plan: RefundCall<'a>,
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Option<RefundTrade>, Failure>> {
+    ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>> {
         Box::pin(async move {
             let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
             let reply = line.exchange(refund::query(&parties, &plan), call).await?;
@@ -259,9 +260,9 @@ impl Provider for V3 {
         headers: &'a HeaderMap,
         body: &'a [u8],
         call: Call<'a>,
-    ) -> BoxFuture<'a, Result<Notice, NoticeError>> {
+    ) -> BoxFuture<'a, Result<Notification, NotificationError>> {
         Box::pin(async move {
-            self.vouched((headers, body), call).await.map_err(NoticeError::forged)?;
+            self.vouched((headers, body), call).await.map_err(NotificationError::forged)?;
             notification::read(body, self.lines.values().map(|line| &*line.account))
         })
     }
@@ -276,7 +277,7 @@ impl Provider for V3 {
         channel_no: &ChannelNo,
         trade: &PaidTrade,
         notify_url: &str,
-    ) -> Option<Adopted> {
+    ) -> Option<AdoptedAttempt> {
         adopt::adopted(&self.apps, channel_no, trade, notify_url)
     }
 }
@@ -288,8 +289,8 @@ const VERSION: ApiVersion = ApiVersion::WxpayV3;
 /// attempt's, or of another version.
 fn parties_of(attempt: &Attempt) -> Option<Parties> {
     let parties = Parties::of(&attempt.params.document)?;
-    let fits = attempt.account.as_ref().is_none_or(|it| *it == parties.account());
-    fits.then_some(parties)
+    let matches_order = attempt.account.as_ref().is_none_or(|it| *it == parties.account());
+    matches_order.then_some(parties)
 }
 
 async fn ask(
@@ -297,7 +298,7 @@ async fn ask(
     line: &Line,
     attempt: &Attempt,
     call: Call<'_>,
-) -> Result<Trade, Failure> {
+) -> Result<TradeState, Failure> {
     let no = attempt.channel_no.as_str();
     let reply = line.exchange(trade::query(parties, no), call).await?;
     trade::queried(parties, no, reply)

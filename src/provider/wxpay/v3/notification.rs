@@ -10,7 +10,9 @@ use super::trade::Told;
 use crate::domain::ids::{ChannelNo, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
-use crate::provider::notification::{Notice, NoticeError, RefundFee, RefundNotice};
+use crate::provider::notification::{
+    Notification, NotificationError, RefundFee, RefundNotification,
+};
 use crate::provider::wxpay::Account;
 use crate::provider::wxpay::decrypt::Sealed;
 use crate::provider::{CODE_CHARS_MAX, tidied};
@@ -20,24 +22,24 @@ use crate::provider::{CODE_CHARS_MAX, tidied};
 ///
 /// # Errors
 ///
-/// [`NoticeError::Forged`] when it is another merchant's, [`NoticeError::Unreadable`] when it
+/// [`NotificationError::Forged`] when it is another merchant's, [`NotificationError::Unreadable`] when it
 /// lacks what it should have.
 pub(super) fn read<'a>(
     body: &[u8],
     accounts: impl Iterator<Item = &'a Account>,
-) -> Result<Notice, NoticeError> {
+) -> Result<Notification, NotificationError> {
     let envelope: Envelope = serde_json::from_slice(body)
-        .map_err(|_| NoticeError::unreadable("a signed body that is no notification"))?;
+        .map_err(|_| NotificationError::unreadable("a signed body that is no notification"))?;
     let event = envelope.event_type;
     let is_refund = event.starts_with("REFUND.");
     if !is_refund && event != "TRANSACTION.SUCCESS" {
-        return Ok(Notice::Other { event: tidied(&event, CODE_CHARS_MAX) });
+        return Ok(Notification::Other { event: tidied(&event, CODE_CHARS_MAX) });
     }
     let resource = Sealed::deserialize(envelope.resource)
-        .map_err(|_| NoticeError::unreadable("it holds no sealed resource"))?;
+        .map_err(|_| NotificationError::unreadable("it holds no sealed resource"))?;
     let (account, text) = opened(&resource, accounts)?;
     let message: Value = serde_json::from_slice(&text)
-        .map_err(|_| NoticeError::unreadable("its resource is no JSON"))?;
+        .map_err(|_| NotificationError::unreadable("its resource is no JSON"))?;
     if is_refund { refund(account, message) } else { payment(account, message) }
 }
 
@@ -54,7 +56,7 @@ struct Envelope {
 fn opened<'a>(
     resource: &Sealed,
     accounts: impl Iterator<Item = &'a Account>,
-) -> Result<(&'a Account, Vec<u8>), NoticeError> {
+) -> Result<(&'a Account, Vec<u8>), NotificationError> {
     let mut why = None;
     for account in accounts {
         match resource.open(&account.api_v3_key) {
@@ -63,24 +65,24 @@ fn opened<'a>(
         }
     }
     let why = why.map_or_else(String::new, |error| error.to_string());
-    Err(NoticeError::forged(format!("its resource {why}")))
+    Err(NotificationError::forged(format!("its resource {why}")))
 }
 
-fn payment(account: &Account, message: Value) -> Result<Notice, NoticeError> {
+fn payment(account: &Account, message: Value) -> Result<Notification, NotificationError> {
     let told = Told::deserialize(&message)
-        .map_err(|_| NoticeError::unreadable("its resource is no order"))?;
+        .map_err(|_| NotificationError::unreadable("its resource is no order"))?;
     if told.whose() != Some(&account.mch_id) {
         return Err(another_merchants());
     }
     if !told.is_paid() {
-        return Err(NoticeError::unreadable("the payment of an order that is not paid"));
+        return Err(NotificationError::unreadable("the payment of an order that is not paid"));
     }
     let channel_no = number(told.out_trade_no())?;
     let foreign = told.foreign_currency().map(|it| tidied(it, CODE_CHARS_MAX));
-    let trade = told.paid(message).map_err(NoticeError::unreadable)?;
+    let trade = told.paid(message).map_err(NotificationError::unreadable)?;
     Ok(match foreign {
-        None => Notice::Payment { channel_no, trade },
-        Some(currency) => Notice::ForeignPayment { channel_no, trade, currency },
+        None => Notification::Payment { channel_no, trade },
+        Some(currency) => Notification::ForeignPayment { channel_no, trade, currency },
     })
 }
 
@@ -105,21 +107,22 @@ struct ToldAmount {
     refund: u64,
 }
 
-fn refund(account: &Account, message: Value) -> Result<Notice, NoticeError> {
+fn refund(account: &Account, message: Value) -> Result<Notification, NotificationError> {
     let told = ToldRefund::deserialize(&message)
-        .map_err(|_| NoticeError::unreadable("its resource is no refund"))?;
+        .map_err(|_| NotificationError::unreadable("its resource is no refund"))?;
     let whose = if told.sub_mchid.is_some() { &told.sp_mchid } else { &told.mchid };
     if whose.as_ref() != Some(&account.mch_id) {
         return Err(another_merchants());
     }
-    let state = state(&told.refund_status)
-        .ok_or_else(|| NoticeError::unreadable("a refund in a state that is not documented"))?;
+    let state = state(&told.refund_status).ok_or_else(|| {
+        NotificationError::unreadable("a refund in a state that is not documented")
+    })?;
     let refund_fee = Fen::new(told.amount.refund)
-        .ok_or_else(|| NoticeError::unreadable("a refund without a sound amount"))?;
+        .ok_or_else(|| NotificationError::unreadable("a refund without a sound amount"))?;
     if [&told.transaction_id, &told.out_refund_no, &told.refund_id].iter().any(|it| it.is_empty()) {
-        return Err(NoticeError::unreadable("a refund without its numbers"));
+        return Err(NotificationError::unreadable("a refund without its numbers"));
     }
-    Ok(Notice::Refund(RefundNotice {
+    Ok(Notification::Refund(RefundNotification {
         channel_no: number(&told.out_trade_no)?,
         transaction_id: TransactionId(told.transaction_id.into()),
         out_refund_no: Some(told.out_refund_no),
@@ -132,11 +135,11 @@ fn refund(account: &Account, message: Value) -> Result<Notice, NoticeError> {
     }))
 }
 
-fn number(text: &str) -> Result<ChannelNo, NoticeError> {
+fn number(text: &str) -> Result<ChannelNo, NotificationError> {
     let number = OutTradeNo::parse(text).map(|it| ChannelNo::first(&it));
-    number.ok_or_else(|| NoticeError::unreadable("a number that no order here can have"))
+    number.ok_or_else(|| NotificationError::unreadable("a number that no order here can have"))
 }
 
-fn another_merchants() -> NoticeError {
-    NoticeError::forged("it is another merchant's")
+fn another_merchants() -> NotificationError {
+    NotificationError::forged("it is another merchant's")
 }

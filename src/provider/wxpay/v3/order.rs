@@ -14,7 +14,7 @@ use crate::domain::channel::Product;
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::{Account, ApiVersion};
 use crate::error::Text;
-use crate::provider::Plan;
+use crate::provider::AttemptRequest;
 use crate::provider::wxpay::{App, Site};
 
 /// The request body for `plan`, paid into `app`'s account (WeChat Pay V3, JSAPI, APP, H5 and
@@ -23,14 +23,14 @@ use crate::provider::wxpay::{App, Site};
 /// # Errors
 ///
 /// Words for the client when this order cannot be paid this way.
-pub(super) fn document(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
-    let facts = plan.facts;
-    if facts.sub_appid.is_some() && facts.sub_mchid.is_none() {
+pub(super) fn document(plan: &AttemptRequest<'_>, app: &App) -> Result<String, Text> {
+    let terms = plan.terms;
+    if terms.sub_appid.is_some() && terms.sub_mchid.is_none() {
         return Err(Text::new("sub_appid 需要与 sub_mchid 同时使用", "sub_appid needs sub_mchid"));
     }
     let other = other_members(plan)?;
     let scene_info = scene_info(plan, app.site.as_ref(), &other)?;
-    let (direct, partner) = match facts.sub_mchid {
+    let (direct, partner) = match terms.sub_mchid {
         None => (Some(app), None),
         Some(_) => (None, Some(app)),
     };
@@ -39,16 +39,16 @@ pub(super) fn document(plan: &Plan<'_>, app: &App) -> Result<String, Text> {
         mchid: direct.map(|it| &*it.account.mch_id),
         sp_appid: partner.map(|it| &*it.app_id),
         sp_mchid: partner.map(|it| &*it.account.mch_id),
-        sub_appid: facts.sub_appid.as_deref(),
-        sub_mchid: facts.sub_mchid.as_deref(),
-        description: facts.description(),
+        sub_appid: terms.sub_appid.as_deref(),
+        sub_mchid: terms.sub_mchid.as_deref(),
+        description: terms.description(),
         out_trade_no: plan.channel_no.as_str(),
-        time_expire: plan.expires.to_rfc3339_beijing(),
+        time_expire: plan.expires_at.to_rfc3339_beijing(),
         notify_url: plan.notify_url,
-        amount: Amount { total: facts.total_fee, currency: "CNY" },
+        amount: Amount { total: terms.total_fee, currency: "CNY" },
         payer: payer(plan)?,
         scene_info,
-        settle_info: facts.profit_sharing.map(|profit_sharing| Settlement { profit_sharing }),
+        settle_info: terms.profit_sharing.map(|profit_sharing| Settlement { profit_sharing }),
     };
     let rest = other.iter().filter(|it| it.name != SCENE_INFO);
     Ok(spliced(&to_json(&body), rest))
@@ -181,12 +181,12 @@ enum Payer<'a> {
     SubOpenid(&'a str),
 }
 
-fn payer<'a>(plan: &Plan<'a>) -> Result<Option<Payer<'a>>, Text> {
+fn payer<'a>(plan: &AttemptRequest<'a>) -> Result<Option<Payer<'a>>, Text> {
     if plan.product != Product::Jsapi {
         return Ok(None);
     }
     let openid = plan.openid.ok_or_else(|| Text::new("缺少 openid", "openid is missing"))?;
-    Ok(Some(match (&plan.facts.sub_mchid, &plan.facts.sub_appid) {
+    Ok(Some(match (&plan.terms.sub_mchid, &plan.terms.sub_appid) {
         (None, _) => Payer::Openid(openid),
         (Some(_), None) => Payer::SpOpenid(openid),
         (Some(_), Some(_)) => Payer::SubOpenid(openid),
@@ -213,7 +213,7 @@ struct H5Scene<'a> {
 
 /// `scene_info`: the buyer's address where it is known, for H5 the site, and what the shop adds.
 fn scene_info(
-    plan: &Plan<'_>,
+    plan: &AttemptRequest<'_>,
     site: Option<&Site>,
     other: &[Member<'_>],
 ) -> Result<Option<Box<RawValue>>, Text> {
@@ -265,8 +265,8 @@ struct Member<'a> {
 }
 
 /// The members of `data.other`, none of which may be one that is computed here.
-fn other_members<'a>(plan: &Plan<'a>) -> Result<Vec<Member<'a>>, Text> {
-    let Some(other) = &plan.facts.other else { return Ok(Vec::new()) };
+fn other_members<'a>(plan: &AttemptRequest<'a>) -> Result<Vec<Member<'a>>, Text> {
+    let Some(other) = &plan.terms.other else { return Ok(Vec::new()) };
     let members = members(other.as_str())
         .ok_or_else(|| Text::new("other 必须是对象", "other must be an object"))?;
     match members.iter().find(|it| COMPUTED_KEYS.contains(&it.name.as_str())) {

@@ -56,14 +56,14 @@ impl Keyring {
         self.locked(|known| {
             let mut certificates = known.certificates.iter();
             certificates
-                .find(|it| it.serial_no == serial && now < it.expires)
+                .find(|it| it.serial_no == serial && now < it.expires_at)
                 .map(|it| it.key.clone())
         })
     }
 
     /// Whether any certificate is usable at `now`.
     pub(super) fn usable(&self, now: Millis) -> bool {
-        self.locked(|known| known.certificates.iter().any(|it| now < it.expires))
+        self.locked(|known| known.certificates.iter().any(|it| now < it.expires_at))
     }
 
     /// Whether a download should start at `now`.
@@ -133,7 +133,7 @@ impl Keyring {
             let mut kept = certificates;
             for old in known.certificates.drain(..) {
                 let replaced = kept.iter().any(|it| it.serial_no == old.serial_no);
-                if !replaced && now < old.expires {
+                if !replaced && now < old.expires_at {
                     kept.push(old);
                 }
             }
@@ -176,10 +176,10 @@ mod tests {
     use super::*;
     use crate::provider::keys::SigningKey;
 
-    fn certificate(serial_no: &str, expires: Millis) -> PlatformCertificate {
+    fn certificate(serial_no: &str, expires_at: Millis) -> PlatformCertificate {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
         let key = SigningKey::parse(pair.serialized_der()).unwrap().verifying_key();
-        PlatformCertificate { serial_no: serial_no.to_owned(), key, expires }
+        PlatformCertificate { serial_no: serial_no.to_owned(), key, expires_at }
     }
 
     const T: Millis = Millis(1_700_000_000_000);

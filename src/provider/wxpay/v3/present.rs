@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::order::Parties;
 use crate::domain::channel::Product;
 use crate::domain::order::attempt::Material;
-use crate::provider::Stamp;
+use crate::provider::SigningContext;
 use crate::provider::keys::SigningKey;
 
 /// The client's parameters as JSON text. `None` when the material is not `product`'s.
@@ -13,7 +13,7 @@ pub(super) fn order_text(
     product: Product,
     parties: &Parties,
     signing: &SigningKey,
-    stamp: Stamp<'_>,
+    stamp: SigningContext<'_>,
 ) -> Option<String> {
     match (product, stamp.material) {
         (Product::Jsapi, Material::Prepay { prepay_id }) => {
@@ -42,7 +42,12 @@ struct Jsapi<'a> {
     timestamp: &'a str,
 }
 
-fn jsapi(parties: &Parties, signing: &SigningKey, stamp: Stamp<'_>, prepay_id: &str) -> String {
+fn jsapi(
+    parties: &Parties,
+    signing: &SigningKey,
+    stamp: SigningContext<'_>,
+    prepay_id: &str,
+) -> String {
     let app_id = parties.client_app_id();
     let time_stamp = &stamp.now.seconds().to_string();
     let nonce_str = stamp.nonce;
@@ -71,7 +76,12 @@ struct App<'a> {
     sign: String,
 }
 
-fn app(parties: &Parties, signing: &SigningKey, stamp: Stamp<'_>, prepayid: &str) -> String {
+fn app(
+    parties: &Parties,
+    signing: &SigningKey,
+    stamp: SigningContext<'_>,
+    prepayid: &str,
+) -> String {
     let appid = parties.client_app_id();
     let timestamp = &stamp.now.seconds().to_string();
     let noncestr = stamp.nonce;

@@ -13,9 +13,10 @@ use super::trade::encoded;
 use crate::domain::ids::ChannelNo;
 use crate::domain::money::Fen;
 use crate::domain::order::payment::RefundState;
+use crate::domain::order::payment::RefundStatus;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
-use crate::provider::refund::{RefundPlan, RefundTrade, asks_to_wait, reason};
+use crate::provider::refund::{RefundCall, asks_to_wait, reason};
 
 /// `POST /v3/refund/domestic/refunds`, for merchants and for partners (WeChat Pay V3, refund
 /// request).
@@ -43,7 +44,7 @@ struct Amount {
 }
 
 /// The refund of `plan`.
-pub(super) fn send(parties: &Parties, plan: &RefundPlan<'_>) -> Outgoing {
+pub(super) fn send(parties: &Parties, plan: &RefundCall<'_>) -> Outgoing {
     let document = Document {
         sub_mchid: parties.sub.as_ref().map(|it| &*it.mch_id),
         transaction_id: &plan.payment.transaction_id.0,
@@ -61,7 +62,7 @@ pub(super) fn send(parties: &Parties, plan: &RefundPlan<'_>) -> Outgoing {
 }
 
 /// `GET /v3/refund/domestic/refunds/{out_refund_no}` (WeChat Pay V3, query a refund).
-pub(super) fn query(parties: &Parties, plan: &RefundPlan<'_>) -> Outgoing {
+pub(super) fn query(parties: &Parties, plan: &RefundCall<'_>) -> Outgoing {
     let path = format!("{PATH}/{}", encoded(&plan.refund.out_refund_no));
     Outgoing::get(match &parties.sub {
         None => path,
@@ -79,10 +80,10 @@ pub(super) fn query(parties: &Parties, plan: &RefundPlan<'_>) -> Outgoing {
 /// [`Failure::NotSent`] when WeChat Pay asks for the same refund later; [`Failure::Unknown`] for
 /// everything else but a signed answer about exactly this refund.
 pub(super) fn sent(
-    plan: &RefundPlan<'_>,
+    plan: &RefundCall<'_>,
     no: &ChannelNo,
     reply: Reply,
-) -> Result<RefundTrade, Failure> {
+) -> Result<RefundStatus, Failure> {
     match reply {
         Reply::Verified { status: StatusCode::OK, body } => told(plan, no, &body).map_err(unknown),
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
@@ -101,10 +102,10 @@ pub(super) fn sent(
 /// [`Failure::Unknown`] for everything but a signed answer about exactly this refund, and a 404:
 /// that leads to the same refund under the same number, which is executed once.
 pub(super) fn queried(
-    plan: &RefundPlan<'_>,
+    plan: &RefundCall<'_>,
     no: &ChannelNo,
     reply: Reply,
-) -> Result<Option<RefundTrade>, Failure> {
+) -> Result<Option<RefundStatus>, Failure> {
     match reply {
         Reply::Verified { status: StatusCode::OK, body } => {
             told(plan, no, &body).map(Some).map_err(unknown)
@@ -137,7 +138,7 @@ struct ToldAmount {
 
 /// Reads a signed answer. The merchant is not in it: it is the one that asked, and that has one
 /// refund under a number.
-fn told(plan: &RefundPlan<'_>, no: &ChannelNo, body: &[u8]) -> Result<RefundTrade, &'static str> {
+fn told(plan: &RefundCall<'_>, no: &ChannelNo, body: &[u8]) -> Result<RefundStatus, &'static str> {
     let message: Value =
         serde_json::from_slice(body).map_err(|_| "a signed answer that is no JSON")?;
     let text = Told::deserialize(&message).map_err(|_| "a signed answer that is no refund")?;
@@ -150,11 +151,11 @@ fn told(plan: &RefundPlan<'_>, no: &ChannelNo, body: &[u8]) -> Result<RefundTrad
     if text.amount.currency.is_some_and(|it| it != "CNY") {
         return Err("a refund in another currency");
     }
-    Ok(RefundTrade {
+    Ok(RefundStatus {
         refund_id: text.refund_id.filter(|it| !it.is_empty()),
         state: state(&text.status).ok_or("a refund in a state that is not documented")?,
-        refund_fee: Fen::new(text.amount.refund).ok_or("a refund without a sound amount")?,
-        all: None,
+        refund_fee: Some(Fen::new(text.amount.refund).ok_or("a refund without a sound amount")?),
+        refunded_total: None,
         cash_refund_fee: text.amount.payer_refund.and_then(Fen::new),
         refunded_at: text.success_time.as_deref().and_then(Millis::from_rfc3339),
         message: Arc::new(message),

@@ -13,7 +13,7 @@ use super::sign::Outgoing;
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
-use crate::provider::{Closing, Failure, PaidTrade, Trade};
+use crate::provider::{CloseOutcome, Failure, PaidTrade, TradeState};
 
 /// `GET …/out-trade-no/{out_trade_no}` (WeChat Pay V3, query by merchant order number).
 pub(super) fn query(parties: &Parties, no: &str) -> Outgoing {
@@ -46,13 +46,15 @@ pub(super) fn close(parties: &Parties, no: &str) -> Outgoing {
 /// The 404 is unsigned, as all refusals are; TLS vouches for it. It is believed because of what
 /// it leads to: the same order call under the same number, which WeChat Pay answers with the one
 /// order that a number can have.
-pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<Trade, Failure> {
+pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<TradeState, Failure> {
     match reply {
         Reply::Verified { status: StatusCode::OK, body } => {
             told(parties, no, &body).map_err(unknown)
         }
         Reply::Verified { status, .. } => Err(unknown(format!("HTTP {status}"))),
-        Reply::Refused(refusal) if is_absent(&refusal) => Ok(Trade::Absent { date: refusal.date }),
+        Reply::Refused(refusal) if is_absent(&refusal) => {
+            Ok(TradeState::NotFound { date: refusal.date })
+        }
         Reply::Refused(refusal) => Err(refusal.failure()),
     }
 }
@@ -60,7 +62,7 @@ pub(super) fn queried(parties: &Parties, no: &str, reply: Reply) -> Result<Trade
 /// What the answer to a close means.
 pub(super) enum CloseReply {
     /// What became of the order.
-    Ended(Closing),
+    Ended(CloseOutcome),
     /// "Closed already", without a signature: a query has to confirm it.
     ClosedAlready(Refusal),
 }
@@ -73,19 +75,19 @@ pub(super) enum CloseReply {
 pub(super) fn closed(reply: Reply) -> Result<CloseReply, Failure> {
     let refusal = match reply {
         Reply::Verified { status: StatusCode::NO_CONTENT, .. } => {
-            return Ok(CloseReply::Ended(Closing::Closed));
+            return Ok(CloseReply::Ended(CloseOutcome::Closed));
         }
         Reply::Verified { status, .. } => return Err(unknown(format!("HTTP {status}"))),
         Reply::Refused(refusal) => refusal,
     };
     match refusal.bare_code().as_str() {
-        _ if is_absent(&refusal) => Ok(CloseReply::Ended(Closing::Absent)),
-        "ORDERPAID" => Ok(CloseReply::Ended(Closing::Paid)),
+        _ if is_absent(&refusal) => Ok(CloseReply::Ended(CloseOutcome::NotFound)),
+        "ORDERPAID" => Ok(CloseReply::Ended(CloseOutcome::Paid)),
         "ORDERCLOSED" => Ok(CloseReply::ClosedAlready(refusal)),
         // "Too many requests" is also what an order is answered with whose buyer is paying just
         // then (WeChat Pay V3, close order, error codes).
-        "TRADEERROR" | "USERPAYING" => Ok(CloseReply::Ended(Closing::TooEarly)),
-        _ if refusal.is_throttled() => Ok(CloseReply::Ended(Closing::TooEarly)),
+        "TRADEERROR" | "USERPAYING" => Ok(CloseReply::Ended(CloseOutcome::TooEarly)),
+        _ if refusal.is_throttled() => Ok(CloseReply::Ended(CloseOutcome::TooEarly)),
         _ => Err(refusal.unknown()),
     }
 }
@@ -95,7 +97,7 @@ fn is_absent(refusal: &Refusal) -> bool {
 }
 
 /// Reads a signed answer.
-fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str> {
+fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<TradeState, &'static str> {
     let message: Value =
         serde_json::from_slice(body).map_err(|_| "a signed answer that is no JSON")?;
     let text = Told::deserialize(&message).map_err(|_| "a signed answer that is no order")?;
@@ -107,12 +109,15 @@ fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str>
         _ if text.is_paid() => {
             let is_apps = text.is_apps(parties);
             let trade = text.paid(message)?;
-            Ok(Trade::Paid(PaidTrade { fits: trade.fits && is_apps, ..trade }))
+            Ok(TradeState::Paid(PaidTrade {
+                matches_order: trade.matches_order && is_apps,
+                ..trade
+            }))
         }
         "NOTPAY" | "USERPAYING" | "PAYERROR" | "ACCEPT" => {
-            Ok(Trade::Unpaid { trade_state: text.trade_state })
+            Ok(TradeState::Unpaid { trade_state: text.trade_state })
         }
-        "CLOSED" => Ok(Trade::Closed),
+        "CLOSED" => Ok(TradeState::Closed),
         // `REVOKED` is of code payments alone, which are not ordered here.
         _ => Err("a trade_state that is not documented for this order"),
     }
@@ -123,7 +128,7 @@ fn told(parties: &Parties, no: &str, body: &[u8]) -> Result<Trade, &'static str>
 pub(super) fn is_of(parties: &Parties, no: &str, message: &Value) -> bool {
     let is_refund = message.get("refund_status").is_some();
     Told::deserialize(message).is_ok_and(|it| it.is_merchants(parties, no) && it.is_apps(parties))
-        || is_refund && Whose::deserialize(message).is_ok_and(|it| it.fits(parties, no))
+        || is_refund && Whose::deserialize(message).is_ok_and(|it| it.matches_order(parties, no))
 }
 
 /// A refund's order and merchants.
@@ -136,7 +141,7 @@ struct Whose {
 }
 
 impl Whose {
-    fn fits(&self, parties: &Parties, no: &str) -> bool {
+    fn matches_order(&self, parties: &Parties, no: &str) -> bool {
         let sub = parties.sub.as_ref();
         let mch_id = if sub.is_some() { &self.sp_mchid } else { &self.mchid };
         mch_id.as_ref() == Some(&parties.mch_id)
@@ -220,7 +225,7 @@ impl Told {
     /// `amount.total` is the order's price; what the buyer paid of it (`payer_total`) is less by
     /// WeChat Pay's own coupons.
     pub(super) fn paid(self, message: Value) -> Result<PaidTrade, &'static str> {
-        let fits = self.foreign_currency().is_none();
+        let matches_order = self.foreign_currency().is_none();
         let refunded = self.trade_state == "REFUND";
         let amount = self.amount.ok_or("a payment without an amount")?;
         let total_fee = amount.total.and_then(Fen::new).ok_or("a payment without a sound total")?;
@@ -229,7 +234,7 @@ impl Told {
         Ok(PaidTrade {
             transaction_id: TransactionId(id.into()),
             total_fee,
-            fits,
+            matches_order,
             refunded,
             paid_at: self.success_time.as_deref().and_then(Millis::from_rfc3339),
             openid: self.payer.and_then(|it| it.openid.or(it.sub_openid).or(it.sp_openid)),
