@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::channel::ProviderId;
 use super::ids::{OutTradeNo, Pid, TransactionId};
 use super::order::Order;
-use super::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use super::order::payment::{Payment, PaymentRole};
+use super::order::refund::{Refund, RefundState};
 use super::time::Millis;
 
 /// What happened, in the shop's words.

@@ -10,20 +10,21 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::circuit_breaker::CircuitBreakers;
+use super::commit::Commits;
 use super::create::replay_cache::ReplayCache;
-use super::notification::RejectedNotifications;
 use super::order_lock::OrderLocks;
-use super::outbox::Outbox;
-use super::reconcile::Superseded;
+use super::outbox::listeners::{Deliver, Handled, OrderEvent, Outbox};
+use super::parts::{Engine, EngineParts};
+use super::providers::{MerchantProviders, Providers};
+use super::rejected::RejectedNotifications;
+use super::settings::{Settings, Switching, notify_base};
+use super::superseded::SupersededOrders;
 use super::tasks::Tasks;
 use super::waiters::Waiters;
-use super::{
-    AutoRefundPolicy, Deliver, Engine, Handled, Inner, OrderEvent, Settings, Switching, notify_base,
-};
 use crate::clock::{Clock, SystemClock};
-use crate::domain::channel::ProviderId;
 use crate::domain::event::EventType;
 use crate::domain::ids::Pid;
+use crate::domain::order::AutoRefundPolicy;
 use crate::provider::transport::Http;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
@@ -32,7 +33,7 @@ use crate::store::{Store, StoreError};
 #[must_use]
 pub struct Builder {
     store: Option<Arc<dyn Store>>,
-    merchants: BTreeMap<Pid, BTreeMap<ProviderId, Arc<dyn Provider>>>,
+    merchants: BTreeMap<Pid, MerchantProviders>,
     transport: Option<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
     public_url: Option<Url>,
@@ -48,6 +49,13 @@ pub struct Builder {
     outbox: Outbox,
     simulated: bool,
     at_shutdown: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Engine {
+    /// Starts an engine's description.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Default for Builder {
@@ -191,34 +199,49 @@ impl Builder {
         store.ready().await.map_err(StartError::Store)?;
         let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
             .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
-        let engine = Arc::new(Inner {
-            store,
-            merchants: self.merchants,
-            transport,
-            clock: self.clock,
-            settings: Settings {
-                notify_base: notify_base(&public_url, &self.mount),
-                order_ttl_ms,
-                call_timeout: self.call_timeout,
-                call_budget: self.call_budget,
-                switching: self.switching,
-                auto_refund: self.auto_refund,
-                simulated: self.simulated,
-            },
+        let settings = Arc::new(Settings {
+            notify_base: notify_base(&public_url, &self.mount),
+            order_ttl_ms,
+            call_timeout: self.call_timeout,
+            call_budget: self.call_budget,
+            switching: self.switching,
+            auto_refund: self.auto_refund,
+            simulated: self.simulated,
+        });
+        let (waiters, outbox) = (Waiters::default(), Arc::new(self.outbox));
+        let commits = Commits {
+            store: store.clone(),
             replays: ReplayCache::new(self.replay_ttl, self.replay_max),
-            locks: Arc::new(OrderLocks::default()),
+            waiters: waiters.clone(),
+            superseded: SupersededOrders::default(),
+            outbox: outbox.clone(),
+            clock: self.clock.clone(),
+            livemode: !self.simulated,
+        };
+        let providers = Providers {
+            merchants: self.merchants,
             breakers: CircuitBreakers::default(),
-            tasks: Tasks::default(),
-            waiters: Waiters::default(),
-            outbox: self.outbox,
-            superseded_orders: Superseded::default(),
+            transport,
+            clock: self.clock.clone(),
+            settings: settings.clone(),
+        };
+        let engine = Arc::new(EngineParts {
+            store,
+            providers,
+            commits,
+            locks: Arc::new(OrderLocks::default()),
+            waiters,
+            outbox,
             rejected: RejectedNotifications::default(),
+            clock: self.clock,
+            settings,
+            tasks: Tasks::default(),
             stopping: watch::Sender::new(false),
             at_shutdown: Mutex::new(self.at_shutdown),
         });
         if let Some(every) = self.reconcile_every {
-            engine.watch(every);
-            engine.deliver_all();
+            engine.reconcile_every(every);
+            engine.deliver_events();
         }
         Ok(Engine(engine))
     }

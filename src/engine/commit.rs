@@ -1,109 +1,263 @@
-//! The one way in which an order changes: an event is applied, committed with what the shop is to
-//! be told, and applied anew to whatever somebody else stored meanwhile.
+//! The one place where the engine loads an order, applies a transition to it, commits the result,
+//! and forgets what it answered before.
+//!
+//! An order changes under its lock: [`Commits::record`] takes the guard. What a provider reports is
+//! a fact whoever has the lock, so that [`Commits::report`] takes a [`Report`] and no guard. When
+//! another commit came first, the transition is applied anew to the order that is stored by then.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Inner;
+use super::create::progress::{Guard, Progress};
+use super::create::replay_cache::ReplayCache;
+use super::failures::{not_recorded, store_lost, store_unreachable};
+use super::outbox::listeners::Outbox;
+use super::outbox::payload::{Cause, outbox_event};
+use super::superseded::SupersededOrders;
+use super::waiters::Waiters;
+use crate::clock::Clock;
 use crate::domain::event::OutboxEvent;
-use crate::domain::order::payment::RefundUpdate;
-use crate::domain::order::{Order, TradeUpdate, Transition};
+use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::order::attempt::Attempt;
+use crate::domain::order::refund::{ExternalRefund, RefundUpdate};
+use crate::domain::order::{Order, Receipt, TradeUpdate, Transition};
+use crate::domain::time::Millis;
 use crate::error::{Error, Kind};
-use crate::store::{Committed, StoreError};
+use crate::store::{Claim, Committed, Store};
 
-/// How often an event is applied anew to an order that somebody else changed meanwhile. Each time
-/// another commit has succeeded, so that all of them together get on.
+/// How often a transition is applied anew to an order that somebody else changed meanwhile. Each
+/// time another commit has succeeded, so that all of them together make progress.
 const COMMITS_MAX: usize = 20;
 
-impl Inner {
-    /// Makes an event durable, and with it what it means to the shop. What cannot be recorded is
-    /// unknown, whatever the provider said. The order that comes back is the stored one; it may
-    /// say more than the event did.
-    ///
-    /// # Errors
-    ///
-    /// 5002 when the store failed, or is another owner's by now.
-    pub(super) async fn record(&self, order: Order, event: Transition) -> Result<Order, Error> {
-        self.record_if(order, |_| Some(event.clone())).await
+/// The engine's access to its orders.
+pub(super) struct Commits {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) replays: ReplayCache,
+    pub(super) waiters: Waiters,
+    pub(super) superseded: SupersededOrders,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Whether events say that the money is real.
+    pub(super) livemode: bool,
+}
+
+/// Whose number a claimed number is.
+pub(super) enum Claimed {
+    /// It is the new order's.
+    Fresh(Order),
+    /// It was an order's before.
+    Known(Order),
+}
+
+/// Whether an attempt was added to an order.
+pub(super) enum Added {
+    /// It was.
+    Done(Order),
+    /// Somebody else changed the order first.
+    OtherVersion(Order),
+}
+
+/// What a provider reports of an order.
+#[derive(Clone)]
+pub(super) struct Report(Transition);
+
+impl Report {
+    /// The provider's answer about the trade of attempt `n`.
+    pub(super) fn trade(n: u32, at: Millis, update: TradeUpdate) -> Report {
+        Report(Transition::TradeQueried { n, at, update })
     }
 
-    /// Makes durable what `decide` makes of the stored order; `None` leaves it as it is.
+    /// A payment of a trade that no attempt of the order opened.
+    pub(super) fn adopted(attempt: Attempt, at: Millis, receipt: Receipt) -> Report {
+        Report(Transition::Adopted { attempt: Box::new(attempt), at, receipt })
+    }
+
+    /// The provider's answer about a payment that two messages disagree about.
+    pub(super) fn corrected(n: u32, receipt: Receipt) -> Report {
+        Report(Transition::Corrected { n, receipt })
+    }
+
+    /// The provider's answer about a refund.
+    pub(super) fn refund(out_refund_no: String, at: Millis, update: RefundUpdate) -> Report {
+        Report(Transition::RefundQueried { out_refund_no, at, update })
+    }
+
+    /// A refund that paygate did not send.
+    pub(super) fn external_refund(
+        transaction_id: TransactionId,
+        refund: ExternalRefund,
+        at: Millis,
+    ) -> Report {
+        Report(Transition::RefundedExternally { transaction_id, refund: Box::new(refund), at })
+    }
+}
+
+impl Commits {
+    /// The order with this number.
     ///
     /// # Errors
     ///
-    /// As [`Inner::record`].
-    pub(super) async fn record_if(
+    /// [`Kind::NoSuchOrder`], or [`Kind::NotSent`] when the store failed.
+    pub(super) async fn load(&self, out_trade_no: &OutTradeNo) -> Result<Order, Error> {
+        self.find(out_trade_no).await?.ok_or_else(|| Error::new(Kind::NoSuchOrder))
+    }
+
+    /// The order with this number, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store failed.
+    pub(super) async fn find(&self, out_trade_no: &OutTradeNo) -> Result<Option<Order>, Error> {
+        self.store.load(out_trade_no).await.map_err(|error| store_unreachable(&error))
+    }
+
+    /// Makes a new order durable, with its first attempt, unless its number is another order's.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store failed.
+    pub(super) async fn claim(&self, guard: &Guard, order: Order) -> Result<Claimed, Error> {
+        let claimed = self.store.claim(&order).await.map_err(|error| store_unreachable(&error))?;
+        let claimed = match claimed {
+            Claim::Fresh => Claimed::Fresh(order),
+            Claim::Known(order) => Claimed::Known(*order),
+        };
+        let (Claimed::Fresh(order) | Claimed::Known(order)) = &claimed;
+        guard.publish(Progress::Claimed(Box::new(order.fingerprint.clone())));
+        Ok(claimed)
+    }
+
+    /// Adds an attempt to the order, once: it was made for this version of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store failed; 5002 when it is another owner's by now.
+    pub(super) async fn add_attempt(
+        &self,
+        _guard: &Guard,
+        order: &Order,
+        attempt: Attempt,
+    ) -> Result<Added, Error> {
+        let next = order.apply(Transition::Opened(Box::new(attempt)));
+        let next = next.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        let committed = self.store.commit(&next, &[]).await;
+        match committed.map_err(|error| store_unreachable(&error))? {
+            Committed::Done => Ok(Added::Done(next)),
+            Committed::OtherVersion(stored) => Ok(Added::OtherVersion(*stored)),
+            Committed::Lost => Err(store_lost(order)),
+        }
+    }
+
+    /// Makes a transition of the locked order durable, with the events that the shop gets of it.
+    /// The order that comes back is the stored one, which may hold more than the transition.
+    ///
+    /// # Errors
+    ///
+    /// 5002 when the store failed, or is another owner's by now: whatever the provider answered,
+    /// what is not recorded is unknown.
+    pub(super) async fn record(
+        &self,
+        _guard: &Guard,
+        order: Order,
+        transition: Transition,
+    ) -> Result<Order, Error> {
+        self.commit(order, |_| Some(transition.clone())).await
+    }
+
+    /// Makes a provider's report durable, whoever has the order's lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commits::record`].
+    pub(super) async fn report(&self, order: Order, report: Report) -> Result<Order, Error> {
+        self.commit(order, |_| Some(report.0.clone())).await
+    }
+
+    /// Makes durable what a provider's report means to the order that is stored when it is
+    /// committed; [`None`] leaves that order as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commits::record`].
+    pub(super) async fn report_if(
+        &self,
+        order: Order,
+        decide: impl Fn(&Order) -> Option<Report>,
+    ) -> Result<Order, Error> {
+        self.commit(order, |order| decide(order).map(|report| report.0)).await
+    }
+
+    async fn commit(
         &self,
         order: Order,
         decide: impl Fn(&Order) -> Option<Transition>,
     ) -> Result<Order, Error> {
         let mut order = order;
         for _ in 0..COMMITS_MAX {
-            let Some(event) = decide(&order) else { return Ok(order) };
-            let Some(next) = order.apply(event.clone()) else { return Ok(order) };
-            let outbox = self.outgoing(&order, &next, message(&event));
-            let committed = self.store.commit(&next, &outbox).await;
-            match committed.map_err(|error| unrecorded(&error))? {
+            let Some(transition) = decide(&order) else { return Ok(order) };
+            let Some(next) = order.apply(transition.clone()) else { return Ok(order) };
+            let events = self.events(&order, &next, &transition);
+            let committed = self.store.commit(&next, &events).await;
+            match committed.map_err(|error| not_recorded(&error))? {
                 Committed::Done => {
-                    self.changed(&event, &next, &outbox);
+                    self.after_commit(&transition, &next, &events);
                     return Ok(next);
                 }
                 Committed::OtherVersion(stored) => order = *stored,
-                Committed::Lost => return Err(lost(&order)),
+                Committed::Lost => return Err(store_lost(&order)),
             }
         }
         Err(Error::new(Kind::OutcomeUnknown))
     }
 
-    /// What was remembered of an order is not handed out again when an attempt of it ended, or may
-    /// have; who waits for the order, and the outbox, are told.
-    fn changed(&self, event: &Transition, order: &Order, outbox: &[OutboxEvent]) {
-        if matches!(event, Transition::CloseIntended { .. }) {
-            self.forget(order);
+    /// The events that follow from a transition.
+    fn events(&self, before: &Order, after: &Order, transition: &Transition) -> Vec<OutboxEvent> {
+        let (at, message) = (self.clock.now(), message(transition));
+        let cause = Cause { at, message, livemode: self.livemode };
+        let effects = after.effects_since(before);
+        effects.iter().map(|effect| outbox_event(after, effect, cause)).collect()
+    }
+
+    /// Forgets the answers about an order whose attempt ended, or may have; wakes the requests
+    /// that wait for it, and the outbox.
+    fn after_commit(&self, transition: &Transition, order: &Order, events: &[OutboxEvent]) {
+        match transition {
+            Transition::CloseIntended { .. } => self.forget(order),
+            Transition::Adopted { .. }
+            | Transition::Corrected { .. }
+            | Transition::TradeQueried {
+                update: TradeUpdate::Closed | TradeUpdate::Paid(_), ..
+            } => self.end(order),
+            Transition::Offered { .. } => self.superseded.add(order.out_trade_no()),
+            _ => {}
         }
-        let is_payment = matches!(event, Transition::Adopted { .. } | Transition::Corrected { .. });
-        if is_payment
-            || matches!(
-                event,
-                Transition::TradeQueried { said: TradeUpdate::Closed | TradeUpdate::Paid(_), .. }
-            )
-        {
-            self.forget(order);
-            self.waiters.tell(order.out_trade_no());
-        }
-        if matches!(event, Transition::Offered { .. }) {
-            self.superseded_orders.add(order.out_trade_no());
-        }
-        if !outbox.is_empty() {
+        if !events.is_empty() {
             self.outbox.wake();
         }
     }
 
-    /// Hands out nothing that was made of this version of the order, or of an earlier one.
+    /// Forgets the answers that were made of this version of the order, or of an earlier one.
     pub(super) fn forget(&self, order: &Order) {
         self.replays.forget(order.out_trade_no(), order.version, self.clock.now());
     }
-}
 
-/// The provider's message that `event` came of.
-fn message(event: &Transition) -> Option<&Value> {
-    match event {
-        Transition::TradeQueried { said: TradeUpdate::Paid(receipt), .. }
-        | Transition::Adopted { receipt, .. }
-        | Transition::Corrected { receipt, .. } => Some(&receipt.message),
-        Transition::RefundQueried { said: RefundUpdate::Status(told), .. } => Some(&told.message),
-        _ => None,
+    /// Forgets the answers about an order that ended, and wakes the requests that wait for it.
+    pub(super) fn end(&self, order: &Order) {
+        self.forget(order);
+        self.waiters.wake(order.out_trade_no());
     }
 }
 
-/// 5002: it happened, and is not recorded. Logged here, where it is handled.
-fn unrecorded(error: &StoreError) -> Error {
-    tracing::error!(%error, "an outcome could not be recorded");
-    Error::new(Kind::OutcomeUnknown)
-}
-
-/// 5002: another process has the store by now, and this one writes and sends nothing more.
-pub(super) fn lost(order: &Order) -> Error {
-    let out_trade_no = order.out_trade_no();
-    tracing::error!(%out_trade_no, "the store was opened by another process: this one has lost the order");
-    Error::new(Kind::OutcomeUnknown)
+/// The provider's message that a transition came of.
+fn message(transition: &Transition) -> Option<&Value> {
+    match transition {
+        Transition::TradeQueried { update: TradeUpdate::Paid(receipt), .. }
+        | Transition::Adopted { receipt, .. }
+        | Transition::Corrected { receipt, .. } => Some(&receipt.message),
+        Transition::RefundQueried { update: RefundUpdate::Status(status), .. } => {
+            Some(&status.message)
+        }
+        _ => None,
+    }
 }

@@ -1,4 +1,9 @@
-//! In-flight joins: at most one story at a time works on a number, the others watch it.
+//! One lock for each order in work: at most one task of this process works on an order at a time.
+//!
+//! A request joins the lock of its order: it becomes the leader, or a follower that watches the
+//! progress which the leader publishes. Every other operation takes the lock without a request.
+//! Taking it is asynchronous, so that a store which several processes share can add its own lock
+//! here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,157 +12,145 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::{Entry, VacantEntry};
 use tokio::sync::watch;
 
-use super::create::Created;
-use crate::domain::channel::PaymentMethod;
 use crate::domain::ids::OutTradeNo;
-use crate::domain::request::Fingerprint;
-use crate::error::Error;
 
-/// The most requests that wait for one number; a further one is told to come back.
+/// The most requests that watch one order's lock.
 const FOLLOWERS_MAX: usize = 10_000;
 
-/// Every number that is being worked on.
-#[derive(Debug, Default)]
-pub(super) struct OrderLocks(DashMap<OutTradeNo, OrderLock>);
-
-/// One number that is being worked on.
+/// The locks of all orders in work. `R` describes the request that leads; `P` is the progress that
+/// its followers watch.
 #[derive(Debug)]
-struct OrderLock {
-    /// The request that leads; none when the reconciler does.
-    asked: Option<(PaymentMethod, Fingerprint)>,
-    phase: watch::Sender<Phase>,
+pub(super) struct OrderLocks<R, P>(DashMap<OutTradeNo, OrderLock<R, P>>);
+
+#[derive(Debug)]
+struct OrderLock<R, P> {
+    /// The request that leads; [`None`] for an operation without one.
+    request: Option<R>,
+    progress: watch::Sender<P>,
 }
 
-/// How far the work on a number is.
-#[derive(Clone, Debug)]
-pub(super) enum Phase {
-    /// The number's owner is not known yet.
-    Claiming,
-    /// The number is an order's with this fingerprint: who differs need not wait.
-    Claimed(Box<Fingerprint>),
-    /// The work ended.
-    Done(Box<Result<Created, Error>>),
-}
-
-/// What a request is to the work on its number.
-pub(super) enum Join {
-    /// It does the work and tells the others.
-    OrderGuard(OrderGuard),
-    /// It watches the same work, or another's.
-    Follower(Box<Follower>),
-    /// Too many watch already.
+/// What a request is to the lock of its order.
+pub(super) enum Join<R, P> {
+    /// It works on the order and publishes its progress.
+    Leader(OrderGuard<R, P>),
+    /// It watches the leader's progress.
+    Follower(Box<Follower<R, P>>),
+    /// Too many requests watch already.
     Full,
 }
 
-/// The right to work on a number. Dropping it, in a panic too, ends the flight.
-pub(super) struct OrderGuard {
-    locks: Arc<OrderLocks>,
+/// The lock of one order. Dropping it, in a panic too, releases the lock.
+#[derive(Debug)]
+pub(super) struct OrderGuard<R, P> {
+    locks: Arc<OrderLocks<R, P>>,
     out_trade_no: OutTradeNo,
-    phase: watch::Sender<Phase>,
+    progress: watch::Sender<P>,
 }
 
-/// A view of somebody's work on a number.
-pub(super) struct Follower {
-    /// How the leader pays and what it buys; none when the reconciler leads.
-    pub(super) asked: Option<(PaymentMethod, Fingerprint)>,
-    /// How far it is; closed without [`Phase::Done`] when the work broke off.
-    pub(super) phase: watch::Receiver<Phase>,
+/// A follower's view of the leader's work.
+pub(super) struct Follower<R, P> {
+    /// The leader's request; [`None`] when an operation without one has the lock.
+    pub(super) request: Option<R>,
+    /// The leader's progress; the channel closes when the leader releases the lock.
+    pub(super) progress: watch::Receiver<P>,
 }
 
-impl OrderLocks {
-    /// Leads the work on `no`, or follows who does.
-    pub(super) fn enter(
+impl<R, P> Default for OrderLocks<R, P> {
+    fn default() -> OrderLocks<R, P> {
+        OrderLocks(DashMap::new())
+    }
+}
+
+impl<R: Clone, P: Default> OrderLocks<R, P> {
+    /// Takes the order's lock for `request`, or joins the one that has it.
+    pub(super) async fn join(
         self: &Arc<Self>,
         out_trade_no: &OutTradeNo,
-        method: &PaymentMethod,
-        fp: &Fingerprint,
-    ) -> Join {
+        request: &R,
+    ) -> Join<R, P> {
         match self.0.entry(out_trade_no.clone()) {
-            Entry::Occupied(flight) => flight.get().follow(),
-            Entry::Vacant(free) => {
-                Join::OrderGuard(self.lead(out_trade_no, free, Some((method.clone(), fp.clone()))))
-            }
+            Entry::Occupied(lock) => lock.get().follow(),
+            Entry::Vacant(free) => Join::Leader(self.acquire(free, Some(request.clone()))),
         }
     }
 
-    /// Leads the work on `no` without a request, unless somebody leads it.
-    pub(super) fn try_lock(self: &Arc<Self>, out_trade_no: &OutTradeNo) -> Option<OrderGuard> {
+    /// Takes the order's lock, unless somebody has it.
+    pub(super) async fn try_lock(
+        self: &Arc<Self>,
+        out_trade_no: &OutTradeNo,
+    ) -> Option<OrderGuard<R, P>> {
         match self.0.entry(out_trade_no.clone()) {
             Entry::Occupied(_) => None,
-            Entry::Vacant(free) => Some(self.lead(out_trade_no, free, None)),
+            Entry::Vacant(free) => Some(self.acquire(free, None)),
         }
     }
 
-    /// Leads the work on `no` without a request, as soon as nobody else does. `None` when somebody
-    /// still does after `limit`.
+    /// Takes the order's lock as soon as nobody else has it. [`None`] when somebody still has it
+    /// after `timeout`.
     pub(super) async fn lock(
         self: &Arc<Self>,
         out_trade_no: &OutTradeNo,
-        limit: Duration,
-    ) -> Option<OrderGuard> {
-        let turn = async {
+        timeout: Duration,
+    ) -> Option<OrderGuard<R, P>> {
+        let acquired = async {
             loop {
-                if let Some(lead) = self.try_lock(out_trade_no) {
-                    return lead;
+                if let Some(guard) = self.try_lock(out_trade_no).await {
+                    return guard;
                 }
-                let watched = self.0.get(out_trade_no).map(|flight| flight.phase.subscribe());
-                if let Some(mut phase) = watched {
-                    // It ends with its result, or by its leader's being dropped.
-                    drop(phase.wait_for(|phase| matches!(phase, Phase::Done(_))).await);
+                let held = self.0.get(out_trade_no).map(|lock| lock.progress.subscribe());
+                if let Some(mut progress) = held {
+                    while progress.changed().await.is_ok() {}
                 }
-                // Whoever led is about to leave the map.
+                // The guard that was dropped is about to leave the map.
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(limit, turn).await.ok()
+        tokio::time::timeout(timeout, acquired).await.ok()
     }
 
-    fn lead(
+    fn acquire(
         self: &Arc<Self>,
-        out_trade_no: &OutTradeNo,
-        free: VacantEntry<'_, OutTradeNo, OrderLock>,
-        asked: Option<(PaymentMethod, Fingerprint)>,
-    ) -> OrderGuard {
-        let phase = watch::Sender::new(Phase::Claiming);
-        free.insert(OrderLock { asked, phase: phase.clone() });
-        OrderGuard { locks: self.clone(), out_trade_no: out_trade_no.clone(), phase }
+        free: VacantEntry<'_, OutTradeNo, OrderLock<R, P>>,
+        request: Option<R>,
+    ) -> OrderGuard<R, P> {
+        let out_trade_no = free.key().clone();
+        let progress = watch::Sender::new(P::default());
+        free.insert(OrderLock { request, progress: progress.clone() });
+        OrderGuard { locks: self.clone(), out_trade_no, progress }
     }
 }
 
-impl OrderLock {
-    fn follow(&self) -> Join {
-        if self.phase.receiver_count() >= FOLLOWERS_MAX {
+impl<R: Clone, P> OrderLock<R, P> {
+    fn follow(&self) -> Join<R, P> {
+        if self.progress.receiver_count() >= FOLLOWERS_MAX {
             return Join::Full;
         }
-        Join::Follower(Box::new(Follower {
-            asked: self.asked.clone(),
-            phase: self.phase.subscribe(),
-        }))
+        let (request, progress) = (self.request.clone(), self.progress.subscribe());
+        Join::Follower(Box::new(Follower { request, progress }))
     }
 }
 
-impl OrderGuard {
-    /// The leader's own view of its work, which may outlive its client.
-    pub(super) fn watch(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+impl<R, P> OrderGuard<R, P> {
+    /// The leader's own view of its progress, which may outlive its client.
+    pub(super) fn watch(&self) -> watch::Receiver<P> {
+        self.progress.subscribe()
     }
 
-    /// Tells the followers whose number it is.
-    pub(super) fn claimed(&self, fingerprint: &Fingerprint) {
-        self.phase.send_replace(Phase::Claimed(Box::new(fingerprint.clone())));
+    /// Shows the followers how far the work is.
+    pub(super) fn publish(&self, progress: P) {
+        self.progress.send_replace(progress);
     }
 
-    /// Ends the flight with its result.
-    pub(super) fn done(self, result: Result<Created, Error>) {
+    /// Releases the lock, then shows the followers how the work ended.
+    pub(super) fn finish(self, progress: P) {
         self.locks.0.remove(&self.out_trade_no);
-        self.phase.send_replace(Phase::Done(Box::new(result)));
+        self.progress.send_replace(progress);
     }
 }
 
-impl Drop for OrderGuard {
+impl<R, P> Drop for OrderGuard<R, P> {
     fn drop(&mut self) {
-        self.locks
-            .0
-            .remove_if(&self.out_trade_no, |_, flight| flight.phase.same_channel(&self.phase));
+        let is_ours = |lock: &OrderLock<R, P>| lock.progress.same_channel(&self.progress);
+        self.locks.0.remove_if(&self.out_trade_no, |_, lock| is_ours(lock));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::call_budget::Budget;
+use super::failures::store_unreachable;
+use super::locked::{LockedWork, Wait};
+use super::parts::{Engine, EngineParts};
 use super::waiters::Waiter;
-use super::{Engine, Inner};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
 use crate::domain::ids::{OutTradeNo, TransactionId};
@@ -63,7 +64,7 @@ impl Engine {
     pub async fn query(&self, query: Query) -> Result<Queried, Error> {
         let out_trade_no = self.0.number(&query.number).await?;
         let waiter = query.await_accepted.and_then(|_| self.0.waiters.wait(&out_trade_no));
-        let order = self.0.load(&out_trade_no).await?;
+        let order = self.0.commits.load(&out_trade_no).await?;
         let order = self.refreshed(order).await?;
         match (waiter, query.await_accepted) {
             (Some(waiter), Some(limit)) => {
@@ -73,11 +74,11 @@ impl Engine {
                     Ok(answer) => answer,
                     Err(_) => {
                         // Nobody told of a payment: it may be that nobody will.
-                        let order = self.0.load(&out_trade_no).await?;
+                        let order = self.0.commits.load(&out_trade_no).await?;
                         let looked = tokio::time::timeout(LAST_LOOK, self.refreshed(order)).await;
                         let order = match looked {
                             Ok(order) => order?,
-                            Err(_) => self.0.load(&out_trade_no).await?,
+                            Err(_) => self.0.commits.load(&out_trade_no).await?,
                         };
                         self.0.queried(order).await
                     }
@@ -87,50 +88,33 @@ impl Engine {
         }
     }
 
-    /// The order, after its provider was asked in a task of its own.
+    /// The order, after its provider was queried in a task of its own.
     async fn refreshed(&self, order: Order) -> Result<Order, Error> {
         if !self.0.is_stale(&order) {
             return Ok(order);
         }
         let out_trade_no = order.out_trade_no().clone();
-        let Some(lead) = self.0.locks.try_lock(&out_trade_no) else { return Ok(order) };
-        let (done, answered) = tokio::sync::oneshot::channel();
-        let engine = self.0.clone();
-        self.0.tasks.spawn(async move {
-            lead.claimed(&order.fingerprint);
-            let refreshed = engine.refresh(order, engine.budget()).await;
-            drop(lead);
-            // Who asked may have left.
-            drop(done.send(refreshed));
+        let queried = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
+            Ok(locked.refresh(order).await)
         });
-        match answered.await {
-            Ok(order) => Ok(order),
-            Err(_) => self.0.load(&out_trade_no).await,
+        match queried.await {
+            Ok(Some(order)) => Ok(order),
+            Ok(None) => Ok(order),
+            Err(_) => self.0.commits.load(&out_trade_no).await,
         }
     }
 }
 
-impl Inner {
+impl EngineParts {
     async fn number(&self, number: &OrderNumber) -> Result<OutTradeNo, Error> {
         match number {
             OrderNumber::OutTradeNo(out_trade_no) => Ok(out_trade_no.clone()),
             OrderNumber::TransactionId(id) => {
                 let found = self.store.find_transaction(id).await;
-                let found = found.map_err(|error| super::create::unreachable_store(&error))?;
+                let found = found.map_err(|error| store_unreachable(&error))?;
                 found.ok_or_else(|| Error::new(Kind::NoSuchOrder))
             }
         }
-    }
-
-    /// The order with this number.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::NoSuchOrder`], or [`Kind::NotSent`] when the store failed.
-    pub(super) async fn load(&self, out_trade_no: &OutTradeNo) -> Result<Order, Error> {
-        let found = self.store.load(out_trade_no).await;
-        let found = found.map_err(|error| super::create::unreachable_store(&error))?;
-        found.ok_or_else(|| Error::new(Kind::NoSuchOrder))
     }
 
     /// Waits until the shop has accepted the payment, or, where nobody is told, until it is paid.
@@ -138,7 +122,7 @@ impl Inner {
         let mut waiter = waiter;
         let mut stopping = self.stopping.subscribe();
         loop {
-            let found = self.queried(self.load(out_trade_no).await?).await?;
+            let found = self.queried(self.commits.load(out_trade_no).await?).await?;
             let is_done = match found.order.status {
                 OrderStatus::Open => found.order.flags.mismatch,
                 OrderStatus::Closed => true,
@@ -150,7 +134,7 @@ impl Inner {
                 return Ok(found);
             }
             tokio::select! {
-                () = waiter.news() => {}
+                () = waiter.changed() => {}
                 _ = stopping.changed() => return Ok(found),
             }
         }
@@ -158,27 +142,11 @@ impl Inner {
 
     fn is_stale(&self, order: &Order) -> bool {
         let now = self.clock.now();
-        let asked = order.attempts.iter().filter(|it| is_asked_about(it));
+        let asked = order.attempts.iter().filter(|it| is_queried(it));
         let last_queried_at: Option<Millis> =
             asked.map(|it| it.last_queried_at.unwrap_or(it.opened_at)).max();
         let is_open = order.status == OrderStatus::Open;
         is_open && last_queried_at.is_some_and(|at| now.since(at) >= STALE_MS)
-    }
-
-    /// Asks about every attempt that may be paid, and about the one that the buyer waits for.
-    async fn refresh(&self, order: Order, budget: Budget) -> Order {
-        let mut order = order;
-        for n in order.trades(is_asked_about) {
-            order = match self.query_trade(order.clone(), n, budget).await {
-                Ok((order, _)) => order,
-                // It is not asked again at once.
-                Err(_) => match self.record_trade(order.clone(), n, TradeUpdate::NoAnswer).await {
-                    Ok(order) => order,
-                    Err(_) => return order,
-                },
-            };
-        }
-        order
     }
 
     async fn queried(&self, order: Order) -> Result<Queried, Error> {
@@ -201,14 +169,32 @@ impl Inner {
         };
         let id = EventId::of(order.out_trade_no(), &effect);
         let found = self.store.outbox_find(&id).await;
-        let found = found.map_err(|error| super::create::unreachable_store(&error))?;
+        let found = found.map_err(|error| store_unreachable(&error))?;
         Ok(Some(found.is_some_and(|it| it.state == DeliveryState::Accepted)))
     }
 }
 
-/// Whether a client's question is passed on to the provider of this attempt: what was replaced and
-/// handed out to nobody is left to the reconciler.
-fn is_asked_about(attempt: &Attempt) -> bool {
+impl LockedWork {
+    /// Queries every attempt that a buyer may pay, and the one that the buyer waits for.
+    async fn refresh(&self, order: Order) -> Order {
+        let mut order = order;
+        for n in order.trades(is_queried) {
+            order = match self.query_trade(order.clone(), n).await {
+                Ok((order, _)) => order,
+                // It is not queried again at once.
+                Err(_) => match self.record_trade(order.clone(), n, TradeUpdate::NoAnswer).await {
+                    Ok(order) => order,
+                    Err(_) => return order,
+                },
+            };
+        }
+        order
+    }
+}
+
+/// Whether a client's query reaches the provider of this attempt. The reconciler queries a superseded
+/// attempt that was never handed out.
+fn is_queried(attempt: &Attempt) -> bool {
     let is_awaited = attempt.is_unknown() && !attempt.superseded && !attempt.is_unsigned();
     attempt.is_payable() || is_awaited
 }

@@ -1,75 +1,68 @@
-//! The reconciler: asks providers about what nobody asks about any more. What a crash left between
-//! phases, what may be paid and should not, and what lapsed.
+//! The reconciler: queries providers in the background about orders that no request queries. It
+//! finishes what a crash interrupted, closes what can be paid and should not be, and records what
+//! expired.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::call_budget::Budget;
-use super::circuit_breaker::Operation;
-use super::close::LOCK_TIMEOUT;
-use super::order_lock::OrderGuard;
-use super::provider_calls::CallFailure;
-use super::{Engine, Inner};
+use super::commit::Report;
+use super::failures::CallFailure;
+use super::locked::{LOCK_TIMEOUT, LockedWork, Wait};
+use super::open_trade::open_outcome;
+use super::parts::{Engine, EngineParts};
+use super::providers::CallBudget;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::attempt::{Attempt, valid_until};
+use crate::domain::order::open_outcome::{AfterOpen, SentBefore, after_open};
 use crate::domain::order::payment::Payment;
-use crate::domain::order::{Order, OrderStatus, TradeUpdate, Transition};
+use crate::domain::order::{Order, OrderStatus, TradeUpdate};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, TradeState};
+use crate::provider::TradeState;
 
-/// Orders that one round takes, and orders that are asked about at once, at each provider.
+/// The most orders that one round takes, and the most that it works on at once, at each provider.
 const ROUND_MAX: usize = 1024;
 const AT_ONCE: usize = 64;
 
-/// The providers are looked after apart: one that does not answer keeps nobody from the other.
+/// Each provider has rounds of its own: one that does not answer delays no order of the other.
 const PROVIDERS: [ProviderId; 2] = [ProviderId::Wxpay, ProviderId::Alipay];
 
 impl Engine {
-    /// Asks the providers once about every order that is due: what the background does every
-    /// second. Returns how many orders were looked after, at each provider.
+    /// Queries the providers once about every order that is due: what the background does every
+    /// second. Returns the number of orders, counted at each provider.
     pub async fn reconcile(&self) -> usize {
         let now = self.0.clock.now();
-        let mut pending_refunds = 0;
+        let mut reconciled = 0;
         for at in PROVIDERS {
-            pending_refunds += self.0.reconcile(at, now).await;
+            reconciled += self.0.reconcile_provider(at, now).await;
         }
-        pending_refunds
+        reconciled
     }
 }
 
-/// The orders whose buyers went back to earlier material, until somebody closes the later.
-#[derive(Debug, Default)]
-pub(super) struct Superseded {
-    numbers: Mutex<Vec<OutTradeNo>>,
-    some: Notify,
+/// What an operation concerns: the trades and payments at one provider, or at any, that are due by
+/// then.
+#[derive(Clone, Copy)]
+struct Scope {
+    at: Option<ProviderId>,
+    horizon: Millis,
 }
 
-impl Superseded {
-    /// More than these the next rounds find.
-    const MAX: usize = 1024;
-
-    pub(super) fn add(&self, out_trade_no: &OutTradeNo) {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if numbers.len() < Superseded::MAX {
-            numbers.push(out_trade_no.clone());
-            self.some.notify_one();
-        }
-    }
-
-    fn take(&self) -> Vec<OutTradeNo> {
-        std::mem::take(&mut *self.numbers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// What a query about an attempt led to.
+enum Checked {
+    /// The answer is recorded, and nothing else is to be done.
+    Recorded,
+    /// The trade waits for a buyer who should not pay it, or who did not get its material yet.
+    Unpaid,
 }
 
-impl Inner {
+impl EngineParts {
     /// Reconciles `every` so often until the engine is shut down or dropped. The first round also
-    /// takes what an earlier process left a moment ago: nobody works on it any more.
-    pub(super) fn watch(self: &Arc<Self>, every: Duration) {
+    /// takes what an earlier process left a moment ago: no request works on it any more.
+    pub(super) fn reconcile_every(self: &Arc<Self>, every: Duration) {
         for at in PROVIDERS {
             let engine = Arc::downgrade(self);
             let mut stopping = self.stopping.subscribe();
@@ -78,276 +71,272 @@ impl Inner {
                 loop {
                     let Some(engine) = engine.upgrade() else { return };
                     let now = engine.clock.now();
-                    engine.reconcile(at, now.plus(horizon_ms)).await;
+                    engine.reconcile_provider(at, now.plus(horizon_ms)).await;
                     horizon_ms = 0;
                     tokio::select! {
                         () = tokio::time::sleep(every) => {}
-                        () = engine.superseded_orders.some.notified(), if at == ProviderId::Wxpay => {}
-                        _ = stopping.wait_for(|it| *it) => return,
+                        () = engine.commits.superseded.added(), if at == ProviderId::Wxpay => {}
+                        _ = stopping.wait_for(|stopping| *stopping) => return,
                     }
                 }
             });
         }
     }
 
-    async fn reconcile(self: &Arc<Self>, at: ProviderId, horizon: Millis) -> usize {
+    async fn reconcile_provider(self: &Arc<Self>, at: ProviderId, horizon: Millis) -> usize {
         let due = match self.store.due(horizon, ROUND_MAX).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(%error, "the store could not tell which orders are due");
+                tracing::warn!(%error, "the store did not list the orders that are due");
                 Vec::new()
             }
         };
-        let mut pending_refunds = 0;
+        let mut reconciled = 0;
         let mut running = JoinSet::new();
-        let superseded_orders =
-            if at == ProviderId::Wxpay { self.superseded_orders.take() } else { Vec::new() };
-        for out_trade_no in superseded_orders {
+        let superseded = match at == ProviderId::Wxpay {
+            true => self.commits.superseded.take(),
+            false => Vec::new(),
+        };
+        for out_trade_no in superseded {
             let engine = self.clone();
             running.spawn(async move { engine.close_superseded(&out_trade_no).await });
         }
-        // These come first: what else is due of the same orders would find them busy.
+        // These come first: what else is due of the same orders would find their locks taken.
         while let Some(done) = running.join_next().await {
-            pending_refunds += usize::from(matches!(done, Ok(true)));
+            reconciled += usize::from(matches!(done, Ok(true)));
         }
         for out_trade_no in due {
             if *self.stopping.borrow() {
                 break;
             }
             if running.len() >= AT_ONCE {
-                pending_refunds += usize::from(matches!(running.join_next().await, Some(Ok(true))));
+                reconciled += usize::from(matches!(running.join_next().await, Some(Ok(true))));
             }
             let engine = self.clone();
-            running.spawn(async move { engine.reconcile_at(&out_trade_no, at, horizon).await });
+            let scope = Scope { at: Some(at), horizon };
+            running.spawn(async move { engine.reconcile_order(&out_trade_no, scope).await });
         }
         while let Some(done) = running.join_next().await {
-            pending_refunds += usize::from(matches!(done, Ok(true)));
+            reconciled += usize::from(matches!(done, Ok(true)));
         }
-        pending_refunds
+        reconciled
     }
 
-    /// Closes what a buyer turned away from who went back to earlier material: that is handed out
-    /// without a call to any provider, and what it replaces can be paid until it is closed.
+    /// Closes the attempts that a buyer left by returning to an earlier one: the earlier material
+    /// is handed out without a provider call, and the attempts can be paid until they are closed.
     async fn close_superseded(self: &Arc<Self>, out_trade_no: &OutTradeNo) -> bool {
-        let Some(lead) = self.locks.lock(out_trade_no, LOCK_TIMEOUT).await else { return false };
-        let Some(mut order) = self.known(out_trade_no).await else { return false };
-        lead.claimed(&order.fingerprint);
-        // Alipay's are superseded because they could not be closed.
-        let superseded_orders = order.trades(|it| {
-            it.is_payable() && it.superseded && it.method.provider() == ProviderId::Wxpay
+        let wait = Wait::AtMost(LOCK_TIMEOUT);
+        let closed = self.exclusively(out_trade_no, wait, |locked, order| async move {
+            locked.close_superseded(order).await
         });
-        for n in superseded_orders {
-            match self.reconcile_attempt(order, n, self.budget()).await {
-                Ok(next) => order = next,
-                // The next round looks after it.
-                Err(_) => return false,
-            }
-        }
-        true
+        matches!(closed.await, Ok(Some(())))
     }
 
-    /// Looks after the order `no` at one provider, if there is something to do. The provider is
-    /// asked without the order's turn, so that one that does not answer holds up nobody; the turn
-    /// is taken where something is to be sent, unless somebody else works on the order.
-    async fn reconcile_at(
-        &self,
-        out_trade_no: &OutTradeNo,
-        at: ProviderId,
-        horizon: Millis,
-    ) -> bool {
-        let Some(order) = self.known(out_trade_no).await else { return false };
-        if order.due_at(at).is_none_or(|due| due > horizon) {
+    /// Does what is due about one order at one provider. It queries the provider without the
+    /// order's lock, so that a provider that does not answer delays no request; it takes the lock
+    /// where it must send something, unless somebody else works on the order.
+    async fn reconcile_order(self: &Arc<Self>, out_trade_no: &OutTradeNo, scope: Scope) -> bool {
+        let Ok(Some(order)) = self.commits.find(out_trade_no).await else { return false };
+        let Some(at) = scope.at else { return false };
+        if order.due_at(at).is_none_or(|due| due > scope.horizon) {
             return false;
         }
-        let trades = self.look_at_all(order, (Some(at), horizon)).await;
-        // Who works on it now leaves the rest to the next round.
-        if let Some(lead) = self.locks.try_lock(out_trade_no) {
-            self.finish_trades(&lead, out_trade_no, (Some(at), trades)).await;
-        }
+        let unpaid = self.query_due_trades(order, scope).await;
+        self.finish_trades(out_trade_no, scope.at, unpaid).await;
         true
     }
 
-    /// Asks about what is due of `order` and makes durable what is said. Returns the trades that
-    /// something is to be done about.
-    async fn look_at_all(&self, order: Order, what: (Option<ProviderId>, Millis)) -> Vec<u32> {
+    /// Closes, in the background, what can still be paid of an order that is paid or closed, and
+    /// refunds what was paid too much.
+    pub(super) fn settle_leftovers(self: &Arc<Self>, order: &Order) {
+        let now = self.clock.now();
+        let is_due = |payment: &Payment| payment.auto_refund_due().is_some_and(|due| due <= now);
+        let is_left = !order.open_trades().is_empty() || order.payments.iter().any(is_due);
+        if order.status == OrderStatus::Open || !is_left {
+            return;
+        }
+        let (engine, order) = (self.clone(), order.clone());
+        self.tasks.spawn(async move {
+            let out_trade_no = order.out_trade_no().clone();
+            let scope = Scope { at: None, horizon: Millis(i64::MAX) };
+            let unpaid = engine.query_due_trades(order, scope).await;
+            engine.finish_trades(&out_trade_no, None, unpaid).await;
+        });
+    }
+
+    /// Closes trades that wait for their buyer, or sends them again, and retries the refunds that
+    /// are due. Another operation that has the lock leaves this to the next round.
+    async fn finish_trades(
+        self: &Arc<Self>,
+        out_trade_no: &OutTradeNo,
+        at: Option<ProviderId>,
+        unpaid: Vec<u32>,
+    ) {
+        let finished = self.exclusively(out_trade_no, Wait::No, move |locked, order| async move {
+            locked.finish_trades(order, at, unpaid).await;
+            Ok(())
+        });
+        // The next round takes what this one could not finish.
+        drop(finished.await);
+    }
+
+    /// Queries the trades of `order` that are due, and makes the answers durable. Returns the
+    /// trades that must be closed or sent again.
+    async fn query_due_trades(&self, order: Order, scope: Scope) -> Vec<u32> {
         let mut order = order;
-        let mut waiting = Vec::new();
-        let budget = self.budget();
-        for n in due_trades(&order, what) {
+        let mut unpaid = Vec::new();
+        let budget = self.providers.budget();
+        for n in due_trades(&order, scope) {
             if order.attempt(n).is_some_and(Attempt::is_unsigned) {
-                waiting.push(n);
+                unpaid.push(n);
                 continue;
             }
-            match self.look(order, n, budget).await {
-                Some((next, Looked::Known)) => order = next,
-                Some((next, Looked::Waits)) => {
-                    waiting.push(n);
+            match Box::pin(self.check_trade(order, n, budget)).await {
+                Some((next, Checked::Recorded)) => order = next,
+                Some((next, Checked::Unpaid)) => {
+                    unpaid.push(n);
                     order = next;
                 }
                 None => break,
             }
         }
-        waiting
+        unpaid
     }
 
-    /// Asks about attempt `n` without the order's turn. What is said is recorded only of an attempt
-    /// that nobody asked about or sent meanwhile, except that money was paid. `None` when it could
+    /// Queries attempt `n` without the order's lock. It records the answer only when nobody
+    /// queried or sent the attempt meanwhile, but a payment in any case. [`None`] when it could
     /// not be recorded.
-    async fn look(&self, order: Order, n: u32, budget: Budget) -> Option<(Order, Looked)> {
+    async fn check_trade(
+        &self,
+        order: Order,
+        n: u32,
+        budget: CallBudget,
+    ) -> Option<(Order, Checked)> {
         let before = order.attempt(n)?.clone();
-        let said = match self.look_for(&order, n, budget).await {
-            // It is closed, or sent again, by who has the turn.
-            Ok(TradeState::Unpaid { .. }) if !self.is_to_stay(&order, &before) => {
-                return Some((order, Looked::Waits));
+        let update = match self.query_paced(&order, n, budget).await {
+            // The holder of the lock closes it, or sends it again.
+            Ok(TradeState::Unpaid { .. }) if !self.stays_open(&order, &before) => {
+                return Some((order, Checked::Unpaid));
             }
-            Ok(trade) => self.to_update(&trade),
-            // What stays unknown is asked again later.
+            Ok(trade) => self.providers.trade_update(&trade),
+            // It is queried again later.
             Err(_) => TradeUpdate::NoAnswer,
         };
         let at = self.clock.now();
         let is_as_before = |order: &Order| {
-            order.attempt(n).is_some_and(|it| {
-                it.state == before.state && it.last_queried_at == before.last_queried_at
+            order.attempt(n).is_some_and(|attempt| {
+                attempt.state == before.state && attempt.last_queried_at == before.last_queried_at
             })
         };
         let decide = |order: &Order| {
-            let holds = matches!(said, TradeUpdate::Paid(_)) || is_as_before(order);
-            holds.then(|| Transition::TradeQueried { n, at, said: said.clone() })
+            let holds = matches!(update, TradeUpdate::Paid(_)) || is_as_before(order);
+            holds.then(|| Report::trade(n, at, update.clone()))
         };
-        let order = self.record_if(order, decide).await.ok()?;
-        Some((order, Looked::Known))
+        let order = self.commits.report_if(order, decide).await.ok()?;
+        Some((order, Checked::Recorded))
     }
 
-    async fn look_for(&self, order: &Order, n: u32, budget: Budget) -> Result<TradeState, Error> {
-        let at = self.provider_of(order, n)?;
-        if !self.breakers.may_look(&at.account) {
+    /// Queries attempt `n`, unless its account recovers from an outage and got its share of
+    /// queries.
+    async fn query_paced(
+        &self,
+        order: &Order,
+        n: u32,
+        budget: CallBudget,
+    ) -> Result<TradeState, Error> {
+        let context = self.providers.context(order, n)?;
+        if !self.providers.breakers.may_look(&context.account) {
             return Err(Error::new(Kind::NotSent));
         }
-        let asked = at.provider.query(at.attempt, self.call(budget)?);
-        let asked = self.guarded(at.account, Operation::Query, asked).await;
-        asked.map_err(|failure| failure.query_error())
+        let call = self.providers.call(budget)?;
+        let queried = self.providers.query_trade(context, call).await;
+        queried.map_err(|failure| failure.query_error())
     }
 
-    /// Whether an attempt whose trade waits for its buyer is left as it is: the buyer is meant to
-    /// pay it, and has time to.
-    fn is_to_stay(&self, order: &Order, attempt: &Attempt) -> bool {
+    /// Whether an attempt whose trade waits for its buyer stays open: the buyer is meant to pay
+    /// it, and has time to.
+    fn stays_open(&self, order: &Order, attempt: &Attempt) -> bool {
         order.offered_until(attempt).is_some_and(|until| self.clock.now() < until)
     }
+}
 
-    async fn known(&self, out_trade_no: &OutTradeNo) -> Option<Order> {
-        match self.store.load(out_trade_no).await {
-            Ok(order) => order,
-            Err(error) => {
-                tracing::warn!(%error, "an order could not be read");
-                None
-            }
-        }
-    }
-
-    /// Ends what may still be paid of an order that is paid, or closed, and returns what it was
-    /// paid too much, in the background.
-    pub(super) fn settle_leftovers(self: &Arc<Self>, order: &Order) {
-        let out_trade_no = order.out_trade_no().clone();
-        let is_over = order.open_trades().is_empty();
-        let now = self.clock.now();
-        let is_due = |it: &Payment| it.auto_refund_due().is_some_and(|due| due <= now);
-        let owes = order.payments.iter().any(is_due);
-        if order.status == OrderStatus::Open || (is_over && !owes) {
-            return;
-        }
-        let (engine, order) = (self.clone(), order.clone());
-        self.tasks.spawn(async move {
-            let trades = engine.look_at_all(order, (None, Millis(i64::MAX))).await;
-            // Whoever works on it now leaves the rest to the next round.
-            if let Some(lead) = engine.locks.try_lock(&out_trade_no) {
-                engine.finish_trades(&lead, &out_trade_no, (None, trades)).await;
-            }
+impl LockedWork {
+    async fn close_superseded(&self, order: Order) -> Result<(), Error> {
+        // Alipay's are superseded because they could not be closed.
+        let superseded = order.trades(|attempt| {
+            let is_here = attempt.method.provider() == ProviderId::Wxpay;
+            attempt.is_payable() && attempt.superseded && is_here
         });
+        let mut order = order;
+        for n in superseded {
+            // After an error the next round closes it.
+            order = self.finish_trade(order, n).await?;
+        }
+        Ok(())
     }
 
-    /// Looks after the order `no`, which nobody else works on: the trades that wait to be closed or
-    /// sent again, and the refunds that are due at one provider, or at any.
-    async fn finish_trades(
-        &self,
-        lead: &OrderGuard,
-        out_trade_no: &OutTradeNo,
-        what: (Option<ProviderId>, Vec<u32>),
-    ) {
-        let (at, trades) = what;
-        let Some(mut order) = self.known(out_trade_no).await else { return };
-        lead.claimed(&order.fingerprint);
-        let budget = self.budget();
-        for n in trades {
-            let told = self.reconcile_attempt(order.clone(), n, budget).await;
-            // What stays unknown is asked again later.
-            let next = match told {
+    async fn finish_trades(&self, order: Order, at: Option<ProviderId>, unpaid: Vec<u32>) {
+        let mut order = order;
+        for n in unpaid {
+            order = match Box::pin(self.finish_trade(order.clone(), n)).await {
                 Ok(next) => next,
+                // It is queried again later.
                 Err(_) => match self.record_trade(order, n, TradeUpdate::NoAnswer).await {
                     Ok(next) => next,
                     Err(_) => return,
                 },
             };
-            order = next;
         }
-        self.reconcile_refunds(order, at, budget).await;
+        Box::pin(self.retry_refunds(order, at)).await;
     }
 
-    async fn reconcile_attempt(
-        &self,
-        order: Order,
-        n: u32,
-        budget: Budget,
-    ) -> Result<Order, Error> {
+    /// Queries attempt `n`; sends it again when its outcome was unknown and its buyer waits for
+    /// it, and closes it when nobody is meant to pay it.
+    async fn finish_trade(&self, order: Order, n: u32) -> Result<Order, Error> {
         if order.attempt(n).is_some_and(Attempt::is_unsigned) {
             return self.record_trade(order, n, TradeUpdate::NotFound { date: None }).await;
         }
-        let (order, trade) = self.query_trade(order, n, budget).await?;
+        let (order, trade) = self.query_trade(order, n).await?;
         let Some(attempt) = order.attempt(n) else { return Ok(order) };
         if !matches!(trade, TradeState::Unpaid { .. }) {
             return Ok(order);
         }
-        let now = self.clock.now();
-        let is_open = order.status == OrderStatus::Open && !order.flags.mismatch;
-        let is_wanted = is_open && order.current().n == n && !attempt.superseded;
-        let is_due = attempt.is_unknown() && !attempt.close_intended;
-        if is_wanted && is_due && attempt.expires_at.since(now) > MINUTE_MS {
-            return self.send_again(order, n, budget).await;
+        let now = self.engine.clock.now();
+        let is_current = order.is_unpaid() && order.current().n == n && !attempt.superseded;
+        let is_interrupted = attempt.is_unknown() && !attempt.close_intended;
+        if is_current && is_interrupted && attempt.expires_at.since(now) > MINUTE_MS {
+            return self.send_again(order, n).await;
         }
-        if self.is_to_stay(&order, attempt) {
+        if self.engine.stays_open(&order, attempt) {
             return Ok(order);
         }
-        self.close(order, n, budget).await
+        self.close_trade(order, n).await
     }
 
     /// Sends attempt `n`, whose trade exists, again as it was, so that its material is there when
-    /// its client asks.
-    async fn send_again(&self, order: Order, n: u32, budget: Budget) -> Result<Order, Error> {
-        let at = self.provider_of(&order, n)?;
-        let (product, expires) = (at.attempt.method.product, at.attempt.expires_at);
-        match self.open_at(at, self.call(budget)?).await {
-            Ok(material) => {
-                let valid_until = valid_until(product, self.clock.now(), expires);
-                self.record(order, Transition::Answered { n, material, valid_until }).await
+    /// its client asks for it. A trade that the provider does not give out again is closed, so that
+    /// another attempt can follow.
+    async fn send_again(&self, order: Order, n: u32) -> Result<Order, Error> {
+        let providers = &self.engine.providers;
+        let context = providers.context(&order, n)?;
+        let (product, expires_at) = (context.attempt.method.product, context.attempt.expires_at);
+        let opened = providers.open(context, providers.call(self.budget)?).await;
+        let error = opened.as_ref().err().map(CallFailure::query_error);
+        let valid_until = valid_until(product, self.engine.clock.now(), expires_at);
+        match after_open(n, SentBefore::Unpaid, open_outcome(opened, valid_until)) {
+            AfterOpen::HandOut(answered) => self.record(order, answered).await,
+            AfterOpen::NewAttempt | AfterOpen::Reevaluate(_) => self.close_trade(order, n).await,
+            AfterOpen::Retry(_) | AfterOpen::Fail(_) | AfterOpen::Contradiction { .. } => {
+                Err(error.unwrap_or_else(|| Error::new(Kind::OutcomeUnknown)))
             }
-            // The trade is not given out again: it is closed, so that another one can follow.
-            Err(CallFailure::Failed(Failure::Refused { .. } | Failure::NumberInUse { .. })) => {
-                self.close(order, n, budget).await
-            }
-            Err(failure) => Err(failure.query_error()),
         }
     }
 }
 
-/// What came of a question about an attempt.
-enum Looked {
-    /// It is recorded, and nothing else is to be done.
-    Known,
-    /// Its trade waits for a buyer who should not pay it, or who was not given it yet.
-    Waits,
-}
-
-/// The attempts about which a provider, or any, is to be asked by then: one for each trade.
-fn due_trades(order: &Order, (at, horizon): (Option<ProviderId>, Millis)) -> Vec<u32> {
-    let is_here = |it: &Attempt| at.is_none_or(|at| it.method.provider() == at);
-    order.trades(|it| is_here(it) && order.due_of(it).is_some_and(|due| due <= horizon))
+/// The attempts in scope that are due: one for each trade.
+fn due_trades(order: &Order, scope: Scope) -> Vec<u32> {
+    order.trades(|attempt| {
+        let is_here = scope.at.is_none_or(|at| attempt.method.provider() == at);
+        is_here && order.due_of(attempt).is_some_and(|due| due <= scope.horizon)
+    })
 }

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::create::unreachable_store;
+use super::failures::store_unreachable;
 use super::outbox::payload::Body;
-use super::{Engine, Inner};
+use super::parts::{Engine, EngineParts};
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::unmatched::UnmatchedPayment;
@@ -24,11 +24,11 @@ impl Engine {
     ///
     /// [`Kind::NotSent`] when the store cannot tell.
     pub async fn unmatched(&self, limit: usize) -> Result<Vec<UnmatchedPayment>, Error> {
-        self.0.store.unmatched(limit).await.map_err(|error| unreachable_store(&error))
+        self.0.store.unmatched(limit).await.map_err(|error| store_unreachable(&error))
     }
 }
 
-impl Inner {
+impl EngineParts {
     /// Makes a payment of no order durable, and with it what tells the shop of it.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Inner {
     pub(super) async fn record_unmatched(&self, unmatched: UnmatchedPayment) -> Result<(), Error> {
         let event = event_of(&unmatched, !self.settings.simulated)?;
         let added = self.store.add_unmatched(&unmatched, &event).await;
-        if added.map_err(|error| unreachable_store(&error))? {
+        if added.map_err(|error| store_unreachable(&error))? {
             let (out_trade_no, provider) = (&unmatched.channel_no, unmatched.provider);
             let id = &*unmatched.transaction_id.0;
             tracing::error!(%out_trade_no, %provider, id, "a payment that belongs to no order");

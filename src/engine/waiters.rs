@@ -1,4 +1,5 @@
-//! Who waits for an order to be paid, or for the shop to have accepted it: told, never polling.
+//! The requests that wait for an order to be paid, or for the shop to accept it. Whoever changes the
+//! order wakes them; none polls.
 
 use std::sync::Arc;
 
@@ -7,34 +8,34 @@ use tokio::sync::watch;
 
 use crate::domain::ids::OutTradeNo;
 
-/// The most orders that are waited for at once; beyond it nobody waits, and is answered at once.
+/// The most orders that requests wait for at once. A request for one more is answered at once.
 const ORDERS_MAX: usize = 100_000;
 
-/// Every order that is waited for.
+/// The waiting requests of every order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiters(Arc<DashMap<OutTradeNo, watch::Sender<()>>>);
 
-/// One who waits. Dropping it forgets an order that nobody else waits for.
+/// One waiting request. The last one of an order removes it from the map.
 #[derive(Debug)]
 pub(super) struct Waiter {
     waiters: Waiters,
     out_trade_no: OutTradeNo,
-    news: Option<watch::Receiver<()>>,
+    changes: Option<watch::Receiver<()>>,
 }
 
 impl Waiters {
-    /// Waits for news of `no` from now on. `None` when too many wait already.
+    /// Waits for changes of the order from now on. [`None`] when too many orders are waited for.
     pub(super) fn wait(&self, out_trade_no: &OutTradeNo) -> Option<Waiter> {
         if self.0.len() >= ORDERS_MAX && !self.0.contains_key(out_trade_no) {
             return None;
         }
         let sender = self.0.entry(out_trade_no.clone()).or_insert_with(|| watch::Sender::new(()));
-        let news = Some(sender.subscribe());
-        Some(Waiter { waiters: self.clone(), out_trade_no: out_trade_no.clone(), news })
+        let changes = Some(sender.subscribe());
+        Some(Waiter { waiters: self.clone(), out_trade_no: out_trade_no.clone(), changes })
     }
 
-    /// Tells everybody who waits for `no` to look again.
-    pub(super) fn tell(&self, out_trade_no: &OutTradeNo) {
+    /// Wakes every request that waits for the order.
+    pub(super) fn wake(&self, out_trade_no: &OutTradeNo) {
         if let Some(sender) = self.0.get(out_trade_no) {
             sender.send_replace(());
         }
@@ -42,18 +43,19 @@ impl Waiters {
 }
 
 impl Waiter {
-    /// Returns when there is news.
-    pub(super) async fn news(&mut self) {
-        if let Some(news) = &mut self.news {
-            // The sender stays as long as somebody waits.
-            drop(news.changed().await);
+    /// Returns when the order changed.
+    pub(super) async fn changed(&mut self) {
+        if let Some(changes) = &mut self.changes {
+            // The sender stays as long as one request waits.
+            drop(changes.changed().await);
         }
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.news = None;
-        self.waiters.0.remove_if(&self.out_trade_no, |_, sender| sender.receiver_count() == 0);
+        self.changes = None;
+        let is_unused = |sender: &watch::Sender<()>| sender.receiver_count() == 0;
+        self.waiters.0.remove_if(&self.out_trade_no, |_, sender| is_unused(sender));
     }
 }

@@ -13,7 +13,7 @@ use super::schema;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::json::scan;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundRequest;
+use crate::domain::order::refund::RefundRequest;
 use crate::error::{Code, Error, Kind};
 
 static REFUND: LazyLock<Validator> =

@@ -13,7 +13,7 @@ use super::world::refund::Refund;
 use super::world::{NotWritten, Providers};
 use super::{alipay, wxpay};
 use crate::domain::channel::ProviderId;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
 use crate::secret::random_text;
 

@@ -11,7 +11,7 @@ use super::world::refund;
 use super::world::refund::{Asked, Refund};
 use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 
 /// A refund that is made outside of the merchant's program, under a number of the provider's own.
 ///

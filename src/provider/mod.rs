@@ -26,7 +26,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::domain::order::payment::RefundStatus;
+use crate::domain::order::refund::RefundStatus;
 pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
 pub use refund::RefundCall;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PaidTrade;
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
 
 /// What a genuine notification to this merchant tells.
@@ -72,9 +72,20 @@ pub enum RefundFee {
     /// By this refund (WeChat Pay), in fen.
     This(Fen),
     /// By all refunds of the payment so far, this one included (Alipay), in fen.
-    All(Fen),
+    Total(Fen),
     /// It does not say.
     Unknown,
+}
+
+impl RefundFee {
+    /// How much all refunds of the payment returned so far, in fen, where the provider says so.
+    #[must_use]
+    pub fn total(self) -> Option<Fen> {
+        match self {
+            RefundFee::Total(total) => Some(total),
+            RefundFee::This(_) | RefundFee::Unknown => None,
+        }
+    }
 }
 
 /// Why a notification is not acted upon. Neither kind is acknowledged.

@@ -1,6 +1,8 @@
 //! Refunds: what goes back of a payment, and what a provider knows of it.
 
-use crate::domain::order::payment::{Payment, Refund};
+use crate::domain::order::payment::Payment;
+
+use crate::domain::order::refund::Refund;
 
 /// What a refund is sent, and asked about, by. It goes to the payment by the provider's number.
 #[derive(Clone, Copy, Debug)]

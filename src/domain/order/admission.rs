@@ -1,7 +1,7 @@
 //! What to do with a request whose number is known: a pure decision, tested as a table.
 
 use super::attempt::{Attempt, AttemptState};
-use super::{Order, OrderStatus};
+use super::state::{Order, OrderStatus};
 use crate::domain::channel::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::{MINUTE_MS, Millis};
@@ -332,8 +332,8 @@ mod tests {
             assert!(next.due_of(&next.attempts[0]).is_some(), "{state:?}");
             let closed = order.apply(Transition::Closed).unwrap();
             assert!(closed.due().is_some(), "{state:?}: also of a closed order");
-            let (at, said) = (Millis(1), TradeUpdate::NotFound { date: None });
-            let answered = closed.apply(Transition::TradeQueried { n: 1, at, said }).unwrap();
+            let (at, update) = (Millis(1), TradeUpdate::NotFound { date: None });
+            let answered = closed.apply(Transition::TradeQueried { n: 1, at, update }).unwrap();
             assert_eq!(answered.due(), None, "{state:?}");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::channel::{PaymentMethod, Product, ProviderId};
+use crate::domain::channel::{PaymentMethod, Product};
 use crate::domain::ids::ChannelNo;
 use crate::domain::request::AppAuthToken;
 use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
@@ -43,87 +43,6 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether a buyer may hold what it takes to pay it. `alipay.trade.create` makes a trade that
-    /// its buyer may find in Alipay, so that an unanswered call counts too.
-    #[must_use]
-    pub fn is_handed_out(&self) -> bool {
-        let may_exist = self.is_unknown() || self.state == AttemptState::NotFound;
-        let is_taken = matches!(self.state, AttemptState::NumberInUse { .. });
-        self.handed_out || is_taken || (self.method.product == Product::Create && may_exist)
-    }
-
-    /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
-    #[must_use]
-    pub fn is_payable(&self) -> bool {
-        self.is_handed_out() && !self.is_ended()
-    }
-
-    /// Whether its provider has said the last word.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        matches!(self.state, AttemptState::Closed | AttemptState::Paid)
-    }
-
-    /// Whether it was begun and nothing is known of its outcome.
-    #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        matches!(self.state, AttemptState::Prepared | AttemptState::OutcomeUnknown { .. })
-    }
-
-    /// Whether the buyer who asks for its way to pay again is given this attempt's material, once
-    /// its provider makes some: nothing was handed out yet, and nothing speaks against it.
-    #[must_use]
-    pub fn is_resumable(&self) -> bool {
-        match self.state {
-            AttemptState::Prepared
-            | AttemptState::NotSent
-            | AttemptState::OutcomeUnknown { .. }
-            | AttemptState::Refused { .. }
-            | AttemptState::NotFound
-            | AttemptState::NumberInUse { .. } => !self.close_intended,
-            AttemptState::Payable { .. } | AttemptState::Closed | AttemptState::Paid => false,
-        }
-    }
-
-    /// Whether its material may be shown: a close that may have been sent could have ended it.
-    #[must_use]
-    pub fn is_presentable(&self) -> bool {
-        matches!(self.state, AttemptState::Payable { .. }) && !self.close_intended
-    }
-
-    /// Whether its provider owes an answer about it although no buyer can pay it: its outcome is
-    /// unknown, or a refusal that nobody signed was never confirmed and another way was taken.
-    #[must_use]
-    pub fn is_unanswered(&self) -> bool {
-        let is_unconfirmed = self.superseded && matches!(self.state, AttemptState::Refused { .. });
-        self.is_unknown() || is_unconfirmed
-    }
-
-    /// Whether nothing of it ever left this machine: its product is a signature of ours, and
-    /// nobody was given one.
-    #[must_use]
-    pub fn is_unsigned(&self) -> bool {
-        let is_begun = match self.state {
-            AttemptState::Prepared | AttemptState::NotSent | AttemptState::NotFound => true,
-            AttemptState::OutcomeUnknown { .. }
-            | AttemptState::Refused { .. }
-            | AttemptState::NumberInUse { .. }
-            | AttemptState::Payable { .. }
-            | AttemptState::Closed
-            | AttemptState::Paid => false,
-        };
-        is_begun && self.method.product.is_local() && !self.handed_out
-    }
-
-    /// Whether its provider has a trade as soon as it answers: that there is none, it cannot say
-    /// while the material that it gave may be paid. Alipay makes the others when the buyer acts.
-    #[must_use]
-    pub fn has_trade_at_once(&self) -> bool {
-        let is_answered = matches!(self.state, AttemptState::Payable { .. });
-        let is_created = self.method.product == Product::Create;
-        is_answered && (is_created || self.method.provider() == ProviderId::Wxpay)
-    }
-
     /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
     #[must_use]
     pub fn shares_trade(&self, other: &Attempt) -> bool {
@@ -341,7 +260,7 @@ pub enum Material {
         h5_url: String,
     },
     /// Alipay mini program.
-    TradeState {
+    Trade {
         /// `trade_no`.
         trade_no: String,
     },

@@ -1,7 +1,7 @@
 //! What the next attempt of an order is called, and how long it may live.
 
-use super::Order;
 use super::attempt::{Attempt, AttemptState};
+use super::state::Order;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::ChannelNo;
 use crate::domain::time::{MINUTE_MS, Millis};

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Order;
+use super::state::Order;
 
 /// What stands in an order's record that this program does not know; nothing in an order that it
 /// made itself.

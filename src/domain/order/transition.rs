@@ -1,152 +1,148 @@
-//! What happens to an order: the only ways in which it changes.
+//! The transitions of an order: everything that can happen to it.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::attempt::{Attempt, Material};
-use super::payment::{ExternalRefund, PaymentRole, Refund, RefundUpdate};
+use super::payment::PaymentRole;
+use super::refund::{ExternalRefund, Refund, RefundUpdate};
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
 
-/// Something that happened to one attempt.
+/// One thing that happened to an order, recorded by [`Order::apply`](super::Order::apply).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Transition {
-    /// It is about to be sent, and every attempt that its provider has not ended is superseded by
-    /// it.
+    /// A new attempt is about to be sent. It supersedes every attempt that its provider has not
+    /// ended.
     Opened(Box<Attempt>),
-    /// The buyer goes back to it while its provider still takes money for it: every other attempt
-    /// that its provider has not ended is superseded instead.
+    /// The buyer returns to an earlier attempt that can still be paid. It supersedes every other
+    /// attempt that its provider has not ended.
     Offered {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
     },
-    /// Its provider is about to be told to close its trade.
+    /// Paygate is about to ask the provider to close the attempt's trade.
     CloseIntended {
-        /// Which attempt: a close is one of every attempt with the same trade.
+        /// The attempt's number; the close holds for every attempt with the same trade.
         n: u32,
     },
-    /// Its provider answered the only close of its trade that was sent: the trade is not closed.
+    /// The provider answered the only close that was sent: the trade is not closed.
     CloseRefused {
-        /// Which attempt: what is said holds for every attempt with the same trade.
+        /// The attempt's number; the answer holds for every attempt with the same trade.
         n: u32,
     },
-    /// A payment came of a trade that no attempt of this order made: it was opened before the
-    /// order was known here. The attempt stands for that trade.
+    /// The buyer paid a trade that no attempt of this order opened: another program opened it
+    /// under the same number. The attempt stands for that trade.
     Adopted {
         /// The attempt, which is added.
         attempt: Box<Attempt>,
-        /// When the payment became known.
+        /// When paygate learned of the payment.
         at: Millis,
         /// The payment.
         receipt: Receipt,
     },
-    /// Two verified messages disagreed about a payment, and its provider, which was asked, says
-    /// what is so.
+    /// Two verified messages disagreed about a payment, and the provider, queried, settled it.
     Corrected {
-        /// Which attempt was paid.
+        /// The number of the attempt that was paid.
         n: u32,
         /// The payment.
         receipt: Receipt,
     },
-    /// Nothing of it left this machine.
+    /// No byte of the attempt left this machine.
     NotSent {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
     },
-    /// The provider, or our own signature, made it payable: it is handed out, and the one that is
-    /// offered.
+    /// The provider, or our own signature, made the attempt payable: paygate hands it out.
     Answered {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
         /// What the buyer pays with.
         material: Material,
-        /// Until when it is handed out again.
+        /// Until when paygate hands it out again.
         valid_until: Millis,
     },
-    /// The provider refused it.
+    /// The provider refused the attempt.
     Refused {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
         /// The provider's code.
         code: String,
         /// The provider's message.
         message: String,
     },
-    /// The provider refused it because it has another trade under its number.
+    /// The provider refused the attempt because it has another trade under the number.
     NumberInUse {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
         /// The provider's code.
         code: String,
     },
-    /// What became of the call is unknown.
+    /// The outcome of the call that opens the attempt is unknown.
     OutcomeUnknown {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
-        /// What happened, for the operator.
+        /// The cause, for the operator.
         reason: String,
     },
-    /// It is sent again after its provider refused it or did not know it, or after it did not
-    /// leave: what was said no longer holds.
+    /// Paygate sends the attempt again, after its provider refused it or did not have it, or after
+    /// it never left.
     Resending {
-        /// Which attempt.
+        /// The attempt's number.
         n: u32,
     },
-    /// Its provider was asked about it, or told to close it.
+    /// The provider answered a query, a close or a notification about the attempt's trade.
     TradeQueried {
-        /// Which attempt: what is said holds for every attempt with the same trade.
+        /// The attempt's number; the answer holds for every attempt with the same trade.
         n: u32,
         /// When.
         at: Millis,
-        /// What the provider said.
-        said: TradeUpdate,
+        /// The provider's answer.
+        update: TradeUpdate,
     },
-    /// The shop wants no payment any more: every attempt that its provider has not ended is
-    /// superseded.
+    /// The shop closed the order. That supersedes every attempt that its provider has not ended.
     Closed,
-    /// Money is to go back.
+    /// The shop, or paygate itself, requested a refund.
     RefundRequested {
-        /// Of which payment.
+        /// The payment.
         transaction_id: TransactionId,
         /// The refund.
         refund: Box<Refund>,
     },
     /// A refund is about to be sent to its provider.
     RefundSending {
-        /// Which refund.
+        /// The refund's number.
         out_refund_no: String,
     },
-    /// Its provider was told, or asked, of a refund.
+    /// The provider answered a refund, or a query about it.
     RefundQueried {
-        /// Which refund.
+        /// The refund's number.
         out_refund_no: String,
         /// When.
         at: Millis,
-        /// What it said.
-        said: RefundUpdate,
+        /// The provider's answer.
+        update: RefundUpdate,
     },
-    /// Money went back that nobody here sent: in the provider's console.
+    /// The provider reports a refund that paygate did not send.
     RefundedExternally {
-        /// Of which payment.
+        /// The payment.
         transaction_id: TransactionId,
-        /// The refund; none when only its existence is known.
-        refund: Option<Box<ExternalRefund>>,
-        /// What went back of the payment in all, as its provider says now.
-        all: Option<Fen>,
-        /// When it became known.
+        /// The refund.
+        refund: Box<ExternalRefund>,
+        /// When paygate learned of it.
         at: Millis,
     },
 }
 
-/// What a provider said of an attempt.
+/// What a provider reports of a trade.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TradeUpdate {
     /// Nothing that can be believed.
     NoAnswer,
-    /// It has no such trade. While the buyer may hold material that is no end of it: Alipay makes
-    /// the trade when the buyer acts.
+    /// It has no such trade. While the buyer may hold material, the trade may still come: Alipay
+    /// makes it when the buyer acts.
     NotFound {
         /// The `Date` of the answer.
         date: Option<Millis>,
@@ -159,7 +155,7 @@ pub enum TradeUpdate {
     Paid(Receipt),
 }
 
-/// Which payments go back without anybody asking for it.
+/// Which payments paygate refunds without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AutoRefundPolicy {
     /// A second payment of a paid order.
@@ -168,34 +164,34 @@ pub struct AutoRefundPolicy {
     pub late: bool,
 }
 
-/// A payment as its provider tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    /// The provider's number.
-    pub transaction_id: TransactionId,
-    /// The order's amount at the provider, in fen.
-    pub total_fee: Fen,
-    /// When it was paid.
-    pub paid_at: Millis,
-    /// The payer, if told.
-    pub openid: Option<String>,
-    /// Whether app, merchant and currency are the order's.
-    pub matches_order: bool,
-    /// Whether something of it went back, nobody here knows how much.
-    pub refunded: bool,
-    /// Whether it goes back when it is a duplicate, or late.
-    pub auto_refund: AutoRefundPolicy,
-    /// The provider's message, as it was verified.
-    pub message: Arc<Value>,
-}
-
 impl AutoRefundPolicy {
-    /// Whether a payment of this role goes back.
-    pub(in crate::domain) fn of(self, role: PaymentRole) -> bool {
+    /// Whether paygate refunds a payment of this role.
+    pub(super) fn applies_to(self, role: PaymentRole) -> bool {
         match role {
             PaymentRole::Duplicate => self.duplicate,
             PaymentRole::Late => self.late,
             PaymentRole::Winning | PaymentRole::Mismatch => false,
         }
     }
+}
+
+/// A payment as its provider reports it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// The provider's number.
+    pub transaction_id: TransactionId,
+    /// The order's amount at the provider, in fen.
+    pub total_fee: Fen,
+    /// When the buyer paid.
+    pub paid_at: Millis,
+    /// The payer, if the provider reports it.
+    pub openid: Option<String>,
+    /// Whether app, merchant and currency are the order's.
+    pub matches_order: bool,
+    /// Whether the provider reports a refund of it, without an amount.
+    pub refunded: bool,
+    /// Whether paygate refunds it when it is a duplicate, or late.
+    pub auto_refund: AutoRefundPolicy,
+    /// The provider's message, after its signature was verified.
+    pub message: Arc<Value>,
 }

@@ -1,52 +1,34 @@
-//! Laying an attempt down, and claiming the number of a new order with its first one.
+//! The attempt that claims a number: a new order with its first attempt, or another attempt of a
+//! stored order. [`Commits::claim`](crate::engine::commit::Commits::claim) makes the claim durable.
 
-use super::resolve::Incoming;
-use super::unreachable_store;
+use super::resolve::Resolved;
 use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Attempt, AttemptState};
 use crate::domain::order::next_attempt::NextAttempt;
 use crate::domain::order::{Flags, Order, OrderStatus, Origin};
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
-use crate::engine::Inner;
-use crate::engine::order_lock::OrderGuard;
+use crate::engine::parts::EngineParts;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::AttemptRequest;
-use crate::store::Claim;
 
-impl Inner {
-    /// Claims the number for this request. `Ok(Err(order))` when another order has it.
+impl EngineParts {
+    /// The order of a first request, with its first attempt.
     ///
     /// # Errors
     ///
-    /// When the order cannot be opened as asked, or the store failed: nothing was sent.
-    pub(in crate::engine) async fn claim(
-        &self,
-        lead: &OrderGuard,
-        incoming: &Incoming,
-    ) -> Result<Result<Order, Order>, Error> {
-        let order = self.first(incoming)?;
-        match self.store.claim(&order).await.map_err(|error| unreachable_store(&error))? {
-            Claim::Known(order) => Ok(Err(*order)),
-            Claim::Fresh => {
-                lead.claimed(&order.fingerprint);
-                Ok(Ok(order))
-            }
-        }
-    }
-
-    /// The order of a first request, with its first attempt.
-    fn first(&self, incoming: &Incoming) -> Result<Order, Error> {
-        let request = &incoming.request;
-        let trade = NextAttempt {
+    /// As [`EngineParts::plan_attempt`].
+    pub(super) fn new_order(&self, resolved: &Resolved) -> Result<Order, Error> {
+        let request = &resolved.request;
+        let next = NextAttempt {
             n: 1,
             channel_no: ChannelNo::first(&request.terms.out_trade_no),
             expires_max: None,
         };
-        let attempt = self.attempt(incoming, &trade, request.time_expire)?;
-        let caller = &incoming.caller;
+        let attempt = self.plan_attempt(resolved, &next, request.time_expire)?;
+        let caller = &resolved.caller;
         Ok(Order {
-            fingerprint: incoming.fingerprint.clone(),
+            fingerprint: resolved.key.fingerprint.clone(),
             terms: request.terms.clone(),
             deadline: request.time_expire,
             status: OrderStatus::Open,
@@ -66,45 +48,45 @@ impl Inner {
         })
     }
 
-    /// Lays down the attempt that makes `trade`.
+    /// Plans the attempt that makes the trade `next`.
     ///
     /// # Errors
     ///
-    /// 4000 when `deadline` does not allow it, 4004 when the order cannot be paid this way.
-    pub(in crate::engine) fn attempt(
+    /// 4000 when `deadline` does not allow it, 4004 when the provider cannot be paid by this method.
+    pub(super) fn plan_attempt(
         &self,
-        incoming: &Incoming,
-        trade: &NextAttempt,
+        resolved: &Resolved,
+        next: &NextAttempt,
         deadline: Option<Millis>,
     ) -> Result<Attempt, Error> {
         let now = self.clock.now();
-        let method = &incoming.method;
+        let method = &resolved.key.method;
         let expires_at = expiry(deadline, now, self.settings.order_ttl_ms, method.product)?;
-        let expires_at = trade.expires_max.map_or(expires_at, |max| expires_at.min(max));
-        let request = &incoming.request;
+        let expires_at = next.expires_max.map_or(expires_at, |max| expires_at.min(max));
+        let request = &resolved.request;
         let terms = &request.terms;
-        let notify_url = self.notify_url(method.pay_type, &terms.pid);
-        let plan = AttemptRequest {
+        let notify_url = self.providers.notify_url(method.pay_type, &terms.pid);
+        let request_at_provider = AttemptRequest {
             terms,
             pay_type: method.pay_type,
             product: method.product,
-            channel_no: &trade.channel_no,
+            channel_no: &next.channel_no,
             openid: method.openid.as_deref(),
-            client_ip: incoming.caller.client_ip,
-            user_agent: &incoming.caller.user_agent,
+            client_ip: resolved.caller.client_ip,
+            user_agent: &resolved.caller.user_agent,
             expires_at,
             notify_url: &notify_url,
             return_url: request.return_url.as_deref(),
         };
-        let params = incoming
+        let params = resolved
             .provider
-            .plan(&plan)
+            .plan(&request_at_provider)
             .map_err(|text| Error::new(Kind::PayTypeNotPossible).text(text))?;
         Ok(Attempt {
-            n: trade.n,
+            n: next.n,
             method: method.clone(),
-            account: incoming.provider.account(method.pay_type, terms),
-            channel_no: trade.channel_no.clone(),
+            account: resolved.provider.account(method.pay_type, terms),
+            channel_no: next.channel_no.clone(),
             params,
             expires_at,
             opened_at: now,
@@ -118,7 +100,7 @@ impl Inner {
 }
 
 /// When an attempt that opens now stops being payable: the order's deadline if it has one, and for
-/// an Alipay QR code at most the 2 h that its picture lives (alipay.trade.precreate, `qr_code`).
+/// an Alipay QR code at most the 2 h that its picture lives (alipay.next.precreate, `qr_code`).
 ///
 /// # Errors
 ///

@@ -1,44 +1,44 @@
-//! From a valid request to the way it pays: which merchant, which product, which buyer.
+//! From a valid request to its payment method: which merchant, which product, which buyer.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::progress::RequestKey;
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{PayType, PaymentMethod, Product, ProviderId, select};
 use crate::domain::ids::Pid;
-use crate::domain::request::{CreateRequest, Fingerprint, NeedQrcode};
-use crate::engine::Inner;
+use crate::domain::request::{CreateRequest, NeedQrcode};
+use crate::engine::parts::EngineParts;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::Provider;
 
-/// A request and everything that follows from it before its order is looked at.
-pub(in crate::engine) struct Incoming {
-    pub(in crate::engine) request: CreateRequest,
-    pub(in crate::engine) caller: CallerContext,
-    pub(in crate::engine) provider: Arc<dyn Provider>,
-    pub(in crate::engine) method: PaymentMethod,
-    pub(in crate::engine) fingerprint: Fingerprint,
+/// A request, and what follows from it before the store is read.
+pub(super) struct Resolved {
+    pub(super) request: CreateRequest,
+    pub(super) caller: CallerContext,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) key: RequestKey,
 }
 
-impl Inner {
+impl EngineParts {
     /// Finds the merchant, the pay type and the buyer of a request.
     ///
     /// # Errors
     ///
     /// 4003 for an unknown merchant, 4004 for a pay type that is not possible here, 1006 without
     /// the `openid` that the pay type needs.
-    pub(in crate::engine) fn resolve(
+    pub(super) fn resolve(
         &self,
         request: CreateRequest,
         caller: CallerContext,
-    ) -> Result<Incoming, Error> {
+    ) -> Result<Resolved, Error> {
         let pid = &request.terms.pid;
-        if !self.merchants.contains_key(pid) {
+        if !self.providers.merchants.contains_key(pid) {
             return Err(unknown_merchant());
         }
         let qrcode = request.need_qrcode != NeedQrcode::No;
-        let found = self.provider(pid, request.provider).and_then(|provider| {
+        let found = self.providers.provider(pid, request.provider).and_then(|provider| {
             let choice = provider.alipay_choice();
             let (pay_type, product) = select(request.provider, &caller, qrcode, choice)?;
             let app_id = provider.app_id(pay_type, &request.terms)?;
@@ -55,7 +55,7 @@ impl Inner {
             address: self.address(product, &caller)?,
         };
         let fingerprint = request.terms.fingerprint();
-        Ok(Incoming { request, caller, provider, method, fingerprint })
+        Ok(Resolved { request, caller, provider, key: RequestKey { method, fingerprint } })
     }
 
     /// The buyer's address, where the product is bound to it: WeChat Pay H5 compares it with the
@@ -79,7 +79,7 @@ impl Inner {
     /// What a caller on this platform could use instead.
     fn not_possible(&self, pid: &Pid, caller: &CallerContext) -> Error {
         let mut possible = BTreeSet::new();
-        for (id, provider) in self.merchants.get(pid).into_iter().flatten() {
+        for (id, provider) in self.providers.merchants.get(pid).into_iter().flatten() {
             let choice = provider.alipay_choice();
             let ways = [false, true].map(|qrcode| select(*id, caller, qrcode, choice));
             let configured = provider.pay_types();

@@ -1,97 +1,95 @@
-//! What becomes of one request whose number is claimed: asked, resumed, renewed or followed by
-//! another attempt, step by step, until there is an answer.
+//! One request's work on its order, step by step, until there is an answer: the provider is
+//! queried about an earlier attempt, which is handed out, sent again, or followed by another one.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::resolve::Incoming;
-use super::switch::{already_paid, contradiction};
-use super::{Created, busy, different};
+use super::created::Created;
+use super::resolve::Resolved;
 use crate::domain::order::admission::{Admission, judge};
-use crate::domain::order::attempt::{Attempt, AttemptState, Material, valid_until};
+use crate::domain::order::attempt::{Attempt, AttemptState, valid_until};
+use crate::domain::order::open_outcome::{AfterOpen, OpenOutcome, SentBefore, after_open};
 use crate::domain::order::{Order, Transition};
-use crate::engine::Inner;
-use crate::engine::call_budget::Budget;
-use crate::engine::provider_calls::{CallFailure, with_provider_error};
+use crate::engine::failures::{already_paid, busy, contradiction, different_order};
+use crate::engine::locked::LockedWork;
+use crate::engine::open_trade::open_outcome;
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, TradeState};
+use crate::provider::TradeState;
 
-/// One request's work on its order, while no other request works on it.
-pub(in crate::engine) struct CreateRun<'a> {
-    pub(in crate::engine) engine: &'a Inner,
-    pub(in crate::engine) incoming: &'a Incoming,
-    pub(in crate::engine) budget: Budget,
+/// One request's work on its order, under the order's lock.
+pub(super) struct CreateRun<'a> {
+    pub(super) locked: &'a LockedWork,
+    pub(super) resolved: &'a Resolved,
     /// How often this request sent an order to a provider.
     sendings: AtomicU32,
-    /// Whether what became of one of them was unknown.
+    /// Whether the outcome of one of them was unknown.
     is_unknown: AtomicBool,
 }
 
 /// What a step led to.
-pub(in crate::engine) enum Step {
-    /// A new order, whose first attempt is to be sent.
-    First(Order),
+pub(super) enum Step {
     /// The answer.
     Done(Box<Created>),
-    /// More is known of the order: judge again.
+    /// More is known of the order: judge it again.
     Reevaluate(Order),
-    /// The provider does not take the stored parameters again: another attempt.
+    /// The provider does not accept the stored parameters again: open another attempt.
     NewAttempt(Order),
-}
-
-/// What is known of an attempt when it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum SentBefore {
-    /// It was never sent.
-    Fresh,
-    /// The provider has no trade under its number.
-    Absent,
-    /// The provider said that it has a trade under its number, then that it has none.
-    Contradicted,
-    /// The provider has a trade under its number, which waits for its buyer.
-    Unpaid,
-    /// The buyer got material for it, which is stale by now.
-    Stale,
 }
 
 /// An attempt that is sent.
 struct Sending {
     n: u32,
-    prior: SentBefore,
+    sent_before: SentBefore,
     /// The trades that are closed before its material is handed out.
     closing: Vec<u32>,
 }
 
-/// How many steps one request takes at most: three times an unknown outcome and a question, a
-/// number that is taken, another attempt.
+/// The most steps of one request: three times an unknown outcome and a query, a number in use,
+/// another attempt.
 const STEPS_MAX: usize = 10;
 
 /// How often one request sends an order whose outcome stays unknown, and how long it waits before
-/// the second and the third time: who fails under load is not helped by more of it.
+/// the second and the third time: more calls do not help a provider that fails under load.
 const SENDINGS_MAX: u32 = 3;
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
 
-/// An order with more attempts than these keeps what it has.
+/// An order with more attempts than these keeps the attempt that it has.
 const REPLACED_MAX: usize = 32;
 
 impl<'a> CreateRun<'a> {
-    pub(in crate::engine) fn new(engine: &'a Inner, incoming: &'a Incoming) -> CreateRun<'a> {
-        let budget = engine.budget();
+    pub(super) fn new(locked: &'a LockedWork, resolved: &'a Resolved) -> CreateRun<'a> {
         let (sendings, is_unknown) = (AtomicU32::new(0), AtomicBool::new(false));
-        CreateRun { engine, incoming, budget, sendings, is_unknown }
+        CreateRun { locked, resolved, sendings, is_unknown }
     }
 
-    /// Goes on from a first step until there is an answer.
+    /// Sends a new order's first attempt, and goes on until there is an answer.
     ///
     /// # Errors
     ///
     /// [`Error::kind`] says why there is no material.
-    pub(in crate::engine) async fn run(&self, first: Step) -> Result<Created, Error> {
-        let created = self.steps(first).await;
+    pub(super) async fn start(&self, order: Order) -> Result<Created, Error> {
+        let sent = Box::pin(self.send(order, Sending::first(1))).await;
+        self.finish(sent).await
+    }
+
+    /// Judges a stored order, and goes on until there is an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::kind`] says why there is no material.
+    pub(super) async fn resume(&self, order: Order) -> Result<Created, Error> {
+        self.finish(Ok(Step::Reevaluate(order))).await
+    }
+
+    async fn finish(&self, first: Result<Step, Error>) -> Result<Created, Error> {
+        let created = match first {
+            Ok(step) => Box::pin(self.steps(step)).await,
+            Err(error) => Err(error),
+        };
         if !self.is_unknown.load(Ordering::Relaxed) {
             return created;
         }
-        // Something that this request sent may have arrived, whatever ended its work.
+        // The provider may have received what this request sent, however its work ended.
         created.map_err(|error| match error.kind() {
             Kind::NotSent | Kind::Busy => error.into_kind(Kind::OutcomeUnknown),
             _ => error,
@@ -103,135 +101,163 @@ impl<'a> CreateRun<'a> {
         for _ in 0..STEPS_MAX {
             step = match step {
                 Step::Done(created) => return Ok(*created),
-                Step::First(order) => self.send_first(order, 1).await?,
-                Step::Reevaluate(order) => self.admit(order).await?,
-                Step::NewAttempt(order) => self.next(order).await?,
+                Step::Reevaluate(order) => Box::pin(self.admit(order)).await?,
+                Step::NewAttempt(order) => Box::pin(self.open_another(order)).await?,
             };
         }
         match step {
             Step::Done(created) => Ok(*created),
-            Step::First(_) | Step::Reevaluate(_) | Step::NewAttempt(_) => {
-                Err(Error::new(Kind::OutcomeUnknown))
-            }
+            Step::Reevaluate(_) | Step::NewAttempt(_) => Err(Error::new(Kind::OutcomeUnknown)),
         }
     }
 
     async fn admit(&self, order: Order) -> Result<Step, Error> {
-        let Incoming { fingerprint, method, .. } = self.incoming;
-        match judge(&order, fingerprint, method, self.engine.clock.now()) {
-            Admission::Conflict(fields) => Err(different(&fields)),
+        let key = &self.resolved.key;
+        let now = self.locked.engine.clock.now();
+        match judge(&order, &key.fingerprint, &key.method, now) {
+            Admission::Conflict(fields) => Err(different_order(&fields)),
             Admission::AlreadyPaid(_) => Err(already_paid(&order)),
             Admission::Closed => Err(Error::new(Kind::Closed)),
             Admission::Wait => Err(busy()),
             Admission::Replay(n) => self.replay(order, n).await,
             Admission::Renew(n) => {
-                let sending = Sending { n, prior: SentBefore::Stale, closing: Vec::new() };
-                self.send(order, sending).await
+                let sent_before = SentBefore::Stale;
+                self.send(order, Sending { n, sent_before, closing: Vec::new() }).await
             }
-            Admission::Resume(n) => self.resume(order, n).await,
+            Admission::Resume(n) => self.resume_attempt(order, n).await,
             Admission::NewAttempt => Ok(Step::NewAttempt(order)),
         }
     }
 
-    /// The material of attempt `n` again, which becomes the offered one if it was superseded.
+    /// Hands out the material of attempt `n` again, which becomes the offered attempt if a later
+    /// one superseded it.
     async fn replay(&self, order: Order, n: u32) -> Result<Step, Error> {
-        let order = self.offer(order, n).await?;
+        let is_superseded = |attempt: &Attempt| attempt.superseded && attempt.is_presentable();
+        let order = match order.attempt(n).is_some_and(is_superseded) {
+            true => self.locked.record(order, Transition::Offered { n }).await?,
+            false => order,
+        };
         let created = self.present(&order, n)?;
         Ok(Step::Done(Box::new(Created { replayed: true, ..created })))
     }
 
-    /// Asks what became of attempt `n`, which handed out nothing, then sends it again as it was.
-    /// Whatever else the buyer holds is asked about first, and closed only when there is something
-    /// to give in its place: who goes back to a provider that is down keeps what can be paid.
-    async fn resume(&self, order: Order, n: u32) -> Result<Step, Error> {
+    /// Queries attempt `n`, which handed out nothing, then sends it again as it was. Every other
+    /// trade that the buyer can pay is queried first, and closed only when there is material to
+    /// hand out in its place: a buyer who returns to a provider that is down keeps what can be
+    /// paid.
+    async fn resume_attempt(&self, order: Order, n: u32) -> Result<Step, Error> {
         self.may_switch(&order)?;
-        let Some(attempt) = order.attempt(n) else { return Ok(Step::NewAttempt(order)) };
-        if self.is_outdated(&order, attempt) {
+        let Some(attempt) = order.attempt(n).cloned() else { return Ok(Step::NewAttempt(order)) };
+        if self.is_outdated(&order, &attempt) {
             return Ok(Step::NewAttempt(order));
         }
-        let its = attempt.clone();
-        let is_other = |it: &Attempt| !it.shares_trade(&its);
-        let (order, closing) =
-            self.engine.query_payable_trades(order, is_other, self.budget).await?;
-        let is_kept = |it: &Attempt| it.is_payable() && is_other(it) && !closing.contains(&it.n);
-        self.may_leave(&order, is_kept)?;
-        let provider = its.method.provider();
-        if order.attempts.iter().any(|it| is_kept(it) && it.method.provider() == provider) {
-            // What cannot be closed there has a number that this way can share.
+        let is_other = |other: &Attempt| !other.shares_trade(&attempt);
+        let (order, closing) = self.locked.query_payable_trades(order, is_other).await?;
+        let is_kept =
+            |other: &Attempt| other.is_payable() && is_other(other) && !closing.contains(&other.n);
+        self.may_open_beside(&order, is_kept)?;
+        let provider = attempt.method.provider();
+        let is_kept_here = |other: &Attempt| is_kept(other) && other.method.provider() == provider;
+        if order.attempts.iter().any(is_kept_here) {
+            // The trade that cannot be closed there has a number that this method can share.
             return Ok(Step::NewAttempt(order));
         }
-        let is_alone = !order.attempts.iter().any(|it| it.is_payable() && it.shares_trade(&its));
-        let is_fresh = its.is_unsigned() || its.state == AttemptState::NotSent;
-        if is_fresh && is_alone {
-            let order = self.again(order, n).await?;
-            return self.send(order, Sending { n, prior: SentBefore::Fresh, closing }).await;
+        let shares = |other: &Attempt| other.is_payable() && other.shares_trade(&attempt);
+        let is_never_sent = attempt.is_unsigned() || attempt.state == AttemptState::NotSent;
+        if is_never_sent && !order.attempts.iter().any(shares) {
+            let order = self.locked.record(order, Transition::Resending { n }).await?;
+            return self.send(order, Sending { closing, ..Sending::first(n) }).await;
         }
-        let asked = self.engine.query_trade(order, n, self.budget).await;
-        let (order, trade) = asked.map_err(|error| match error.kind() {
-            // What was sent before may have arrived.
-            Kind::NotSent if its.is_unknown() => error.into_kind(Kind::OutcomeUnknown),
+        let queried = self.locked.query_trade(order, n).await;
+        let (order, trade) = queried.map_err(|error| match error.kind() {
+            // The provider may have received the earlier sending.
+            Kind::NotSent if attempt.is_unknown() => error.into_kind(Kind::OutcomeUnknown),
             _ => error,
         })?;
-        let was_taken = matches!(its.state, AttemptState::NumberInUse { .. });
-        let prior = match trade {
+        let was_in_use = matches!(attempt.state, AttemptState::NumberInUse { .. });
+        let sent_before = match trade {
             TradeState::Closed | TradeState::Paid(_) => return Ok(Step::Reevaluate(order)),
-            // It is another order's, or of other parameters: it is closed first.
-            TradeState::Unpaid { .. } if was_taken => return Ok(Step::NewAttempt(order)),
+            // It is another order's, or has other parameters: it is closed first.
+            TradeState::Unpaid { .. } if was_in_use => return Ok(Step::NewAttempt(order)),
             TradeState::Unpaid { .. } => SentBefore::Unpaid,
-            TradeState::NotFound { .. } if was_taken => SentBefore::Contradicted,
-            TradeState::NotFound { .. } => SentBefore::Absent,
+            TradeState::NotFound { .. } if was_in_use => SentBefore::Contradicted,
+            TradeState::NotFound { .. } => SentBefore::NotFound,
         };
-        let order = self.again(order, n).await?;
-        self.send(order, Sending { n, prior, closing }).await
-    }
-
-    async fn again(&self, order: Order, n: u32) -> Result<Order, Error> {
-        self.engine.record(order, Transition::Resending { n }).await
+        let order = self.locked.record(order, Transition::Resending { n }).await?;
+        self.send(order, Sending { n, sent_before, closing }).await
     }
 
     /// Whether the provider refused parameters that the configuration has replaced since.
     fn is_outdated(&self, order: &Order, attempt: &Attempt) -> bool {
-        let terms = &self.incoming.request.terms;
-        let pay_type = attempt.method.pay_type;
-        let account = self.incoming.provider.account(pay_type, terms);
-        let is_replaced = attempt.params.notify_url != self.engine.notify_url(pay_type, &terms.pid)
-            || self.incoming.provider.account_of(attempt) != account;
+        let terms = &self.resolved.request.terms;
+        let (pay_type, provider) = (attempt.method.pay_type, &self.resolved.provider);
+        let notify_url = self.locked.engine.providers.notify_url(pay_type, &terms.pid);
+        let is_replaced = attempt.params.notify_url != notify_url
+            || provider.account_of(attempt) != provider.account(pay_type, terms);
         let is_refused = attempt.state.precedence() == AttemptState::NotFound.precedence();
         is_refused && is_replaced && order.attempts.len() < REPLACED_MAX
     }
 
-    /// Sends attempt `n`, which was never sent.
+    /// Sends attempt `n`, which is durable and was never sent.
     ///
     /// # Errors
     ///
     /// When the provider refused it, it did not leave, or its outcome stays unknown.
-    pub(in crate::engine) async fn send_first(&self, order: Order, n: u32) -> Result<Step, Error> {
-        self.send(order, Sending { n, prior: SentBefore::Fresh, closing: Vec::new() }).await
+    pub(super) async fn send_new(&self, order: Order, n: u32) -> Result<Step, Error> {
+        self.send(order, Sending::first(n)).await
     }
 
-    /// Sends an attempt, which is durable, and records what became of it.
+    /// Sends an attempt, which is durable, and records the outcome.
     async fn send(&self, order: Order, sending: Sending) -> Result<Step, Error> {
         let n = sending.n;
-        self.pause(sending.prior).await?;
-        let at = self.engine.provider_of(&order, n)?;
-        let (product, expires) = (at.attempt.method.product, at.attempt.expires_at);
-        let call = self.engine.call(self.budget)?;
-        let failure = match self.engine.open_at(at, call).await {
-            Ok(material) => {
-                let order = self.engine.close_trades(order, &sending.closing, self.budget).await?;
-                let valid_until = valid_until(product, self.engine.clock.now(), expires);
-                return self.answered(order, n, (material, valid_until)).await;
-            }
-            Err(failure) => failure,
+        self.pause(sending.sent_before).await?;
+        let providers = &self.locked.engine.providers;
+        let context = providers.context(&order, n)?;
+        let (product, expires_at) = (context.attempt.method.product, context.attempt.expires_at);
+        let call = providers.call(self.locked.budget)?;
+        let opened = providers.open(context, call).await;
+        let error = opened.as_ref().err().map(|failure| failure.open_error());
+        let order = match opened.is_ok() {
+            true => self.locked.close_trades(order, &sending.closing).await?,
+            false => order,
         };
-        self.failed(order, &sending, failure).await
+        let now = self.locked.engine.clock.now();
+        let outcome = open_outcome(opened, valid_until(product, now, expires_at));
+        if matches!(outcome, OpenOutcome::Unknown { .. }) {
+            self.is_unknown.store(true, Ordering::Relaxed);
+        }
+        let error = || error.unwrap_or_else(|| Error::new(Kind::OutcomeUnknown));
+        match after_open(n, sending.sent_before, outcome) {
+            AfterOpen::HandOut(answered) => self.hand_out(order, n, answered).await,
+            AfterOpen::Reevaluate(transition) => {
+                self.locked.record(order, transition).await.map(Step::Reevaluate)
+            }
+            AfterOpen::Retry(transition) => {
+                let order = self.locked.record(order, transition).await?;
+                match self.sendings.load(Ordering::Relaxed) < SENDINGS_MAX {
+                    true => Ok(Step::Reevaluate(order)),
+                    false => Err(error()),
+                }
+            }
+            AfterOpen::NewAttempt => Ok(Step::NewAttempt(order)),
+            AfterOpen::Fail(transition) => {
+                if let Some(transition) = transition {
+                    self.locked.record(order, transition).await?;
+                }
+                Err(error())
+            }
+            AfterOpen::Contradiction { code } => Err(contradiction(&order, n, &code)),
+        }
     }
 
-    /// Waits longer before each sending after the first, where the first did not come to anything.
-    async fn pause(&self, prior: SentBefore) -> Result<(), Error> {
+    /// Waits before each sending after the first one, longer each time, where the provider did not
+    /// make a trade of the earlier ones.
+    async fn pause(&self, sent_before: SentBefore) -> Result<(), Error> {
         let sent = self.sendings.fetch_add(1, Ordering::Relaxed);
-        let is_repeated =
-            matches!(prior, SentBefore::Absent | SentBefore::Unpaid | SentBefore::Contradicted);
+        let is_repeated = match sent_before {
+            SentBefore::NotFound | SentBefore::Unpaid | SentBefore::Contradicted => true,
+            SentBefore::Never | SentBefore::Stale => false,
+        };
         let nth = usize::try_from(sent).unwrap_or(usize::MAX).checked_sub(1);
         let pause = nth.and_then(|nth| PAUSES.get(nth)).filter(|_| is_repeated);
         if let Some(pause) = pause {
@@ -240,119 +266,26 @@ impl<'a> CreateRun<'a> {
         Ok(())
     }
 
-    /// Records what became of a sending without material.
-    async fn failed(
-        &self,
-        order: Order,
-        sending: &Sending,
-        failure: CallFailure,
-    ) -> Result<Step, Error> {
-        let (n, prior) = (sending.n, sending.prior);
-        let error = client_error(&failure);
-        if matches!(failure, CallFailure::Failed(Failure::OutcomeUnknown { .. })) {
-            self.is_unknown.store(true, Ordering::Relaxed);
-        }
-        let failure = match failure {
-            CallFailure::NotMade(_) => Failure::NotSent(String::new()),
-            CallFailure::Failed(failure) => failure,
-        };
-        match (failure, prior) {
-            (Failure::Refused { .. }, SentBefore::Stale | SentBefore::Unpaid)
-            | (Failure::NumberInUse { .. }, SentBefore::Stale) => Ok(Step::NewAttempt(order)),
-            (
-                Failure::Refused { code, .. } | Failure::NumberInUse { code, .. },
-                SentBefore::Contradicted,
-            ) => Err(contradiction(&order, n, &code)),
-            (Failure::NumberInUse { code, .. }, _) => self
-                .engine
-                .record(order, Transition::NumberInUse { n, code })
-                .await
-                .map(Step::Reevaluate),
-            (Failure::Refused { code, message }, SentBefore::Fresh | SentBefore::Absent) => {
-                self.engine.record(order, Transition::Refused { n, code, message }).await?;
-                Err(error)
-            }
-            (Failure::NotSent(_), SentBefore::Fresh) => {
-                self.engine.record(order, Transition::NotSent { n }).await?;
-                Err(error)
-            }
-            (Failure::Throttled { code, .. }, SentBefore::Fresh | SentBefore::Absent) => {
-                self.engine.record(order, Transition::OutcomeUnknown { n, reason: code }).await?;
-                Err(error)
-            }
-            (Failure::OutcomeUnknown { reason, .. }, SentBefore::Fresh | SentBefore::Absent) => {
-                let order =
-                    self.engine.record(order, Transition::OutcomeUnknown { n, reason }).await?;
-                if self.sendings.load(Ordering::Relaxed) < SENDINGS_MAX {
-                    return Ok(Step::Reevaluate(order));
-                }
-                Err(error)
-            }
-            (
-                Failure::NotSent(_) | Failure::Throttled { .. } | Failure::OutcomeUnknown { .. },
-                _,
-            ) => Err(error),
-        }
-    }
-
-    async fn answered(
-        &self,
-        order: Order,
-        n: u32,
-        (material, valid_until): (Material, crate::domain::time::Millis),
-    ) -> Result<Step, Error> {
-        let order =
-            self.engine.record(order, Transition::Answered { n, material, valid_until }).await?;
-        if order.attempt(n).is_some_and(|it| order.is_offered(it)) {
+    async fn hand_out(&self, order: Order, n: u32, answered: Transition) -> Result<Step, Error> {
+        let order = self.locked.record(order, answered).await?;
+        if order.attempt(n).is_some_and(|attempt| order.is_offered(attempt)) {
             self.present(&order, n).map(|created| Step::Done(Box::new(created)))
         } else {
-            // Meanwhile it was paid, or closed.
+            // Meanwhile the buyer paid the order, or the shop closed it.
             Ok(Step::Reevaluate(order))
         }
     }
 
-    /// Makes attempt `n` the offered one again, if a later one had superseded it.
-    async fn offer(&self, order: Order, n: u32) -> Result<Order, Error> {
-        if order.attempt(n).is_some_and(|it| it.superseded && it.is_presentable()) {
-            return self.engine.record(order, Transition::Offered { n }).await;
-        }
-        Ok(order)
-    }
-
     fn present(&self, order: &Order, n: u32) -> Result<Created, Error> {
-        let attempt = order.attempt(n).filter(|it| order.is_offered(it));
+        let attempt = order.attempt(n).filter(|attempt| order.is_offered(attempt));
         let attempt = attempt.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
-        self.engine.present(self.incoming, order, attempt)
+        self.locked.engine.present(self.resolved, order, attempt)
     }
 }
 
-/// What the caller is told of a failed call. Logged here, where it is handled.
-fn client_error(failure: &CallFailure) -> Error {
-    let failure = match failure {
-        CallFailure::NotMade(refused) => return refused.error(),
-        CallFailure::Failed(failure) => failure,
-    };
-    match failure {
-        Failure::Refused { code, message } => {
-            tracing::warn!(code, said = message, "the provider refused an order");
-            Error::new(Kind::ProviderRefused).provider_said(code, message)
-        }
-        Failure::NumberInUse { code, message } => {
-            tracing::warn!(code, said = message, "the provider has another trade under the number");
-            Error::new(Kind::OutcomeUnknown).provider_said(code, message)
-        }
-        Failure::Throttled { code, message } => {
-            tracing::warn!(code, said = message, "the provider has no time for an order");
-            Error::new(Kind::NotSent).provider_said(code, message)
-        }
-        Failure::NotSent(reason) => {
-            tracing::warn!(reason, "nothing was sent to the provider");
-            Error::new(Kind::NotSent)
-        }
-        Failure::OutcomeUnknown { reason, said } => {
-            let (code, words) = said.clone().unwrap_or_default();
-            tracing::warn!(reason, code, said = words, "the outcome of a provider call is unknown");
-            with_provider_error(Error::new(Kind::OutcomeUnknown), said.as_ref())
-        }
+impl Sending {
+    /// The first sending of attempt `n`.
+    fn first(n: u32) -> Sending {
+        Sending { n, sent_before: SentBefore::Never, closing: Vec::new() }
     }
 }

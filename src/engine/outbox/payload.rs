@@ -10,49 +10,43 @@ use crate::domain::event::{DeliveryState, Effect, EventId, EventType, OutboxEven
 use crate::domain::json::RawJson;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
-use crate::domain::order::payment::{Payment, Refund, RefundState};
+use crate::domain::order::payment::Payment;
+use crate::domain::order::refund::{Refund, RefundState};
 use crate::domain::time::Millis;
-use crate::engine::Inner;
 
-impl Inner {
-    /// The events that follow from a change of an order. `message` is the provider's, of which
-    /// the change came.
-    pub(in crate::engine) fn outgoing(
-        &self,
-        before: &Order,
-        after: &Order,
-        message: Option<&Value>,
-    ) -> Vec<OutboxEvent> {
-        let now = self.clock.now();
-        let effects = after.effects_since(before);
-        effects.iter().map(|effect| self.event(after, effect, now, message)).collect()
-    }
+/// What an event came of.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Cause<'a> {
+    pub(in crate::engine) at: Millis,
+    /// The provider's message.
+    pub(in crate::engine) message: Option<&'a Value>,
+    /// Whether the money is real.
+    pub(in crate::engine) livemode: bool,
+}
 
-    fn event(
-        &self,
-        order: &Order,
-        effect: &Effect,
-        now: Millis,
-        message: Option<&Value>,
-    ) -> OutboxEvent {
-        let body = Body {
-            event: effect.event.name(),
-            timestamp: now.to_rfc3339(),
-            livemode: !self.settings.simulated,
-            data: data(order, effect),
-            verify_result: message,
-        };
-        OutboxEvent {
-            id: EventId::of(order.out_trade_no(), effect),
-            event: effect.event,
-            out_trade_no: order.out_trade_no().clone(),
-            kind: order.terms.kind.clone(),
-            body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
-            created_at: now,
-            state: DeliveryState::Pending,
-            tries: 0,
-            next_at: now,
-        }
+/// The event that tells the shop of `effect`, to be sent at once.
+pub(in crate::engine) fn outbox_event(
+    order: &Order,
+    effect: &Effect,
+    cause: Cause<'_>,
+) -> OutboxEvent {
+    let body = Body {
+        event: effect.event.name(),
+        timestamp: cause.at.to_rfc3339(),
+        livemode: cause.livemode,
+        data: data(order, effect),
+        verify_result: cause.message,
+    };
+    OutboxEvent {
+        id: EventId::of(order.out_trade_no(), effect),
+        event: effect.event,
+        out_trade_no: order.out_trade_no().clone(),
+        kind: order.terms.kind.clone(),
+        body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
+        created_at: cause.at,
+        state: DeliveryState::Pending,
+        tries: 0,
+        next_at: cause.at,
     }
 }
 

@@ -3,9 +3,8 @@
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::{
-    Payment, PaymentRole, Refund, RefundState, RefundStatus, RefundUpdate,
-};
+use crate::domain::order::payment::{Payment, PaymentRole};
+use crate::domain::order::refund::{Refund, RefundState, RefundStatus, RefundUpdate};
 use crate::domain::order::{Order, Transition};
 use crate::domain::time::DAY_MS;
 use crate::engine::Inner;
@@ -51,7 +50,7 @@ impl Inner {
             RefundAnswer::NotAsked => (RefundUpdate::NoAnswer, None),
         };
         let at = self.clock.now();
-        let event = Transition::RefundQueried { out_refund_no: number.to_owned(), at, said };
+        let event = Transition::RefundQueried { out_refund_no: number.to_owned(), at, update };
         let order = self.record(order, event).await?;
         let Some(refusal) = refusal else { return Ok((order, None)) };
         let order = self.after_refusal(order, number, &refusal, budget).await;
@@ -154,7 +153,7 @@ impl Inner {
         for number in pending {
             if let Some(trade) = self.query_refund(&order, &number, self.budget()).await? {
                 let (at, said) = (self.clock.now(), RefundUpdate::Status(trade));
-                let event = Transition::RefundQueried { out_refund_no: number, at, said };
+                let event = Transition::RefundQueried { out_refund_no: number, at, update };
                 order = self.record(order, event).await?;
             }
         }
@@ -206,7 +205,7 @@ impl Inner {
             // By what is known here there was enough left.
             return self.record(order.clone(), self.unseen(id)).await.unwrap_or(order);
         }
-        if at.payment.returned() > 0 {
+        if at.payment.refunded() > 0 {
             return order;
         }
         let asked = at.at.provider.query(at.at.attempt, call);
@@ -322,7 +321,7 @@ impl Inner {
             PaymentRole::Late => "订单关闭后支付的退款",
             _ => "重复支付退款",
         };
-        let refund_fee = Fen::positive(payment.left())?;
+        let refund_fee = Fen::positive(payment.refundable())?;
         Some(Refund {
             refund_desc: Some(why.to_owned()),
             last_queried_at: refused.and_then(|it| it.last_queried_at),

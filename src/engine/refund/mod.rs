@@ -1,16 +1,18 @@
-//! Money back: the intent is durable before anything is sent, the same number is the same refund,
-//! and what is recorded is finished.
+//! Refunds: the intent is durable before anything is sent, the same number is the same refund, and
+//! paygate finishes what it recorded.
 
-pub(super) mod execute;
-pub(super) mod notification;
+mod context;
+mod notification;
+mod retry;
+mod send;
 
-use super::close::LOCK_TIMEOUT;
-use super::create::unreachable_store;
-use super::{Engine, Inner};
+use super::failures::store_unreachable;
+use super::locked::{LOCK_TIMEOUT, LockedWork, Wait};
+use super::parts::{Engine, EngineParts};
 use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
-pub use crate::domain::order::payment::RefundRequest;
-use crate::domain::order::payment::{Payment, Refund, RefundState};
+use crate::domain::order::payment::Payment;
+use crate::domain::order::refund::{Refund, RefundRequest, RefundState};
 use crate::domain::order::{Order, Transition};
 use crate::domain::time::SECOND_MS;
 use crate::error::{Code, Error, Kind, Text, Violation};
@@ -20,7 +22,7 @@ use crate::error::{Code, Error, Kind, Text, Violation};
 pub struct Refunded {
     /// The order.
     pub out_trade_no: OutTradeNo,
-    /// The payment it is of.
+    /// Its payment.
     pub transaction_id: TransactionId,
     /// The refund.
     pub refund: Refund,
@@ -31,33 +33,33 @@ pub struct Refunded {
 pub struct Refunds {
     /// Each of them, in the order in which they became known.
     pub refunds: Vec<Refunded>,
-    /// What went back in all, in fen.
+    /// How much they returned together, in fen.
     pub refund_fee: u64,
-    /// Whether something went back that nobody here knows the amount of.
+    /// Whether a provider reports a refund whose amount nobody here knows.
     pub refund_unknown: bool,
 }
 
-/// A pending refund that is asked for again is looked at, at most once in so long.
-const LOOK_MS: i64 = 5 * SECOND_MS;
+/// A query for a pending refund reaches the provider at most once in so long.
+const STALE_MS: i64 = 5 * SECOND_MS;
 
 impl Engine {
-    /// Returns a payment, or a part of it. Once it is recorded it is finished under its number,
-    /// however long its provider takes: until then it is `PROCESSING`.
+    /// Refunds a payment, or a part of it. Paygate finishes a recorded refund under its number,
+    /// however long the provider takes: until then it is `PROCESSING`.
     ///
-    /// The same `out_refund_no` again is the same refund: asking twice returns nothing twice, and
-    /// the second answer comes from the store at once.
-    /// Without one everything that is left goes back, under a number that follows from the payment,
-    /// so that a repeat after a lost answer is a replay too.
+    /// The same `out_refund_no` again is the same refund: it is sent once, and the second answer
+    /// comes from the store at once. Without a number paygate refunds everything that is left,
+    /// under a number derived from the payment, so that a repeat after a lost answer is a replay
+    /// too.
     ///
     /// ```
     /// # use paygate::{Engine, Error};
     /// use paygate::domain::ids::OutTradeNo;
     /// use paygate::domain::money::Fen;
-    /// use paygate::domain::order::payment::RefundState;
+    /// use paygate::domain::order::refund::RefundState;
     /// use paygate::engine::RefundRequest;
     ///
-    /// /// Gives 0.30 yuan back; `true` when the buyer has it, `false` when it is on its way.
-    /// async fn give_back(engine: &Engine, order: OutTradeNo) -> Result<bool, Error> {
+    /// /// Refunds 0.30 yuan; `true` when the buyer has it, `false` while it is pending.
+    /// async fn refund_cup(engine: &Engine, order: OutTradeNo) -> Result<bool, Error> {
     ///     let wanted = RefundRequest {
     ///         out_trade_no: order,
     ///         out_refund_no: Some("return-1".to_owned()),
@@ -82,33 +84,27 @@ impl Engine {
     ///
     /// A dropped future stops nothing that was begun.
     pub async fn refund(&self, request: RefundRequest) -> Result<Refunded, Error> {
-        let known = self.0.load(&request.out_trade_no).await?;
+        let known = self.0.commits.load(&request.out_trade_no).await?;
         if let Some(recorded) = recorded(&known, &request)? {
             return Ok(recorded);
         }
-        let turn = self.0.locks.lock(&request.out_trade_no, LOCK_TIMEOUT).await;
-        let lead = turn.ok_or_else(|| Error::new(Kind::TooSoon))?;
-        let engine = self.0.clone();
-        let (done, refunded) = tokio::sync::oneshot::channel();
-        self.0.tasks.spawn(async move {
-            lead.claimed(&known.fingerprint);
-            let result = engine.refund_order(&request).await;
-            drop(lead);
-            // Who asked may have left.
-            drop(done.send(result));
-        });
-        refunded.await.unwrap_or_else(|_| Err(Error::new(Kind::OutcomeUnknown)))
+        let refunded = self.0.exclusively(
+            known.out_trade_no(),
+            Wait::AtMost(LOCK_TIMEOUT),
+            |locked, order| async move { locked.refund_order(order, &request).await },
+        );
+        refunded.await?.ok_or_else(|| Error::new(Kind::TooSoon))
     }
 
-    /// The refund with this number, of whichever merchant. One that is pending is asked about at
-    /// its provider, at most once in 5 s.
+    /// The refund with this number, of whichever merchant. Paygate queries the provider about a
+    /// pending one, at most once in 5 s.
     ///
     /// ```
     /// # use paygate::{Engine, Error};
-    /// use paygate::domain::order::payment::RefundState;
+    /// use paygate::domain::order::refund::RefundState;
     /// use paygate::error::Kind;
     ///
-    /// /// Whether the buyer has it back; `None` when nobody was refunded under this number.
+    /// /// Whether the buyer has it; `None` when no refund has this number.
     /// async fn arrived(engine: &Engine, out_refund_no: &str) -> Result<Option<bool>, Error> {
     ///     match engine.query_refund(out_refund_no).await {
     ///         Ok(found) => Ok(Some(found.refund.state == RefundState::Success)),
@@ -126,7 +122,7 @@ impl Engine {
     ///
     /// A dropped future stops no call that was begun.
     pub async fn query_refund(&self, out_refund_no: &str) -> Result<Refunded, Error> {
-        for pid in self.0.merchants.keys() {
+        for pid in self.0.providers.merchants.keys() {
             let found = self.0.find_refund(pid, out_refund_no).await?;
             if let Some(order) = found {
                 let order = self.with_queried_refund(order, out_refund_no).await?;
@@ -136,11 +132,11 @@ impl Engine {
         Err(Error::new(Kind::NotRefunded))
     }
 
-    /// Every refund of an order, as it is known here: no provider is asked.
+    /// Every refund of an order, as the store holds it: no provider is queried.
     ///
     /// ```
     /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
-    /// /// What the buyer of this order has back, in fen; `None` when only a person can tell.
+    /// /// How much the buyer of this order got back, in fen; `None` when an operator must look.
     /// async fn returned(engine: &Engine, order: &OutTradeNo) -> Result<Option<u64>, Error> {
     ///     let refunds = engine.query_refunds(order).await?;
     ///     Ok((!refunds.refund_unknown).then_some(refunds.refund_fee))
@@ -152,66 +148,94 @@ impl Engine {
     /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was; [`Kind::NotSent`] when the
     /// store cannot tell.
     pub async fn query_refunds(&self, out_trade_no: &OutTradeNo) -> Result<Refunds, Error> {
-        let order = self.0.load(out_trade_no).await?;
-        let of = |payment: &Payment| -> Vec<Refunded> {
-            let id = &payment.transaction_id;
-            payment.refunds.iter().map(|it| one(out_trade_no, id, it)).collect()
+        let order = self.0.commits.load(out_trade_no).await?;
+        let refunds_of = |payment: &Payment| -> Vec<Refunded> {
+            let refunds = payment.refunds.iter();
+            refunds.map(|refund| Refunded::new(out_trade_no, payment, refund)).collect()
         };
-        let refunds: Vec<Refunded> = order.payments.iter().flat_map(of).collect();
+        let refunds: Vec<Refunded> = order.payments.iter().flat_map(refunds_of).collect();
         let refund_unknown = order.payments.iter().any(Payment::has_unknown_refund);
         if refunds.is_empty() && !refund_unknown {
             return Err(Error::new(Kind::NotRefunded));
         }
-        let refund_fee = order.payments.iter().map(Payment::returned).sum();
+        let refund_fee = order.payments.iter().map(Payment::refunded).sum();
         Ok(Refunds { refunds, refund_fee, refund_unknown })
     }
 
-    /// The order, after the provider was asked about a pending refund of it.
+    /// The order, after the provider was queried about its pending refund.
     async fn with_queried_refund(&self, order: Order, out_refund_no: &str) -> Result<Order, Error> {
         let now = self.0.clock.now();
-        let is_stale = order.refund(out_refund_no).is_some_and(|(_, it)| {
-            let looked = it.last_queried_at.unwrap_or(it.requested_at);
-            it.state == RefundState::Processing && now.since(looked) >= LOOK_MS
+        let is_stale = order.refund(out_refund_no).is_some_and(|(_, refund)| {
+            let queried_at = refund.last_queried_at.unwrap_or(refund.requested_at);
+            refund.state == RefundState::Processing && now.since(queried_at) >= STALE_MS
         });
-        let out_trade_no = order.out_trade_no().clone();
-        let Some(lead) = self.0.locks.try_lock(&out_trade_no).filter(|_| is_stale) else {
+        if !is_stale {
             return Ok(order);
-        };
-        let (engine, refund_no) = (self.0.clone(), out_refund_no.to_owned());
-        let (done, looked) = tokio::sync::oneshot::channel();
-        self.0.tasks.spawn(async move {
-            lead.claimed(&order.fingerprint);
-            let order = match engine.load(&out_trade_no).await {
-                Ok(order) => engine.finish(order, &refund_no, engine.budget()).await,
-                Err(error) => Err(error),
-            };
-            drop(lead);
-            drop(done.send(order.map(|(order, _)| order)));
+        }
+        let number = out_refund_no.to_owned();
+        let out_trade_no = order.out_trade_no().clone();
+        let sent = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
+            locked.send_refund(order, &number).await.map(|(order, _)| order)
         });
-        looked.await.unwrap_or_else(|_| Err(Error::new(Kind::OutcomeUnknown)))
+        Ok(sent.await?.unwrap_or(order))
     }
 }
 
-impl Inner {
-    async fn refund_order(&self, request: &RefundRequest) -> Result<Refunded, Error> {
-        let order = self.load(&request.out_trade_no).await?;
+impl LockedWork {
+    async fn refund_order(&self, order: Order, request: &RefundRequest) -> Result<Refunded, Error> {
         if let Some(recorded) = recorded(&order, request)? {
             return Ok(recorded);
         }
         let payment = refunded_payment(&order, request)?;
-        let refund = self.wanted(&order, payment, request).await?;
+        let refund = self.engine.planned_refund(&order, payment, request).await?;
         let number = refund.out_refund_no.clone();
-        let order = self.want(order.clone(), payment.transaction_id.clone(), refund).await?;
-        // Recorded is recorded: whatever comes of the sending, it is finished under its number.
-        match self.finish(order.clone(), &number, self.budget()).await {
+        let payment = payment.transaction_id.clone();
+        let order = self.record_refund_request(order, payment, refund).await?;
+        // Whatever comes of the sending, paygate finishes the recorded refund under its number.
+        match self.send_refund(order.clone(), &number).await {
             Ok((_, Some(refusal))) => Err(refusal),
             Ok((order, None)) => refunded(&order, &number),
             Err(_) => refunded(&order, &number),
         }
     }
 
-    /// The refund that `request` is about: a refused one anew, or a new one.
-    async fn wanted(
+    /// Makes a refund request durable. Nothing was sent when it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::RefundExceeds`], [`Kind::Different`] when another order has the number,
+    /// [`Kind::NotSent`] when it could not be recorded.
+    async fn record_refund_request(
+        &self,
+        order: Order,
+        transaction_id: TransactionId,
+        refund: Refund,
+    ) -> Result<Order, Error> {
+        let number = refund.out_refund_no.clone();
+        let requested = Transition::RefundRequested { transaction_id, refund: Box::new(refund) };
+        if order.apply(requested.clone()).is_none() {
+            return Err(Error::new(Kind::RefundExceeds));
+        }
+        let (out_trade_no, pid) = (order.out_trade_no().clone(), order.terms.pid.clone());
+        let Ok(order) = self.record(order, requested).await else {
+            // Another order may have got the number a moment ago.
+            return match self.engine.find_refund(&pid, &number).await {
+                Ok(Some(other)) if *other.out_trade_no() != out_trade_no => {
+                    Err(different_refund("out_trade_no"))
+                }
+                _ => Err(Error::new(Kind::NotSent)),
+            };
+        };
+        match order.refund(&number) {
+            Some(_) => Ok(order),
+            None => Err(Error::new(Kind::RefundExceeds)),
+        }
+    }
+}
+
+impl EngineParts {
+    /// The refund that `request` asks for: a refused one anew, or a new one.
+    async fn planned_refund(
         &self,
         order: &Order,
         payment: &Payment,
@@ -219,7 +243,8 @@ impl Inner {
     ) -> Result<Refund, Error> {
         let number = refund_number(order, payment, request);
         let now = self.clock.now();
-        let has_room = |fee: Fen| fee.fen() <= payment.left() && !payment.has_unknown_refund();
+        let has_room =
+            |fee: Fen| fee.fen() <= payment.refundable() && !payment.has_unknown_refund();
         if let Some((_, refused)) = order.refund(&number) {
             if !has_room(refused.refund_fee) {
                 return Err(Error::new(Kind::RefundExceeds));
@@ -233,71 +258,30 @@ impl Inner {
             });
         }
         if self.find_refund(&order.terms.pid, &number).await?.is_some() {
-            return Err(different("out_trade_no"));
+            return Err(different_refund("out_trade_no"));
         }
-        let refund_fee = match request.refund_fee {
-            Some(fee) => Some(fee),
-            None => Fen::positive(payment.left()),
-        };
-        let refund_fee = refund_fee.filter(|it| has_room(*it));
+        let refund_fee = request.refund_fee.or_else(|| Fen::positive(payment.refundable()));
+        let refund_fee = refund_fee.filter(|fee| has_room(*fee));
         let refund_fee = refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?;
         Ok(Refund {
             refund_desc: request.refund_desc.clone(),
-            notify_url: self.refund_notify_url(order, payment),
+            notify_url: self.providers.refund_notify_url(order, payment),
             ..Refund::pending(number, refund_fee, now)
         })
     }
 
-    /// Where a refund of `payment` is reported: to where the payment was.
-    pub(super) fn refund_notify_url(&self, order: &Order, payment: &Payment) -> Option<String> {
-        let attempt = order.attempt(payment.attempt)?;
-        Some(self.notify_url(attempt.method.pay_type, &order.terms.pid))
-    }
-
-    /// Makes the wish durable. Nothing was sent when it fails.
-    pub(super) async fn want(
-        &self,
-        order: Order,
-        transaction_id: TransactionId,
-        refund: Refund,
-    ) -> Result<Order, Error> {
-        let number = refund.out_refund_no.clone();
-        let event = Transition::RefundRequested { transaction_id, refund: Box::new(refund) };
-        if order.apply(event.clone()).is_none() {
-            return Err(Error::new(Kind::RefundExceeds));
-        }
-        let (out_trade_no, pid) = (order.out_trade_no().clone(), order.terms.pid.clone());
-        let Ok(order) = self.record(order, event).await else {
-            // Another order may have taken the number a moment ago.
-            return match self.find_refund(&pid, &number).await {
-                Ok(Some(other)) if *other.out_trade_no() != out_trade_no => {
-                    Err(different("out_trade_no"))
-                }
-                _ => Err(Error::new(Kind::NotSent)),
-            };
-        };
-        match order.refund(&number) {
-            Some(_) => Ok(order),
-            None => Err(Error::new(Kind::RefundExceeds)),
-        }
-    }
-
     /// The order that a refund's number belongs to.
-    pub(super) async fn find_refund(
-        &self,
-        pid: &Pid,
-        number: &str,
-    ) -> Result<Option<Order>, Error> {
+    async fn find_refund(&self, pid: &Pid, number: &str) -> Result<Option<Order>, Error> {
         let found = self.store.find_refund(pid, number).await;
-        match found.map_err(|error| unreachable_store(&error))? {
-            Some(out_trade_no) => self.load(&out_trade_no).await.map(Some),
+        match found.map_err(|error| store_unreachable(&error))? {
+            Some(out_trade_no) => self.commits.load(&out_trade_no).await.map(Some),
             None => Ok(None),
         }
     }
 }
 
-/// The refund that `request` repeats, as it is recorded: it needs nobody's turn, and is finished
-/// under its number. `None` when nothing is recorded under its number but a refusal.
+/// The recorded refund that `request` repeats: it needs no lock, and paygate finishes it under its
+/// number. [`None`] when the store holds nothing under its number but a refusal.
 ///
 /// # Errors
 ///
@@ -305,12 +289,12 @@ impl Inner {
 fn recorded(order: &Order, request: &RefundRequest) -> Result<Option<Refunded>, Error> {
     let Ok(payment) = refunded_payment(order, request) else { return Ok(None) };
     let number = refund_number(order, payment, request);
-    let Some((of, known)) = order.refund(&number) else { return Ok(None) };
-    if request.refund_fee.is_some_and(|it| it != known.refund_fee) {
-        return Err(different("refund_fee"));
+    let Some((paid, known)) = order.refund(&number) else { return Ok(None) };
+    if request.refund_fee.is_some_and(|fee| fee != known.refund_fee) {
+        return Err(different_refund("refund_fee"));
     }
-    if request.transaction_id.as_ref().is_some_and(|it| *it != of.transaction_id) {
-        return Err(different("transaction_id"));
+    if request.transaction_id.as_ref().is_some_and(|id| *id != paid.transaction_id) {
+        return Err(different_refund("transaction_id"));
     }
     match known.state {
         RefundState::Closed => Ok(None),
@@ -333,16 +317,18 @@ fn refund_number(order: &Order, payment: &Payment, request: &RefundRequest) -> S
 
 fn refunded(order: &Order, number: &str) -> Result<Refunded, Error> {
     let (payment, refund) = order.refund(number).ok_or_else(|| Error::new(Kind::NotRefunded))?;
-    Ok(one(order.out_trade_no(), &payment.transaction_id, refund))
+    Ok(Refunded::new(order.out_trade_no(), payment, refund))
 }
 
-fn one(out_trade_no: &OutTradeNo, id: &TransactionId, refund: &Refund) -> Refunded {
-    let (out_trade_no, transaction_id) = (out_trade_no.clone(), id.clone());
-    Refunded { out_trade_no, transaction_id, refund: refund.clone() }
+impl Refunded {
+    fn new(out_trade_no: &OutTradeNo, payment: &Payment, refund: &Refund) -> Refunded {
+        let (out_trade_no, transaction_id) = (out_trade_no.clone(), payment.transaction_id.clone());
+        Refunded { out_trade_no, transaction_id, refund: refund.clone() }
+    }
 }
 
-/// 4102: the number is another refund's.
-fn different(field: &str) -> Error {
+/// 4102: the number belongs to a refund with another value.
+fn different_refund(field: &str) -> Error {
     let text = |zh: &str, en: &str| Text::new(format!("{zh}：{field}"), format!("{en}: {field}"));
     Error::new(Kind::Different)
         .text(text(

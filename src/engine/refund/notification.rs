@@ -1,70 +1,75 @@
-//! Notifications of refunds: ours, and those that were made in the provider's console.
+//! Notifications of refunds: paygate's own, and those made in the provider's console.
+
+use std::sync::Arc;
 
 use crate::domain::money::Fen;
+use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
-use crate::domain::order::payment::{
-    ExternalRefund, Payment, Refund, RefundState, RefundStatus, RefundUpdate,
+use crate::domain::order::payment::Payment;
+use crate::domain::order::refund::{
+    ExternalRefund, Refund, RefundState, RefundStatus, RefundUpdate,
 };
-use crate::domain::order::{Order, Transition};
-use crate::engine::circuit_breaker::Operation;
-use crate::engine::notification::{NotificationTarget, VerifiedPayment};
-use crate::engine::{Engine, Inner};
+use crate::engine::commit::Report;
+use crate::engine::notification::verified_payment::{NotificationTarget, VerifiedPayment};
+use crate::engine::parts::EngineParts;
 use crate::error::{Error, Kind};
 use crate::provider::{RefundFee, RefundNotification, TradeState};
 
-impl Engine {
-    /// Records what a provider tells of a refund. The payment may be heard of first here.
-    pub(in crate::engine) async fn returned(
-        &self,
-        place: NotificationTarget<'_>,
+impl EngineParts {
+    /// Records what a provider notifies of a refund. It may notify of the payment first here.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchOrder`]; any other when it could not be recorded.
+    pub(in crate::engine) async fn record_refund(
+        self: &Arc<Self>,
+        target: NotificationTarget<'_>,
         notification: RefundNotification,
     ) -> Result<(), Error> {
         if let Some(trade) = &notification.trade {
-            let status =
-                VerifiedPayment { channel_no: &notification.channel_no, trade, currency: None };
-            match self.paid(place, status).await {
+            let payment = VerifiedPayment::new(target, &notification.channel_no, trade);
+            match self.record_payment(payment).await {
                 Err(error) if error.kind() != Kind::Mismatched => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        let found = self.0.order_of(place, &notification.channel_no).await?;
+        let found = self.order_of(target, &notification.channel_no).await?;
         let order = found.ok_or_else(|| {
-            let (number, provider) = (&notification.channel_no, place.provider.id());
-            tracing::error!(%number, %provider, "a refund of an unknown order");
+            let (channel_no, provider) = (&notification.channel_no, target.provider.id());
+            tracing::error!(%channel_no, %provider, "a provider refunded an unknown order");
             Error::new(Kind::NoSuchOrder)
         })?;
-        let order = self.0.with_payment(place, order, &notification).await?;
-        self.0.take_refund(order, notification).await
+        let order = self.with_payment(target, order, &notification).await?;
+        self.apply_refund(order, notification).await
     }
-}
 
-impl Inner {
-    /// The order, after its provider was asked for the payment, if that is not known yet.
+    /// The order, after its provider was queried for the refunded payment, if that is unknown.
     async fn with_payment(
         &self,
-        place: NotificationTarget<'_>,
+        target: NotificationTarget<'_>,
         order: Order,
         notification: &RefundNotification,
     ) -> Result<Order, Error> {
         if order.payment(Some(&notification.transaction_id)).is_some() {
             return Ok(order);
         }
-        let (out_trade_no, id) = (&notification.channel_no, place.provider.id());
-        let is_its = |it: &&Attempt| it.method.provider() == id && it.channel_no == *out_trade_no;
+        let (channel_no, id) = (&notification.channel_no, target.provider.id());
+        let is_its = |attempt: &&Attempt| {
+            attempt.method.provider() == id && attempt.channel_no == *channel_no
+        };
         let attempt = order.attempts.iter().rev().find(is_its);
         let n = attempt.ok_or_else(|| Error::new(Kind::NoSuchOrder))?.n;
-        let at = self.provider_of(&order, n)?;
-        let asked = at.provider.query(at.attempt, self.call(self.budget())?);
-        let order = match self.guarded(at.account, Operation::Query, asked).await {
+        let context = self.providers.context(&order, n)?;
+        let call = self.providers.call(self.providers.budget())?;
+        let order = match self.providers.query_trade(context, call).await {
             Ok(TradeState::Paid(trade)) => {
-                // What does not fit is found so by its message, as in a notification.
-                let currency = (!trade.matches_order).then_some("another");
-                self.take_payment(
-                    place,
-                    order,
-                    VerifiedPayment { channel_no: out_trade_no, trade: &trade, currency },
-                )
-                .await?
+                let payment = VerifiedPayment::new(target, channel_no, &trade);
+                // The payment is compared with its order by its message, as in a notification.
+                let payment = match trade.matches_order {
+                    true => payment,
+                    false => payment.in_currency("another"),
+                };
+                self.apply_payment(order, payment).await?
             }
             Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
             Err(failure) => return Err(failure.query_error()),
@@ -75,77 +80,73 @@ impl Inner {
         }
     }
 
-    /// Records a refund that a provider tells of, and what it says went back in all.
-    async fn take_refund(
+    /// Records a refund that a provider reports, and the payment's total that it reports with it.
+    async fn apply_refund(
         &self,
         order: Order,
         notification: RefundNotification,
     ) -> Result<(), Error> {
-        let id = &notification.transaction_id;
-        let all = match notification.refund_fee {
-            RefundFee::All(all) => Some(all),
-            RefundFee::This(_) | RefundFee::Unknown => None,
-        };
-        let known = notification.out_refund_no.as_ref().filter(|it| order.refund(it).is_some());
-        if let Some(number) = known {
-            let status = RefundStatus { refunded_total: all, ..refund_status(&notification) };
-            let (out_refund_no, said) = (number.clone(), RefundUpdate::Status(status));
-            let event = Transition::RefundQueried { out_refund_no, at: self.clock.now(), said };
-            return self.record(order, event).await.map(drop);
+        let id = notification.transaction_id.clone();
+        let number = notification.out_refund_no.clone();
+        if let Some(number) = number.filter(|number| order.refund(number).is_some()) {
+            let update = RefundUpdate::Status(refund_status(&notification));
+            let report = Report::refund(number, self.clock.now(), update);
+            return self.commits.report(order, report).await.map(drop);
         }
-        let (order, own) = match all {
-            Some(_) => {
-                // What went back in all may hold some of what is pending here.
-                let order = self.query_pending_refunds(order, id).await?;
-                let own = self.query_external_refund(&order, &notification).await?;
-                (order, own)
+        let (order, own_fee) = match notification.refund_fee {
+            RefundFee::Total(_) => {
+                // The total may hold some of what is pending here.
+                let order = self.query_pending_refunds(order, &id).await?;
+                let fee = self.providers.query_external_refund(&order, &notification).await?;
+                (order, fee)
             }
-            None => (order, None),
+            RefundFee::This(fee) => (order, Some(fee)),
+            RefundFee::Unknown => (order, None),
         };
-        if order.payment(Some(id)).is_none() {
+        if order.payment(Some(&id)).is_none() {
             return Err(Error::new(Kind::NoSuchOrder));
         }
-        let refund = match (own, notification.refund_fee) {
-            (Some(fee), _) | (None, RefundFee::This(fee)) => {
-                Some(Box::new(self.external(&notification, (fee, false))))
+        let total = notification.refund_fee.total();
+        let refund = match (own_fee, total) {
+            (Some(fee), total) => {
+                ExternalRefund::Known { refund: self.console_refund(&notification, fee), total }
             }
-            (None, RefundFee::All(all)) => {
-                Some(Box::new(self.external(&notification, (all, true))))
+            (None, Some(total)) => {
+                let refund = self.console_refund(&notification, total);
+                ExternalRefund::RunningTotal { refund, total }
             }
-            (None, RefundFee::Unknown) if notification.state == RefundState::Success => None,
-            (None, RefundFee::Unknown) => return Ok(()),
+            (None, None) if notification.state == RefundState::Success => {
+                ExternalRefund::UnknownAmount
+            }
+            (None, None) => return Ok(()),
         };
-        let transaction_id = id.clone();
         let at = self.clock.now();
-        let event = Transition::RefundedExternally { transaction_id, refund, all, at };
-        let order = self.record(order, event).await?;
-        // An earlier refund in the console would have been told before this one.
-        match order.payment(Some(id)).and_then(Payment::unidentified_due) {
-            Some(_) => self.record(order, self.unseen(id.clone())).await.map(drop),
+        let report = Report::external_refund(id.clone(), refund, at);
+        let order = self.commits.report(order, report).await?;
+        // The provider would have notified of an earlier refund in the console before this one.
+        match order.payment(Some(&id)).and_then(Payment::unidentified_due) {
+            Some(_) => {
+                let report = Report::external_refund(id, ExternalRefund::UnknownAmount, at);
+                self.commits.report(order, report).await.map(drop)
+            }
             None => Ok(()),
         }
     }
 
-    /// A refund under a number that is not known here, with its amount, or with what went back in
-    /// all where its own amount is not told.
-    fn external(
-        &self,
-        notification: &RefundNotification,
-        (fee, is_rest): (Fen, bool),
-    ) -> ExternalRefund {
+    /// A refund under a number that is not known here, with its amount, or with the payment's
+    /// total where its own amount is not reported.
+    fn console_refund(&self, notification: &RefundNotification, fee: Fen) -> Refund {
         let now = self.clock.now();
         let number = notification.out_refund_no.clone().or_else(|| notification.refund_id.clone());
         let number = number
             .unwrap_or_else(|| format!("console-{}-{}", notification.transaction_id.0, fee.fen()));
-        let requested_at = notification.refunded_at.unwrap_or(now);
-        let refund = Refund {
+        Refund {
             refund_id: notification.refund_id.clone(),
             state: notification.state,
             last_queried_at: Some(now),
             refunded_at: notification.refunded_at,
-            ..Refund::pending(number, fee, requested_at)
-        };
-        ExternalRefund { refund, is_rest }
+            ..Refund::pending(number, fee, notification.refunded_at.unwrap_or(now))
+        }
     }
 }
 
@@ -154,7 +155,7 @@ fn refund_status(notification: &RefundNotification) -> RefundStatus {
         refund_id: notification.refund_id.clone(),
         state: notification.state,
         refund_fee: None,
-        refunded_total: None,
+        refunded_total: notification.refund_fee.total(),
         cash_refund_fee: None,
         refunded_at: notification.refunded_at,
         message: notification.message.clone(),

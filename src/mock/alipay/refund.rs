@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::gateway::{Gateway, Refusal};
 use super::validate;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::mock::world::Providers;
 use crate::mock::world::ledger::{Order, Payment, State};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::channel::ProviderId;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 
 /// Something that goes wrong with the next calls it fits.
 ///

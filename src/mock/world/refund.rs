@@ -9,7 +9,7 @@ use super::notice::Notice;
 use super::numbers;
 use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
 use crate::mock::notifier;
 

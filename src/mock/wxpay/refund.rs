@@ -10,7 +10,7 @@ use super::validate;
 use super::validate::text;
 use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
 use crate::mock::keys;
 use crate::mock::world::Providers;

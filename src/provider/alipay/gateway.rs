@@ -12,7 +12,7 @@ use super::{App, Merchant, Verification, adopt, document, notification, outcome,
 use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
-use crate::domain::order::payment::RefundStatus;
+use crate::domain::order::refund::RefundStatus;
 use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
@@ -149,7 +149,7 @@ impl Provider for Gateway {
 
     fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String> {
         match stamp.material {
-            Material::TradeState { trade_no } => Ok(json(trade_no)),
+            Material::Trade { trade_no } => Ok(json(trade_no)),
             Material::QrCode { code_url, msg } => Ok(json(&QrCode {
                 code: "10000",
                 msg: msg.as_deref().unwrap_or("Success"),

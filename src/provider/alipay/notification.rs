@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{App, Merchant, Verification, refund};
 use crate::domain::ids::{ChannelNo, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::payment::RefundState;
+use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
 use crate::provider::keys::VerifyingKey;
 use crate::provider::notification::{
@@ -178,7 +178,7 @@ impl Form {
             refund_id: None,
             state: RefundState::Success,
             refund_fee: match refunded {
-                Some(all) if all.fen() > 0 => RefundFee::All(all),
+                Some(all) if all.fen() > 0 => RefundFee::Total(all),
                 _ => RefundFee::Unknown,
             },
             refunded_at: self.text("gmt_refund").and_then(refund::time),

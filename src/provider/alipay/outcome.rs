@@ -30,7 +30,7 @@ pub(crate) fn opened(reply: Reply, attempt: &Attempt) -> Result<Material, Failur
             code_url: code_url.to_owned(),
             msg: node.text("msg").map(str::to_owned),
         }),
-        _ => node.text("trade_no").map(|it| Material::TradeState { trade_no: it.to_owned() }),
+        _ => node.text("trade_no").map(|it| Material::Trade { trade_no: it.to_owned() }),
     };
     material.ok_or_else(|| unknown("the reply holds nothing to pay with"))
 }

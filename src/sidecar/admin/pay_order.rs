@@ -11,7 +11,8 @@ use crate::domain::channel::Product;
 use crate::domain::json::RawJson;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
-use crate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use crate::domain::order::payment::{Payment, PaymentRole};
+use crate::domain::order::refund::{Refund, RefundState};
 use crate::engine::Queried;
 
 /// The row of an order.

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use crate::domain::event::OutboxEvent;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
-use crate::domain::order::payment::{Payment, PaymentRole, RefundState};
+use crate::domain::order::payment::{Payment, PaymentRole};
+use crate::domain::order::refund::RefundState;
 use crate::domain::unmatched::UnmatchedPayment;
 
 /// An order on its way to the disk.

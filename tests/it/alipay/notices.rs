@@ -1,7 +1,7 @@
 //! Notifications: which forms are believed, and what they mean.
 
 use http::HeaderMap;
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::provider::{Notification, NotificationError, RefundFee};
 use proptest::prelude::*;
 
@@ -217,7 +217,7 @@ fn certificate_mode_verifies_with_the_configured_certificate() {
 
 #[test]
 fn a_refund_is_told_from_a_payment_by_what_went_back() {
-    let all = |fen| RefundFee::All(Fen::new(fen).unwrap());
+    let all = |fen| RefundFee::Total(Fen::new(fen).unwrap());
     let at = Some(NOW.plus(2_000));
     let gmt = ("gmt_refund", "2021-07-15 10:10:12.320");
     let closed = ("trade_status", "TRADE_CLOSED");

@@ -214,7 +214,7 @@ fn a_qr_code_and_a_trade_number_have_vk_uni_pays_shapes() {
         r#""codeUrl":"https://qr.alipay.com/bax"}"#
     );
     assert_eq!(text, expected);
-    let material = Material::TradeState { trade_no: "2021071522001".to_owned() };
+    let material = Material::Trade { trade_no: "2021071522001".to_owned() };
     assert_eq!(present(app(), Product::Create, &material), r#""2021071522001""#);
 }
 

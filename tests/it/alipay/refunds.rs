@@ -1,8 +1,9 @@
 //! Money back: what is sent, and what the replies mean.
 
 use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::RefundStatus;
-use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use paygate::domain::order::payment::{Payment, PaymentRole};
+use paygate::domain::order::refund::RefundStatus;
+use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::{Failure, RefundCall};
 
 use super::replies::{refusal, refused, said, signed};

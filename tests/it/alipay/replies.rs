@@ -59,7 +59,7 @@ async fn an_opened_order_gives_what_the_buyer_pays_with() {
     let reply = signed(PRECREATE, &success(QR_CODE));
     assert_eq!(open(Product::Precreate, &reply).await, Ok(qr_code()));
     let reply = signed(CREATE, &success(r#","trade_no":"2021071522001""#));
-    let trade = Material::TradeState { trade_no: "2021071522001".to_owned() };
+    let trade = Material::Trade { trade_no: "2021071522001".to_owned() };
     assert_eq!(open(Product::Create, &reply).await, Ok(trade));
 }
 

@@ -4,7 +4,8 @@ use paygate::domain::channel::{PayType, Product};
 use paygate::domain::ids::ChannelNo;
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Account, ApiVersion, Attempt, AttemptState};
-use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use paygate::domain::order::payment::{Payment, PaymentRole};
+use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::alipay::Gateway;
 use paygate::provider::wxpay::V3;
 use paygate::provider::{

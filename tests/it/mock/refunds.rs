@@ -1,6 +1,6 @@
 //! Money back at the simulated providers: their rules, their answers.
 
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::mock::{ConsoleRefund, ConsoleTold, Order, RefundEnd, Refunding};
 
 use super::*;

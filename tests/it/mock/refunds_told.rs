@@ -1,7 +1,7 @@
 //! What the shop is told of refunds: by the providers' protocols, on their schedules.
 
 use paygate::domain::money::Fen;
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::mock::{ConsoleRefund, ConsoleTold, Notification, RefundEnd, Refunding};
 
 use super::notifications::{opened_as, read, wxpay_signed};

@@ -199,7 +199,7 @@ async fn a_payment_of_what_was_never_handed_out_is_a_payment() {
     assert_eq!(order.payments.len(), 2);
     assert!(order.flags.duplicate_paid);
     let back: u64 =
-        order.payments.iter().map(paygate::domain::order::payment::Payment::returned).sum();
+        order.payments.iter().map(paygate::domain::order::payment::Payment::refunded).sum();
     assert_eq!(back, 100, "the duplicate went back");
 }
 

@@ -38,7 +38,8 @@ async fn disputed(provider: ProviderId, told: u64) -> (Shop, Ear) {
         auto_refund: AutoRefundPolicy { duplicate: true, late: true },
         message: Arc::new(json!({})),
     };
-    let event = Transition::TradeQueried { n: 1, at: Millis(1), said: TradeUpdate::Paid(receipt) };
+    let event =
+        Transition::TradeQueried { n: 1, at: Millis(1), update: TradeUpdate::Paid(receipt) };
     let next = shop.order(NO).await.apply(event).unwrap();
     assert_eq!(store.commit(&next, &[]).await, Ok(Committed::Done));
     (shop, ear)

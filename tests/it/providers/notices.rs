@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use paygate::domain::channel::PayType;
 use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::provider::{Provider, RefundFee, RefundNotification};
 use proptest::prelude::*;
 use serde_json::{Value, json};

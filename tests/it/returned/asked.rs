@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::RefundState::{Abnormal, Closed, Processing, Success};
+use paygate::domain::order::refund::RefundState::{Abnormal, Closed, Processing, Success};
 use paygate::engine::RefundRequest;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, Operation, RefundEnd, Refunding};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::money::Fen;
 use paygate::domain::order::Transition;
-use paygate::domain::order::payment::RefundState::{Closed, Processing, Success};
-use paygate::domain::order::payment::{ExternalRefund, Refund};
+use paygate::domain::order::refund::RefundState::{Closed, Processing, Success};
+use paygate::domain::order::refund::{ExternalRefund, Refund};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::guard::schema;
@@ -261,19 +261,18 @@ async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
     // Both were read when nothing was known to have gone back.
     let told = |number: &str, all: u64| Transition::RefundedExternally {
         transaction_id: transaction_id.clone(),
-        refund: Some(Box::new(ExternalRefund {
+        refund: Box::new(ExternalRefund::RunningTotal {
             refund: Refund {
                 state: Success,
                 ..Refund::pending(number.to_owned(), Fen::new(all).unwrap(), Millis(0))
             },
-            is_rest: true,
-        })),
-        all: Fen::new(all),
+            total: Fen::new(all).unwrap(),
+        }),
         at: Millis(0),
     };
     let order = order.apply(told("a", 30)).unwrap().apply(told("b", 50)).unwrap();
     let fees: Vec<u64> = order.payments[0].refunds.iter().map(|it| it.refund_fee.fen()).collect();
-    assert_eq!((fees, order.payments[0].returned()), (vec![30, 20], 50));
+    assert_eq!((fees, order.payments[0].refunded()), (vec![30, 20], 50));
     assert!(order.apply(told("c", 50)).is_none(), "that much is known");
 }
 
@@ -287,8 +286,8 @@ async fn what_went_back_unseen_is_noticed_by_the_running_total() {
     settle(&shop).await;
     let order = shop.order(NO).await;
     let payment = &order.payments[0];
-    assert_eq!((payment.returned(), payment.has_unknown_refund()), (10, true), "{payment:#?}");
-    assert_eq!((payment.left(), order.status.number()), (10, 2));
+    assert_eq!((payment.refunded(), payment.has_unknown_refund()), (10, true), "{payment:#?}");
+    assert_eq!((payment.refundable(), order.status.number()), (10, 2));
     let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
     assert_eq!((all.refund_fee, all.refund_unknown), (10, true));
     assert_eq!(kind(refund(&shop, "r-1", 1).await), Some(Kind::RefundExceeds));
@@ -306,7 +305,7 @@ async fn the_answer_to_our_own_refund_tells_what_went_back_unseen() {
     refund(&shop, "r-1", 20).await.unwrap();
     settle(&shop).await;
     let payment = shop.order(NO).await.payments[0].clone();
-    let seen = (payment.returned(), payment.has_unknown_refund(), payment.left());
+    let seen = (payment.refunded(), payment.has_unknown_refund(), payment.refundable());
     assert_eq!(seen, (20, true, 50));
     assert_eq!(kind(refund(&shop, "r-2", 1).await), Some(Kind::RefundExceeds));
     shop.clock.advance_ms(10 * MINUTE);
@@ -329,7 +328,7 @@ async fn a_told_refund_does_not_account_for_what_was_not_told() {
     made(&shop, Wxpay, 20, ConsoleTold::Notification);
     settle(&shop).await;
     let payment = shop.order(NO).await.payments[0].clone();
-    assert_eq!((payment.returned(), payment.refund_unknown), (20, true), "{payment:#?}");
+    assert_eq!((payment.refunded(), payment.refund_unknown), (20, true), "{payment:#?}");
     assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::RefundExceeds));
     made(&shop, Wxpay, 40, ConsoleTold::Notification);
     settle(&shop).await;
@@ -347,7 +346,7 @@ async fn a_refusal_for_want_of_a_rest_proves_that_something_went_back_unseen() {
     settle(&shop).await;
     assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::ProviderRefused));
     let payment = shop.order(NO).await.payments[0].clone();
-    assert_eq!((payment.returned(), payment.refund_unknown), (20, true));
+    assert_eq!((payment.refunded(), payment.refund_unknown), (20, true));
     let sent = shop.providers.calls("wxpay.refund");
     for no in ["r-1", "r-2"] {
         assert_eq!(kind(refund(&shop, no, 60).await), Some(Kind::RefundExceeds), "{no}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::order::payment::RefundState::{Closed, Success};
+use paygate::domain::order::refund::RefundState::{Closed, Success};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, Money, Operation};
 use paygate::store::Store;

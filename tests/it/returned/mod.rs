@@ -10,7 +10,7 @@ mod unasked;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{OutTradeNo, TransactionId};
 use paygate::domain::money::Fen;
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::engine::{Builder, RefundRequest, Refunded};
 use paygate::error::Error;
 use paygate::mock::{Money, PayWith, Purchase};

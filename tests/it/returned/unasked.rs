@@ -2,7 +2,7 @@
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::RefundState::Closed;
+use paygate::domain::order::refund::RefundState::Closed;
 use paygate::engine::AutoRefundPolicy;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};

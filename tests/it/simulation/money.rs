@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use paygate::domain::event::{EventId, EventType};
-use paygate::domain::order::payment::{PaymentRole, RefundState};
+use paygate::domain::order::payment::PaymentRole;
+use paygate::domain::order::refund::RefundState;
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::engine::Queried;
 use paygate::mock::{self, Notification, State};
@@ -112,7 +113,7 @@ pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
     };
     for payment in trades.iter().flat_map(|it| &it.payments) {
         let Some(known) = order.payments.iter().find(|it| is_same(it, payment)) else { continue };
-        let (there, here) = (payment.returned(), known.returned());
+        let (there, here) = (payment.returned(), known.refunded());
         must(there <= payment.amount.fen(), format!("{there} fen went back of {payment:?}"));
         must(there == here, format!("{there} fen went back, and {here} here: {known:?}"));
         let unfinished = known
@@ -124,7 +125,7 @@ pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
         must(is_back, format!("a payment too many that stays: {known:?}"));
     }
     let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
-    let expected = winning.map(|it| match it.returned() {
+    let expected = winning.map(|it| match it.refunded() {
         0 => OrderStatus::Paid,
         back if back == it.total_fee.fen() => OrderStatus::Refunded,
         _ => OrderStatus::PartRefunded,

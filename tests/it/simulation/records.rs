@@ -9,7 +9,8 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::attempt::{Attempt, AttemptState};
-use paygate::domain::order::payment::{PaymentRole, Refund, RefundState};
+use paygate::domain::order::payment::PaymentRole;
+use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::UnmatchedPayment;
@@ -62,14 +63,14 @@ fn decreases(before: &Order, after: &Order) -> Vec<String> {
     let keeps = pairs.all(|(old, new)| old.role == new.role || old.role == PaymentRole::Mismatch);
     must(keeps, "a payment stays what it is");
     for (old, new) in before.payments.iter().zip(&after.payments) {
-        must(new.returned() >= old.returned(), "what went back went back");
+        must(new.refunded() >= old.refunded(), "what went back went back");
         let kept = old.refunds.iter().all(|old| {
             new.refunds
                 .iter()
                 .any(|it| it.out_refund_no == old.out_refund_no && it.refund_fee == old.refund_fee)
         });
         must(kept, "no refund is forgotten");
-        must(new.returned() <= new.total_fee.fen(), "no more goes back than was paid");
+        must(new.refunded() <= new.total_fee.fen(), "no more goes back than was paid");
         // What a console returned was not known here when ours was asked for.
         let is_ours = |it: &&Refund| it.state != RefundState::Closed && it.refund_desc.is_some();
         let asked: u64 = new.refunds.iter().filter(is_ours).map(|it| it.refund_fee.fen()).sum();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use paygate::domain::channel::ProviderId;
-use paygate::domain::order::payment::RefundState;
+use paygate::domain::order::refund::RefundState;
 use paygate::mock::{Fault, FaultKind, Refuse};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;

@@ -10,7 +10,8 @@ use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{
     Account, ApiVersion, Attempt, AttemptState, Material, Params,
 };
-use paygate::domain::order::payment::{Payment, PaymentRole, Refund, RefundState};
+use paygate::domain::order::payment::{Payment, PaymentRole};
+use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
 use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
@@ -268,7 +269,7 @@ fn any_material() -> impl Strategy<Value = Material> {
         Just(Material::Signed),
         any_text().prop_map(|prepay_id| Material::Prepay { prepay_id }),
         any_text().prop_map(|h5_url| Material::H5 { h5_url }),
-        any_text().prop_map(|trade_no| Material::TradeState { trade_no }),
+        any_text().prop_map(|trade_no| Material::Trade { trade_no }),
         (any_text(), any_text_option())
             .prop_map(|(code_url, msg)| Material::QrCode { code_url, msg }),
     ]

@@ -1,6 +1,7 @@
-//! What becomes of one payment and its refunds.
+//! One payment and its refunds.
 
 use super::*;
+use crate::domain::time::DAY_MS;
 
 fn payment(refunds: Vec<Refund>) -> Payment {
     Payment {
@@ -30,14 +31,14 @@ fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
     let mut once = refund("r-1".to_owned(), 60, RefundState::Processing);
     once.count_sending();
     let mut twice = once.clone();
-    once.refuse(Millis(1));
+    once.record_refusal(Millis(1));
     assert_eq!(once.state, RefundState::Closed);
     twice.count_sending();
-    twice.refuse(Millis(1));
+    twice.record_refusal(Millis(1));
     assert_eq!((twice.state, twice.refused_at), (RefundState::Processing, Some(Millis(1))));
-    twice.miss(Millis(DAY_MS));
-    assert_eq!(twice.state, RefundState::Processing, "it is asked about for a day");
-    twice.miss(Millis(DAY_MS + 1));
+    twice.record_not_found(Millis(DAY_MS));
+    assert_eq!(twice.state, RefundState::Processing, "it is queried for a day");
+    twice.record_not_found(Millis(DAY_MS + 1));
     assert_eq!(twice.state, RefundState::Closed);
     assert_eq!((twice.times_sent, twice.times_answered), (2, 2));
     // An earlier version stored no address with a refund, and did not count.
@@ -45,12 +46,12 @@ fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
     old.state = RefundState::Processing;
     assert!(old.may_be_sent());
     old.count_sending();
-    old.refuse(Millis(1));
+    old.record_refusal(Millis(1));
     assert_eq!(old.state, RefundState::Processing);
 }
 
 #[test]
-fn what_is_left_goes_back_unasked_under_a_number_that_is_free() {
+fn an_automatic_refund_takes_a_number_that_is_free() {
     let out_trade_no = OutTradeNo::parse("order-1").unwrap();
     let derived = |nth| derived_refund_no(&out_trade_no, &TransactionId("4200000001".into()), nth);
     let number = |refunds| payment(refunds).automatic_refund_no(&out_trade_no);
@@ -65,21 +66,16 @@ fn what_is_left_goes_back_unasked_under_a_number_that_is_free() {
 }
 
 #[test]
-fn what_went_back_in_all_is_never_forgotten() {
+fn a_reported_total_is_never_forgotten() {
     let mut payment = payment(vec![refund("r-1".to_owned(), 30, RefundState::Processing)]);
     payment.record_refund_total(Fen::new(30), Millis(5));
     assert!(!payment.has_unknown_refund(), "it may be the pending one");
     payment.refunds[0].state = RefundState::Closed;
     assert!(payment.has_unknown_refund(), "it was not");
-    assert_eq!(payment.left(), 70);
+    assert_eq!(payment.refundable(), 70);
     assert!(payment.unidentified_due().is_some());
-    payment.add_external(
-        ExternalRefund {
-            refund: refund("c-1".to_owned(), 30, RefundState::Success),
-            is_rest: false,
-        },
-        None,
-    );
+    let refund = refund("c-1".to_owned(), 30, RefundState::Success);
+    payment.add_external_refund(ExternalRefund::Known { refund, total: None });
     payment.record_refund_total(Fen::new(30), Millis(6));
     assert!(!payment.has_unknown_refund());
     assert_eq!(payment.unidentified_due(), None);

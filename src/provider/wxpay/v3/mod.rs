@@ -32,7 +32,7 @@ use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt;
 use crate::domain::order::attempt::{ApiVersion, Attempt, Material, Params};
-use crate::domain::order::payment::RefundStatus;
+use crate::domain::order::refund::RefundStatus;
 use crate::domain::request::OrderTerms;
 use crate::error::Text;
 use crate::provider::{

@@ -1,0 +1,203 @@
+//! Sends the events that are due to their receivers, many at once, in the background.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::listeners::{Handled, OrderEvent};
+use super::settle::Undelivered;
+use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
+use crate::engine::failures::store_unreachable;
+use crate::engine::parts::{Engine, EngineParts};
+use crate::error::{Error, Kind};
+use crate::store::Settled;
+
+/// The most events that are on their way at once.
+const AT_ONCE: usize = 64;
+
+/// The most events that one look into the store takes.
+const ROUND_MAX: usize = 1024;
+
+/// How often the background looks into the outbox when nothing wakes it.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Calls `handler` with every event of this type about orders of type `kind`, in place of the
+    /// webhook, until it returns without an error. It may be called again with the same event: by
+    /// its number it is the same.
+    pub fn on<H, F>(&self, event: EventType, kind: &str, handler: H)
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.0.outbox.on(event, kind, handler);
+    }
+
+    /// Sends every event that is due once, and waits for the answers: what the background does all
+    /// the time. Returns the number of events.
+    pub async fn dispatch(&self) -> usize {
+        let due = self.0.events_due(ROUND_MAX).await;
+        let sent = due.len();
+        let mut deliveries = Deliveries::default();
+        for event in due {
+            deliveries.start(&self.0, event);
+            if deliveries.events.len() == AT_ONCE {
+                deliveries.settle_one(&self.0).await;
+            }
+        }
+        while !deliveries.events.is_empty() {
+            deliveries.settle_one(&self.0).await;
+        }
+        sent
+    }
+
+    /// At most `limit` events in `state`, in the order of their next sending.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotSent`] when the store cannot tell.
+    pub async fn events(
+        &self,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<OutboxEvent>, Error> {
+        let listed = self.0.store.outbox_list(state, limit).await;
+        listed.map_err(|error| store_unreachable(&error))
+    }
+
+    /// Sends an event again, with its whole retry schedule, whatever state it is in.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] for an unknown number, [`Kind::NotSent`] when the store failed.
+    pub async fn retry_event(&self, id: &EventId) -> Result<(), Error> {
+        let unreachable = |error| store_unreachable(&error);
+        let found = self.0.store.outbox_find(id).await.map_err(unreachable)?;
+        let event = found.ok_or_else(|| Error::new(Kind::NotFound))?;
+        let now = self.0.clock.now();
+        let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
+        match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
+            Settled::Done => {
+                self.0.outbox.wake();
+                Ok(())
+            }
+            Settled::Missing => Err(Error::new(Kind::NotFound)),
+            Settled::Lost => Err(Error::new(Kind::NotSent)),
+        }
+    }
+}
+
+impl EngineParts {
+    /// Sends the events that are due until the engine is shut down or dropped.
+    pub(in crate::engine) fn deliver_events(self: &Arc<Self>) {
+        let engine = Arc::downgrade(self);
+        let mut stopping = self.stopping.subscribe();
+        self.tasks.spawn(async move {
+            let mut deliveries = Deliveries::default();
+            loop {
+                let Some(engine) = engine.upgrade() else { return };
+                if *stopping.borrow() {
+                    while !deliveries.tasks.is_empty() {
+                        deliveries.settle_one(&engine).await;
+                    }
+                    return;
+                }
+                deliveries.start_due(&engine).await;
+                let ended = tokio::select! {
+                    Some(ended) = deliveries.tasks.join_next_with_id() => Some(ended),
+                    () = engine.outbox.woken() => None,
+                    () = tokio::time::sleep(LOOK) => None,
+                    _ = stopping.changed() => None,
+                };
+                // The answer is recorded whatever else happens meanwhile.
+                if let Some(ended) = ended {
+                    deliveries.settle(&engine, ended).await;
+                }
+            }
+        });
+    }
+
+    async fn events_due(&self, limit: usize) -> Vec<OutboxEvent> {
+        let due = self.store.outbox_due(self.clock.now(), limit).await;
+        due.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the store did not list the events that are due");
+            Vec::new()
+        })
+    }
+
+    async fn deliver(&self, event: &OutboxEvent) -> Result<(), Undelivered> {
+        if let Some(handler) = self.outbox.handler(event.event, &event.kind) {
+            let body = serde_json::from_str(&event.body)
+                .map_err(|_| Undelivered::Failed("the event's body is not JSON".to_owned()))?;
+            let order_event = OrderEvent {
+                id: event.id.clone(),
+                event: event.event,
+                out_trade_no: event.out_trade_no.clone(),
+                body,
+            };
+            return handler(order_event).await.map_err(Undelivered::Failed);
+        }
+        match &self.outbox.webhook {
+            Some(webhook) => {
+                let delivered = webhook.deliver(event, self.clock.now()).await;
+                delivered.map_err(Undelivered::Failed)
+            }
+            None => Err(Undelivered::NoReceiver),
+        }
+    }
+}
+
+/// How a delivery ended; a handler may panic.
+type Delivered = Result<(Id, Result<(), Undelivered>), JoinError>;
+
+/// The events that are on their way.
+#[derive(Default)]
+struct Deliveries {
+    tasks: JoinSet<Result<(), Undelivered>>,
+    events: HashMap<Id, OutboxEvent>,
+}
+
+impl Deliveries {
+    /// Starts the events that are due, as long as not too many are on their way.
+    async fn start_due(&mut self, engine: &Arc<EngineParts>) {
+        if self.events.len() >= AT_ONCE {
+            return;
+        }
+        // The store lists those on their way as well, until they are settled.
+        for event in engine.events_due(AT_ONCE).await {
+            let is_new = !self.events.values().any(|sent| sent.id == event.id);
+            if is_new && self.events.len() < AT_ONCE {
+                self.start(engine, event);
+            }
+        }
+    }
+
+    fn start(&mut self, engine: &Arc<EngineParts>, event: OutboxEvent) {
+        let (engine, sent) = (engine.clone(), event.clone());
+        let task = self.tasks.spawn(async move { engine.deliver(&sent).await });
+        self.events.insert(task.id(), event);
+    }
+
+    /// Waits for one of them, and settles it.
+    async fn settle_one(&mut self, engine: &EngineParts) {
+        if let Some(ended) = self.tasks.join_next_with_id().await {
+            self.settle(engine, ended).await;
+        }
+    }
+
+    async fn settle(&mut self, engine: &EngineParts, ended: Delivered) {
+        let (id, delivered) = match ended {
+            Ok((id, delivered)) => (id, delivered),
+            Err(panicked) => {
+                let why = "the handler panicked".to_owned();
+                (panicked.id(), Err(Undelivered::Failed(why)))
+            }
+        };
+        if let Some(event) = self.events.remove(&id) {
+            engine.settle(event, delivered).await;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Settles an event after it was sent: accepted, to be sent again, or parked.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
+use crate::domain::time::{DAY_MS, HOUR_MS, SECOND_MS};
+use crate::engine::parts::EngineParts;
+use crate::store::Settled;
+
+/// How long paygate waits before it goes on after the store did not record a delivery.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+impl EngineParts {
+    /// Makes durable how the delivery of `event` ended.
+    pub(super) async fn settle(&self, event: OutboxEvent, delivered: Result<(), Undelivered>) {
+        let now = self.clock.now();
+        let tries = event.tries.saturating_add(1);
+        let (state, next_at) = match &delivered {
+            Ok(()) => (DeliveryState::Accepted, now),
+            Err(Undelivered::NoReceiver) => (DeliveryState::Parked, now),
+            Err(Undelivered::Failed(_)) if now.since(event.created_at) >= GIVE_UP_MS => {
+                (DeliveryState::Parked, now)
+            }
+            Err(Undelivered::Failed(_)) => {
+                (DeliveryState::Pending, now.plus(retry_delay_ms(tries, &event.id)))
+            }
+        };
+        if let Err(why) = &delivered {
+            let (id, out_trade_no) = (&event.id, &event.out_trade_no);
+            let state = state.name();
+            tracing::warn!(%id, %out_trade_no, tries, state, %why, "the shop did not accept an event");
+        }
+        let settled = OutboxEvent { state, tries, next_at, ..event };
+        match self.store.outbox_set(&settled).await {
+            Ok(Settled::Done) => self.waiters.wake(&settled.out_trade_no),
+            // Paygate sends it again under the same id, but not all the time because a disk is
+            // full.
+            Ok(Settled::Missing | Settled::Lost) => {
+                tracing::error!(id = %settled.id, "another process owns the store: restart paygate");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store did not record the delivery of an event");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Why an event was not accepted.
+pub(super) enum Undelivered {
+    /// There is neither a handler nor a webhook for it.
+    NoReceiver,
+    /// The receiver refused it, or was not reached.
+    Failed(String),
+}
+
+impl Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Undelivered::NoReceiver => f.write_str("there is neither a webhook nor a handler"),
+            Undelivered::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// How long paygate sends an event again before it parks the event.
+const GIVE_UP_MS: i64 = DAY_MS + HOUR_MS;
+
+/// How long after its `tries`-th sending an event is sent again, in milliseconds: 4 s, then twice
+/// as long each time, up to an hour; give or take a fifth, so that many events do not reach a shop
+/// that recovers at the same moment.
+fn retry_delay_ms(tries: u32, id: &EventId) -> i64 {
+    let doublings = tries.saturating_sub(1).min(10);
+    let delay_ms = ((4 * SECOND_MS) << doublings).min(HOUR_MS);
+    let spread = id.as_str().bytes().chain(tries.to_be_bytes());
+    let hash = spread.fold(0_i64, |hash, byte| (hash * 31 + i64::from(byte)) % 401);
+    delay_ms * (800 + hash) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_sent_again_within_5_s_then_twice_as_long_up_to_an_hour_for_a_day() {
+        let id = EventId::parse(&format!("evt_{}", "0a".repeat(16))).unwrap();
+        let waits: Vec<i64> = (1..=40).map(|tries| retry_delay_ms(tries, &id)).collect();
+        assert!((1..=5_000).contains(&waits[0]));
+        for (n, wait) in waits.iter().enumerate() {
+            let middle = (4_000_i64 << n.min(20)).min(HOUR_MS);
+            let range = middle * 8 / 10..=middle * 12 / 10;
+            assert!(range.contains(wait), "{n}: {wait} of {middle}");
+        }
+        let spread: std::collections::BTreeSet<i64> = waits[15..].iter().copied().collect();
+        assert!(spread.len() > 5, "no two shops are in step");
+    }
+}

@@ -1,0 +1,95 @@
+//! The engine and the parts that it is made of.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::commit::Commits;
+use super::create::progress::Locks;
+use super::outbox::listeners::Outbox;
+use super::providers::Providers;
+use super::rejected::RejectedNotifications;
+use super::settings::Settings;
+use super::tasks::Tasks;
+use super::waiters::Waiters;
+use crate::clock::Clock;
+use crate::domain::time::Millis;
+use crate::provider::BoxFuture;
+use crate::store::{Store, StoreError};
+
+/// The payment engine. Cheap to clone: every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine(pub(super) Arc<EngineParts>);
+
+/// The parts of an engine.
+pub(super) struct EngineParts {
+    /// For lookups and the outbox. Only [`Commits`] changes orders.
+    pub(super) store: Arc<dyn Store>,
+    pub(super) providers: Providers,
+    pub(super) commits: Commits,
+    pub(super) locks: Arc<Locks>,
+    pub(super) waiters: Waiters,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) rejected: RejectedNotifications,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) tasks: Tasks,
+    /// Whether the engine is shutting down.
+    pub(super) stopping: watch::Sender<bool>,
+    pub(super) at_shutdown: Mutex<Vec<BoxFuture<'static, ()>>>,
+}
+
+impl Engine {
+    /// Whether the providers are simulated.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.0.settings.simulated
+    }
+
+    /// The time of the clock that the engine judges orders by.
+    pub(crate) fn now(&self) -> Millis {
+        self.0.clock.now()
+    }
+
+    /// Whether the engine can accept orders.
+    ///
+    /// # Errors
+    ///
+    /// The store's, when it cannot be written to.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.0.store.ready().await
+    }
+
+    /// Ends every wait for the shop's acceptance and stops the background work: for a host that
+    /// lets its requests end before it calls [`Engine::shutdown`].
+    pub fn stop_waiting(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Waits until everything that was sent is finished and recorded, then closes the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the calls running; call it again.
+    pub async fn shutdown(&self) {
+        self.stop_waiting();
+        self.0.tasks.finish().await;
+        self.0.store.close().await;
+        let last =
+            std::mem::take(&mut *self.0.at_shutdown.lock().unwrap_or_else(PoisonError::into_inner));
+        for work in last {
+            work.await;
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("store", &self.0.store)
+            .field("merchants", &self.0.providers.merchants.keys())
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}

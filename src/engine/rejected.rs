@@ -1,0 +1,28 @@
+//! Counts the notifications that no provider signed, so that a stranger does not fill the log.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::time::{MINUTE_MS, Millis};
+
+/// The rejected notifications since the last log line about them.
+#[derive(Debug, Default)]
+pub(super) struct RejectedNotifications(Mutex<Rejected>);
+
+#[derive(Debug, Default)]
+struct Rejected {
+    logged_at: Option<Millis>,
+    count: u64,
+}
+
+impl RejectedNotifications {
+    /// Counts one more. Returns how many there are when they are to be logged: once a minute.
+    pub(super) fn count(&self, now: Millis) -> Option<u64> {
+        let mut rejected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rejected.count = rejected.count.saturating_add(1);
+        if rejected.logged_at.is_some_and(|logged_at| now.since(logged_at) < MINUTE_MS) {
+            return None;
+        }
+        rejected.logged_at = Some(now);
+        Some(std::mem::take(&mut rejected.count))
+    }
+}
