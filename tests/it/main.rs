@@ -1,23 +1,38 @@
 //! One integration binary: each module drives the library or the program from outside.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-mod alipay;
+// The operations, as a shop sees them.
+mod create;
+mod switch;
+mod notify;
+mod query;
+mod outbox;
+mod refund;
+mod close;
+mod reconcile;
+mod admin;
+
+// The parts.
 mod caller;
 mod config;
-mod crashes;
-mod create;
 mod guard;
 mod layer;
-mod mock;
-mod never_twice;
-mod paid;
 mod pricing;
-mod providers;
-mod readme;
-mod returned;
 mod sidecar;
-mod simulation;
 mod store;
-mod support;
+
+// The providers, and the simulated ones.
+mod alipay;
+mod mock;
+mod provider;
+mod wxpay;
+
+// Everything that can go wrong at once.
+mod crash;
+mod simulation;
+
+// The repository itself.
+mod readme;
 mod tidy;
-mod told;
+
+mod support;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::chance::Chance;
 use crate::program::Program;
+use crate::rng::Chance;
 
 /// All orders, and where the program is now.
 pub(crate) struct Shop {

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::chance::Chance;
+use crate::rng::Chance;
 
 /// What the program signs with.
 pub(crate) const SECRET: &str = "whsec_dGhlIHNob3Agb2YgdGhlIGtpbGwgcHJvZ3JhbQ==";

@@ -15,9 +15,9 @@
 //! In the second story all orders are paid, and a shop that fails and dies is told of it.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-#[path = "../it/simulation/chance.rs"]
+#[path = "../it/simulation/rng.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
-mod chance;
+mod rng;
 mod clients;
 mod endpoint;
 mod program;
@@ -28,9 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chance::Chance;
 use clients::{Shop, Shopper};
 use program::Program;
+use rng::Chance;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 

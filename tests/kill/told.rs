@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::chance::Chance;
 use crate::clients::{Order, Shop};
 use crate::endpoint::{Endpoint, SECRET};
 use crate::program::{Program, free_port};
+use crate::rng::Chance;
 use crate::verdict::tell;
 
 const ORDERS: usize = 300;

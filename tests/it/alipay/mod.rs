@@ -3,10 +3,10 @@
 
 mod accounts;
 mod calls;
-mod notices;
 mod orders;
 mod refunds;
-mod replies;
+mod notifications;
+mod responses;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

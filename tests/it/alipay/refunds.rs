@@ -6,7 +6,7 @@ use paygate::domain::order::refund::RefundStatus;
 use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::{Failure, RefundCall};
 
-use super::replies::{refusal, refused, said, signed};
+use super::responses::{refusal, refused, said, signed};
 use super::*;
 
 const REFUND: &str = "alipay.trade.refund";

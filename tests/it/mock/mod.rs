@@ -6,9 +6,9 @@ mod alipay;
 mod cashier;
 mod notifications;
 mod refunds;
-mod refunds_told;
-mod whole;
 mod wxpay;
+mod both_providers;
+mod refund_notifications;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,11 +2,9 @@
 #![cfg(feature = "sidecar")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod admin;
 mod drain;
 mod framing;
 mod limits;
-mod money;
 mod passing;
-mod rig;
+pub(crate) mod rig;
 mod streaming;

@@ -19,16 +19,16 @@ use tower::Layer;
 
 use crate::support::shop::Shop;
 
-pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// What a test may want otherwise.
-pub(super) struct Wanted {
-    pub(super) upstream: bool,
-    pub(super) trusted: &'static str,
-    pub(super) limits: Limits,
-    pub(super) grace: Duration,
-    pub(super) ready: bool,
-    pub(super) token: Option<Secret>,
+pub(crate) struct Wanted {
+    pub(crate) upstream: bool,
+    pub(crate) trusted: &'static str,
+    pub(crate) limits: Limits,
+    pub(crate) grace: Duration,
+    pub(crate) ready: bool,
+    pub(crate) token: Option<Secret>,
 }
 
 impl Default for Wanted {
@@ -44,18 +44,18 @@ impl Default for Wanted {
     }
 }
 
-pub(super) struct Rig {
-    pub(super) public: SocketAddr,
-    pub(super) admin: SocketAddr,
+pub(crate) struct Rig {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
     /// What the operations ask.
-    pub(super) shop: Shop,
+    pub(crate) shop: Shop,
     upstream: Option<TcpListener>,
     end: Option<oneshot::Sender<()>>,
     running: JoinSet<()>,
 }
 
 impl Rig {
-    pub(super) async fn start(wanted: Wanted) -> Rig {
+    pub(crate) async fn start(wanted: Wanted) -> Rig {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let upstream = TcpListener::bind(any).await.unwrap();
         let url = format!("http://{}", upstream.local_addr().unwrap()).parse().unwrap();
@@ -93,24 +93,24 @@ impl Rig {
     }
 
     /// A client.
-    pub(super) async fn client(&self) -> Wire {
+    pub(crate) async fn client(&self) -> Wire {
         Wire::to(self.public).await
     }
 
     /// The upstream's end of the sidecar's next connection to it.
-    pub(super) async fn upstream(&self) -> Wire {
+    pub(crate) async fn upstream(&self) -> Wire {
         let listener = self.upstream.as_ref().expect("the upstream is up");
         Wire(listener.accept().await.unwrap().0)
     }
 
     /// The upstream is no more.
-    pub(super) fn upstream_dies(&mut self) {
+    pub(crate) fn upstream_dies(&mut self) {
         self.upstream = None;
     }
 
     /// One request: what the upstream sees of its head, and what the client gets back for
     /// `response`.
-    pub(super) async fn exchange(&self, request: &str, response: &str) -> (String, String) {
+    pub(crate) async fn exchange(&self, request: &str, response: &str) -> (String, String) {
         let mut client = self.client().await;
         client.send(request).await;
         let mut upstream = self.upstream().await;
@@ -121,44 +121,44 @@ impl Rig {
     }
 
     /// The whole answer to a request that does not reach the upstream.
-    pub(super) async fn ask(&self, request: &str) -> String {
+    pub(crate) async fn ask(&self, request: &str) -> String {
         let mut client = self.client().await;
         client.send(request).await;
         client.message().await
     }
 
     /// The whole answer of the admin listener.
-    pub(super) async fn ask_admin(&self, request: &str) -> String {
+    pub(crate) async fn ask_admin(&self, request: &str) -> String {
         let mut client = Wire::to(self.admin).await;
         client.send(request).await;
         client.message().await
     }
 
     /// Tells the program to end.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let _ = self.end.take().expect("is told once").send(());
     }
 
     /// Waits until it has ended.
-    pub(super) async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         self.running.join_next().await.expect("runs").unwrap();
     }
 }
 
 /// One end of a connection, in bytes.
-pub(super) struct Wire(pub(super) TcpStream);
+pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
-    pub(super) async fn to(addr: SocketAddr) -> Wire {
+    pub(crate) async fn to(addr: SocketAddr) -> Wire {
         Wire(TcpStream::connect(addr).await.unwrap())
     }
 
-    pub(super) async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// The next bytes, up to and including `end`.
-    pub(super) async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         let mut bytes = Vec::new();
         while !bytes.ends_with(end.as_bytes()) {
             let byte = self.0.read_u8().await;
@@ -170,12 +170,12 @@ impl Wire {
     }
 
     /// A message's head.
-    pub(super) async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
     }
 
     /// A message whose length its head tells, or which has no body.
-    pub(super) async fn message(&mut self) -> String {
+    pub(crate) async fn message(&mut self) -> String {
         let head = self.head().await;
         let length = header(&head, "content-length").map_or(0, |it| it.parse().unwrap());
         let mut body = vec![0; length];
@@ -185,7 +185,7 @@ impl Wire {
 
     /// Whatever comes until the other side closes. A reset is a close: it has dropped what it
     /// had not read.
-    pub(super) async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
         while let Ok(read @ 1..) = self.0.read(&mut piece).await {
@@ -196,7 +196,7 @@ impl Wire {
 }
 
 /// A header's value in a head; `None` if it is not there, both values if it is there twice.
-pub(super) fn header(head: &str, name: &str) -> Option<String> {
+pub(crate) fn header(head: &str, name: &str) -> Option<String> {
     let values: Vec<&str> = head
         .lines()
         .skip(1)

@@ -10,8 +10,8 @@ use paygate::domain::order::{Order, OrderStatus};
 use paygate::error::Kind;
 use paygate::mock::{self, State};
 
+use super::buyers::{Answer, Case};
 use super::money;
-use super::people::{Answer, Case};
 use super::world::{Flaw, Shared};
 use crate::support::shop::order_info;
 

@@ -14,17 +14,17 @@
 #![cfg(feature = "mock")]
 
 mod audit;
-mod chance;
-mod clerk;
-mod courier;
 mod money;
 mod outage;
-mod people;
-mod power;
 mod records;
 mod shop;
-mod wire;
 mod world;
+mod buyers;
+mod crash;
+mod delivery;
+mod network;
+mod operator;
+mod rng;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,7 +10,7 @@ use paygate::engine::Queried;
 use paygate::mock::{self, Notification, State};
 use serde_json::Value;
 
-use super::people::Case;
+use super::buyers::Case;
 use super::shop::Heard;
 use super::world::Shared;
 

@@ -10,8 +10,9 @@ use paygate::mock::{FaultKind, Refuse};
 use tokio::time::sleep;
 
 use super::audit;
-use super::chance::Chance;
-use super::people::{self, Answer, Case};
+use super::buyers;
+use super::buyers::{Answer, Case};
+use super::rng::Chance;
 use super::world::{STARTED, Shared};
 
 /// When and how a provider cannot be used.
@@ -85,16 +86,16 @@ pub(super) fn meets(
 pub(super) async fn turned_away(shared: Arc<Shared>, at: usize, chance: Chance) {
     let Some(outage) = shared.outage else { return };
     let case = &shared.cases[at];
-    let (dead, living) = people::ways_around(outage.provider, &chance);
+    let (dead, living) = buyers::ways_around(outage.provider, &chance);
     sleep(Duration::from_millis(u64::try_from(outage.from_ms).unwrap()) + chance.pause()).await;
     for _ in 0..chance.within(1..4) {
         if !outage.is_on(&shared) {
             return;
         }
-        people::ask(&shared, case, &dead, case.fee).await;
+        buyers::ask(&shared, case, &dead, case.fee).await;
         sleep(chance.time(Duration::from_secs(8))).await;
     }
-    let mut answer = people::ask(&shared, case, &living, case.fee).await;
+    let mut answer = buyers::ask(&shared, case, &living, case.fee).await;
     // Somebody else may be asking for this order at the same time.
     for _ in 0..6 {
         match &answer {
@@ -102,7 +103,7 @@ pub(super) async fn turned_away(shared: Arc<Shared>, at: usize, chance: Chance) 
             _ => break,
         }
         sleep(Duration::from_secs(10)).await;
-        answer = people::ask(&shared, case, &living, case.fee).await;
+        answer = buyers::ask(&shared, case, &living, case.fee).await;
     }
     if outage.is_on(&shared) {
         judge(&shared, case, outage.provider, &answer);

@@ -18,8 +18,8 @@ use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
 use super::audit;
-use super::chance::Chance;
-use super::power::Power;
+use super::crash::Power;
+use super::rng::Chance;
 use super::world::{Flaw, Shared};
 
 /// Every order as it was stored last.

@@ -10,9 +10,9 @@ use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
 use tokio::time::sleep;
 
-use super::chance::Chance;
+use super::crash::Power;
 use super::money;
-use super::power::Power;
+use super::rng::Chance;
 use super::world::{Flaw, STARTED, Shared};
 
 /// How a shop takes what it is told.

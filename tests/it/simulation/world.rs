@@ -20,15 +20,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::audit;
-use super::chance::Chance;
-use super::clerk::clerk;
-use super::courier::courier;
+use super::buyers;
+use super::buyers::Case;
+use super::crash::Power;
+use super::delivery::courier;
+use super::network::{Purpose, Wire};
+use super::operator::clerk;
 use super::outage::{self, Outage};
-use super::people::{self, Case};
-use super::power::Power;
 use super::records::{Held, Records};
+use super::rng::Chance;
 use super::shop::{Ear, Shop};
-use super::wire::{Purpose, Wire};
 
 /// Something that is broken on purpose, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +172,7 @@ impl Shared {
         let clock = Watch::right();
         let choice = AlipayChoice { app_to_h5: chance.percent(20), web_pages: chance.percent(50) };
         let jumps = chance.percent(20);
-        let ways = if jumps { people::closable() } else { people::WAYS.to_vec() };
+        let ways = if jumps { buyers::closable() } else { buyers::WAYS.to_vec() };
         let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
         let outage = Outage::some(&chance);
         let reject = chance.percent(15);
@@ -302,7 +303,7 @@ impl Shared {
     pub(super) fn somebody_pays(&self, chance: &Chance) {
         let case = chance.pick(&self.cases);
         if let Some(item) = case.some_item(chance) {
-            people::pay(self, &item);
+            buyers::pay(self, &item);
         }
     }
 
@@ -387,10 +388,10 @@ impl World {
         let mut clients = JoinSet::new();
         for at in 0..shared.cases.len() {
             for _ in 0..shared.chance.within(1..4) {
-                clients.spawn(people::client(shared.clone(), at, shared.chance.fork()));
+                clients.spawn(buyers::client(shared.clone(), at, shared.chance.fork()));
             }
             for _ in 0..shared.chance.below(4) {
-                buyers.spawn(people::buyer(shared.clone(), at, shared.chance.fork()));
+                buyers.spawn(buyers::buyer(shared.clone(), at, shared.chance.fork()));
             }
             if shared.outage.is_some() {
                 clients.spawn(outage::turned_away(shared.clone(), at, shared.chance.fork()));
@@ -400,8 +401,8 @@ impl World {
             }
         }
         let mut background = JoinSet::new();
-        background.spawn(people::background(shared.clone(), shared.chance.fork()));
-        background.spawn(people::teller(shared.clone(), shared.chance.fork()));
+        background.spawn(buyers::background(shared.clone(), shared.chance.fork()));
+        background.spawn(buyers::teller(shared.clone(), shared.chance.fork()));
         background.spawn(courier(shared.clone(), shared.chance.fork()));
         tokio::select! {
             biased;
@@ -520,12 +521,12 @@ impl World {
     async fn finish(&mut self) {
         for case in &self.shared.cases {
             for item in case.items() {
-                if people::pay(&self.shared, &item) {
+                if buyers::pay(&self.shared, &item) {
                     let no = &case.no;
                     self.shared.saw(vec![format!("{no}: {item:?} could be paid in the end")]);
                 }
             }
-            let repeated = people::repeat(&self.shared, case).await;
+            let repeated = buyers::repeat(&self.shared, case).await;
             self.shared.saw(repeated);
         }
     }

@@ -10,7 +10,7 @@ use paygate::store::memory::Memory;
 use paygate::store::{Store, StoreErrorKind};
 
 use super::orders::number;
-use crate::support::crashing::{Crashing, Moment, Then};
+use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::shop::{Hands, Shop, body, kind, order_info};
 
 const NO: &str = "2107151010101541001";

@@ -1,6 +1,11 @@
 //! What several test modules share.
 
-#[cfg(feature = "mock")]
-pub(crate) mod crashing;
-pub(crate) mod ear;
 pub(crate) mod shop;
+#[cfg(feature = "mock")]
+pub(crate) mod crashing_store;
+pub(crate) mod endpoint;
+pub(crate) mod notifications;
+pub(crate) mod payment_layer;
+pub(crate) mod refunds;
+pub(crate) mod requests;
+pub(crate) mod webhook;

@@ -1,0 +1,134 @@
+//! One story's providers, clock and file, which outlive its processes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::event::{EventId, EventType};
+use paygate::domain::ids::Pid;
+use paygate::engine::Created;
+use paygate::mock::{Fault, FaultKind, InProcess, Operation};
+use paygate::store::Store;
+use paygate::store::memory::Memory;
+use paygate::store::sqlite::Sqlite;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::scenarios::{Step, Story, alipay_notice};
+use crate::support::shop::{Hands, Shop, with};
+
+pub(super) const MINUTE: i64 = 60_000;
+
+/// See the module.
+pub(super) struct World {
+    pub(super) clock: Hands,
+    /// What the client asked last.
+    pub(super) asked: Value,
+    /// Everything that buyers were given, in order.
+    pub(super) held: Vec<Created>,
+    providers: InProcess,
+    directory: TempDir,
+    told: Arc<Mutex<Vec<EventId>>>,
+    /// How many steps were begun.
+    begun: usize,
+}
+
+/// In memory where the system has such a place: a process dies here, and no disk does.
+fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+impl World {
+    pub(super) async fn of(story: &Story) -> World {
+        let clock = Hands::new();
+        let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+        let first = story.steps.iter().find_map(|it| match it {
+            Step::Ask(asked) => Some(asked.clone()),
+            _ => None,
+        });
+        let world = World {
+            clock,
+            asked: first.unwrap(),
+            held: Vec::new(),
+            providers,
+            directory: directory(),
+            told: Arc::default(),
+            begun: 0,
+        };
+        if story.is_restored {
+            // The store that knew it is gone.
+            let lost = with(world.asked.clone(), "/data/total_fee", json!(999));
+            let shop = world.process(Memory::new()).await;
+            let created = shop.create(&lost).await.unwrap();
+            shop.scan(&created).unwrap();
+        }
+        world
+    }
+
+    /// Opens the file as the next process.
+    pub(super) fn open(&self) -> Sqlite {
+        let path: PathBuf = self.directory.path().join("paygate.db");
+        Sqlite::open(path).unwrap()
+    }
+
+    /// A process with this store, which the shop listens to.
+    pub(super) async fn process(&self, store: impl Store + 'static) -> Shop {
+        let told = self.told.clone();
+        let providers = self.providers.clone();
+        Shop::at(self.clock.clone(), store, providers, |it| {
+            it.on(EventType::PaymentSucceeded, "goods", move |event| {
+                told.lock().unwrap().push(event.id);
+                std::future::ready(())
+            })
+        })
+        .await
+    }
+
+    /// What the shop was told.
+    pub(super) fn told(&self) -> Vec<EventId> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// The steps that were not begun yet.
+    pub(super) fn rest<'a>(&self, steps: &'a [Step]) -> &'a [Step] {
+        &steps[self.begun..]
+    }
+
+    pub(super) async fn tell(&mut self, shop: &Shop, steps: &[Step]) {
+        for step in steps {
+            self.begun += 1;
+            match step {
+                Step::Ask(asked) => {
+                    self.asked = asked.clone();
+                    self.held.extend(shop.create(asked).await.ok());
+                }
+                Step::Goes(operation, kind) => self.goes(None, *operation, kind),
+                Step::GoesAtWxpay(operation, kind) => {
+                    self.goes(Some(ProviderId::Wxpay), *operation, kind);
+                }
+                Step::Pass(minutes) => self.clock.advance_ms(minutes * MINUTE),
+                Step::LookAfter => drop(shop.engine.reconcile().await),
+                Step::Scan => drop(shop.scan(self.held.last().unwrap()).unwrap()),
+                Step::Pay => drop(shop.pay(self.held.last().unwrap()).unwrap()),
+                Step::Notify => self.notify(shop).await,
+                Step::Tell => drop(shop.engine.dispatch().await),
+            }
+        }
+    }
+
+    fn goes(&self, provider: Option<ProviderId>, operation: Operation, kind: &FaultKind) {
+        let (operation, kind) = (Some(operation), kind.clone());
+        self.providers.add_fault(Fault { provider, operation, kind, times: 1 });
+    }
+
+    /// Alipay tells of what was paid.
+    async fn notify(&self, shop: &Shop) {
+        let orders = self.providers.orders();
+        let paid = orders.iter().find(|it| !it.payments.is_empty()).unwrap();
+        let body = Bytes::from(alipay_notice(paid));
+        let (provider, pid) = (paid.provider, Pid::default());
+        shop.engine.notify(provider, &pid, &HeaderMap::new(), body).await.unwrap();
+    }
+}

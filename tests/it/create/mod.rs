@@ -1,0 +1,8 @@
+//! `createPayment`: one `out_trade_no` is one order, and at most one payment of it.
+#![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
+
+mod expiry;
+mod pay_types;
+mod provider_outage;
+mod same_number;
+mod unknown_outcome;

@@ -1,0 +1,239 @@
+//! The outbox: the shop hears of everything at least once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::event::{DeliveryState, EventId, EventType};
+use paygate::engine::{OrderEvent, OrderNumber, Query};
+use paygate::error::Kind;
+use paygate::guard::schema;
+use paygate::mock::InProcess;
+use paygate::store::memory::Memory;
+use serde_json::{Value, json};
+
+use crate::support::requests::{MINUTE, NO, qr_with_custom};
+use crate::support::shop::{Hands, Shop, body, with};
+use crate::support::webhook::{Ear, open};
+
+/// A paid order whose event waits in the outbox.
+async fn paid(shop: &Shop) {
+    let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+}
+
+#[tokio::test]
+async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        let created = shop.create(&qr_with_custom(provider)).await.unwrap();
+        let paid = shop.pay(&created).unwrap();
+        shop.notify().await;
+        shop.engine.dispatch().await;
+        let event = ear.heard().remove(0);
+        let body: Value = serde_json::from_str(&event.body).unwrap();
+        let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+        assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
+        assert_eq!(body["type"], "payment.succeeded");
+        assert_eq!(body["livemode"], false);
+        let data = &body["data"];
+        assert_eq!(data["out_trade_no"], NO);
+        assert_eq!(data["channel_trade_no"], NO);
+        assert_eq!(data["transaction_id"], json!(paid.transaction_id));
+        assert_eq!((&data["total_fee"], &data["status"]), (&json!(100), &json!(1)));
+        assert_eq!(data["custom"], json!({"coupon": "spring", "lines": [1, 2]}));
+        assert_eq!((&data["coupon"], &data["lines"]), (&json!("spring"), &json!([1, 2])));
+        assert!(body["verifyResult"].is_object(), "the provider's own words");
+    }
+}
+
+/// The `data` of the event of a payment whose request had `fields`.
+async fn told_of(provider: ProviderId, fields: &Value) -> Value {
+    let (shop, ear) = open().await;
+    let mut request = body(provider, NO, 100);
+    let data = request["data"].as_object_mut().unwrap();
+    data.extend(fields.as_object().unwrap().clone());
+    let created = shop.create(&request).await.unwrap();
+    shop.pay(&created).unwrap();
+    shop.notify().await;
+    shop.engine.dispatch().await;
+    let event = ear.heard().remove(0);
+    let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+    assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
+    serde_json::from_str::<Value>(&event.body).unwrap()["data"].take()
+}
+
+#[tokio::test]
+async fn custom_says_beside_the_orders_fields_what_the_request_left_out() {
+    let custom = json!({"user_id": "u1", "recharge_balance": 100});
+    for provider in [Wxpay, Alipay] {
+        let data = told_of(provider, &json!({"custom": custom, "type": "recharge"})).await;
+        assert_eq!((&data["user_id"], &data["recharge_balance"]), (&json!("u1"), &json!(100)));
+        assert_eq!(data["custom"], custom);
+        assert_eq!((&data["out_trade_no"], &data["total_fee"]), (&json!(NO), &json!(100)));
+        assert_eq!((&data["type"], &data["status"]), (&json!("recharge"), &json!(1)));
+        assert_eq!((&data["nickname"], &data["body"]), (&Value::Null, &Value::Null));
+
+        let absent = json!({"custom": {"user_id": 7, "nickname": "n", "body": {"a": 1}},
+                            "user_id": "", "nickname": null});
+        let data = told_of(provider, &absent).await;
+        assert_eq!((&data["user_id"], &data["nickname"]), (&json!(7), &json!("n")));
+        assert_eq!(data["body"], json!({"a": 1}));
+
+        let given = json!({"custom": {"recharge_balance": 100}, "user_id": "u2", "nickname": "n",
+                           "body": "tea"});
+        let data = told_of(provider, &given).await;
+        assert_eq!((&data["user_id"], &data["nickname"]), (&json!("u2"), &json!("n")));
+        assert_eq!((&data["body"], &data["recharge_balance"]), (&json!("tea"), &json!(100)));
+    }
+}
+
+#[tokio::test]
+async fn a_shop_that_is_down_for_a_day_hears_of_it_when_it_is_back() {
+    let (shop, ear) = open().await;
+    ear.refuse(usize::MAX);
+    paid(&shop).await;
+    assert_eq!(shop.engine.dispatch().await, 1);
+    assert_eq!(shop.engine.dispatch().await, 0, "not at once");
+    shop.clock.advance_ms(5_000);
+    assert_eq!(shop.engine.dispatch().await, 1, "the first retry is within 5 s");
+    for _ in 0..24 * 60 {
+        shop.clock.advance_ms(MINUTE);
+        shop.engine.dispatch().await;
+    }
+    let tries = ear.heard().len();
+    assert!((20..=60).contains(&tries), "{tries} in a day");
+    ear.refuse(0);
+    shop.clock.advance_ms(75 * MINUTE);
+    assert_eq!(shop.engine.dispatch().await, 1);
+    let ids: std::collections::BTreeSet<EventId> =
+        ear.heard().into_iter().map(|it| it.id).collect();
+    assert_eq!(ids.len(), 1, "an event keeps its number");
+    let bodies: std::collections::BTreeSet<String> =
+        ear.heard().into_iter().map(|it| it.body).collect();
+    assert_eq!(bodies.len(), 1, "and its words");
+    shop.clock.advance_ms(24 * 60 * MINUTE);
+    assert_eq!(shop.engine.dispatch().await, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_accepts_is_parked_and_told_when_somebody_says_so() {
+    let (shop, ear) = open().await;
+    ear.refuse(usize::MAX);
+    paid(&shop).await;
+    shop.engine.dispatch().await;
+    shop.clock.advance_ms(26 * 60 * MINUTE);
+    shop.engine.dispatch().await;
+    let parked = shop.engine.events(DeliveryState::Parked, 9).await.unwrap();
+    let [event] = &parked[..] else { panic!("{parked:?}") };
+    shop.clock.advance_ms(26 * 60 * MINUTE);
+    assert_eq!(shop.engine.dispatch().await, 0, "it is not sent by itself");
+    ear.refuse(0);
+    shop.engine.retry_event(&event.id).await.unwrap();
+    assert_eq!(shop.engine.dispatch().await, 1);
+    assert_eq!(shop.engine.events(DeliveryState::Accepted, 9).await.unwrap().len(), 1);
+    let nobody = EventId::parse(&format!("evt_{}", "0".repeat(32))).unwrap();
+    let unknown = shop.engine.retry_event(&nobody).await.unwrap_err();
+    assert_eq!(unknown.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn an_event_without_handler_and_webhook_is_parked() {
+    let shop = Shop::open().await;
+    paid(&shop).await;
+    shop.engine.dispatch().await;
+    let parked = shop.engine.events(DeliveryState::Parked, 9).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    let number = OrderNumber::OutTradeNo(shop.order(NO).await.out_trade_no().clone());
+    let found = shop.engine.query(Query { number, await_accepted: None }).await.unwrap();
+    assert_eq!(found.user_order_success, None);
+}
+
+#[tokio::test]
+async fn a_handler_is_called_again_until_it_returns_without_an_error() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let ear = Ear::default();
+    let handler = move |event: OrderEvent| {
+        let call = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            assert_eq!(event.body["data"]["out_trade_no"], NO);
+            assert!(call != 1, "a panic is a refusal too");
+            if call == 0 { Err("not yet") } else { Ok(()) }
+        }
+    };
+    let shop = Shop::open_as(|it| {
+        it.webhook(ear.clone()).on(EventType::PaymentSucceeded, "goods", handler)
+    })
+    .await;
+    paid(&shop).await;
+    for _ in 0..9 {
+        shop.engine.dispatch().await;
+        shop.clock.advance_ms(MINUTE);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    assert_eq!(ear.events(), [""; 0], "the handler takes the webhook's place");
+}
+
+#[tokio::test]
+async fn a_handler_of_another_type_is_not_called() {
+    let ear = Ear::default();
+    let refuse = |_: OrderEvent| async { Err::<(), _>("not mine") };
+    let shop =
+        Shop::open_as(|it| it.webhook(ear.clone()).on(EventType::PaymentSucceeded, "vip", refuse))
+            .await;
+    paid(&shop).await;
+    shop.engine.dispatch().await;
+    assert_eq!(ear.events(), ["payment.succeeded"]);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_did_not_tell_the_next_one_does() {
+    let clock = Hands::new();
+    let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+    let store = Memory::new();
+    let next = |ear: &Ear| {
+        let ear = ear.clone();
+        move |it: paygate::engine::Builder| it.webhook(ear)
+    };
+    let (dead, alive) = (Ear::default(), Ear::default());
+    let reopened = store.reopen();
+    let shop = Shop::at(clock.clone(), reopened, providers.clone(), next(&dead)).await;
+    paid(&shop).await;
+    let shop = Shop::at(clock, store.reopen(), providers, next(&alive)).await;
+    assert_eq!(shop.engine.dispatch().await, 1);
+    assert_eq!((dead.heard().len(), alive.heard().len()), (0, 1));
+    assert_eq!(shop.engine.dispatch().await, 0);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
+    let (clock, ear, home) = (Hands::new(), Ear::default(), tempfile::tempdir().unwrap());
+    let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
+    let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+    let shop = Shop::at(clock, store, providers, |it| {
+        it.webhook(ear.clone()).reconcile_every(Some(Duration::from_secs(3600)))
+    })
+    .await;
+    for n in 0..200 {
+        let request =
+            with(qr_with_custom(Wxpay), "/data/out_trade_no", json!(format!("order-{n:04}")));
+        let created = shop.create(&request).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    let news = shop.providers.notifications();
+    for some in news.chunks(3) {
+        let taken = futures_util::future::join_all(some.iter().map(|it| shop.take(it))).await;
+        assert!(taken.iter().all(Result::is_ok));
+    }
+    shop.engine.shutdown().await;
+    let mut told: Vec<EventId> = ear.heard().into_iter().map(|it| it.id).collect();
+    let count = told.len();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), count, "some were told twice");
+    assert!(count > 20, "only {count} were told while orders came");
+}

@@ -1,0 +1,5 @@
+//! The outbox: events that a handler or the webhook of the shop gets at least once.
+#![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
+
+mod delivery;
+mod webhook;

@@ -1,0 +1,148 @@
+//! Events as the shop gets them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use paygate::domain::channel::ProviderId;
+use paygate::domain::event::DeliveryState;
+use paygate::guard::schema;
+use paygate::{PaymentLayer, Pricing, Webhook};
+use serde_json::json;
+
+use crate::layer::{ask, create_as, posted};
+use crate::support::endpoint::Endpoint;
+use crate::support::notifications::{address, notification};
+use crate::support::payment_layer::{NO, SECRET, by_number, paid, raw};
+use crate::support::shop::Shop;
+
+/// A shop that is told at `endpoint`, and its layer.
+async fn told_at(endpoint: &Endpoint, secret: &str) -> (Shop, PaymentLayer) {
+    let webhook = Webhook::new(&endpoint.url(), secret).unwrap();
+    let shop = Shop::open_as(|builder| builder.webhook(webhook)).await;
+    let layer = PaymentLayer::new(shop.engine.clone(), Pricing::danger_trust_every_caller());
+    (shop, layer)
+}
+
+async fn pay(shop: &Shop, layer: &PaymentLayer) {
+    paid(shop, ProviderId::Wxpay, NO).await;
+    let told = notification(shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
+    assert_eq!(raw(layer, told).await.status(), 200);
+}
+
+async fn is_accepted(layer: &PaymentLayer) -> Option<bool> {
+    let answer = ask(layer, create_as(posted("/pay/queryPayment"), &by_number(NO))).await;
+    assert_eq!(answer.code(), (200, &json!(0)));
+    answer.body["user_order_success"].as_bool()
+}
+
+#[tokio::test]
+async fn an_event_is_signed_over_its_id_its_time_and_its_raw_bytes() {
+    for (secret, key) in [
+        (SECRET, STANDARD.decode(&SECRET["whsec_".len()..]).unwrap()),
+        ("any text 口令", "any text 口令".into()),
+        (&"long".repeat(20), "long".repeat(20).into()),
+    ] {
+        let mut endpoint = Endpoint::start().await;
+        let (shop, layer) = told_at(&endpoint, secret).await;
+        pay(&shop, &layer).await;
+        assert_eq!(is_accepted(&layer).await, Some(false), "nobody has told it yet");
+        shop.engine.dispatch().await;
+
+        let [event] = &endpoint.told()[..] else { panic!("it is told once") };
+        assert!(event.head.starts_with("POST "), "{}", event.head);
+        assert_eq!(event.path(), "/events/goods?of=goods");
+        assert_eq!(event.header("content-type"), "application/json");
+        assert_eq!(event.header("webhook-timestamp"), "1763900000");
+        assert!(event.is_signed(&key));
+        assert!(!event.is_signed(b"another key"));
+        assert_eq!(schema::accepts("event-payment-succeeded", event.body.as_bytes()), Some(true));
+        let json = event.json();
+        assert_eq!(json["data"]["out_trade_no"], NO);
+        assert_eq!(json["livemode"], false);
+        assert_eq!(is_accepted(&layer).await, Some(true));
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_accepted_comes_again_with_the_same_id_and_bytes() {
+    let mut endpoint = Endpoint::start().await;
+    let (shop, layer) = told_at(&endpoint, SECRET).await;
+    let elsewhere = Endpoint::start().await;
+    let to = elsewhere.addr;
+    pay(&shop, &layer).await;
+    let long = format!(r#"{{"code":0,"x":"{}"}}"#, "x".repeat(64 * 1024));
+    let refusals = [
+        ("500 Internal Server Error", r#"{"code":0}"#.to_owned()),
+        ("401 Unauthorized", r#"{"code":0}"#.to_owned()),
+        ("200 OK", r#"{"code":1,"msg":"busy"}"#.to_owned()),
+        ("200 OK", r#"{"code":"0"}"#.to_owned()),
+        ("200 OK", long),
+    ];
+    let mut first = None;
+    for (n, (status, body)) in (1..).zip(refusals) {
+        endpoint.answers(status, &body);
+        shop.engine.dispatch().await;
+        let told = endpoint.told().remove(0);
+        let id = told.header("webhook-id").to_owned();
+        let (same_id, same_body) = first.get_or_insert_with(|| (id.clone(), told.body.clone()));
+        assert_eq!((&id, &told.body), (&*same_id, &*same_body), "{status}");
+        assert_eq!(is_accepted(&layer).await, Some(false), "{status}");
+        let waiting = shop.engine.events(DeliveryState::Pending, 10).await.unwrap();
+        assert_eq!((waiting.len(), waiting[0].tries), (1, n));
+        shop.clock.advance_ms(3_600_000);
+    }
+    endpoint.says(format!(
+        "HTTP/1.1 307 Temporary\r\nconnection: close\r\nlocation: http://{to}/\r\n\
+         content-length: 0\r\n\r\n"
+    ));
+    shop.engine.dispatch().await;
+    assert_eq!(is_accepted(&layer).await, Some(false), "no redirect is followed");
+    assert_eq!({ elsewhere }.told().len(), 0);
+    endpoint.answers("204 No Content", "");
+    shop.clock.advance_ms(3_600_000);
+    shop.engine.dispatch().await;
+    assert_eq!(is_accepted(&layer).await, Some(true));
+    assert_eq!(shop.engine.dispatch().await, 0, "it is told no more");
+}
+
+#[tokio::test]
+async fn a_listener_that_waits_hears_as_soon_as_the_shop_has_accepted() {
+    let endpoint = Endpoint::start().await;
+    let (shop, layer) = told_at(&endpoint, SECRET).await;
+    paid(&shop, ProviderId::Alipay, NO).await;
+    let body = json!({"out_trade_no": NO, "await_notify": true, "await_max_time": 40});
+    let waiting = ask(&layer, create_as(posted("/pay/queryPayment"), &body));
+    let meanwhile = async {
+        let told = notification(&shop, ProviderId::Alipay, NO, &address(ProviderId::Alipay));
+        assert_eq!(raw(&layer, told).await.status(), 200);
+        shop.engine.dispatch().await;
+    };
+    let (answer, ()) = tokio::join!(waiting, meanwhile);
+    assert_eq!(answer.body["user_order_success"], true);
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_engine_is_told_to_stop() {
+    let shop = Shop::open().await;
+    paid(&shop, ProviderId::Wxpay, NO).await;
+    let layer = PaymentLayer::new(shop.engine.clone(), Pricing::danger_trust_every_caller());
+    let body = json!({"out_trade_no": NO, "await_notify": true, "await_max_time": 40});
+    let waiting = ask(&layer, create_as(posted("/pay/queryPayment"), &body));
+    let meanwhile = async { shop.engine.stop_waiting() };
+    let (answer, ()) = tokio::join!(waiting, meanwhile);
+    assert_eq!(answer.code(), (200, &json!(2002)));
+    let again = ask(&layer, create_as(posted("/pay/queryPayment"), &body)).await;
+    assert_eq!(again.code(), (200, &json!(2002)), "nobody waits any more");
+}
+
+#[test]
+fn an_address_that_lets_a_type_choose_the_host_is_refused() {
+    for url in ["http://{type}.example.com/", "ftp://example.com/", "example.com"] {
+        assert!(Webhook::new(url, SECRET).is_err(), "{url}");
+    }
+    for secret in ["", "whsec_", "whsec_%%%"] {
+        let refused = Webhook::new("http://example.com/", secret).unwrap_err();
+        assert!(!refused.to_string().contains("%%%"));
+    }
+    let webhook = Webhook::new("http://u:canary@example.com/?k=canary", "canary").unwrap();
+    assert!(!format!("{webhook:?}").contains("canary"));
+}

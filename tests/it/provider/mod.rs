@@ -1,0 +1,10 @@
+//! The HTTP transport to the providers.
+
+mod tls;
+mod transport;
+
+use bytes::Bytes;
+use http::Response;
+use paygate::provider::TransportFailure;
+
+type Answered = Result<Response<Bytes>, TransportFailure>;

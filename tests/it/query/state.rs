@@ -1,0 +1,154 @@
+//! `queryPayment`: where an order stands.
+
+use std::time::Duration;
+
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::ids::{OutTradeNo, TransactionId};
+use paygate::engine::{OrderNumber, Queried, Query};
+use paygate::error::{Error, Kind};
+use paygate::mock::{FaultKind, Operation};
+
+use crate::support::requests::{NO, qr_with_custom};
+use crate::support::shop::{Shop, kind};
+use crate::support::webhook::open;
+
+async fn query(shop: &Shop) -> Result<Queried, Error> {
+    ask(shop, None).await
+}
+
+async fn ask(shop: &Shop, await_accepted: Option<Duration>) -> Result<Queried, Error> {
+    let number = OrderNumber::OutTradeNo(OutTradeNo::parse(NO).unwrap());
+    shop.engine.query(Query { number, await_accepted }).await
+}
+
+fn queries(shop: &Shop, provider: ProviderId) -> u64 {
+    shop.providers.calls(&format!("{provider}.query"))
+}
+
+#[tokio::test]
+async fn an_unpaid_order_is_asked_about_at_most_once_in_5_s() {
+    for (provider, word) in [(Wxpay, "NOTPAY"), (Alipay, "WAIT_BUYER_PAY")] {
+        let (shop, _) = open().await;
+        shop.create(&qr_with_custom(provider)).await.unwrap();
+        let found = query(&shop).await.unwrap();
+        assert_eq!(found.order.status.number(), 0);
+        assert_eq!(found.trade_state.as_deref(), Some(word));
+        assert_eq!(queries(&shop, provider), 0, "it was opened just now");
+        for asked in 1..=3 {
+            shop.clock.advance_ms(5_000);
+            for _ in 0..3 {
+                query(&shop).await.unwrap();
+            }
+            assert_eq!(queries(&shop, provider), asked, "{provider}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_is_not_asked_again_at_once() {
+    let (shop, _) = open().await;
+    shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    shop.clock.advance_ms(5_000);
+    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    for _ in 0..3 {
+        assert_eq!(query(&shop).await.unwrap().order.status.number(), 0);
+    }
+    assert_eq!(queries(&shop, Wxpay), 1);
+}
+
+#[tokio::test]
+async fn a_lost_notification_heals_itself() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, ear) = open().await;
+        let created = shop.create(&qr_with_custom(provider)).await.unwrap();
+        shop.pay(&created).unwrap();
+        shop.clock.advance_ms(5_000);
+        let found = query(&shop).await.unwrap();
+        assert_eq!(found.order.status.number(), 1);
+        assert_eq!((found.user_order_success, found.trade_state), (Some(false), None));
+        shop.engine.dispatch().await;
+        assert_eq!(ear.events(), ["payment.succeeded"]);
+        assert_eq!(query(&shop).await.unwrap().user_order_success, Some(true));
+        assert_eq!(queries(&shop, provider), 1, "a paid order is not asked about");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_either_number_and_no_other() {
+    let (shop, _) = open().await;
+    let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let paid = shop.pay(&created).unwrap();
+    shop.notify().await;
+    let id = TransactionId(paid.transaction_id.unwrap().into());
+    let number = OrderNumber::TransactionId(id);
+    let found = shop.engine.query(Query { number, await_accepted: None }).await.unwrap();
+    assert_eq!(found.order.out_trade_no().as_str(), NO);
+    let strangers = [
+        OrderNumber::OutTradeNo(OutTradeNo::parse("unknown-1").unwrap()),
+        OrderNumber::TransactionId(TransactionId("unknown-1".into())),
+    ];
+    for number in strangers {
+        let answer = shop.engine.query(Query { number, await_accepted: None }).await;
+        assert_eq!(kind(answer), Some(Kind::NoSuchOrder));
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_when_the_shop_has_accepted() {
+    let (shop, ear) = open().await;
+    ear.refuse(1);
+    let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let limit = Duration::from_secs(40);
+    let buyer = async {
+        tokio::task::yield_now().await;
+        shop.pay(&created).unwrap();
+        shop.notify().await;
+        assert_eq!(shop.engine.dispatch().await, 1, "refused");
+        shop.clock.advance_ms(60_000);
+        assert_eq!(shop.engine.dispatch().await, 1, "accepted");
+    };
+    let (waited, ()) = tokio::join!(ask(&shop, Some(limit)), buyer);
+    assert_eq!(waited.unwrap().user_order_success, Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_vain_is_answered_when_the_time_is_over() {
+    let (shop, ear) = open().await;
+    ear.refuse(usize::MAX);
+    let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let before = tokio::time::Instant::now();
+    let found = ask(&shop, Some(Duration::from_secs(40))).await.unwrap();
+    assert_eq!(found.order.status.number(), 0);
+    assert_eq!(before.elapsed(), Duration::from_secs(40));
+    shop.pay(&created).unwrap();
+    shop.notify().await;
+    shop.engine.dispatch().await;
+    let found = ask(&shop, Some(Duration::from_secs(1))).await.unwrap();
+    assert_eq!((found.order.status.number(), found.user_order_success), (1, Some(false)));
+}
+
+#[tokio::test]
+async fn a_wait_that_nobody_ended_ends_with_a_question() {
+    let (shop, _) = open().await;
+    let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let buyer = async {
+        tokio::task::yield_now().await;
+        shop.clock.advance_ms(6_000);
+        shop.pay(&created).unwrap();
+    };
+    let wait = Some(Duration::from_millis(50));
+    let (asked, ()) = tokio::join!(ask(&shop, wait), buyer);
+    assert_eq!(asked.unwrap().order.status.number(), 1, "its notification is lost");
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_engine_stops() {
+    let (shop, _) = open().await;
+    shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let stop = async {
+        tokio::task::yield_now().await;
+        shop.engine.shutdown().await;
+    };
+    let (waited, ()) = tokio::join!(ask(&shop, Some(Duration::from_secs(40))), stop);
+    assert!(waited.is_ok_and(|it| it.order.status.number() == 0));
+}

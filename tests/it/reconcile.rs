@@ -1,0 +1,107 @@
+//! What the reconciler does without anybody's request.
+#![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
+
+use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::order::attempt::AttemptState;
+use paygate::error::Kind;
+use paygate::mock::{FaultKind, Operation, State};
+
+use crate::support::requests::{NO, app, mini, qr};
+use crate::support::shop::{Shop, kind};
+
+const MINUTE: i64 = 60_000;
+
+/// An order of whose opening nothing is known here; `loss` says what the provider knows.
+async fn unknown(loss: FaultKind) -> Shop {
+    let shop = Shop::open().await;
+    shop.fault(loss);
+    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    assert_eq!(kind(shop.create(&mini(Wxpay, "one")).await), Some(Kind::OutcomeUnknown));
+    shop
+}
+
+#[tokio::test]
+async fn an_order_that_the_provider_made_is_ready_when_its_client_comes_back() {
+    let shop = unknown(FaultKind::LoseReply).await;
+    shop.clock.advance_ms(MINUTE);
+    assert_eq!(shop.engine.reconcile().await, 1);
+    let created = shop.create(&mini(Wxpay, "one")).await.unwrap();
+    assert!(created.replayed, "the background entered it again");
+    assert_eq!(shop.providers.orders().len(), 1);
+    assert!(shop.pay(&created).is_ok());
+}
+
+#[tokio::test]
+async fn an_order_that_the_provider_never_made_is_sent_when_its_client_comes_back() {
+    let shop = unknown(FaultKind::LoseRequest).await;
+    shop.clock.advance_ms(MINUTE);
+    assert_eq!(shop.engine.reconcile().await, 1);
+    assert_eq!(shop.providers.orders().len(), 0, "nobody asked for it again");
+    assert_eq!(shop.engine.reconcile().await, 0, "nothing is left to be known");
+    let created = shop.create(&mini(Wxpay, "one")).await.unwrap();
+    assert!(!created.replayed);
+    assert!(shop.pay(&created).is_ok());
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_asked_again_later_and_not_at_once() {
+    let shop = unknown(FaultKind::LoseReply).await;
+    shop.clock.advance_ms(MINUTE);
+    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    assert_eq!(shop.engine.reconcile().await, 1);
+    assert_eq!(shop.engine.reconcile().await, 0);
+    shop.clock.advance_ms(MINUTE);
+    assert_eq!(shop.engine.reconcile().await, 1);
+    assert!(shop.create(&mini(Wxpay, "one")).await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn an_offered_attempt_is_asked_about_before_it_expires_and_ended_when_it_lapsed() {
+    for asked in [qr(Wxpay), qr(Alipay), app(Wxpay), app(Alipay)] {
+        let shop = Shop::open().await;
+        let created = shop.create(&asked).await.unwrap();
+        let mut looked = Vec::new();
+        for minute in 0..24 * 60 {
+            if shop.engine.reconcile().await > 0 {
+                looked.push(minute);
+            }
+            shop.clock.advance_ms(MINUTE);
+        }
+        assert_eq!(looked, [29, 32], "it lives for 30 minutes");
+        assert!(shop.pay(&created).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_nobody_told_is_found_before_the_attempt_expires() {
+    for asked in [qr(Wxpay), qr(Alipay)] {
+        let shop = Shop::open().await;
+        let created = shop.create(&asked).await.unwrap();
+        shop.pay(&created).unwrap();
+        shop.clock.advance_ms(29 * MINUTE);
+        assert_eq!(shop.engine.reconcile().await, 1);
+        let queries = shop.providers.calls("wxpay.query") + shop.providers.calls("alipay.query");
+        assert_eq!(kind(shop.create(&asked).await), Some(Kind::AlreadyPaid));
+        let after = shop.providers.calls("wxpay.query") + shop.providers.calls("alipay.query");
+        assert_eq!(queries, after, "it is known");
+    }
+}
+
+#[tokio::test]
+async fn two_payments_that_nothing_could_prevent_are_both_found() {
+    let shop = Shop::open().await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    let native = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&native).unwrap();
+    shop.pay(&code).unwrap();
+    for _ in 0..40 {
+        shop.clock.advance_ms(MINUTE);
+        shop.engine.reconcile().await;
+    }
+    let order = shop.order(NO).await;
+    assert_eq!(order.payments.len(), 2);
+    assert!(order.flags.duplicate_paid);
+    assert_eq!(order.status.number(), 1);
+    assert!(order.attempts.iter().all(|it| it.state == AttemptState::Paid));
+    assert_eq!(shop.states(), [(Wxpay, State::Paid), (Alipay, State::Paid)]);
+}

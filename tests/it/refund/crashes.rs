@@ -1,0 +1,172 @@
+//! Every commit point of money that goes back, counted, and crashed at in turn.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::order::refund::RefundState::{Closed, Success};
+use paygate::error::Kind;
+use paygate::mock::{FaultKind, InProcess, Money, Operation};
+use paygate::store::Store;
+use paygate::store::memory::Memory;
+
+use crate::support::crashing_store::{Crashing, Moment, Then};
+use crate::support::refunds::{number, purchase, refund, settle};
+use crate::support::requests::{MINUTE, NO, qr};
+use crate::support::shop::{Hands, Shop, kind};
+use crate::support::webhook::Ear;
+
+/// What happens next.
+enum Act {
+    /// A QR code by this provider.
+    Create(ProviderId),
+    Pay(ProviderId),
+    /// The providers tell what they have to tell.
+    Notify,
+    /// So much goes back under this number.
+    Refund(&'static str, u64),
+    Close,
+    /// The next refund call meets this.
+    Goes(FaultKind),
+    /// A while goes by.
+    Settle,
+}
+
+use Act::{Close, Create, Goes, Notify, Pay, Refund, Settle};
+
+/// One story of one order, and how it ends.
+struct Story {
+    acts: Vec<Act>,
+    status: i8,
+    money: (u64, u64),
+    events: &'static [&'static str],
+}
+
+fn stories() -> Vec<Story> {
+    let mut stories = Vec::new();
+    for provider in [Wxpay, Alipay] {
+        for fault in [None, Some(FaultKind::LoseReply), Some(FaultKind::LoseRequest)] {
+            let mut acts = vec![Create(provider), Pay(provider), Notify];
+            acts.extend(fault.map(Goes));
+            acts.extend([Refund("r-1", 30), Settle, Refund("r-2", 70), Settle]);
+            let events = &["payment.succeeded", "refund.succeeded", "refund.succeeded"];
+            stories.push(Story { acts, status: 3, money: (100, 100), events });
+        }
+        for fault in
+            [None, Some(FaultKind::LoseReply), Some(FaultKind::RefundEnds { state: Closed })]
+        {
+            let mut acts = vec![Create(Alipay), Create(Wxpay), Pay(Wxpay), Pay(Alipay)];
+            acts.extend(fault.map(Goes));
+            acts.extend([Notify, Settle]);
+            let events = &["duplicate.refunded", "payment.duplicate", "payment.succeeded"];
+            stories.push(Story { acts, status: 1, money: (200, 100), events });
+        }
+    }
+    let events = &["late.refunded", "payment.late"];
+    let acts = vec![Create(Alipay), Close, Pay(Alipay), Notify, Settle];
+    stories.push(Story { acts, status: -1, money: (100, 100), events });
+    let acts = vec![Create(Wxpay), Close, Settle];
+    stories.push(Story { acts, status: -1, money: (0, 0), events: &[] });
+    stories
+}
+
+/// What outlives a process.
+struct World {
+    clock: Hands,
+    providers: InProcess,
+    ear: Ear,
+    /// How many acts were begun.
+    begun: Cell<usize>,
+}
+
+impl World {
+    fn new() -> World {
+        let clock = Hands::new();
+        let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+        World { clock, providers, ear: Ear::default(), begun: Cell::new(0) }
+    }
+
+    async fn process(&self, store: impl Store + 'static) -> Shop {
+        let (clock, providers) = (self.clock.clone(), self.providers.clone());
+        Shop::at(clock, store, providers, |it| it.webhook(self.ear.clone())).await
+    }
+
+    /// Goes on where an earlier process stopped: whoever asked it last asks again.
+    async fn tell(&self, shop: &Shop, acts: &[Act], name: &str) {
+        for (n, act) in acts.iter().enumerate().skip(self.begun.get().saturating_sub(1)) {
+            let is_again = self.begun.get() == n + 1;
+            self.begun.set(n + 1);
+            match act {
+                Create(provider) => drop(shop.create(&qr(*provider)).await.unwrap()),
+                Pay(provider) => drop(shop.providers.pay(&purchase(*provider)).unwrap()),
+                // It comes again, until it is answered.
+                Notify if is_again => {
+                    settle(shop).await;
+                    settle(shop).await;
+                }
+                Notify => drop(shop.notify().await),
+                Refund(no, fee) => {
+                    let refunded = refund(shop, no, *fee).await;
+                    assert_eq!(kind(refunded), None, "{name}: {no}");
+                }
+                Close => shop.engine.close(&number(NO)).await.unwrap(),
+                Goes(_) if is_again => {}
+                Goes(kind) => shop.fault_of(Operation::Refund, kind.clone()),
+                Settle => settle(shop).await,
+            }
+        }
+    }
+
+    async fn check(&self, shop: &Shop, story: &Story, name: &str) {
+        for _ in 0..4 {
+            shop.clock.advance_ms(60 * MINUTE);
+            settle(shop).await;
+        }
+        while shop.engine.dispatch().await > 0 {}
+        let order = shop.order(NO).await;
+        assert_eq!(order.status.number(), story.status, "{name}");
+        let (paid, returned) = story.money;
+        let money = Money { paid, returned, returning: 0 };
+        assert_eq!(shop.providers.money(), money, "{name}");
+        let known = order.payments.iter().flat_map(|it| &it.refunds);
+        let known = known.filter(|it| it.state == Success).map(|it| it.refund_fee.fen());
+        assert_eq!(known.sum::<u64>(), returned, "{name}");
+        let told: BTreeSet<_> = self.ear.heard().into_iter().map(|it| (it.event, it.id)).collect();
+        let mut told: Vec<_> = told.iter().map(|it| it.0.name()).collect();
+        told.retain(|it| *it != "refund.closed");
+        told.sort_unstable();
+        assert_eq!(told, story.events, "{name}");
+        let refusal = shop.create(&qr(Alipay)).await.err().map(|it| it.kind());
+        assert!(matches!(refusal, Some(Kind::AlreadyPaid | Kind::Closed)), "{name}: {refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn money_goes_back_once_whenever_the_process_dies() {
+    for (n, story) in stories().iter().enumerate() {
+        let name = format!("story {n}");
+        let world = World::new();
+        let store = Crashing::counting(Memory::new());
+        let shop = world.process(store.clone()).await;
+        world.tell(&shop, &story.acts, &name).await;
+        let writes = store.writes();
+        world.check(&shop, story, &name).await;
+        for write in 1..=writes {
+            for moment in [Moment::Before, Moment::After] {
+                let name = format!("story {n}, at write {write} of {writes}, {moment:?}");
+                let world = World::new();
+                let store = Crashing::at(Memory::new(), write, moment, Then::Dies);
+                let shop = world.process(store.clone()).await;
+                tokio::select! {
+                    biased;
+                    () = world.tell(&shop, &story.acts, &name) => panic!("{name}: nobody died"),
+                    () = store.struck() => {}
+                }
+                let shop = world.process(store.store().reopen()).await;
+                world.tell(&shop, &story.acts, &name).await;
+                world.check(&shop, story, &name).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The way from a simulated process to the providers, and what goes wrong on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use paygate::domain::channel::ProviderId;
+use paygate::domain::order::refund::RefundState;
+use paygate::mock::{Fault, FaultKind, Refuse};
+use paygate::provider::{Transport, TransportFailure};
+use paygate::store::BoxFuture;
+
+use super::crash::Power;
+use super::outage;
+use super::rng::Chance;
+use super::world::{Flaw, Shared};
+
+/// The wire of one process.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    power: Power,
+    chance: Chance,
+    shared: Arc<Shared>,
+}
+
+impl Wire {
+    pub(super) fn new(power: Power, shared: &Arc<Shared>) -> Wire {
+        Wire { power, chance: shared.chance.fork(), shared: shared.clone() }
+    }
+
+    async fn carry(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, TransportFailure> {
+        tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
+        self.power.pass().await;
+        let call = Purpose::of(&request);
+        if self.shared.flaw == Flaw::ClosesAreIgnored
+            && call.what == What::Close
+            && call.provider == ProviderId::Wxpay
+        {
+            return self.shared.decoy.send(request, timeout).await;
+        }
+        match outage::meets(&self.shared, call.provider, &self.chance) {
+            Some(None) => return Err(TransportFailure::NotSent("no route".to_owned())),
+            Some(Some(kind)) => {
+                self.shared.tell(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
+                let fault = Fault { provider: None, operation: None, kind, times: 1 };
+                self.shared.providers.add_fault(fault);
+            }
+            None => {}
+        }
+        if self.shared.troubled() && self.chance.percent(self.shared.trouble) {
+            if self.chance.percent(5) {
+                return Err(TransportFailure::NotSent("no route".to_owned()));
+            }
+            if self.chance.percent(15) {
+                self.shared.somebody_pays(&self.chance);
+            } else {
+                let kind = self.fault(&call);
+                self.shared.tell(format!("{:?} {:?} {kind:?}", call.provider, call.what));
+                let fault = Fault { provider: None, operation: None, kind, times: 1 };
+                self.shared.providers.add_fault(fault);
+            }
+        }
+        if self.shared.flaw == Flaw::ClosesAreIgnored {
+            self.shared.decoy.send(request.clone(), timeout).await?;
+        }
+        self.shared.step(&self.power, &self.chance);
+        self.power.pass().await;
+        // The provider acts at once, however late its answer is.
+        let (sent, ()) = tokio::join!(
+            biased;
+            self.shared.providers.send(request, timeout),
+            async { self.shared.asked(&call) },
+        );
+        if let (Ok(response), What::Create, ProviderId::Alipay) = (&sent, call.what, call.provider)
+        {
+            self.shared.answered(&call, response.body());
+        }
+        if self.shared.flaw == Flaw::RefundsAreDoubled && call.what == What::Refund {
+            self.shared.return_the_rest();
+        }
+        self.shared.step(&self.power, &self.chance);
+        tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
+        sent
+    }
+
+    fn fault(&self, call: &Purpose) -> FaultKind {
+        if call.what == What::Refund && self.chance.percent(40) {
+            return match self.chance.below(3) {
+                0 => FaultKind::TooSoon,
+                1 => FaultKind::NotEnough,
+                _ => FaultKind::RefundEnds { state: RefundState::Closed },
+            };
+        }
+        match self.chance.below(12) {
+            0 => FaultKind::LoseRequest,
+            1 | 2 => FaultKind::LoseReply,
+            3 => FaultKind::Delay { ms: self.chance.below(10_000) },
+            4 => FaultKind::Status500,
+            5 => FaultKind::BadSignature,
+            6 => FaultKind::Unsigned,
+            7 => FaultKind::Malformed,
+            8 => FaultKind::Reset,
+            9 => FaultKind::Late { ms: u32::try_from(self.chance.below(120_000)).unwrap() },
+            _ => FaultKind::Refuse(self.refusal(call)),
+        }
+    }
+
+    /// A refusal that the provider may give for no reason that can be seen from here. It does not
+    /// lie about what it knows.
+    fn refusal(&self, call: &Purpose) -> Refuse {
+        let codes: &[&str] = match (call.provider, call.what) {
+            (ProviderId::Wxpay, What::Create) => &[
+                "SYSTEM_ERROR",
+                "FREQUENCY_LIMITED",
+                "PARAM_ERROR",
+                "OUT_TRADE_NO_USED",
+                "ORDER_CLOSED",
+                "ORDER_PAID",
+                "NO_AUTH",
+            ],
+            (ProviderId::Wxpay, _) => &["SYSTEM_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR"],
+            (ProviderId::Alipay, What::Create) => &[
+                "20000",
+                "ACQ.SYSTEM_ERROR",
+                "ACQ.INVALID_PARAMETER",
+                "ACQ.CONTEXT_INCONSISTENT",
+                "ACQ.TRADE_HAS_CLOSE",
+                "ACQ.APPLY_PC_MERCHANT_CODE_ERROR",
+            ],
+            (ProviderId::Alipay, _) => &["20000", "ACQ.SYSTEM_ERROR", "40006"],
+        };
+        let code = (*self.chance.pick(codes)).to_owned();
+        Refuse { code, message: "on demand".to_owned(), status: None }
+    }
+}
+
+impl Transport for Wire {
+    fn send<'a>(
+        &'a self,
+        request: Request<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Response<Bytes>, TransportFailure>> {
+        Box::pin(async move {
+            self.power.pass().await;
+            let carried = tokio::time::timeout(timeout, self.carry(request, timeout)).await;
+            self.power.pass().await;
+            carried
+                .unwrap_or_else(|_| Err(TransportFailure::OutcomeUnknown("timed out".to_owned())))
+        })
+    }
+}
+
+/// What a call is for, and which number it is about.
+#[derive(Clone, Debug)]
+pub(super) struct Purpose {
+    pub(super) provider: ProviderId,
+    pub(super) what: What,
+    /// The trade's; a refund is about a payment.
+    pub(super) no: Option<String>,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Create,
+    Query,
+    Close,
+    Refund,
+    RefundQuery,
+}
+
+impl Purpose {
+    fn of(request: &Request<Bytes>) -> Purpose {
+        let path = request.uri().path();
+        if path.starts_with("/v3/") {
+            Purpose::of_wxpay(request)
+        } else {
+            Purpose::of_alipay(request)
+        }
+    }
+
+    fn of_wxpay(request: &Request<Bytes>) -> Purpose {
+        let provider = ProviderId::Wxpay;
+        let path = request.uri().path();
+        let is_get = request.method() == Method::GET;
+        if path.starts_with("/v3/refund/") {
+            let what = if is_get { What::RefundQuery } else { What::Refund };
+            return Purpose { provider, what, no: None };
+        }
+        if let Some((_, rest)) = path.split_once("/out-trade-no/") {
+            let no = rest.split('/').next().map(str::to_owned);
+            return Purpose { provider, what: if is_get { What::Query } else { What::Close }, no };
+        }
+        let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+        let no = body["out_trade_no"].as_str().map(str::to_owned);
+        Purpose { provider, what: What::Create, no }
+    }
+
+    fn of_alipay(request: &Request<Bytes>) -> Purpose {
+        let query = request.uri().query().unwrap_or_default().as_bytes();
+        let params = url::form_urlencoded::parse(query);
+        let mut params = params.chain(url::form_urlencoded::parse(request.body()));
+        let mut value = |name: &str| params.find(|(key, _)| key == name).unwrap().1.into_owned();
+        let content: serde_json::Value = serde_json::from_str(&value("biz_content")).unwrap();
+        let no = content["out_trade_no"].as_str().map(str::to_owned);
+        let text = request.uri().query().unwrap_or_default();
+        let body = String::from_utf8_lossy(request.body());
+        let methods = [
+            ("alipay.trade.fastpay.refund.query", What::RefundQuery),
+            ("alipay.trade.refund", What::Refund),
+            ("alipay.trade.query", What::Query),
+            ("alipay.trade.close", What::Close),
+        ];
+        let called = methods.into_iter().find(|it| text.contains(it.0) || body.contains(it.0));
+        let what = called.map_or(What::Create, |it| it.1);
+        Purpose { provider: ProviderId::Alipay, what, no }
+    }
+}

@@ -1,0 +1,178 @@
+//! The shop's clerk: asks where orders stand, returns money, closes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use paygate::domain::ids::OutTradeNo;
+use paygate::domain::money::Fen;
+use paygate::domain::order::{Order, OrderStatus};
+use paygate::engine::{Engine, OrderNumber, Queried, Query, RefundRequest, Refunded};
+use paygate::error::{Error, Kind};
+use paygate::mock::{self, ConsoleRefund, ConsoleTold, State};
+use tokio::time::sleep;
+
+use super::buyers::Case;
+use super::money;
+use super::rng::Chance;
+use super::world::Shared;
+
+/// Looks after one order now and then.
+pub(super) async fn clerk(shared: Arc<Shared>, at: usize, chance: Chance) {
+    let case = &shared.cases[at];
+    let (closes, refunds) = (chance.percent(30), chance.percent(50));
+    for _ in 0..chance.within(1..8) {
+        sleep(chance.pause()).await;
+        match chance.below(10) {
+            0 | 1 if closes => close(&shared, case).await,
+            2..6 if refunds => refund(&shared, case, &chance).await,
+            6 if refunds => {
+                // Two clerks, or one who is impatient.
+                tokio::join!(refund(&shared, case, &chance), refund(&shared, case, &chance));
+            }
+            7 if refunds => return_in_console(&shared, case, &chance),
+            _ => query(&shared, case, &chance).await,
+        }
+    }
+}
+
+async fn close(shared: &Arc<Shared>, case: &Case) {
+    let no = case.number();
+    let before = shared.records.order(&case.no);
+    let Some(answer) = done(shared, |engine| async move { engine.close(&no).await }).await else {
+        return shared.tell(format!("{} close: broken", case.no));
+    };
+    let kind = answer.map_err(|error| error.kind());
+    shared.tell(format!("{} close: {kind:?}", case.no));
+    let now = shared.records.order(&case.no);
+    let status = now.as_ref().map(|it| it.status);
+    let matches_order = match kind {
+        Ok(()) => status == Some(OrderStatus::Closed),
+        Err(Kind::AlreadyPaid) => status.is_some_and(|it| it.number() > 0),
+        Err(Kind::NoSuchOrder) => before.is_none(),
+        Err(Kind::Busy | Kind::NotSent | Kind::OutcomeUnknown | Kind::ProviderRefused) => true,
+        Err(_) => false,
+    };
+    must(shared, matches_order, || format!("{} is {status:?}, and close said {kind:?}", case.no));
+}
+
+async fn refund(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
+    let known = shared.records.order(&case.no);
+    let payments = known.map(|it| it.payments).unwrap_or_default();
+    let named = !payments.is_empty() && chance.percent(20);
+    let transaction_id = named.then(|| chance.pick(&payments).transaction_id.clone());
+    let is_whole = chance.percent(40);
+    let slip = chance.below(3);
+    // A slip of paper with a number and an amount; now and then the amount is misread.
+    let fee = 1 + (case.fee * (slip + 1) / 4) + u64::from(chance.percent(10));
+    let request = RefundRequest {
+        out_trade_no: case.number(),
+        out_refund_no: (!is_whole).then(|| format!("{}-back{slip}", case.no)),
+        refund_fee: if is_whole { None } else { Fen::new(fee) },
+        refund_desc: Some("the tea was cold".to_owned()),
+        transaction_id,
+    };
+    let asked = request.clone();
+    let answer = done(shared, |engine| async move { engine.refund(request).await }).await;
+    let Some(answer) = answer else {
+        return shared.tell(format!("{} refund: broken", case.no));
+    };
+    let told = answer.as_ref().map(|it| (it.refund.refund_fee.fen(), it.refund.state.name()));
+    let told = told.map_err(Error::kind);
+    shared.tell(format!("{} refund {:?}: {told:?}", case.no, asked.out_refund_no));
+    judge(shared, case, &asked, &answer);
+}
+
+/// Somebody returns money in a provider's console, and does not tell the shop.
+fn return_in_console(shared: &Shared, case: &Case, chance: &Chance) {
+    let trades = shared.providers.orders().into_iter();
+    let is_its = |it: &mock::Order| it.terms.subject == case.subject && it.state == State::Paid;
+    let paid: Vec<mock::Order> = trades.filter(is_its).collect();
+    if paid.is_empty() {
+        return;
+    }
+    let trade = chance.pick(&paid);
+    let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
+    let (amount, told) = (Fen::new(1 + chance.below(case.fee)), ConsoleTold::Notification);
+    let refund = ConsoleRefund { provider, out_trade_no, amount, told };
+    let done = shared.providers.refund_in_console(&refund).map(drop).map_err(|it| it.code);
+    shared.tell(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
+}
+
+fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Refunded, Error>) {
+    let order = shared.records.order(&case.no);
+    let known = |number: &str| order.as_ref().and_then(|it| it.refund(number)).is_some();
+    let matches_order = match answer {
+        Ok(refunded) => {
+            let refund = &refunded.refund;
+            let is_its = asked.out_refund_no.as_ref().is_none_or(|it| *it == refund.out_refund_no);
+            let is_as_much = asked.refund_fee.is_none_or(|it| it == refund.refund_fee);
+            is_its && is_as_much && known(&refund.out_refund_no)
+        }
+        Err(error) => matches!(
+            error.kind(),
+            Kind::NoSuchOrder
+                | Kind::NotPaid
+                | Kind::RefundExceeds
+                | Kind::Different
+                | Kind::TooSoon
+                | Kind::ProviderRefused
+                | Kind::NotSent
+                | Kind::OutcomeUnknown
+        ),
+    };
+    must(shared, matches_order, || format!("{}: {asked:?} was answered {answer:?}", case.no));
+}
+
+async fn query(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
+    let before = shared.records.order(&case.no);
+    let await_accepted = chance.percent(50).then(|| chance.time(Duration::from_secs(40)));
+    let number = OrderNumber::OutTradeNo(case.number());
+    let asked = Query { number, await_accepted };
+    let Some(answer) = done(shared, |engine| async move { engine.query(asked).await }).await else {
+        return shared.tell(format!("{} query: broken", case.no));
+    };
+    let told = answer.as_ref().map(|it| (it.order.status, it.user_order_success));
+    let told = told.map_err(Error::kind);
+    shared.tell(format!("{} query {await_accepted:?}: {told:?}", case.no));
+    let matches_order = match &answer {
+        Ok(queried) => money::queried(shared, case, queried),
+        Err(error) if error.kind() == Kind::NoSuchOrder => before.is_none(),
+        Err(error) => error.kind() == Kind::NotSent,
+    };
+    must(shared, matches_order, || format!("{}: was told {:?}", case.no, answer.map(brief)));
+}
+
+fn brief(queried: Queried) -> (Vec<String>, Option<bool>) {
+    let order: &Order = &queried.order;
+    (super::audit::summary(order), queried.user_order_success)
+}
+
+/// What the process that takes requests now does; [`None`] when it dies.
+async fn done<T, F: Future<Output = T>>(
+    shared: &Arc<Shared>,
+    act: impl FnOnce(Engine) -> F,
+) -> Option<T> {
+    let process = shared.front();
+    tokio::select! {
+        biased;
+        () = process.power.stopped() => None,
+        answer = act(process.engine.clone()) => Some(answer),
+        () = sleep(Duration::from_secs(120)) => {
+            shared.saw(vec!["the clerk got no answer in two minutes".to_owned()]);
+            None
+        }
+    }
+}
+
+fn must(shared: &Shared, holds: bool, what: impl FnOnce() -> String) {
+    if !holds {
+        shared.saw(vec![what()]);
+    }
+}
+
+impl Case {
+    fn number(&self) -> OutTradeNo {
+        OutTradeNo::parse(&self.no).unwrap()
+    }
+}
