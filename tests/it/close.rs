@@ -5,15 +5,15 @@ use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation, State};
 
-use crate::support::refunds::{check_money, number, purchase, settle, status, told};
+use crate::support::refunds::{check_money, number, purchase, sent_events, settle, status};
 use crate::support::requests::{NO, qr};
 use crate::support::shop::kind;
-use crate::support::webhook::open;
+use crate::support::webhook::shop_with_webhook;
 
 #[tokio::test]
 async fn a_payment_in_the_middle_of_closing_wins() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.scan(&created).unwrap();
         shop.fault_of(Operation::Close, FaultKind::PayFirst);
@@ -21,7 +21,7 @@ async fn a_payment_in_the_middle_of_closing_wins() {
         assert_eq!((error.kind(), error.status()), (Kind::AlreadyPaid, Some(1)), "{provider}");
         settle(&shop).await;
         assert_eq!(status(&shop).await, 1, "{provider}");
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded"], "{provider}");
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded"], "{provider}");
         check_money(&shop, 100, 0);
     }
 }
@@ -29,7 +29,7 @@ async fn a_payment_in_the_middle_of_closing_wins() {
 #[tokio::test]
 async fn closing_during_the_notification_of_a_payment_closes_nothing() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.pay(&created).unwrap();
         let news = shop.providers.notifications().remove(0);
@@ -37,7 +37,7 @@ async fn closing_during_the_notification_of_a_payment_closes_nothing() {
         let (closed, heard) = tokio::join!(shop.engine.close(&no), shop.take(&news));
         assert_eq!((kind(closed), heard), (Some(Kind::AlreadyPaid), Ok(())), "{provider}");
         settle(&shop).await;
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded"], "{provider}");
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded"], "{provider}");
         assert_eq!(status(&shop).await, 1, "{provider}");
         check_money(&shop, 100, 0);
     }
@@ -46,7 +46,7 @@ async fn closing_during_the_notification_of_a_payment_closes_nothing() {
 #[tokio::test]
 async fn a_closed_order_can_be_closed_again_and_not_paid() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.scan(&created).unwrap();
         let no = number(NO);
@@ -58,13 +58,13 @@ async fn a_closed_order_can_be_closed_again_and_not_paid() {
         for provider in [Wxpay, Alipay] {
             assert_eq!(kind(shop.create(&qr(provider)).await), Some(Kind::Closed));
         }
-        assert_eq!(told(&shop, &ear).await, [""; 0], "the shop closed it itself");
+        assert_eq!(sent_events(&shop, &webhook).await, [""; 0], "the shop closed it itself");
     }
 }
 
 #[tokio::test]
 async fn every_way_to_pay_is_closed() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.scan(&code).unwrap();
     let native = shop.create(&qr(Wxpay)).await.unwrap();
@@ -78,7 +78,7 @@ async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
     for provider in [Wxpay, Alipay] {
         for operation in [Operation::Query, Operation::Close] {
             for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
-                let (shop, _) = open().await;
+                let (shop, _) = shop_with_webhook().await;
                 let created = shop.create(&qr(provider)).await.unwrap();
                 shop.scan(&created).unwrap();
                 shop.fault_of(operation, lost.clone());
@@ -95,18 +95,18 @@ async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
 
 #[tokio::test]
 async fn an_order_that_its_buyer_is_paying_stays_open() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.providers.begin(&purchase(Wxpay)).unwrap();
     assert_eq!(kind(shop.engine.close(&number(NO)).await), Some(Kind::Busy));
     assert_eq!(status(&shop).await, 0);
     shop.providers.pay(&purchase(Wxpay)).unwrap();
     settle(&shop).await;
-    assert_eq!(told(&shop, &ear).await, ["payment.succeeded"]);
+    assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded"]);
 }
 
 #[tokio::test]
 async fn an_order_that_nobody_knows_is_not_closed() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     assert_eq!(kind(shop.engine.close(&number(NO)).await), Some(Kind::NoSuchOrder));
 }

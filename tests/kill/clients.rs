@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::program::Program;
-use crate::rng::Chance;
+use crate::rng::Rng;
 
 /// All orders, and where the program is now.
 pub(crate) struct Shop {
@@ -49,21 +49,22 @@ pub(crate) struct Answer {
 impl Answer {
     /// What the buyer pays with.
     pub(crate) fn material(&self) -> Option<String> {
-        let told = &self.body["orderInfo"];
+        let order_info = &self.body["orderInfo"];
         let keys = ["codeUrl", "package", "prepayid", "h5Url"];
-        if told["prepayid"].is_string() {
-            return told["prepayid"].as_str().map(str::to_owned);
+        if order_info["prepayid"].is_string() {
+            return order_info["prepayid"].as_str().map(str::to_owned);
         }
-        let found = told.as_str().or_else(|| keys.iter().find_map(|key| told[key].as_str()))?;
+        let found =
+            order_info.as_str().or_else(|| keys.iter().find_map(|key| order_info[key].as_str()))?;
         Some(found.strip_prefix("prepay_id=").unwrap_or(found).to_owned())
     }
 }
 
 impl Shop {
-    pub(crate) fn new(orders: usize, chance: &Chance) -> Shop {
+    pub(crate) fn new(orders: usize, rng: &Rng) -> Shop {
         let order = |n| Order {
             no: format!("kill-{n:06}"),
-            ways: [*chance.pick(&WAYS), *chance.pick(&WAYS)],
+            ways: [*rng.pick(&WAYS), *rng.pick(&WAYS)],
             known: Mutex::default(),
         };
         Shop {
@@ -114,13 +115,13 @@ impl Shop {
     }
 
     /// Pays with something that was handed out.
-    pub(crate) async fn pay(&self, order: &Order, chance: &Chance) -> bool {
+    pub(crate) async fn pay(&self, order: &Order, rng: &Rng) -> bool {
         let given = order.known.lock().unwrap().given.clone();
         let given: Vec<_> = given.into_iter().collect();
         if given.is_empty() {
             return false;
         }
-        let code = chance.pick(&given);
+        let code = rng.pick(&given);
         let (provider, kind) = kind_of(code);
         let purchase = json!({ "provider": provider, kind: code });
         let paid = self.control("POST", "pay", &purchase).await.is_some();
@@ -140,12 +141,12 @@ impl Shop {
     }
 
     /// The next calls to the providers go wrong.
-    pub(crate) async fn trouble(&self, chance: &Chance) {
-        for _ in 0..chance.below(6) {
-            let kind = *chance.pick(&FAULTS);
-            let mut fault = json!({ "fault": kind, "times": 1 + chance.below(3) });
+    pub(crate) async fn trouble(&self, rng: &Rng) {
+        for _ in 0..rng.below(6) {
+            let kind = *rng.pick(&FAULTS);
+            let mut fault = json!({ "fault": kind, "times": 1 + rng.below(3) });
             if matches!(kind, "delay" | "notify_slow") {
-                fault["ms"] = json!(chance.below(3_000));
+                fault["ms"] = json!(rng.below(3_000));
             }
             if kind == "refuse" {
                 fault["code"] = json!("FREQUENCY_LIMITED");
@@ -208,13 +209,13 @@ fn body(no: &str, method: &str) -> Value {
 pub(crate) struct Shopper {
     shop: Arc<Shop>,
     share: (usize, usize),
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Shopper {
     /// The client `share.0` of `share.1`.
-    pub(crate) fn new(shop: Arc<Shop>, share: (usize, usize), chance: Chance) -> Shopper {
-        Shopper { shop, share, chance }
+    pub(crate) fn new(shop: Arc<Shop>, share: (usize, usize), rng: Rng) -> Shopper {
+        Shopper { shop, share, rng }
     }
 
     /// Creates its orders, then comes back to any of them until the shop closes.
@@ -225,26 +226,26 @@ impl Shopper {
             self.visit(order).await;
         }
         while !self.shop.closing.load(Ordering::Relaxed) {
-            let order: &Order = self.chance.pick::<&Order>(&own);
+            let order: &Order = self.rng.pick::<&Order>(&own);
             self.visit(order).await;
-            sleep(Duration::from_millis(self.chance.below(300))).await;
+            sleep(Duration::from_millis(self.rng.below(300))).await;
         }
     }
 
     /// Asks a few times, and may go another way, and may pay.
     async fn visit(&self, order: &Order) {
-        for _ in 0..1 + self.chance.below(3) {
+        for _ in 0..1 + self.rng.below(3) {
             match self.shop.ask(order).await {
-                None => sleep(Duration::from_millis(20 + self.chance.below(200))).await,
+                None => sleep(Duration::from_millis(20 + self.rng.below(200))).await,
                 Some(answer) if answer.status == 200 => {}
-                Some(_) => sleep(Duration::from_millis(self.chance.below(300))).await,
+                Some(_) => sleep(Duration::from_millis(self.rng.below(300))).await,
             }
         }
-        if self.chance.percent(8) && self.shop.pay(order, &self.chance).await {
+        if self.rng.percent(8) && self.shop.pay(order, &self.rng).await {
             return;
         }
         let mut known = order.known.lock().unwrap();
-        if known.switches < 5 && self.chance.percent(20) {
+        if known.switches < 5 && self.rng.percent(20) {
             known.switches += 1;
             known.method = 1 - known.method;
         }

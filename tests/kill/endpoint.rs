@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::rng::Chance;
+use crate::rng::Rng;
 
 /// What the program signs with.
 pub(crate) const SECRET: &str = "whsec_dGhlIHNob3Agb2YgdGhlIGtpbGwgcHJvZ3JhbQ==";
@@ -26,7 +26,7 @@ pub(crate) const SECRET: &str = "whsec_dGhlIHNob3Agb2YgdGhlIGtpbGwgcHJvZ3JhbQ=="
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     port: u16,
-    chance: Chance,
+    rng: Rng,
     state: Mutex<Book>,
 }
 
@@ -44,8 +44,8 @@ pub(crate) struct Book {
 }
 
 impl Endpoint {
-    pub(crate) fn new(port: u16, chance: Chance) -> Arc<Endpoint> {
-        Arc::new(Endpoint { port, chance, state: Mutex::default() })
+    pub(crate) fn new(port: u16, rng: Rng) -> Arc<Endpoint> {
+        Arc::new(Endpoint { port, rng, state: Mutex::default() })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -68,13 +68,13 @@ impl Endpoint {
             let app = Router::new().route("/events/goods", post(take)).with_state(self.clone());
             let mut serving = JoinSet::new();
             serving.spawn(async move { axum::serve(listener, app).await });
-            sleep(Duration::from_millis(500 + self.chance.below(6_000))).await;
+            sleep(Duration::from_millis(500 + self.rng.below(6_000))).await;
             while self.book(|it| it.is_calm) {
                 sleep(Duration::from_secs(1)).await;
             }
             serving.shutdown().await;
             self.state.lock().unwrap().deaths += 1;
-            sleep(Duration::from_millis(self.chance.below(3_000))).await;
+            sleep(Duration::from_millis(self.rng.below(3_000))).await;
         }
     }
 }
@@ -84,12 +84,12 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, &'static str) {
-    let trouble = if shop.book(|it| it.is_calm) { 9 } else { shop.chance.below(10) };
+    let trouble = if shop.book(|it| it.is_calm) { 9 } else { shop.rng.below(10) };
     let status = shop.keep(&headers, &body, trouble);
     match trouble {
         // It keeps the event, and the answer does not come, or not soon.
         2 => sleep(Duration::from_secs(15)).await,
-        3 => sleep(Duration::from_millis(shop.chance.below(3_000))).await,
+        3 => sleep(Duration::from_millis(shop.rng.below(3_000))).await,
         _ => {}
     }
     (status, if trouble == 1 { r#"{"code":500,"msg":"later"}"# } else { r#"{"code":0}"# })

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo test --test kill                 # 200 times
 //! cargo test --test kill -- 20 4711      # 20 times, by the chance that 4711 gives
-//! cargo test --test kill -- told 60      # the second story, 60 times
+//! cargo test --test kill -- events 60     # the second run, 60 times
 //! ```
 //!
 //! Twenty clients create 500 orders at the sidecar in mock mode, pay some, and change their minds
@@ -12,7 +12,8 @@
 //! on disk, says whether anything was ordered twice. What chance decides is repeatable; how far
 //! the program was when it was killed is not.
 //!
-//! In the second story all orders are paid, and a shop that fails and dies is told of it.
+//! In the second run all orders are paid, and the webhook of a shop that fails and dies gets the
+//! events.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 #[path = "../it/simulation/rng.rs"]
@@ -21,7 +22,7 @@ mod rng;
 mod clients;
 mod endpoint;
 mod program;
-mod told;
+mod events;
 mod verdict;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use clients::{Shop, Shopper};
 use program::Program;
-use rng::Chance;
+use rng::Rng;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -42,29 +43,29 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|it| it.parse::<u64>().ok());
     let kills = arguments.next().unwrap_or(KILLS);
     let seed = arguments.next().unwrap_or(1);
-    let is_told = std::env::args().any(|it| it == "told");
+    let are_events_checked = std::env::args().any(|it| it == "events");
     println!("{kills} kills, chance {seed}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    if is_told {
-        runtime.block_on(told::run(kills, Chance::new(seed)));
+    if are_events_checked {
+        runtime.block_on(events::run(kills, Rng::new(seed)));
     } else {
-        runtime.block_on(run(kills, Chance::new(seed)));
+        runtime.block_on(run(kills, Rng::new(seed)));
     }
 }
 
-async fn run(kills: u64, chance: Chance) {
+async fn run(kills: u64, rng: Rng) {
     let (home, port) = (TempDir::new().unwrap(), program::free_port());
     let mut program = Program::start(home.path(), port, &[]).await;
-    let shop = Arc::new(Shop::new(ORDERS, &chance));
+    let shop = Arc::new(Shop::new(ORDERS, &rng));
     shop.serves(&program);
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
-        let shopper = Shopper::new(shop.clone(), (n, CLIENTS), chance.fork());
+        let shopper = Shopper::new(shop.clone(), (n, CLIENTS), rng.fork());
         clients.spawn(shopper.shop());
     }
     for count in 1..=kills {
-        shop.trouble(&chance).await;
-        tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
+        shop.trouble(&rng).await;
+        tokio::time::sleep(Duration::from_millis(rng.below(400))).await;
         program.kill().await;
         program = Program::start(home.path(), port, &[]).await;
         shop.serves(&program);

@@ -85,7 +85,7 @@ impl Program {
         self.addresses["serving payments"]
     }
 
-    /// Every event that it has to tell, or told.
+    /// Every event in its outbox.
     pub(crate) async fn webhooks(&self, token: &str) -> serde_json::Value {
         let admin = self.addresses["serving health and admin"];
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -106,7 +106,7 @@ impl Program {
         self.child.kill().await.unwrap();
     }
 
-    /// Errors and panics that it told.
+    /// Errors and panics that it logged.
     pub(crate) fn alarms(&self) -> Vec<String> {
         self.alarms.lock().unwrap().clone()
     }

@@ -15,7 +15,7 @@ pub(crate) struct Verdict {
     /// Orders that were paid, and say so.
     pub(crate) paid: u32,
     /// Payments whose provider had to tell them once more, because of a kill.
-    pub(crate) told_again: u32,
+    pub(crate) notified_again: u32,
     /// Orders that changed their way too often.
     pub(crate) exhausted: u32,
     /// Orders that were paid twice by material that nobody could close.
@@ -30,13 +30,13 @@ pub(crate) struct Verdict {
 /// How long a superseded order may stay open after the last answer.
 const CLOSING: Duration = Duration::from_secs(25);
 
-/// How long the providers wait for the program to acknowledge what it was told again.
+/// How long the providers wait for the program to acknowledge the repeated notifications.
 const TELLING: Duration = Duration::from_secs(60);
 
 pub(crate) async fn reach(shop: &Shop) -> Verdict {
     let mut verdict = Verdict::default();
-    match timeout(TELLING, tell(shop)).await {
-        Ok(told_again) => verdict.told_again = told_again,
+    match timeout(TELLING, send_notifications(shop)).await {
+        Ok(notified_again) => verdict.notified_again = notified_again,
         Err(_) => verdict.violations.push("a notification that is never acknowledged".to_owned()),
     }
     let mut last = Vec::new();
@@ -56,27 +56,27 @@ pub(crate) async fn reach(shop: &Shop) -> Verdict {
 
 /// Has the providers tell every payment that was not acknowledged, as they would in minutes, or
 /// hours. How many there were.
-pub(crate) async fn tell(shop: &Shop) -> u32 {
-    let mut told_again = 0;
+pub(crate) async fn send_notifications(shop: &Shop) -> u32 {
+    let mut notified_again = 0;
     loop {
         let ledger = shop.control("GET", "ledger", &Value::Null).await.expect("it runs");
-        let untold: Vec<&Value> = ledger["orders"]
+        let unnotified: Vec<&Value> = ledger["orders"]
             .as_array()
             .unwrap()
             .iter()
             .filter(|it| it["state"] == "paid")
             .filter(|it| it["payments"][0]["notice"]["acknowledged"].is_null())
             .collect();
-        if untold.is_empty() {
-            return told_again;
+        if unnotified.is_empty() {
+            return notified_again;
         }
-        for order in untold {
-            let told = json!({
+        for order in unnotified {
+            let request = json!({
                 "provider": order["provider"],
                 "out_trade_no": order["out_trade_no"],
             });
-            shop.control("POST", "notifications", &told).await.expect("it runs");
-            told_again += 1;
+            shop.control("POST", "notifications", &request).await.expect("it runs");
+            notified_again += 1;
         }
         sleep(Duration::from_secs(2)).await;
     }
@@ -117,10 +117,10 @@ fn judge((order, answer): (&Order, &Answer), own: &[&Value], verdict: &mut Verdi
     let open: Vec<_> = own.iter().filter(|it| state(it) == "unpaid").collect();
     let is_paid = answer.body["code"] == 4101;
     let trades: Vec<_> = own.iter().map(|it| summary(it)).collect();
-    let told = (answer.status, answer.body["code"].as_i64(), answer.material());
+    let shown = (answer.status, answer.body["code"].as_i64(), answer.material());
     let mut must = |holds: bool, what: &str| {
         if !holds {
-            verdict.violations.push(format!("{no}: {what}: {trades:#?}, told {told:?}"));
+            verdict.violations.push(format!("{no}: {what}: {trades:#?}, answered {shown:?}"));
         }
     };
     let is_in = |trade: &Value, given: &str| {

@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::store::unmatched::{added, unmatched};
-use crate::support::endpoint::Endpoint;
+use crate::support::endpoint::WebhookEndpoint;
 use crate::support::notifications::{address, notification};
-use crate::support::payment_layer::{NO, OTHER_NO, SECRET, by_number, opened, raw};
-use crate::support::shop::{Hands, Shop, body, with};
+use crate::support::payment_layer::{NO, OTHER_NO, SECRET, by_number, opened, send};
+use crate::support::shop::{ManualClock, Shop, body, with};
 
 const TOKEN: &str = "an-admin-token-of-thirty-two-characters";
 
@@ -75,8 +75,8 @@ async fn shop() -> Shop {
     let created = shop.create(&with(wanted, "/data/user_id", json!("u1"))).await.unwrap();
     shop.pay(&created).unwrap();
     let layer = PaymentLayer::new(shop.engine.clone(), Pricing::danger_trust_every_caller());
-    let told = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
-    assert_eq!(raw(&layer, told).await.status(), 200);
+    let notification = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
+    assert_eq!(send(&layer, notification).await.status(), 200);
     shop
 }
 
@@ -238,14 +238,14 @@ async fn an_event_that_nobody_takes_is_parked_and_sent_again_when_told() {
 
 #[tokio::test]
 async fn an_accepted_event_is_listed_and_can_be_told_again() {
-    let mut endpoint = Endpoint::start().await;
+    let mut endpoint = WebhookEndpoint::start().await;
     let webhook = paygate::Webhook::new(&endpoint.url(), SECRET).unwrap();
     let shop = Shop::open_as(|builder| builder.webhook(webhook)).await;
     let created = opened(&shop, ProviderId::Wxpay, NO).await;
     shop.pay(&created).unwrap();
     let layer = PaymentLayer::new(shop.engine.clone(), Pricing::danger_trust_every_caller());
-    let told = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
-    assert_eq!(raw(&layer, told).await.status(), 200);
+    let notification = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
+    assert_eq!(send(&layer, notification).await.status(), 200);
     shop.engine.dispatch().await;
     let first = endpoint.next().await;
     let admin = admin(&shop, Some(TOKEN));
@@ -269,7 +269,7 @@ async fn a_list_of_no_state_there_is_is_refused() {
 #[tokio::test]
 async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
     let store = Arc::new(Memory::new());
-    let clock = Hands::new();
+    let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock)).unwrap();
     let shop = Shop::with(store.clone(), providers).await;
     let admin = admin(&shop, Some(TOKEN));
@@ -279,15 +279,15 @@ async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
     };
     assert_eq!(payments("").await, (200, json!({"code": 0, "payments": []})));
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let (hears, told) = (heard.clone(), unmatched("4200001", 1_763_900_000_000));
+    let (hears, payment) = (heard.clone(), unmatched("4200001", 1_763_900_000_000));
     shop.engine.on(EventType::PaymentUnmatched, "unmatched", move |event: OrderEvent| {
         let heard = hears.clone();
         async move { heard.lock().unwrap().push(event.out_trade_no.to_string()) }
     });
-    assert_eq!(added(&store, &told).await, Ok(true));
+    assert_eq!(added(&store, &payment).await, Ok(true));
     shop.engine.dispatch().await;
     assert_eq!(*heard.lock().unwrap(), ["of-no-order"]);
-    assert_eq!(shop.engine.unmatched(1).await.unwrap(), [told]);
+    assert_eq!(shop.engine.unmatched(1).await.unwrap(), [payment]);
     for query in ["", "?state=unmatched"] {
         let (status, answer) = payments(query).await;
         let text = answer.to_string();

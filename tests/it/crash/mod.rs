@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::shop::{Shop, order_info};
-use scenarios::{Step, Story};
+use scenarios::{Scenario, Step};
 use world::{MINUTE, World};
 
 /// The order's number in these tests, and its price in fen.
@@ -71,50 +71,50 @@ async fn a_payment_survives_a_crash_at_any_write() {
     check(scenarios::payments()).await;
 }
 
-async fn check(stories: Vec<Story>) {
+async fn check(scenarios: Vec<Scenario>) {
     let mut deaths = 0;
-    for story in &stories {
-        let writes = count(story).await;
-        assert!(writes >= 2, "{}: a claim and an outcome at least", story.name);
+    for scenario in &scenarios {
+        let writes = count(scenario).await;
+        assert!(writes >= 2, "{}: a claim and an outcome at least", scenario.name);
         for write in 1..=writes {
             for moment in [Moment::Before, Moment::After] {
                 for first in [First::Client, First::Impatient, First::Background] {
-                    deaths += u32::from(die(story, Death { write, moment, first }).await);
+                    deaths += u32::from(die(scenario, Death { write, moment, first }).await);
                 }
             }
         }
     }
-    println!("{} stories, {deaths} deaths", stories.len());
+    println!("{} stories, {deaths} deaths", scenarios.len());
 }
 
 /// Tells the story without a crash, and counts its writes.
-async fn count(story: &Story) -> u64 {
-    let mut world = World::of(story).await;
+async fn count(scenario: &Scenario) -> u64 {
+    let mut world = World::of(scenario).await;
     let store = Crashing::counting(world.open());
     let shop = world.process(store.clone()).await;
-    world.tell(&shop, &story.steps).await;
+    world.run(&shop, &scenario.steps).await;
     let writes = store.writes();
-    settle(&mut world, &shop, story.name).await;
+    settle(&mut world, &shop, scenario.name).await;
     writes
 }
 
 /// Tells the story until its process dies, has the next one go on, and tells the rest. `false`
 /// when nothing comes next that an impatient client could ask.
-async fn die(story: &Story, death: Death) -> bool {
-    let name = format!("{}: {death:?}", story.name);
-    let mut world = World::of(story).await;
+async fn die(scenario: &Scenario, death: Death) -> bool {
+    let name = format!("{}: {death:?}", scenario.name);
+    let mut world = World::of(scenario).await;
     let Death { write, moment, first } = death;
     let store = Crashing::at(world.open(), write, moment, Then::Dies);
     let shop = world.process(store.clone()).await;
     tokio::select! {
         biased;
-        () = world.tell(&shop, &story.steps) => panic!("{name}: nobody died"),
+        () = world.run(&shop, &scenario.steps) => panic!("{name}: nobody died"),
         () = store.struck() => {}
     }
     // The kernel closes what a dead process had open.
     store.store().close().await;
     drop(shop);
-    let rest = world.rest(&story.steps);
+    let rest = world.rest(&scenario.steps);
     let shop = world.process(world.open()).await;
     match first {
         First::Impatient if !matches!(rest.first(), Some(Step::Ask(_))) => return false,
@@ -125,7 +125,7 @@ async fn die(story: &Story, death: Death) -> bool {
             answer(&mut world, &shop, &name).await;
         }
     }
-    world.tell(&shop, rest).await;
+    world.run(&shop, rest).await;
     settle(&mut world, &shop, &name).await;
     true
 }
@@ -237,8 +237,11 @@ async fn check_paid(world: &World, shop: &Shop, name: &str) {
     for state in [DeliveryState::Pending, DeliveryState::Parked] {
         assert_eq!(shop.engine.events(state, 9).await.unwrap(), [], "{name}: {state:?}");
     }
-    let told = world.told();
-    assert!(!told.is_empty() && told.iter().all(|id| *id == event.id), "{name}: {told:?}");
+    let event_ids = world.event_ids();
+    assert!(
+        !event_ids.is_empty() && event_ids.iter().all(|id| *id == event.id),
+        "{name}: {event_ids:?}"
+    );
 }
 
 /// What the buyer pays with, without what is signed anew.

@@ -11,7 +11,7 @@ use super::{NO, PRICE};
 use crate::support::shop::{body, with};
 
 /// One story of one order.
-pub(super) struct Story {
+pub(super) struct Scenario {
     pub(super) name: &'static str,
     /// Whether the providers know the number from a store that was lost.
     pub(super) is_restored: bool,
@@ -44,38 +44,38 @@ use FaultKind::{LoseReply, LoseRequest};
 use Operation::{Close, Create, Query};
 use Step::{Ask, Goes, GoesAtWxpay, LookAfter, Notify, Pass, Pay, Scan, Tell};
 
-fn story(name: &'static str, steps: Vec<Step>) -> Story {
-    Story { name, is_restored: false, steps }
+fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {
+    Scenario { name, is_restored: false, steps }
 }
 
 /// A first request by each product.
-pub(super) fn first_requests() -> Vec<Story> {
+pub(super) fn first_requests() -> Vec<Scenario> {
     vec![
-        story("native", vec![Ask(qr(Wxpay))]),
-        story("jsapi", vec![Ask(mini(Wxpay, "one"))]),
-        story("app", vec![Ask(app(Wxpay))]),
-        story("h5", vec![Ask(phone())]),
-        story("precreate", vec![Ask(qr(Alipay))]),
-        story("create", vec![Ask(mini(Alipay, "one"))]),
-        story("app.pay", vec![Ask(app(Alipay))]),
+        scenario("native", vec![Ask(qr(Wxpay))]),
+        scenario("jsapi", vec![Ask(mini(Wxpay, "one"))]),
+        scenario("app", vec![Ask(app(Wxpay))]),
+        scenario("h5", vec![Ask(phone())]),
+        scenario("precreate", vec![Ask(qr(Alipay))]),
+        scenario("create", vec![Ask(mini(Alipay, "one"))]),
+        scenario("app.pay", vec![Ask(app(Alipay))]),
     ]
 }
 
 /// Lost messages, stale material, refusals, numbers that are taken.
-pub(super) fn unknown_outcomes() -> Vec<Story> {
+pub(super) fn unknown_outcomes() -> Vec<Scenario> {
     let refused = |code: &str| {
         let (code, message) = (code.to_owned(), "wrong openid".to_owned());
         Goes(Create, FaultKind::Refuse(Refuse { code, message, status: None }))
     };
-    let restored = |name, steps| Story { is_restored: true, ..story(name, steps) };
+    let restored = |name, steps| Scenario { is_restored: true, ..scenario(name, steps) };
     vec![
-        story("lost reply", vec![Goes(Create, LoseReply), Ask(qr(Wxpay))]),
-        story("lost request", vec![Goes(Create, LoseRequest), Ask(qr(Alipay))]),
-        story(
+        scenario("lost reply", vec![Goes(Create, LoseReply), Ask(qr(Wxpay))]),
+        scenario("lost request", vec![Goes(Create, LoseRequest), Ask(qr(Alipay))]),
+        scenario(
             "lost reply and question, then the client",
             vec![Goes(Create, LoseReply), Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Wxpay))],
         ),
-        story(
+        scenario(
             "lost reply and question, then the background",
             vec![
                 Goes(Create, LoseReply),
@@ -86,11 +86,11 @@ pub(super) fn unknown_outcomes() -> Vec<Story> {
                 Ask(mini(Wxpay, "one")),
             ],
         ),
-        story(
+        scenario(
             "lost reply and question, then another way",
             vec![Goes(Create, LoseReply), Goes(Query, LoseReply), Ask(qr(Wxpay)), Ask(qr(Alipay))],
         ),
-        story(
+        scenario(
             "lost request and question, then another way",
             vec![
                 Goes(Create, LoseRequest),
@@ -99,16 +99,16 @@ pub(super) fn unknown_outcomes() -> Vec<Story> {
                 Ask(app(Wxpay)),
             ],
         ),
-        story("stale material", vec![Ask(phone()), Pass(6), Ask(phone())]),
-        story(
+        scenario("stale material", vec![Ask(phone()), Pass(6), Ask(phone())]),
+        scenario(
             "stale material, lost reply",
             vec![Ask(phone()), Pass(6), Goes(Create, LoseReply), Ask(phone()), Ask(phone())],
         ),
-        story(
+        scenario(
             "refused by WeChat Pay, then corrected",
             vec![refused("PARAM_ERROR"), Ask(mini(Wxpay, "wrong")), Ask(mini(Wxpay, "right"))],
         ),
-        story(
+        scenario(
             "refused by Alipay, then corrected",
             vec![
                 refused("ACQ.INVALID_PARAMETER"),
@@ -126,18 +126,18 @@ pub(super) fn unknown_outcomes() -> Vec<Story> {
 }
 
 /// Another way to pay what is not paid.
-pub(super) fn switches() -> Vec<Story> {
+pub(super) fn switches() -> Vec<Scenario> {
     vec![
-        story("WeChat Pay to Alipay", vec![Ask(qr(Wxpay)), Ask(qr(Alipay))]),
-        story("Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Ask(qr(Wxpay))]),
-        story("scanned Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay))]),
-        story("Alipay to Alipay", vec![Ask(qr(Alipay)), Ask(app(Alipay))]),
-        story("scanned Alipay to Alipay", vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay))]),
-        story("Alipay's app to its code", vec![Ask(app(Alipay)), Ask(qr(Alipay))]),
-        story("native to app", vec![Ask(qr(Wxpay)), Ask(app(Wxpay))]),
-        story("one buyer to another", vec![Ask(mini(Wxpay, "one")), Ask(mini(Wxpay, "two"))]),
-        story("there and back", vec![Ask(qr(Alipay)), Ask(qr(Wxpay)), Ask(qr(Alipay))]),
-        story(
+        scenario("WeChat Pay to Alipay", vec![Ask(qr(Wxpay)), Ask(qr(Alipay))]),
+        scenario("Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Ask(qr(Wxpay))]),
+        scenario("scanned Alipay to WeChat Pay", vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay))]),
+        scenario("Alipay to Alipay", vec![Ask(qr(Alipay)), Ask(app(Alipay))]),
+        scenario("scanned Alipay to Alipay", vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay))]),
+        scenario("Alipay's app to its code", vec![Ask(app(Alipay)), Ask(qr(Alipay))]),
+        scenario("native to app", vec![Ask(qr(Wxpay)), Ask(app(Wxpay))]),
+        scenario("one buyer to another", vec![Ask(mini(Wxpay, "one")), Ask(mini(Wxpay, "two"))]),
+        scenario("there and back", vec![Ask(qr(Alipay)), Ask(qr(Wxpay)), Ask(qr(Alipay))]),
+        scenario(
             "back before the other way's outcome is known",
             vec![
                 Ask(qr(Alipay)),
@@ -150,15 +150,15 @@ pub(super) fn switches() -> Vec<Story> {
                 Ask(qr(Alipay)),
             ],
         ),
-        story(
+        scenario(
             "scanned after it was superseded",
             vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay)), Pass(1), LookAfter, Ask(qr(Wxpay))],
         ),
-        story(
+        scenario(
             "a lost close",
             vec![Ask(qr(Wxpay)), Goes(Close, LoseReply), Ask(qr(Alipay)), Ask(qr(Alipay))],
         ),
-        story(
+        scenario(
             "a lost opening of the other way",
             vec![Ask(qr(Wxpay)), Goes(Create, LoseReply), Ask(app(Wxpay))],
         ),
@@ -166,14 +166,17 @@ pub(super) fn switches() -> Vec<Story> {
 }
 
 /// Attempts that come to their end.
-pub(super) fn ends() -> Vec<Story> {
+pub(super) fn ends() -> Vec<Scenario> {
     vec![
-        story("WeChat Pay's successor", vec![Ask(qr(Wxpay)), Pass(32), Ask(qr(Wxpay))]),
-        story("Alipay's successor", vec![Ask(qr(Alipay)), Pass(32), Ask(qr(Alipay))]),
-        story("the app's successor", vec![Ask(app(Alipay)), Pass(32), Ask(app(Alipay))]),
-        story("WeChat Pay's lapse", vec![Ask(qr(Wxpay)), Pass(32), LookAfter, Ask(qr(Wxpay))]),
-        story("Alipay's lapse", vec![Ask(qr(Alipay)), Scan, Pass(32), LookAfter, Ask(qr(Alipay))]),
-        story(
+        scenario("WeChat Pay's successor", vec![Ask(qr(Wxpay)), Pass(32), Ask(qr(Wxpay))]),
+        scenario("Alipay's successor", vec![Ask(qr(Alipay)), Pass(32), Ask(qr(Alipay))]),
+        scenario("the app's successor", vec![Ask(app(Alipay)), Pass(32), Ask(app(Alipay))]),
+        scenario("WeChat Pay's lapse", vec![Ask(qr(Wxpay)), Pass(32), LookAfter, Ask(qr(Wxpay))]),
+        scenario(
+            "Alipay's lapse",
+            vec![Ask(qr(Alipay)), Scan, Pass(32), LookAfter, Ask(qr(Alipay))],
+        ),
+        scenario(
             "a lapse nobody could close",
             vec![
                 Ask(qr(Wxpay)),
@@ -189,18 +192,18 @@ pub(super) fn ends() -> Vec<Story> {
 }
 
 /// Payments: found by a question, or told.
-pub(super) fn payments() -> Vec<Story> {
+pub(super) fn payments() -> Vec<Scenario> {
     vec![
-        story("found by another way", vec![Ask(qr(Wxpay)), Pay, Ask(qr(Alipay))]),
-        story("found at Alipay", vec![Ask(qr(Alipay)), Pay, Ask(app(Alipay)), Tell]),
-        story("found by the background", vec![Ask(qr(Wxpay)), Pay, Pass(32), LookAfter, Tell]),
-        story(
+        scenario("found by another way", vec![Ask(qr(Wxpay)), Pay, Ask(qr(Alipay))]),
+        scenario("found at Alipay", vec![Ask(qr(Alipay)), Pay, Ask(app(Alipay)), Tell]),
+        scenario("found by the background", vec![Ask(qr(Wxpay)), Pay, Pass(32), LookAfter, Tell]),
+        scenario(
             "found after a lost reply",
             vec![Ask(app(Wxpay)), Goes(Close, FaultKind::PayFirst), Ask(qr(Wxpay)), Tell],
         ),
-        story("told by Alipay", vec![Ask(qr(Alipay)), Pay, Notify, Tell]),
-        story("told twice", vec![Ask(app(Alipay)), Pay, Notify, Notify, Tell, Tell]),
-        story(
+        scenario("told by Alipay", vec![Ask(qr(Alipay)), Pay, Notify, Tell]),
+        scenario("told twice", vec![Ask(app(Alipay)), Pay, Notify, Notify, Tell, Tell]),
+        scenario(
             "told of what was superseded",
             vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay)), Pay, Notify, Pass(1), LookAfter, Tell],
         ),

@@ -16,21 +16,21 @@ use paygate::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::scenarios::{Step, Story, alipay_notice};
-use crate::support::shop::{Hands, Shop, with};
+use super::scenarios::{Scenario, Step, alipay_notice};
+use crate::support::shop::{ManualClock, Shop, with};
 
 pub(super) const MINUTE: i64 = 60_000;
 
 /// See the module.
 pub(super) struct World {
-    pub(super) clock: Hands,
+    pub(super) clock: ManualClock,
     /// What the client asked last.
     pub(super) asked: Value,
     /// Everything that buyers were given, in order.
     pub(super) held: Vec<Created>,
     providers: InProcess,
     directory: TempDir,
-    told: Arc<Mutex<Vec<EventId>>>,
+    event_ids: Arc<Mutex<Vec<EventId>>>,
     /// How many steps were begun.
     begun: usize,
 }
@@ -41,10 +41,10 @@ fn directory() -> TempDir {
 }
 
 impl World {
-    pub(super) async fn of(story: &Story) -> World {
-        let clock = Hands::new();
+    pub(super) async fn of(scenario: &Scenario) -> World {
+        let clock = ManualClock::new();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
-        let first = story.steps.iter().find_map(|it| match it {
+        let first = scenario.steps.iter().find_map(|it| match it {
             Step::Ask(asked) => Some(asked.clone()),
             _ => None,
         });
@@ -54,10 +54,10 @@ impl World {
             held: Vec::new(),
             providers,
             directory: directory(),
-            told: Arc::default(),
+            event_ids: Arc::default(),
             begun: 0,
         };
-        if story.is_restored {
+        if scenario.is_restored {
             // The store that knew it is gone.
             let lost = with(world.asked.clone(), "/data/total_fee", json!(999));
             let shop = world.process(Memory::new()).await;
@@ -75,11 +75,11 @@ impl World {
 
     /// A process with this store, which the shop listens to.
     pub(super) async fn process(&self, store: impl Store + 'static) -> Shop {
-        let told = self.told.clone();
+        let event_ids = self.event_ids.clone();
         let providers = self.providers.clone();
         Shop::at(self.clock.clone(), store, providers, |it| {
             it.on(EventType::PaymentSucceeded, "goods", move |event| {
-                told.lock().unwrap().push(event.id);
+                event_ids.lock().unwrap().push(event.id);
                 std::future::ready(())
             })
         })
@@ -87,8 +87,8 @@ impl World {
     }
 
     /// What the shop was told.
-    pub(super) fn told(&self) -> Vec<EventId> {
-        self.told.lock().unwrap().clone()
+    pub(super) fn event_ids(&self) -> Vec<EventId> {
+        self.event_ids.lock().unwrap().clone()
     }
 
     /// The steps that were not begun yet.
@@ -96,7 +96,7 @@ impl World {
         &steps[self.begun..]
     }
 
-    pub(super) async fn tell(&mut self, shop: &Shop, steps: &[Step]) {
+    pub(super) async fn run(&mut self, shop: &Shop, steps: &[Step]) {
         for step in steps {
             self.begun += 1;
             match step {

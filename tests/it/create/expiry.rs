@@ -6,7 +6,7 @@ use paygate::mock::{FaultKind, Operation, State};
 use serde_json::json;
 
 use crate::support::requests::{NO, material, phone, qr};
-use crate::support::shop::{Hands, Shop, kind, with};
+use crate::support::shop::{ManualClock, Shop, kind, with};
 use paygate::clock::Clock;
 
 const MINUTE: i64 = 60_000;
@@ -102,7 +102,7 @@ async fn an_expired_attempt_that_cannot_be_asked_opens_nothing() {
 
 #[tokio::test]
 async fn an_orders_own_deadline_ends_it_and_no_later_request_extends_it() {
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let deadline = hands.now().0 + 10 * MINUTE;
     for provider in [Wxpay, Alipay] {
         let shop = Shop::open().await;
@@ -121,7 +121,7 @@ async fn an_orders_own_deadline_ends_it_and_no_later_request_extends_it() {
 
 #[tokio::test]
 async fn an_orders_own_deadline_still_finds_the_payment() {
-    let deadline = Hands::new().now().0 + 10 * MINUTE;
+    let deadline = ManualClock::new().now().0 + 10 * MINUTE;
     let shop = Shop::open().await;
     let asked = with(qr(Wxpay), "/data/time_expire", json!(deadline));
     let first = shop.create(&asked).await.unwrap();
@@ -132,7 +132,7 @@ async fn an_orders_own_deadline_still_finds_the_payment() {
 
 #[tokio::test]
 async fn in_its_last_minute_an_order_keeps_what_its_buyer_has_in_hand() {
-    let deadline = Hands::new().now().0 + 10 * MINUTE;
+    let deadline = ManualClock::new().now().0 + 10 * MINUTE;
     let shop = Shop::open().await;
     let asked = with(qr(Wxpay), "/data/time_expire", json!(deadline));
     let first = shop.create(&asked).await.unwrap();

@@ -7,7 +7,7 @@ use paygate::error::Kind;
 use paygate::mock::{Fault, FaultKind, Operation, PayWith, Purchase, State};
 
 use crate::support::requests::{NO, app, material, mini, qr, refuse};
-use crate::support::shop::{Shop, aside, kind};
+use crate::support::shop::{Shop, kind, run_background};
 
 const MINUTE: i64 = 60_000;
 
@@ -44,7 +44,7 @@ async fn wait(shop: &Shop, minutes: i64) {
         shop.clock.advance_ms(MINUTE);
         shop.engine.reconcile().await;
         shop.engine.reconcile().await;
-        aside().await;
+        run_background().await;
     }
 }
 
@@ -349,11 +349,11 @@ async fn after_an_outage_the_reconciler_asks_a_few_orders_a_second() {
 }
 
 /// An engine whose clock is so far ahead of the providers'.
-async fn ahead(ms: i64) -> (Shop, crate::support::shop::Hands) {
-    let theirs = crate::support::shop::Hands::new();
+async fn ahead(ms: i64) -> (Shop, crate::support::shop::ManualClock) {
+    let theirs = crate::support::shop::ManualClock::new();
     let providers =
         paygate::mock::InProcess::open(None, std::sync::Arc::new(theirs.clone())).unwrap();
-    let ours = crate::support::shop::Hands::new();
+    let ours = crate::support::shop::ManualClock::new();
     ours.advance_ms(ms);
     let store = paygate::store::memory::Memory::new();
     (Shop::at(ours, store, providers, |it| it).await, theirs)
@@ -421,10 +421,10 @@ async fn what_was_handed_out_and_is_said_not_to_exist_lets_nothing_else_open() {
 
 #[tokio::test]
 async fn a_rejected_switch_waits_until_the_first_way_lapsed_by_both_clocks() {
-    let theirs = crate::support::shop::Hands::new();
+    let theirs = crate::support::shop::ManualClock::new();
     let providers =
         paygate::mock::InProcess::open(None, std::sync::Arc::new(theirs.clone())).unwrap();
-    let ours = crate::support::shop::Hands::new();
+    let ours = crate::support::shop::ManualClock::new();
     ours.advance_ms(280_000);
     let store = paygate::store::memory::Memory::new();
     let shop = Shop::at(ours, store, providers, |it| it.switching(Switching::Reject)).await;

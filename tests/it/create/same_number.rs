@@ -9,7 +9,7 @@ use paygate::store::StoreMode;
 use paygate::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 
-use crate::support::shop::{Hands, Shop, body, kind, order_info, with};
+use crate::support::shop::{ManualClock, Shop, body, kind, order_info, with};
 
 const NO: &str = "2107151010101541001";
 
@@ -185,7 +185,7 @@ async fn what_is_signed_with_a_time_is_signed_anew_once_a_minute() {
 async fn a_provider_that_was_not_reached_leaves_the_number_free_to_repeat() {
     let shop = Shop::built(
         paygate::store::memory::Memory::new(),
-        InProcess::open(None, Arc::new(Hands::new())).unwrap(),
+        InProcess::open(None, Arc::new(ManualClock::new())).unwrap(),
         |it| it.transport(Unplugged),
     )
     .await;
@@ -237,7 +237,7 @@ async fn another_way_to_pay_is_busy_while_the_first_one_opens() {
 async fn orders_outlive_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("orders.db");
-    let providers = InProcess::open(None, Arc::new(Hands::new())).unwrap();
+    let providers = InProcess::open(None, Arc::new(ManualClock::new())).unwrap();
     let open = || Sqlite::open_as(&path, StoreMode::Mock).unwrap();
     let shop = Shop::with(open(), providers.clone()).await;
     let first = shop.create(&wxpay()).await.unwrap();

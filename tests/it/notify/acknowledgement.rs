@@ -8,7 +8,7 @@ use paygate::domain::order::OrderStatus;
 use paygate::{PaymentLayer, Pricing};
 
 use crate::support::notifications::{address, address_of, notification};
-use crate::support::payment_layer::{NO, OTHER_NO, opened, paid, raw};
+use crate::support::payment_layer::{NO, OTHER_NO, opened, paid, send};
 use crate::support::shop::Shop;
 
 const PROVIDERS: [ProviderId; 2] = [ProviderId::Wxpay, ProviderId::Alipay];
@@ -45,7 +45,7 @@ async fn a_payment_is_acknowledged_in_its_providers_own_words_and_again_when_it_
         let layer = layer(&shop);
         paid(&shop, provider, NO).await;
         for _ in 0..3 {
-            let answer = raw(&layer, notification(&shop, provider, NO, &address(provider))).await;
+            let answer = send(&layer, notification(&shop, provider, NO, &address(provider))).await;
             check_acknowledged(provider, &answer);
             let order = shop.order(NO).await;
             assert_eq!((order.status, order.payments.len()), (OrderStatus::Paid, 1));
@@ -63,7 +63,7 @@ async fn a_forger_hears_one_text_and_touches_nothing() {
         let calls = shop.providers.calls("wxpay.query") + shop.providers.calls("alipay.query");
         let genuine = notification(&shop, provider, NO, &address(provider));
         for forged in rejected(genuine).await {
-            check_refused(provider, &raw(&layer, forged).await, 401);
+            check_refused(provider, &send(&layer, forged).await, 401);
         }
         assert_eq!(shop.order(NO).await, before);
         let after = shop.providers.calls("wxpay.query") + shop.providers.calls("alipay.query");
@@ -106,7 +106,7 @@ async fn at_the_url_of_another_pay_type_the_signed_body_decides() {
         let shop = Shop::open().await;
         paid(&shop, provider, NO).await;
         let to = address_of(provider, other, "default");
-        let answer = raw(&layer(&shop), notification(&shop, provider, NO, &to)).await;
+        let answer = send(&layer(&shop), notification(&shop, provider, NO, &to)).await;
         check_acknowledged(provider, &answer);
         assert_eq!(shop.order(NO).await.status, OrderStatus::Paid);
     }
@@ -120,13 +120,13 @@ async fn at_the_url_of_another_merchant_nothing_is_taken() {
         paid(&shop, provider, NO).await;
         for merchant in ["001", "nobody", "%30%30%31", "%F0%9F%8D%B5"] {
             let to = address_of(provider, "h5", merchant);
-            let answer = raw(&layer, notification(&shop, provider, NO, &to)).await;
+            let answer = send(&layer, notification(&shop, provider, NO, &to)).await;
             // Both merchants have the mock's one set of keys: the order is not the other's.
             check_refused(provider, &answer, 404);
         }
         assert_eq!(shop.order(NO).await.status, OrderStatus::Open);
         let percent = address_of(provider, "h5", "%64efault");
-        let answer = raw(&layer, notification(&shop, provider, NO, &percent)).await;
+        let answer = send(&layer, notification(&shop, provider, NO, &percent)).await;
         check_acknowledged(provider, &answer);
     }
 }
@@ -142,7 +142,7 @@ async fn an_unknown_pay_type_is_no_address() {
         "/pay/notify/wxpay/wxpay_h5",
         "/pay/notify/wxpay/wxpay_h5/%FF",
     ] {
-        let answer = raw(&layer(&shop), notification(&shop, ProviderId::Wxpay, NO, to)).await;
+        let answer = send(&layer(&shop), notification(&shop, ProviderId::Wxpay, NO, to)).await;
         assert_eq!(answer.status(), 404, "{to}");
         assert_ne!(&answer.body()[..], b"the shop's own", "{to}");
     }
@@ -155,7 +155,7 @@ async fn a_payment_of_an_unknown_order_is_not_acknowledged_so_that_it_comes_agai
         let (shop, other) = (Shop::open().await, Shop::open().await);
         paid(&shop, provider, OTHER_NO).await;
         let early = notification(&shop, provider, OTHER_NO, &address(provider));
-        check_refused(provider, &raw(&layer(&other), early).await, 404);
+        check_refused(provider, &send(&layer(&other), early).await, 404);
     }
 }
 
@@ -166,8 +166,8 @@ async fn a_payment_of_another_amount_is_not_acknowledged() {
         opened(&shop, provider, NO).await;
         let created = cheap.create(&crate::support::shop::body(provider, NO, 1)).await.unwrap();
         cheap.pay(&created).unwrap();
-        let told = notification(&cheap, provider, NO, &address(provider));
-        check_refused(provider, &raw(&layer(&shop), told).await, 409);
+        let notification = notification(&cheap, provider, NO, &address(provider));
+        check_refused(provider, &send(&layer(&shop), notification).await, 409);
         let order = shop.order(NO).await;
         assert_eq!((order.status, order.flags.mismatch), (OrderStatus::Open, true));
     }

@@ -16,22 +16,22 @@ use paygate::store::{Committed, Store};
 use serde_json::json;
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
-use crate::support::shop::{Shop, aside, body, with};
-use crate::support::webhook::{Ear, open};
+use crate::support::shop::{Shop, body, run_background, with};
+use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
 
 /// A paid order, of whose payment a verified message of another amount was recorded first; its
 /// own notification is still to come.
-async fn disputed(provider: ProviderId, told: u64) -> (Shop, Ear) {
-    let (other, ear) = open().await;
+async fn disputed(provider: ProviderId, claimed_fee: u64) -> (Shop, RecordingWebhook) {
+    let (other, webhook) = shop_with_webhook().await;
     let (clock, providers) = (other.clock.clone(), other.providers.clone());
     let store = Arc::new(Memory::new());
-    let hears = ear.clone();
+    let hears = webhook.clone();
     let shop = Shop::at(clock, store.clone(), providers, |it| it.webhook(hears)).await;
     let created = shop.create(&qr_with_custom(provider)).await.unwrap();
     let paid = shop.pay(&created).unwrap();
     let receipt = Receipt {
         transaction_id: TransactionId(paid.transaction_id.unwrap().into()),
-        total_fee: Fen::new(told).unwrap(),
+        total_fee: Fen::new(claimed_fee).unwrap(),
         paid_at: Millis(1),
         openid: None,
         matches_order: true,
@@ -43,13 +43,13 @@ async fn disputed(provider: ProviderId, told: u64) -> (Shop, Ear) {
         Transition::TradeQueried { n: 1, at: Millis(1), update: TradeUpdate::Paid(receipt) };
     let next = shop.order(NO).await.apply(event).unwrap();
     assert_eq!(store.commit(&next, &[]).await, Ok(Committed::Done));
-    (shop, ear)
+    (shop, webhook)
 }
 
 #[tokio::test]
 async fn of_two_messages_that_disagree_the_providers_answer_counts() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = disputed(provider, 999).await;
+        let (shop, webhook) = disputed(provider, 999).await;
         let order = shop.order(NO).await;
         assert_eq!((order.payments[0].role, order.flags.mismatch), (Mismatch, true));
         assert_eq!(shop.notify().await, [Ok(())], "{provider}");
@@ -59,7 +59,7 @@ async fn of_two_messages_that_disagree_the_providers_answer_counts() {
         assert_eq!((payment.role, payment.total_fee.fen()), (Winning, 100), "{provider}");
         assert_eq!((order.status.number(), order.flags.mismatch), (1, false), "{provider}");
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.succeeded"], "{provider}");
+        assert_eq!(webhook.events(), ["payment.succeeded"], "{provider}");
     }
 }
 
@@ -77,14 +77,14 @@ async fn while_the_provider_cannot_settle_it_nothing_is_acknowledged_and_nothing
 #[tokio::test]
 async fn however_many_notifications_come_at_once_all_are_acknowledged() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         shop.pay(&created).unwrap();
-        let told = shop.providers.notifications().remove(0);
+        let notification = shop.providers.notifications().remove(0);
         let mut running = tokio::task::JoinSet::new();
         for _ in 0..64 {
-            let (shop, told) = (shop.clone(), told.clone());
-            running.spawn(async move { shop.take(&told).await });
+            let (shop, notification) = (shop.clone(), notification.clone());
+            running.spawn(async move { shop.take(&notification).await });
         }
         // A request that works on the order meanwhile holds nobody up.
         let other = with(qr_with_custom(provider), "/context/PLATFORM", json!("app"));
@@ -92,35 +92,35 @@ async fn however_many_notifications_come_at_once_all_are_acknowledged() {
         let (answers, _) = tokio::join!(running.join_all(), work);
         assert!(answers.iter().all(Result::is_ok), "{provider}: {answers:?}");
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.succeeded"], "{provider}");
+        assert_eq!(webhook.events(), ["payment.succeeded"], "{provider}");
     }
 }
 
 /// A shop that knows the order by another provider, or not at all, and one that opened it at
 /// `provider` before it was known here.
-async fn elsewhere(provider: ProviderId) -> (Shop, Ear, paygate::engine::Created) {
-    let (shop, ear) = open().await;
+async fn elsewhere(provider: ProviderId) -> (Shop, RecordingWebhook, paygate::engine::Created) {
+    let (shop, webhook) = shop_with_webhook().await;
     let (clock, providers) = (shop.clock.clone(), shop.providers.clone());
     let before = Shop::at(clock, Memory::new(), providers, |it| it).await;
     let created = before.create(&qr_with_custom(provider)).await.unwrap();
-    (shop, ear, created)
+    (shop, webhook, created)
 }
 
 #[tokio::test]
 async fn a_payment_at_a_provider_where_the_order_has_no_attempt_is_the_orders() {
     for (provider, other) in [(Wxpay, Alipay), (Alipay, Wxpay)] {
-        let (shop, ear, there) = elsewhere(other).await;
+        let (shop, webhook, there) = elsewhere(other).await;
         let here = shop.create(&qr_with_custom(provider)).await.unwrap();
         shop.pay(&there).unwrap();
         assert_eq!(shop.notify().await, [Ok(())], "{other}");
-        aside().await;
+        run_background().await;
         let order = shop.order(NO).await;
         assert_eq!(order.status.number(), 1, "{other}: the first payment makes it paid");
         let attempt = order.attempt(order.payments[0].attempt).unwrap();
         assert_eq!((attempt.n, attempt.method.provider()), (2, other));
         assert!(provider == Alipay || shop.pay(&here).is_err(), "the other way was closed");
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.succeeded"], "{other}");
+        assert_eq!(webhook.events(), ["payment.succeeded"], "{other}");
         // It can be returned as any other payment.
         let wanted = paygate::engine::RefundRequest {
             out_trade_no: order.out_trade_no().clone(),
@@ -142,7 +142,7 @@ async fn a_payment_at_a_provider_where_the_order_has_no_attempt_is_the_orders() 
 
 #[tokio::test]
 async fn a_later_one_is_a_duplicate_and_goes_back() {
-    let (shop, ear, there) = elsewhere(Alipay).await;
+    let (shop, webhook, there) = elsewhere(Alipay).await;
     let here = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.pay(&here).unwrap();
     assert_eq!(shop.notify().await, [Ok(())]);
@@ -150,23 +150,23 @@ async fn a_later_one_is_a_duplicate_and_goes_back() {
     for _ in 0..4 {
         shop.clock.advance_ms(MINUTE);
         shop.notify().await;
-        aside().await;
+        run_background().await;
         shop.engine.reconcile().await;
-        aside().await;
+        run_background().await;
     }
     let order = shop.order(NO).await;
     let roles: Vec<_> = order.payments.iter().map(|it| it.role).collect();
     assert_eq!(roles, [Winning, Duplicate]);
     assert_eq!(shop.providers.money().returned, 100);
     while shop.engine.dispatch().await > 0 {}
-    let mut events = ear.events();
+    let mut events = webhook.events();
     events.sort_unstable();
     assert_eq!(events, ["duplicate.refunded", "payment.duplicate", "payment.succeeded"]);
 }
 
 #[tokio::test]
 async fn a_payment_of_another_amount_is_a_mismatch_there_too() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let (clock, providers) = (shop.clock.clone(), shop.providers.clone());
     let before = Shop::at(clock, Memory::new(), providers, |it| it).await;
     let there =
@@ -181,7 +181,7 @@ async fn a_payment_of_another_amount_is_a_mismatch_there_too() {
 #[tokio::test]
 async fn a_payment_of_no_order_is_recorded_once_told_and_not_acknowledged() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear, there) = elsewhere(provider).await;
+        let (shop, webhook, there) = elsewhere(provider).await;
         let paid = shop.pay(&there).unwrap();
         for _ in 0..3 {
             assert_eq!(shop.notify().await, [Err(Kind::NoSuchOrder)], "{provider}");
@@ -189,7 +189,7 @@ async fn a_payment_of_no_order_is_recorded_once_told_and_not_acknowledged() {
         }
         shop.engine.dispatch().await;
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.unmatched"], "{provider}");
+        assert_eq!(webhook.events(), ["payment.unmatched"], "{provider}");
         let [unmatched] = &shop.engine.unmatched(9).await.unwrap()[..] else {
             panic!("{provider}: one is listed")
         };
@@ -219,7 +219,7 @@ async fn another_merchants_order_is_not_paid_by_this_ones_payment() {
 
 #[tokio::test]
 async fn a_notification_of_another_version_than_the_attempt_was_opened_in_is_not_believed() {
-    let (other, _) = open().await;
+    let (other, _) = shop_with_webhook().await;
     let (clock, providers) = (other.clock.clone(), other.providers.clone());
     let store = Arc::new(Memory::new());
     let shop = Shop::at(clock, store.clone(), providers, |it| it).await;

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use paygate::{PaymentLayer, Pricing};
 
 use crate::support::notifications::address;
-use crate::support::payment_layer::raw;
+use crate::support::payment_layer::send;
 use crate::support::shop::Shop;
 use paygate::domain::channel::ProviderId;
 
@@ -31,7 +31,7 @@ async fn a_notification_is_a_post_of_any_type_and_bounded() {
         ];
         for (n, (request, length, status)) in rows.into_iter().enumerate() {
             let request = request.body(Full::from(vec![b'x'; length])).unwrap();
-            let answer = raw(&layer, request).await;
+            let answer = send(&layer, request).await;
             assert_eq!(answer.status(), status, "{provider} {n}");
             let allow = answer.headers().get("allow").map(|it| it.to_str().unwrap());
             assert_eq!(allow, (status == 405).then_some("POST"), "{provider} {n}");

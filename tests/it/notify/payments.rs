@@ -11,13 +11,13 @@ use paygate::store::memory::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
-use crate::support::shop::{Hands, Shop, kind, with};
-use crate::support::webhook::open;
+use crate::support::shop::{ManualClock, Shop, kind, with};
+use crate::support::webhook::shop_with_webhook;
 
 #[tokio::test]
 async fn a_payment_is_durable_with_its_event_before_it_is_acknowledged() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         let paid = shop.pay(&created).unwrap();
         assert_eq!(shop.notify().await, [Ok(())], "{provider}");
@@ -25,9 +25,9 @@ async fn a_payment_is_durable_with_its_event_before_it_is_acknowledged() {
         assert_eq!(order.status.number(), 1);
         let payment = order.payment(None).unwrap();
         assert_eq!(Some(payment.transaction_id.0.to_string()), paid.transaction_id);
-        assert_eq!(ear.events(), [""; 0], "the shop's own time is not the provider's");
+        assert_eq!(webhook.events(), [""; 0], "the shop's own time is not the provider's");
         assert_eq!(shop.engine.dispatch().await, 1);
-        assert_eq!(ear.events(), ["payment.succeeded"]);
+        assert_eq!(webhook.events(), ["payment.succeeded"]);
         assert_eq!(kind(shop.create(&qr_with_custom(provider)).await), Some(Kind::AlreadyPaid));
         assert_eq!(shop.notify().await, [], "{provider} was told that it is known");
     }
@@ -36,26 +36,26 @@ async fn a_payment_is_durable_with_its_event_before_it_is_acknowledged() {
 #[tokio::test]
 async fn a_notification_repeated_and_at_once_changes_one_thing_and_is_always_acknowledged() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         shop.pay(&created).unwrap();
-        let told = shop.providers.notifications().remove(0);
-        let (one, two) = tokio::join!(shop.take(&told), shop.take(&told));
+        let notification = shop.providers.notifications().remove(0);
+        let (one, two) = tokio::join!(shop.take(&notification), shop.take(&notification));
         assert_eq!((one, two), (Ok(()), Ok(())), "{provider}");
         let version = shop.order(NO).await.version;
         for _ in 0..16 {
-            assert_eq!(shop.take(&told).await, Ok(()));
+            assert_eq!(shop.take(&notification).await, Ok(()));
         }
         assert_eq!(shop.order(NO).await.version, version, "nothing changes");
         shop.engine.dispatch().await;
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.succeeded"]);
+        assert_eq!(webhook.events(), ["payment.succeeded"]);
     }
 }
 
 #[tokio::test]
 async fn a_payment_that_comes_before_the_create_reply_wins_over_it() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     shop.fault(FaultKind::Delay { ms: 60 });
     let asked = qr_with_custom(Wxpay);
     let buyer = async {
@@ -71,25 +71,25 @@ async fn a_payment_that_comes_before_the_create_reply_wins_over_it() {
     assert_eq!(kind(created), Some(Kind::AlreadyPaid));
     assert_eq!(kind(shop.create(&asked).await), Some(Kind::AlreadyPaid), "nor a replay");
     shop.engine.dispatch().await;
-    assert_eq!(ear.events(), ["payment.succeeded"]);
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
 }
 
 #[tokio::test]
 async fn a_payment_is_found_whatever_the_order_of_its_finding() {
     // Found by a question first, told afterwards.
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
     assert_eq!(kind(shop.create(&qr_with_custom(Alipay)).await), Some(Kind::AlreadyPaid));
     assert_eq!(shop.notify().await, [Ok(())]);
     shop.engine.dispatch().await;
-    assert_eq!(ear.events(), ["payment.succeeded"]);
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
 }
 
 #[tokio::test]
 async fn the_first_payment_wins_the_second_is_told_as_a_duplicate_and_the_rest_is_closed() {
     for first_wins in [Alipay, Wxpay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let code = shop.create(&qr_with_custom(Alipay)).await.unwrap();
         let native = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
         let (one, two) = if first_wins == Alipay { (&code, &native) } else { (&native, &code) };
@@ -100,7 +100,7 @@ async fn the_first_payment_wins_the_second_is_told_as_a_duplicate_and_the_rest_i
             shop.notify().await;
         }
         while shop.engine.dispatch().await > 0 {}
-        let mut events = ear.events();
+        let mut events = webhook.events();
         // Whether it is back already is not the question here.
         events.retain(|it| *it != "duplicate.refunded");
         events.sort_unstable();
@@ -112,7 +112,7 @@ async fn the_first_payment_wins_the_second_is_told_as_a_duplicate_and_the_rest_i
 
 #[tokio::test]
 async fn what_can_still_be_paid_of_a_paid_order_is_closed_at_once() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let code = shop.create(&qr_with_custom(Alipay)).await.unwrap();
     shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.pay(&code).unwrap();
@@ -128,12 +128,12 @@ async fn another_amount_is_told_is_never_acknowledged_and_gives_no_more_material
         let before = Shop::open().await;
         let other = with(qr_with_custom(provider), "/data/total_fee", serde_json::json!(999));
         let created = before.create(&other).await.unwrap();
-        let (shop, ear) = {
-            let ear = crate::support::webhook::Ear::default();
+        let (shop, webhook) = {
+            let webhook = crate::support::webhook::RecordingWebhook::default();
             let (clock, providers) = (before.clock.clone(), before.providers.clone());
-            let hears = ear.clone();
+            let hears = webhook.clone();
             let shop = Shop::at(clock, Memory::new(), providers, |it| it.webhook(hears)).await;
-            (shop, ear)
+            (shop, webhook)
         };
         shop.fault(FaultKind::LoseRequest);
         shop.fault_of(paygate::mock::Operation::Query, FaultKind::LoseReply);
@@ -148,7 +148,7 @@ async fn another_amount_is_told_is_never_acknowledged_and_gives_no_more_material
         let error = shop.create(&qr_with_custom(provider)).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (Kind::AlreadyPaid, Some(0)));
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.mismatch"]);
+        assert_eq!(webhook.events(), ["payment.mismatch"]);
     }
 }
 
@@ -169,24 +169,25 @@ async fn an_unknown_order_is_not_acknowledged_and_comes_again() {
 #[tokio::test]
 async fn a_forged_notification_touches_nothing_and_calls_nobody() {
     for provider in [Wxpay, Alipay] {
-        let (shop, _) = open().await;
+        let (shop, _) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         shop.pay(&created).unwrap();
-        let told = shop.providers.notifications().remove(0);
+        let notification = shop.providers.notifications().remove(0);
         let calls = || {
             ["query", "certificates"].map(|it| shop.providers.calls(&format!("{provider}.{it}")))
         };
         let (version, before) = (shop.order(NO).await.version, calls());
-        let mut body = told.body.to_vec();
+        let mut body = notification.body.to_vec();
         *body.last_mut().unwrap() ^= 1;
         let (pid, forged) = (Pid::default(), Bytes::from(body));
-        let answer = shop.engine.notify(provider, &pid, &told.headers, forged).await;
+        let answer = shop.engine.notify(provider, &pid, &notification.headers, forged).await;
         assert_eq!(answer.unwrap_err().kind(), Kind::Unverifiable, "{provider}");
         let none = http::HeaderMap::new();
         let answer = shop.engine.notify(provider, &pid, &none, Bytes::new()).await;
         assert_eq!(answer.unwrap_err().kind(), Kind::Unverifiable, "{provider}");
         let stranger = Pid::new("nobody");
-        let answer = shop.engine.notify(provider, &stranger, &told.headers, told.body).await;
+        let answer =
+            shop.engine.notify(provider, &stranger, &notification.headers, notification.body).await;
         assert_eq!(answer.unwrap_err().kind(), Kind::NoSuchOrder, "{provider}");
         assert_eq!((shop.order(NO).await.version, calls()), (version, before), "{provider}");
     }
@@ -194,18 +195,18 @@ async fn a_forged_notification_touches_nothing_and_calls_nobody() {
 
 #[tokio::test]
 async fn an_old_notification_replayed_is_none() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
-    let told = shop.providers.notifications().remove(0);
+    let notification = shop.providers.notifications().remove(0);
     shop.clock.advance_ms(6 * MINUTE);
-    assert_eq!(shop.take(&told).await, Err(Kind::Unverifiable));
+    assert_eq!(shop.take(&notification).await, Err(Kind::Unverifiable));
     assert_eq!(shop.notify().await, [Ok(())], "the provider signs anew each time");
 }
 
 #[tokio::test]
 async fn a_store_that_fails_acknowledges_nothing_and_the_next_process_hears_it_again() {
-    let clock = Hands::new();
+    let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     // Two writes open the order; the third is the payment's.
     let store = Crashing::at(Memory::new(), 3, Moment::Before, Then::Fails);
@@ -215,9 +216,9 @@ async fn a_store_that_fails_acknowledges_nothing_and_the_next_process_hears_it_a
     assert_eq!(shop.notify().await, [Err(Kind::OutcomeUnknown)]);
     clock.advance_ms(MINUTE);
     let reopened = store.store().reopen();
-    let ear = crate::support::webhook::Ear::default();
-    let shop = Shop::at(clock, reopened, providers, |it| it.webhook(ear.clone())).await;
+    let webhook = crate::support::webhook::RecordingWebhook::default();
+    let shop = Shop::at(clock, reopened, providers, |it| it.webhook(webhook.clone())).await;
     assert_eq!(shop.notify().await, [Ok(())]);
     shop.engine.dispatch().await;
-    assert_eq!(ear.events(), ["payment.succeeded"]);
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
 }

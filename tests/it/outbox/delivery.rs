@@ -14,8 +14,8 @@ use paygate::store::memory::Memory;
 use serde_json::{Value, json};
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
-use crate::support::shop::{Hands, Shop, body, with};
-use crate::support::webhook::{Ear, open};
+use crate::support::shop::{ManualClock, Shop, body, with};
+use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
 
 /// A paid order whose event waits in the outbox.
 async fn paid(shop: &Shop) {
@@ -27,12 +27,12 @@ async fn paid(shop: &Shop) {
 #[tokio::test]
 async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         let paid = shop.pay(&created).unwrap();
         shop.notify().await;
         shop.engine.dispatch().await;
-        let event = ear.heard().remove(0);
+        let event = webhook.received().remove(0);
         let body: Value = serde_json::from_str(&event.body).unwrap();
         let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
         assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
@@ -50,8 +50,8 @@ async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
 }
 
 /// The `data` of the event of a payment whose request had `fields`.
-async fn told_of(provider: ProviderId, fields: &Value) -> Value {
-    let (shop, ear) = open().await;
+async fn event_data(provider: ProviderId, fields: &Value) -> Value {
+    let (shop, webhook) = shop_with_webhook().await;
     let mut request = body(provider, NO, 100);
     let data = request["data"].as_object_mut().unwrap();
     data.extend(fields.as_object().unwrap().clone());
@@ -59,7 +59,7 @@ async fn told_of(provider: ProviderId, fields: &Value) -> Value {
     shop.pay(&created).unwrap();
     shop.notify().await;
     shop.engine.dispatch().await;
-    let event = ear.heard().remove(0);
+    let event = webhook.received().remove(0);
     let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
     assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
     serde_json::from_str::<Value>(&event.body).unwrap()["data"].take()
@@ -69,7 +69,7 @@ async fn told_of(provider: ProviderId, fields: &Value) -> Value {
 async fn custom_says_beside_the_orders_fields_what_the_request_left_out() {
     let custom = json!({"user_id": "u1", "recharge_balance": 100});
     for provider in [Wxpay, Alipay] {
-        let data = told_of(provider, &json!({"custom": custom, "type": "recharge"})).await;
+        let data = event_data(provider, &json!({"custom": custom, "type": "recharge"})).await;
         assert_eq!((&data["user_id"], &data["recharge_balance"]), (&json!("u1"), &json!(100)));
         assert_eq!(data["custom"], custom);
         assert_eq!((&data["out_trade_no"], &data["total_fee"]), (&json!(NO), &json!(100)));
@@ -78,13 +78,13 @@ async fn custom_says_beside_the_orders_fields_what_the_request_left_out() {
 
         let absent = json!({"custom": {"user_id": 7, "nickname": "n", "body": {"a": 1}},
                             "user_id": "", "nickname": null});
-        let data = told_of(provider, &absent).await;
+        let data = event_data(provider, &absent).await;
         assert_eq!((&data["user_id"], &data["nickname"]), (&json!(7), &json!("n")));
         assert_eq!(data["body"], json!({"a": 1}));
 
         let given = json!({"custom": {"recharge_balance": 100}, "user_id": "u2", "nickname": "n",
                            "body": "tea"});
-        let data = told_of(provider, &given).await;
+        let data = event_data(provider, &given).await;
         assert_eq!((&data["user_id"], &data["nickname"]), (&json!("u2"), &json!("n")));
         assert_eq!((&data["body"], &data["recharge_balance"]), (&json!("tea"), &json!(100)));
     }
@@ -92,8 +92,8 @@ async fn custom_says_beside_the_orders_fields_what_the_request_left_out() {
 
 #[tokio::test]
 async fn a_shop_that_is_down_for_a_day_hears_of_it_when_it_is_back() {
-    let (shop, ear) = open().await;
-    ear.refuse(usize::MAX);
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(usize::MAX);
     paid(&shop).await;
     assert_eq!(shop.engine.dispatch().await, 1);
     assert_eq!(shop.engine.dispatch().await, 0, "not at once");
@@ -103,16 +103,16 @@ async fn a_shop_that_is_down_for_a_day_hears_of_it_when_it_is_back() {
         shop.clock.advance_ms(MINUTE);
         shop.engine.dispatch().await;
     }
-    let tries = ear.heard().len();
+    let tries = webhook.received().len();
     assert!((20..=60).contains(&tries), "{tries} in a day");
-    ear.refuse(0);
+    webhook.refuse(0);
     shop.clock.advance_ms(75 * MINUTE);
     assert_eq!(shop.engine.dispatch().await, 1);
     let ids: std::collections::BTreeSet<EventId> =
-        ear.heard().into_iter().map(|it| it.id).collect();
+        webhook.received().into_iter().map(|it| it.id).collect();
     assert_eq!(ids.len(), 1, "an event keeps its number");
     let bodies: std::collections::BTreeSet<String> =
-        ear.heard().into_iter().map(|it| it.body).collect();
+        webhook.received().into_iter().map(|it| it.body).collect();
     assert_eq!(bodies.len(), 1, "and its words");
     shop.clock.advance_ms(24 * 60 * MINUTE);
     assert_eq!(shop.engine.dispatch().await, 0);
@@ -120,8 +120,8 @@ async fn a_shop_that_is_down_for_a_day_hears_of_it_when_it_is_back() {
 
 #[tokio::test]
 async fn an_event_that_nobody_accepts_is_parked_and_told_when_somebody_says_so() {
-    let (shop, ear) = open().await;
-    ear.refuse(usize::MAX);
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(usize::MAX);
     paid(&shop).await;
     shop.engine.dispatch().await;
     shop.clock.advance_ms(26 * 60 * MINUTE);
@@ -130,7 +130,7 @@ async fn an_event_that_nobody_accepts_is_parked_and_told_when_somebody_says_so()
     let [event] = &parked[..] else { panic!("{parked:?}") };
     shop.clock.advance_ms(26 * 60 * MINUTE);
     assert_eq!(shop.engine.dispatch().await, 0, "it is not sent by itself");
-    ear.refuse(0);
+    webhook.refuse(0);
     shop.engine.retry_event(&event.id).await.unwrap();
     assert_eq!(shop.engine.dispatch().await, 1);
     assert_eq!(shop.engine.events(DeliveryState::Accepted, 9).await.unwrap().len(), 1);
@@ -155,7 +155,7 @@ async fn an_event_without_handler_and_webhook_is_parked() {
 async fn a_handler_is_called_again_until_it_returns_without_an_error() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let ear = Ear::default();
+    let webhook = RecordingWebhook::default();
     let handler = move |event: OrderEvent| {
         let call = counted.fetch_add(1, Ordering::SeqCst);
         async move {
@@ -165,7 +165,7 @@ async fn a_handler_is_called_again_until_it_returns_without_an_error() {
         }
     };
     let shop = Shop::open_as(|it| {
-        it.webhook(ear.clone()).on(EventType::PaymentSucceeded, "goods", handler)
+        it.webhook(webhook.clone()).on(EventType::PaymentSucceeded, "goods", handler)
     })
     .await;
     paid(&shop).await;
@@ -174,48 +174,50 @@ async fn a_handler_is_called_again_until_it_returns_without_an_error() {
         shop.clock.advance_ms(MINUTE);
     }
     assert_eq!(calls.load(Ordering::SeqCst), 3);
-    assert_eq!(ear.events(), [""; 0], "the handler takes the webhook's place");
+    assert_eq!(webhook.events(), [""; 0], "the handler takes the webhook's place");
 }
 
 #[tokio::test]
 async fn a_handler_of_another_type_is_not_called() {
-    let ear = Ear::default();
+    let webhook = RecordingWebhook::default();
     let refuse = |_: OrderEvent| async { Err::<(), _>("not mine") };
-    let shop =
-        Shop::open_as(|it| it.webhook(ear.clone()).on(EventType::PaymentSucceeded, "vip", refuse))
-            .await;
+    let shop = Shop::open_as(|it| {
+        it.webhook(webhook.clone()).on(EventType::PaymentSucceeded, "vip", refuse)
+    })
+    .await;
     paid(&shop).await;
     shop.engine.dispatch().await;
-    assert_eq!(ear.events(), ["payment.succeeded"]);
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
 }
 
 #[tokio::test]
 async fn what_a_dead_process_did_not_tell_the_next_one_does() {
-    let clock = Hands::new();
+    let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let store = Memory::new();
-    let next = |ear: &Ear| {
-        let ear = ear.clone();
-        move |it: paygate::engine::Builder| it.webhook(ear)
+    let next = |webhook: &RecordingWebhook| {
+        let webhook = webhook.clone();
+        move |it: paygate::engine::Builder| it.webhook(webhook)
     };
-    let (dead, alive) = (Ear::default(), Ear::default());
+    let (dead, alive) = (RecordingWebhook::default(), RecordingWebhook::default());
     let reopened = store.reopen();
     let shop = Shop::at(clock.clone(), reopened, providers.clone(), next(&dead)).await;
     paid(&shop).await;
     let shop = Shop::at(clock, store.reopen(), providers, next(&alive)).await;
     assert_eq!(shop.engine.dispatch().await, 1);
-    assert_eq!((dead.heard().len(), alive.heard().len()), (0, 1));
+    assert_eq!((dead.received().len(), alive.received().len()), (0, 1));
     assert_eq!(shop.engine.dispatch().await, 0);
 }
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
-    let (clock, ear, home) = (Hands::new(), Ear::default(), tempfile::tempdir().unwrap());
+    let (clock, webhook, home) =
+        (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
     let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let shop = Shop::at(clock, store, providers, |it| {
-        it.webhook(ear.clone()).reconcile_every(Some(Duration::from_secs(3600)))
+        it.webhook(webhook.clone()).reconcile_every(Some(Duration::from_secs(3600)))
     })
     .await;
     for n in 0..200 {
@@ -230,10 +232,10 @@ async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
         assert!(taken.iter().all(Result::is_ok));
     }
     shop.engine.shutdown().await;
-    let mut told: Vec<EventId> = ear.heard().into_iter().map(|it| it.id).collect();
-    let count = told.len();
-    told.sort_unstable();
-    told.dedup();
-    assert_eq!(told.len(), count, "some were told twice");
+    let mut ids: Vec<EventId> = webhook.received().into_iter().map(|it| it.id).collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "some were told twice");
     assert!(count > 20, "only {count} were told while orders came");
 }

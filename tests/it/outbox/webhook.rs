@@ -9,13 +9,13 @@ use paygate::{PaymentLayer, Pricing, Webhook};
 use serde_json::json;
 
 use crate::layer::{ask, create_as, posted};
-use crate::support::endpoint::Endpoint;
+use crate::support::endpoint::WebhookEndpoint;
 use crate::support::notifications::{address, notification};
-use crate::support::payment_layer::{NO, SECRET, by_number, paid, raw};
+use crate::support::payment_layer::{NO, SECRET, by_number, paid, send};
 use crate::support::shop::Shop;
 
 /// A shop that is told at `endpoint`, and its layer.
-async fn told_at(endpoint: &Endpoint, secret: &str) -> (Shop, PaymentLayer) {
+async fn shop_with_endpoint(endpoint: &WebhookEndpoint, secret: &str) -> (Shop, PaymentLayer) {
     let webhook = Webhook::new(&endpoint.url(), secret).unwrap();
     let shop = Shop::open_as(|builder| builder.webhook(webhook)).await;
     let layer = PaymentLayer::new(shop.engine.clone(), Pricing::danger_trust_every_caller());
@@ -24,8 +24,8 @@ async fn told_at(endpoint: &Endpoint, secret: &str) -> (Shop, PaymentLayer) {
 
 async fn pay(shop: &Shop, layer: &PaymentLayer) {
     paid(shop, ProviderId::Wxpay, NO).await;
-    let told = notification(shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
-    assert_eq!(raw(layer, told).await.status(), 200);
+    let notification = notification(shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
+    assert_eq!(send(layer, notification).await.status(), 200);
 }
 
 async fn is_accepted(layer: &PaymentLayer) -> Option<bool> {
@@ -41,13 +41,13 @@ async fn an_event_is_signed_over_its_id_its_time_and_its_raw_bytes() {
         ("any text 口令", "any text 口令".into()),
         (&"long".repeat(20), "long".repeat(20).into()),
     ] {
-        let mut endpoint = Endpoint::start().await;
-        let (shop, layer) = told_at(&endpoint, secret).await;
+        let mut endpoint = WebhookEndpoint::start().await;
+        let (shop, layer) = shop_with_endpoint(&endpoint, secret).await;
         pay(&shop, &layer).await;
         assert_eq!(is_accepted(&layer).await, Some(false), "nobody has told it yet");
         shop.engine.dispatch().await;
 
-        let [event] = &endpoint.told()[..] else { panic!("it is told once") };
+        let [event] = &endpoint.received()[..] else { panic!("it is told once") };
         assert!(event.head.starts_with("POST "), "{}", event.head);
         assert_eq!(event.path(), "/events/goods?of=goods");
         assert_eq!(event.header("content-type"), "application/json");
@@ -64,10 +64,10 @@ async fn an_event_is_signed_over_its_id_its_time_and_its_raw_bytes() {
 
 #[tokio::test]
 async fn an_event_that_is_not_accepted_comes_again_with_the_same_id_and_bytes() {
-    let mut endpoint = Endpoint::start().await;
-    let (shop, layer) = told_at(&endpoint, SECRET).await;
-    let elsewhere = Endpoint::start().await;
-    let to = elsewhere.addr;
+    let mut endpoint = WebhookEndpoint::start().await;
+    let (shop, layer) = shop_with_endpoint(&endpoint, SECRET).await;
+    let redirect_target = WebhookEndpoint::start().await;
+    let to = redirect_target.addr;
     pay(&shop, &layer).await;
     let long = format!(r#"{{"code":0,"x":"{}"}}"#, "x".repeat(64 * 1024));
     let refusals = [
@@ -79,25 +79,25 @@ async fn an_event_that_is_not_accepted_comes_again_with_the_same_id_and_bytes() 
     ];
     let mut first = None;
     for (n, (status, body)) in (1..).zip(refusals) {
-        endpoint.answers(status, &body);
+        endpoint.respond(status, &body);
         shop.engine.dispatch().await;
-        let told = endpoint.told().remove(0);
-        let id = told.header("webhook-id").to_owned();
-        let (same_id, same_body) = first.get_or_insert_with(|| (id.clone(), told.body.clone()));
-        assert_eq!((&id, &told.body), (&*same_id, &*same_body), "{status}");
+        let event = endpoint.received().remove(0);
+        let id = event.header("webhook-id").to_owned();
+        let (same_id, same_body) = first.get_or_insert_with(|| (id.clone(), event.body.clone()));
+        assert_eq!((&id, &event.body), (&*same_id, &*same_body), "{status}");
         assert_eq!(is_accepted(&layer).await, Some(false), "{status}");
         let waiting = shop.engine.events(DeliveryState::Pending, 10).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].tries), (1, n));
         shop.clock.advance_ms(3_600_000);
     }
-    endpoint.says(format!(
+    endpoint.respond_raw(format!(
         "HTTP/1.1 307 Temporary\r\nconnection: close\r\nlocation: http://{to}/\r\n\
          content-length: 0\r\n\r\n"
     ));
     shop.engine.dispatch().await;
     assert_eq!(is_accepted(&layer).await, Some(false), "no redirect is followed");
-    assert_eq!({ elsewhere }.told().len(), 0);
-    endpoint.answers("204 No Content", "");
+    assert_eq!({ redirect_target }.received().len(), 0);
+    endpoint.respond("204 No Content", "");
     shop.clock.advance_ms(3_600_000);
     shop.engine.dispatch().await;
     assert_eq!(is_accepted(&layer).await, Some(true));
@@ -106,14 +106,15 @@ async fn an_event_that_is_not_accepted_comes_again_with_the_same_id_and_bytes() 
 
 #[tokio::test]
 async fn a_listener_that_waits_hears_as_soon_as_the_shop_has_accepted() {
-    let endpoint = Endpoint::start().await;
-    let (shop, layer) = told_at(&endpoint, SECRET).await;
+    let endpoint = WebhookEndpoint::start().await;
+    let (shop, layer) = shop_with_endpoint(&endpoint, SECRET).await;
     paid(&shop, ProviderId::Alipay, NO).await;
     let body = json!({"out_trade_no": NO, "await_notify": true, "await_max_time": 40});
     let waiting = ask(&layer, create_as(posted("/pay/queryPayment"), &body));
     let meanwhile = async {
-        let told = notification(&shop, ProviderId::Alipay, NO, &address(ProviderId::Alipay));
-        assert_eq!(raw(&layer, told).await.status(), 200);
+        let notification =
+            notification(&shop, ProviderId::Alipay, NO, &address(ProviderId::Alipay));
+        assert_eq!(send(&layer, notification).await.status(), 200);
         shop.engine.dispatch().await;
     };
     let (answer, ()) = tokio::join!(waiting, meanwhile);

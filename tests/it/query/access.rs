@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::layer::{Answer, ask, create_as, empty, posted};
 use crate::support::notifications::{address, notification};
-use crate::support::payment_layer::{NO, OTHER_NO, by_number, opened, paid, raw};
+use crate::support::payment_layer::{NO, OTHER_NO, by_number, opened, paid, send};
 use crate::support::shop::{Shop, with};
 
 const TOKEN: &str = "a-caller-token-of-more-than-32-characters";
@@ -36,8 +36,8 @@ async fn shop() -> (Shop, String) {
     let shop = Shop::open().await;
     paid(&shop, ProviderId::Wxpay, NO).await;
     opened(&shop, ProviderId::Alipay, OTHER_NO).await;
-    let told = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
-    assert_eq!(raw(&open_layer(&shop), told).await.status(), 200);
+    let notification = notification(&shop, ProviderId::Wxpay, NO, &address(ProviderId::Wxpay));
+    assert_eq!(send(&open_layer(&shop), notification).await.status(), 200);
     let transaction_id = shop.order(NO).await.payments[0].transaction_id.0.to_string();
     (shop, transaction_id)
 }

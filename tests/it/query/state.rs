@@ -10,7 +10,7 @@ use paygate::mock::{FaultKind, Operation};
 
 use crate::support::requests::{NO, qr_with_custom};
 use crate::support::shop::{Shop, kind};
-use crate::support::webhook::open;
+use crate::support::webhook::shop_with_webhook;
 
 async fn query(shop: &Shop) -> Result<Queried, Error> {
     ask(shop, None).await
@@ -28,7 +28,7 @@ fn queries(shop: &Shop, provider: ProviderId) -> u64 {
 #[tokio::test]
 async fn an_unpaid_order_is_asked_about_at_most_once_in_5_s() {
     for (provider, word) in [(Wxpay, "NOTPAY"), (Alipay, "WAIT_BUYER_PAY")] {
-        let (shop, _) = open().await;
+        let (shop, _) = shop_with_webhook().await;
         shop.create(&qr_with_custom(provider)).await.unwrap();
         let found = query(&shop).await.unwrap();
         assert_eq!(found.order.status.number(), 0);
@@ -46,7 +46,7 @@ async fn an_unpaid_order_is_asked_about_at_most_once_in_5_s() {
 
 #[tokio::test]
 async fn a_provider_that_does_not_answer_is_not_asked_again_at_once() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.clock.advance_ms(5_000);
     shop.fault_of(Operation::Query, FaultKind::LoseReply);
@@ -59,7 +59,7 @@ async fn a_provider_that_does_not_answer_is_not_asked_again_at_once() {
 #[tokio::test]
 async fn a_lost_notification_heals_itself() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr_with_custom(provider)).await.unwrap();
         shop.pay(&created).unwrap();
         shop.clock.advance_ms(5_000);
@@ -67,7 +67,7 @@ async fn a_lost_notification_heals_itself() {
         assert_eq!(found.order.status.number(), 1);
         assert_eq!((found.user_order_success, found.trade_state), (Some(false), None));
         shop.engine.dispatch().await;
-        assert_eq!(ear.events(), ["payment.succeeded"]);
+        assert_eq!(webhook.events(), ["payment.succeeded"]);
         assert_eq!(query(&shop).await.unwrap().user_order_success, Some(true));
         assert_eq!(queries(&shop, provider), 1, "a paid order is not asked about");
     }
@@ -75,7 +75,7 @@ async fn a_lost_notification_heals_itself() {
 
 #[tokio::test]
 async fn an_order_is_found_by_either_number_and_no_other() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let paid = shop.pay(&created).unwrap();
     shop.notify().await;
@@ -95,8 +95,8 @@ async fn an_order_is_found_by_either_number_and_no_other() {
 
 #[tokio::test]
 async fn who_waits_is_told_when_the_shop_has_accepted() {
-    let (shop, ear) = open().await;
-    ear.refuse(1);
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(1);
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let limit = Duration::from_secs(40);
     let buyer = async {
@@ -113,8 +113,8 @@ async fn who_waits_is_told_when_the_shop_has_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_in_vain_is_answered_when_the_time_is_over() {
-    let (shop, ear) = open().await;
-    ear.refuse(usize::MAX);
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(usize::MAX);
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let before = tokio::time::Instant::now();
     let found = ask(&shop, Some(Duration::from_secs(40))).await.unwrap();
@@ -129,7 +129,7 @@ async fn who_waits_in_vain_is_answered_when_the_time_is_over() {
 
 #[tokio::test]
 async fn a_wait_that_nobody_ended_ends_with_a_question() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let buyer = async {
         tokio::task::yield_now().await;
@@ -143,7 +143,7 @@ async fn a_wait_that_nobody_ended_ends_with_a_question() {
 
 #[tokio::test]
 async fn a_wait_ends_when_the_engine_stops() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let stop = async {
         tokio::task::yield_now().await;

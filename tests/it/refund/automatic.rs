@@ -8,11 +8,12 @@ use paygate::error::Kind;
 use paygate::mock::{FaultKind, Operation};
 
 use crate::support::refunds::{
-    check_money, everything, number, of, paid, purchase, settle, state, status, told,
+    check_money, number, paid, purchase, refund_all, refund_all_of, sent_events, settle, state,
+    status,
 };
 use crate::support::requests::{MINUTE, NO, qr};
-use crate::support::shop::{Shop, aside, kind};
-use crate::support::webhook::{open, open_as};
+use crate::support::shop::{Shop, kind, run_background};
+use crate::support::webhook::{shop_with_webhook, shop_with_webhook_and};
 
 /// The order is paid by both providers before anybody hears of either, and then it is told of
 /// `first` and of the other one. The transactions, in this order.
@@ -47,7 +48,7 @@ fn returned(shop: &Shop, id: &TransactionId) -> u64 {
 async fn the_second_payment_of_an_order_goes_back_whichever_it_is() {
     for paying in [[Wxpay, Alipay], [Alipay, Wxpay]] {
         for first in paying {
-            let (shop, ear) = open().await;
+            let (shop, webhook) = shop_with_webhook().await;
             let [winning, duplicate] = paid_twice(&shop, paying, first).await;
             settle(&shop).await;
             let order = shop.order(NO).await;
@@ -55,11 +56,11 @@ async fn the_second_payment_of_an_order_goes_back_whichever_it_is() {
             assert_eq!((order.status.number(), order.flags.duplicate_paid), (1, true));
             assert_eq!((returned(&shop, &winning), returned(&shop, &duplicate)), (0, 100));
             check_money(&shop, 200, 100);
-            let events = told(&shop, &ear).await;
+            let events = sent_events(&shop, &webhook).await;
             let expected = ["duplicate.refunded", "payment.duplicate", "payment.succeeded"];
             assert_eq!(events, expected, "{paying:?}, told of {first} first");
             settle(&shop).await;
-            assert_eq!(told(&shop, &ear).await, expected, "and once");
+            assert_eq!(sent_events(&shop, &webhook).await, expected, "and once");
             check_money(&shop, 200, 100);
         }
     }
@@ -67,20 +68,21 @@ async fn the_second_payment_of_an_order_goes_back_whichever_it_is() {
 
 #[tokio::test]
 async fn the_duplicate_and_the_order_are_returned_apart() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let [_, duplicate] = paid_twice(&shop, [Wxpay, Alipay], Wxpay).await;
-    let (asked, _) = tokio::join!(shop.engine.refund(of(&duplicate)), shop.engine.reconcile());
+    let (asked, _) =
+        tokio::join!(shop.engine.refund(refund_all_of(&duplicate)), shop.engine.reconcile());
     assert_eq!(kind(asked), None, "asking for what goes back anyway is a replay");
     settle(&shop).await;
     check_money(&shop, 200, 100);
     assert_eq!(status(&shop).await, 1);
-    shop.engine.refund(everything()).await.unwrap();
+    shop.engine.refund(refund_all()).await.unwrap();
     settle(&shop).await;
     check_money(&shop, 200, 200);
     assert_eq!(status(&shop).await, 3);
     let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
     assert_eq!((all.refunds.len(), all.refund_fee), (2, 200));
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     let expected =
         ["duplicate.refunded", "payment.duplicate", "payment.succeeded", "refund.succeeded"];
     assert_eq!(events, expected);
@@ -89,17 +91,17 @@ async fn the_duplicate_and_the_order_are_returned_apart() {
 #[tokio::test]
 async fn a_duplicate_is_only_told_where_the_shop_wants_that() {
     let returns = AutoRefundPolicy { duplicate: false, late: true };
-    let (shop, ear) = open_as(|it| it.auto_refund(returns)).await;
+    let (shop, webhook) = shop_with_webhook_and(|it| it.auto_refund(returns)).await;
     let [_, duplicate] = paid_twice(&shop, [Wxpay, Alipay], Wxpay).await;
     settle(&shop).await;
     check_money(&shop, 200, 0);
-    assert_eq!(told(&shop, &ear).await, ["payment.duplicate", "payment.succeeded"]);
-    shop.engine.refund(of(&duplicate)).await.unwrap();
+    assert_eq!(sent_events(&shop, &webhook).await, ["payment.duplicate", "payment.succeeded"]);
+    shop.engine.refund(refund_all_of(&duplicate)).await.unwrap();
     settle(&shop).await;
     check_money(&shop, 200, 100);
     assert_eq!((returned(&shop, &duplicate), status(&shop).await), (100, 1));
     let expected = ["duplicate.refunded", "payment.duplicate", "payment.succeeded"];
-    assert_eq!(told(&shop, &ear).await, expected);
+    assert_eq!(sent_events(&shop, &webhook).await, expected);
 }
 
 #[tokio::test]
@@ -114,7 +116,7 @@ async fn a_duplicate_goes_back_whatever_goes_wrong() {
     ];
     for duplicate in [Wxpay, Alipay] {
         for fault in &faults {
-            let (shop, ear) = open().await;
+            let (shop, webhook) = shop_with_webhook().await;
             let first = if duplicate == Wxpay { Alipay } else { Wxpay };
             shop.fault_of(Operation::Refund, fault.clone());
             paid_twice(&shop, [Wxpay, Alipay], first).await;
@@ -123,7 +125,7 @@ async fn a_duplicate_goes_back_whatever_goes_wrong() {
                 settle(&shop).await;
             }
             check_money(&shop, 200, 100);
-            let events = told(&shop, &ear).await;
+            let events = sent_events(&shop, &webhook).await;
             let done = events.iter().filter(|it| **it == "duplicate.refunded").count();
             assert_eq!((done, status(&shop).await), (1, 1), "{duplicate} {fault:?}: {events:?}");
         }
@@ -142,13 +144,13 @@ async fn paid_late(shop: &Shop) -> TransactionId {
 
 #[tokio::test]
 async fn a_payment_after_the_order_was_closed_is_told_and_goes_back() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let late = paid_late(&shop).await;
     settle(&shop).await;
     let order = shop.order(NO).await;
     assert_eq!((order.status.number(), order.flags.late_paid), (-1, true));
-    assert_eq!((returned(&shop, &late), told(&shop, &ear).await.len()), (100, 2));
-    assert_eq!(told(&shop, &ear).await, ["late.refunded", "payment.late"]);
+    assert_eq!((returned(&shop, &late), sent_events(&shop, &webhook).await.len()), (100, 2));
+    assert_eq!(sent_events(&shop, &webhook).await, ["late.refunded", "payment.late"]);
     assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::Closed));
     check_money(&shop, 100, 100);
 }
@@ -156,22 +158,22 @@ async fn a_payment_after_the_order_was_closed_is_told_and_goes_back() {
 #[tokio::test]
 async fn a_late_payment_is_only_told_where_the_shop_wants_that() {
     let returns = AutoRefundPolicy { duplicate: true, late: false };
-    let (shop, ear) = open_as(|it| it.auto_refund(returns)).await;
+    let (shop, webhook) = shop_with_webhook_and(|it| it.auto_refund(returns)).await;
     let late = paid_late(&shop).await;
     settle(&shop).await;
-    assert_eq!(told(&shop, &ear).await, ["payment.late"]);
+    assert_eq!(sent_events(&shop, &webhook).await, ["payment.late"]);
     check_money(&shop, 100, 0);
-    assert_eq!(kind(shop.engine.refund(everything()).await), Some(Kind::NotPaid));
-    shop.engine.refund(of(&late)).await.unwrap();
+    assert_eq!(kind(shop.engine.refund(refund_all()).await), Some(Kind::NotPaid));
+    shop.engine.refund(refund_all_of(&late)).await.unwrap();
     settle(&shop).await;
-    assert_eq!(told(&shop, &ear).await, ["late.refunded", "payment.late"]);
+    assert_eq!(sent_events(&shop, &webhook).await, ["late.refunded", "payment.late"]);
     assert_eq!(status(&shop).await, -1, "the order stays closed");
     check_money(&shop, 100, 100);
 }
 
 #[tokio::test]
 async fn a_late_payment_that_nobody_tells_of_is_found_and_goes_back() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.engine.close(&number(NO)).await.unwrap();
     shop.providers.add_fault(paygate::mock::Fault {
@@ -184,7 +186,7 @@ async fn a_late_payment_that_nobody_tells_of_is_found_and_goes_back() {
     for _ in 0..9 {
         settle(&shop).await;
     }
-    assert_eq!(told(&shop, &ear).await, ["late.refunded", "payment.late"]);
+    assert_eq!(sent_events(&shop, &webhook).await, ["late.refunded", "payment.late"]);
     check_money(&shop, 100, 100);
 }
 
@@ -205,14 +207,14 @@ async fn mismatched(shop: &Shop, provider: ProviderId) -> TransactionId {
 #[tokio::test]
 async fn a_mismatched_payment_that_went_back_clears_the_way_for_the_order() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let id = mismatched(&shop, provider).await;
         settle(&shop).await;
         check_money(&shop, 101, 0);
         assert_eq!(kind(shop.create(&qr(provider)).await), Some(Kind::AlreadyPaid));
-        assert_eq!(kind(shop.engine.refund(everything()).await), Some(Kind::NotPaid));
+        assert_eq!(kind(shop.engine.refund(refund_all()).await), Some(Kind::NotPaid));
         assert_eq!(kind(shop.engine.close(&number(NO)).await), Some(Kind::AlreadyPaid));
-        let refunded = shop.engine.refund(of(&id)).await.unwrap();
+        let refunded = shop.engine.refund(refund_all_of(&id)).await.unwrap();
         assert_eq!(refunded.refund.refund_fee.fen(), 101, "all of what was paid");
         settle(&shop).await;
         check_money(&shop, 101, 101);
@@ -222,7 +224,7 @@ async fn a_mismatched_payment_that_went_back_clears_the_way_for_the_order() {
         shop.pay(&again).unwrap();
         settle(&shop).await;
         assert_eq!(status(&shop).await, 1, "{provider}");
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.mismatch", "payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 201, 101);
     }
@@ -231,10 +233,10 @@ async fn a_mismatched_payment_that_went_back_clears_the_way_for_the_order() {
 #[tokio::test]
 async fn what_was_paid_once_stays_where_it_is() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         settle(&shop).await;
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded"]);
         check_money(&shop, 100, 0);
         assert_eq!(shop.providers.calls(&format!("{provider}.refund")), 0);
     }
@@ -242,7 +244,7 @@ async fn what_was_paid_once_stays_where_it_is() {
 
 #[tokio::test]
 async fn a_duplicate_that_is_found_by_asking_is_as_good_as_told() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&code).unwrap();
@@ -251,7 +253,7 @@ async fn a_duplicate_that_is_found_by_asking_is_as_good_as_told() {
     let of_wxpay = news.iter().find(|it| it.provider == Wxpay).unwrap();
     assert_eq!(shop.take(of_wxpay).await, Ok(()));
     for _ in 0..9 {
-        aside().await;
+        run_background().await;
         shop.clock.advance_ms(MINUTE);
         shop.engine.reconcile().await;
     }

@@ -14,8 +14,8 @@ use paygate::store::memory::Memory;
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::refunds::{number, purchase, refund, settle};
 use crate::support::requests::{MINUTE, NO, qr};
-use crate::support::shop::{Hands, Shop, kind};
-use crate::support::webhook::Ear;
+use crate::support::shop::{ManualClock, Shop, kind};
+use crate::support::webhook::RecordingWebhook;
 
 /// What happens next.
 enum Act {
@@ -36,22 +36,22 @@ enum Act {
 use Act::{Close, Create, Goes, Notify, Pay, Refund, Settle};
 
 /// One story of one order, and how it ends.
-struct Story {
+struct RefundScenario {
     acts: Vec<Act>,
     status: i8,
     money: (u64, u64),
     events: &'static [&'static str],
 }
 
-fn stories() -> Vec<Story> {
-    let mut stories = Vec::new();
+fn scenarios() -> Vec<RefundScenario> {
+    let mut scenarios = Vec::new();
     for provider in [Wxpay, Alipay] {
         for fault in [None, Some(FaultKind::LoseReply), Some(FaultKind::LoseRequest)] {
             let mut acts = vec![Create(provider), Pay(provider), Notify];
             acts.extend(fault.map(Goes));
             acts.extend([Refund("r-1", 30), Settle, Refund("r-2", 70), Settle]);
             let events = &["payment.succeeded", "refund.succeeded", "refund.succeeded"];
-            stories.push(Story { acts, status: 3, money: (100, 100), events });
+            scenarios.push(RefundScenario { acts, status: 3, money: (100, 100), events });
         }
         for fault in
             [None, Some(FaultKind::LoseReply), Some(FaultKind::RefundEnds { state: Closed })]
@@ -60,40 +60,40 @@ fn stories() -> Vec<Story> {
             acts.extend(fault.map(Goes));
             acts.extend([Notify, Settle]);
             let events = &["duplicate.refunded", "payment.duplicate", "payment.succeeded"];
-            stories.push(Story { acts, status: 1, money: (200, 100), events });
+            scenarios.push(RefundScenario { acts, status: 1, money: (200, 100), events });
         }
     }
     let events = &["late.refunded", "payment.late"];
     let acts = vec![Create(Alipay), Close, Pay(Alipay), Notify, Settle];
-    stories.push(Story { acts, status: -1, money: (100, 100), events });
+    scenarios.push(RefundScenario { acts, status: -1, money: (100, 100), events });
     let acts = vec![Create(Wxpay), Close, Settle];
-    stories.push(Story { acts, status: -1, money: (0, 0), events: &[] });
-    stories
+    scenarios.push(RefundScenario { acts, status: -1, money: (0, 0), events: &[] });
+    scenarios
 }
 
 /// What outlives a process.
 struct World {
-    clock: Hands,
+    clock: ManualClock,
     providers: InProcess,
-    ear: Ear,
+    webhook: RecordingWebhook,
     /// How many acts were begun.
     begun: Cell<usize>,
 }
 
 impl World {
     fn new() -> World {
-        let clock = Hands::new();
+        let clock = ManualClock::new();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
-        World { clock, providers, ear: Ear::default(), begun: Cell::new(0) }
+        World { clock, providers, webhook: RecordingWebhook::default(), begun: Cell::new(0) }
     }
 
     async fn process(&self, store: impl Store + 'static) -> Shop {
         let (clock, providers) = (self.clock.clone(), self.providers.clone());
-        Shop::at(clock, store, providers, |it| it.webhook(self.ear.clone())).await
+        Shop::at(clock, store, providers, |it| it.webhook(self.webhook.clone())).await
     }
 
     /// Goes on where an earlier process stopped: whoever asked it last asks again.
-    async fn tell(&self, shop: &Shop, acts: &[Act], name: &str) {
+    async fn run(&self, shop: &Shop, acts: &[Act], name: &str) {
         for (n, act) in acts.iter().enumerate().skip(self.begun.get().saturating_sub(1)) {
             let is_again = self.begun.get() == n + 1;
             self.begun.set(n + 1);
@@ -118,25 +118,26 @@ impl World {
         }
     }
 
-    async fn check(&self, shop: &Shop, story: &Story, name: &str) {
+    async fn check(&self, shop: &Shop, scenario: &RefundScenario, name: &str) {
         for _ in 0..4 {
             shop.clock.advance_ms(60 * MINUTE);
             settle(shop).await;
         }
         while shop.engine.dispatch().await > 0 {}
         let order = shop.order(NO).await;
-        assert_eq!(order.status.number(), story.status, "{name}");
-        let (paid, returned) = story.money;
+        assert_eq!(order.status.number(), scenario.status, "{name}");
+        let (paid, returned) = scenario.money;
         let money = Money { paid, returned, returning: 0 };
         assert_eq!(shop.providers.money(), money, "{name}");
         let known = order.payments.iter().flat_map(|it| &it.refunds);
         let known = known.filter(|it| it.state == Success).map(|it| it.refund_fee.fen());
         assert_eq!(known.sum::<u64>(), returned, "{name}");
-        let told: BTreeSet<_> = self.ear.heard().into_iter().map(|it| (it.event, it.id)).collect();
-        let mut told: Vec<_> = told.iter().map(|it| it.0.name()).collect();
-        told.retain(|it| *it != "refund.closed");
-        told.sort_unstable();
-        assert_eq!(told, story.events, "{name}");
+        let events: BTreeSet<_> =
+            self.webhook.received().into_iter().map(|it| (it.event, it.id)).collect();
+        let mut events: Vec<_> = events.iter().map(|it| it.0.name()).collect();
+        events.retain(|it| *it != "refund.closed");
+        events.sort_unstable();
+        assert_eq!(events, scenario.events, "{name}");
         let refusal = shop.create(&qr(Alipay)).await.err().map(|it| it.kind());
         assert!(matches!(refusal, Some(Kind::AlreadyPaid | Kind::Closed)), "{name}: {refusal:?}");
     }
@@ -144,14 +145,14 @@ impl World {
 
 #[tokio::test]
 async fn money_goes_back_once_whenever_the_process_dies() {
-    for (n, story) in stories().iter().enumerate() {
+    for (n, scenario) in scenarios().iter().enumerate() {
         let name = format!("story {n}");
         let world = World::new();
         let store = Crashing::counting(Memory::new());
         let shop = world.process(store.clone()).await;
-        world.tell(&shop, &story.acts, &name).await;
+        world.run(&shop, &scenario.acts, &name).await;
         let writes = store.writes();
-        world.check(&shop, story, &name).await;
+        world.check(&shop, scenario, &name).await;
         for write in 1..=writes {
             for moment in [Moment::Before, Moment::After] {
                 let name = format!("story {n}, at write {write} of {writes}, {moment:?}");
@@ -160,12 +161,12 @@ async fn money_goes_back_once_whenever_the_process_dies() {
                 let shop = world.process(store.clone()).await;
                 tokio::select! {
                     biased;
-                    () = world.tell(&shop, &story.acts, &name) => panic!("{name}: nobody died"),
+                    () = world.run(&shop, &scenario.acts, &name) => panic!("{name}: nobody died"),
                     () = store.struck() => {}
                 }
                 let shop = world.process(store.store().reopen()).await;
-                world.tell(&shop, &story.acts, &name).await;
-                world.check(&shop, story, &name).await;
+                world.run(&shop, &scenario.acts, &name).await;
+                world.check(&shop, scenario, &name).await;
             }
         }
     }

@@ -13,11 +13,11 @@ use paygate::guard::schema;
 use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, InProcess, Operation};
 
 use crate::support::refunds::{
-    check_money, everything, number, paid, refund, settle, state, status, told,
+    check_money, number, paid, refund, refund_all, sent_events, settle, state, status,
 };
 use crate::support::requests::{MINUTE, NO, qr};
-use crate::support::shop::{Hands, Shop, aside, kind};
-use crate::support::webhook::{Ear, open};
+use crate::support::shop::{ManualClock, Shop, kind, run_background};
+use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
     made(shop, provider, fee, ConsoleTold::Notification);
@@ -30,9 +30,9 @@ fn made(shop: &Shop, provider: ProviderId, fee: u64, told: ConsoleTold) {
 }
 
 #[tokio::test]
-async fn a_refund_in_the_console_counts_and_is_told() {
+async fn a_refund_in_the_console_counts_and_is_external() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         in_console(&shop, provider, 40);
         settle(&shop).await;
@@ -43,11 +43,11 @@ async fn a_refund_in_the_console_counts_and_is_told() {
         let one = shop.engine.query_refund(no).await.unwrap();
         assert_eq!(one.refund.refund_fee.fen(), 40, "{provider}: by its number");
         assert_eq!(kind(refund(&shop, "r-1", 61).await), Some(Kind::RefundExceeds), "{provider}");
-        let rest = shop.engine.refund(everything()).await.unwrap();
+        let rest = shop.engine.refund(refund_all()).await.unwrap();
         assert_eq!(rest.refund.refund_fee.fen(), 60, "{provider}");
         settle(&shop).await;
         assert_eq!(status(&shop).await, 3, "{provider}");
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 100);
     }
@@ -56,7 +56,7 @@ async fn a_refund_in_the_console_counts_and_is_told() {
 #[tokio::test]
 async fn refunds_here_and_in_the_console_by_turns_add_up() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         refund(&shop, "r-1", 20).await.unwrap();
         settle(&shop).await;
@@ -71,7 +71,7 @@ async fn refunds_here_and_in_the_console_by_turns_add_up() {
         fees.sort_unstable();
         assert_eq!((fees, all.refund_fee), (vec![20, 25, 25, 30], 100), "{provider}");
         assert_eq!(status(&shop).await, 3, "{provider}");
-        assert_eq!(told(&shop, &ear).await.len(), 5, "{provider}");
+        assert_eq!(sent_events(&shop, &webhook).await.len(), 5, "{provider}");
         check_money(&shop, 100, 100);
     }
 }
@@ -79,7 +79,7 @@ async fn refunds_here_and_in_the_console_by_turns_add_up() {
 #[tokio::test]
 async fn a_refund_is_heard_of_before_its_payment() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.pay(&created).unwrap();
         let payment = shop.providers.notifications().remove(0);
@@ -93,7 +93,7 @@ async fn a_refund_is_heard_of_before_its_payment() {
         assert_eq!(status(&shop).await, 2, "{provider}");
         let order = shop.order(NO).await;
         assert_eq!((order.payments.len(), order.payments[0].refunds.len()), (1, 1));
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 40);
     }
 }
@@ -101,7 +101,7 @@ async fn a_refund_is_heard_of_before_its_payment() {
 #[tokio::test]
 async fn a_refund_told_as_often_as_you_like_is_one() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         refund(&shop, "r-1", 30).await.unwrap();
         shop.clock.advance_ms(10_000);
@@ -115,7 +115,7 @@ async fn a_refund_told_as_often_as_you_like_is_one() {
         settle(&shop).await;
         let order = shop.order(NO).await;
         assert_eq!((order.payments[0].refunds.len(), order.status.number()), (1, 2), "{provider}");
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 30);
     }
 }
@@ -123,7 +123,7 @@ async fn a_refund_told_as_often_as_you_like_is_one() {
 #[tokio::test]
 async fn what_is_pending_here_is_not_what_the_console_returned() {
     for (fee, in_the_console) in [(30, 30), (60, 40), (20, 70)] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, Alipay).await;
         shop.fault_of(Operation::Refund, FaultKind::TooSoon);
         assert_eq!(refund(&shop, "r-1", fee).await.unwrap().refund.state, Processing);
@@ -133,7 +133,7 @@ async fn what_is_pending_here_is_not_what_the_console_returned() {
         let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
         assert_eq!((all.refunds.len(), all.refund_fee), (2, back));
         check_money(&shop, 100, back);
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
     }
 }
@@ -141,7 +141,7 @@ async fn what_is_pending_here_is_not_what_the_console_returned() {
 #[tokio::test]
 async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         made(&shop, provider, 100, ConsoleTold::Nobody);
         shop.clock.advance_ms(MINUTE);
@@ -149,9 +149,9 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
         let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
         assert!(all.refund_unknown, "{provider}: something went back");
         assert_eq!(status(&shop).await, 2, "{provider}");
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.closed"], "{provider}");
-        let heard = ear.heard();
+        let heard = webhook.received();
         let unknown = heard.iter().find(|it| it.event.name() == "refund.abnormal").unwrap();
         let matches_order = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
         assert_eq!(matches_order, Some(true), "{}", unknown.body);
@@ -162,7 +162,7 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
 #[tokio::test]
 async fn a_console_refund_that_is_told_after_a_later_one_of_ours_counts_by_its_own_amount() {
     for (in_the_console, ours) in [(40, 60), (40, 20), (20, 60)] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, Alipay).await;
         in_console(&shop, Alipay, in_the_console);
         shop.clock.advance_ms(4_000);
@@ -178,28 +178,28 @@ async fn a_console_refund_that_is_told_after_a_later_one_of_ours_counts_by_its_o
         assert_eq!((fees, all.refund_fee), (expected, back));
         assert_eq!(status(&shop).await, if back == 100 { 3 } else { 2 });
         check_money(&shop, 100, back);
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded", "refund.succeeded"]);
     }
 }
 
 #[tokio::test]
 async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.fault_of(Operation::Refund, FaultKind::TooSoon);
     shop.providers.pay(&crate::support::refunds::purchase(Wxpay)).unwrap();
     shop.pay(&code).unwrap();
     shop.notify().await;
-    aside().await;
+    run_background().await;
     in_console(&shop, Alipay, 100);
     for _ in 0..4 {
         shop.clock.advance_ms(60 * MINUTE);
         settle(&shop).await;
     }
     check_money(&shop, 200, 100);
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     let count = |name: &str| events.iter().filter(|it| **it == name).count();
     assert_eq!((count("duplicate.refunded"), count("payment.duplicate")), (1, 1), "{events:?}");
     assert_eq!(status(&shop).await, 1);
@@ -209,10 +209,11 @@ async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
 #[tokio::test]
 async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
     for provider in [Wxpay, Alipay] {
-        let (clock, ear, home) = (Hands::new(), Ear::default(), tempfile::tempdir().unwrap());
+        let (clock, webhook, home) =
+            (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
         let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
-        let shop = Shop::at(clock, store, providers, |it| it.webhook(ear.clone())).await;
+        let shop = Shop::at(clock, store, providers, |it| it.webhook(webhook.clone())).await;
         paid(&shop, provider).await;
         in_console(&shop, provider, 50);
         shop.clock.advance_ms(3_000);
@@ -223,21 +224,21 @@ async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
         let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
         assert_eq!((all.refunds.len(), all.refund_fee), (1, 50), "{provider}");
         assert_eq!(status(&shop).await, 2);
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded"], "{provider}");
     }
 }
 
 #[tokio::test]
 async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.fault_of(Operation::Refund, FaultKind::NotEnough);
     shop.providers.pay(&crate::support::refunds::purchase(Wxpay)).unwrap();
     shop.pay(&code).unwrap();
     shop.notify().await;
-    aside().await;
+    run_background().await;
     in_console(&shop, Alipay, 40);
     for _ in 0..4 {
         shop.clock.advance_ms(60 * MINUTE);
@@ -246,20 +247,20 @@ async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own()
     check_money(&shop, 200, 100);
     let order = shop.order(NO).await;
     let refunds = &order.payments.iter().find(|it| it.auto_refund).unwrap().refunds;
-    let mut told: Vec<_> = refunds.iter().map(|it| (it.refund_fee.fen(), it.state)).collect();
-    told.sort_unstable_by_key(|it| it.0);
-    assert_eq!(told, [(40, Success), (60, Success), (100, Closed)]);
-    let events = self::told(&shop, &ear).await;
+    let mut states: Vec<_> = refunds.iter().map(|it| (it.refund_fee.fen(), it.state)).collect();
+    states.sort_unstable_by_key(|it| it.0);
+    assert_eq!(states, [(40, Success), (60, Success), (100, Closed)]);
+    let events = self::sent_events(&shop, &webhook).await;
     assert_eq!(events.iter().filter(|it| **it == "duplicate.refunded").count(), 2, "{events:?}");
 }
 
 #[tokio::test]
 async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     let transaction_id = paid(&shop, Alipay).await;
     let order = shop.order(NO).await;
     // Both were read when nothing was known to have gone back.
-    let told = |number: &str, all: u64| Transition::RefundedExternally {
+    let external = |number: &str, all: u64| Transition::RefundedExternally {
         transaction_id: transaction_id.clone(),
         refund: Box::new(ExternalRefund::RunningTotal {
             refund: Refund {
@@ -270,15 +271,15 @@ async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
         }),
         at: Millis(0),
     };
-    let order = order.apply(told("a", 30)).unwrap().apply(told("b", 50)).unwrap();
+    let order = order.apply(external("a", 30)).unwrap().apply(external("b", 50)).unwrap();
     let fees: Vec<u64> = order.payments[0].refunds.iter().map(|it| it.refund_fee.fen()).collect();
     assert_eq!((fees, order.payments[0].refunded()), (vec![30, 20], 50));
-    assert!(order.apply(told("c", 50)).is_none(), "that much is known");
+    assert!(order.apply(external("c", 50)).is_none(), "that much is known");
 }
 
 #[tokio::test]
 async fn what_went_back_unseen_is_noticed_by_the_running_total() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Alipay).await;
     made(&shop, Alipay, 80, ConsoleTold::Nobody);
     shop.clock.advance_ms(10 * MINUTE);
@@ -291,14 +292,14 @@ async fn what_went_back_unseen_is_noticed_by_the_running_total() {
     let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
     assert_eq!((all.refund_fee, all.refund_unknown), (10, true));
     assert_eq!(kind(refund(&shop, "r-1", 1).await), Some(Kind::RefundExceeds));
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
     check_money(&shop, 100, 90);
 }
 
 #[tokio::test]
 async fn the_answer_to_our_own_refund_tells_what_went_back_unseen() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Alipay).await;
     made(&shop, Alipay, 30, ConsoleTold::Nobody);
     shop.clock.advance_ms(10 * MINUTE);
@@ -310,14 +311,14 @@ async fn the_answer_to_our_own_refund_tells_what_went_back_unseen() {
     assert_eq!(kind(refund(&shop, "r-2", 1).await), Some(Kind::RefundExceeds));
     shop.clock.advance_ms(10 * MINUTE);
     settle(&shop).await;
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
     check_money(&shop, 100, 50);
 }
 
 #[tokio::test]
-async fn a_told_refund_does_not_account_for_what_was_not_told() {
-    let (shop, _) = open().await;
+async fn a_told_refund_does_not_account_for_what_was_not_external() {
+    let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
     made(&shop, Wxpay, 40, ConsoleTold::Nobody);
@@ -338,7 +339,7 @@ async fn a_told_refund_does_not_account_for_what_was_not_told() {
 
 #[tokio::test]
 async fn a_refusal_for_want_of_a_rest_proves_that_something_went_back_unseen() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     made(&shop, Wxpay, 40, ConsoleTold::Nobody);
     shop.clock.advance_ms(2 * MINUTE);
@@ -352,6 +353,6 @@ async fn a_refusal_for_want_of_a_rest_proves_that_something_went_back_unseen() {
         assert_eq!(kind(refund(&shop, no, 60).await), Some(Kind::RefundExceeds), "{no}");
     }
     assert_eq!(shop.providers.calls("wxpay.refund"), sent, "nothing more is tried");
-    assert!(told(&shop, &ear).await.contains(&"refund.abnormal"));
+    assert!(sent_events(&shop, &webhook).await.contains(&"refund.abnormal"));
     check_money(&shop, 100, 60);
 }

@@ -12,16 +12,17 @@ use paygate::store::memory::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::refunds::{
-    check_money, everything, number, of, paid, part, refund, settle, state, status, told,
+    check_money, number, paid, partial_refund, refund, refund_all, refund_all_of, sent_events,
+    settle, state, status,
 };
 use crate::support::requests::{MINUTE, NO, qr};
-use crate::support::shop::{Hands, Shop, body, kind, with};
-use crate::support::webhook::open;
+use crate::support::shop::{ManualClock, Shop, body, kind, with};
+use crate::support::webhook::shop_with_webhook;
 
 #[tokio::test]
 async fn a_payment_goes_back_in_parts_until_nothing_is_left() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         let mut back = 0;
         for (no, fee) in [("r-1", 30), ("r-2", 30), ("r-3", 40)] {
@@ -35,7 +36,7 @@ async fn a_payment_goes_back_in_parts_until_nothing_is_left() {
             check_money(&shop, 100, back);
         }
         assert_eq!(kind(refund(&shop, "r-4", 1).await), Some(Kind::RefundExceeds), "{provider}");
-        assert_eq!(kind(shop.engine.refund(everything()).await), Some(Kind::RefundExceeds));
+        assert_eq!(kind(shop.engine.refund(refund_all()).await), Some(Kind::RefundExceeds));
 
         let sent = shop.providers.calls(&format!("{provider}.refund"));
         let again = refund(&shop, "r-1", 30).await.unwrap();
@@ -49,7 +50,7 @@ async fn a_payment_goes_back_in_parts_until_nothing_is_left() {
         assert_eq!((all.refunds.len(), all.refund_fee, all.refund_unknown), (3, 100, false));
         let succeeded = "refund.succeeded";
         let expected = ["payment.succeeded", succeeded, succeeded, succeeded];
-        assert_eq!(told(&shop, &ear).await, expected, "{provider}");
+        assert_eq!(sent_events(&shop, &webhook).await, expected, "{provider}");
         check_money(&shop, 100, 100);
     }
 }
@@ -57,15 +58,15 @@ async fn a_payment_goes_back_in_parts_until_nothing_is_left() {
 #[tokio::test]
 async fn two_refunds_of_everything_at_once_are_one() {
     for provider in [Wxpay, Alipay] {
-        let (shop, _) = open().await;
+        let (shop, _) = shop_with_webhook().await;
         paid(&shop, provider).await;
-        let both = tokio::join!(shop.engine.refund(everything()), shop.engine.refund(everything()));
+        let both = tokio::join!(shop.engine.refund(refund_all()), shop.engine.refund(refund_all()));
         let (one, two) = (both.0.unwrap(), both.1.unwrap());
         assert_eq!(one.refund.out_refund_no, two.refund.out_refund_no, "one is a replay");
         settle(&shop).await;
         check_money(&shop, 100, 100);
 
-        let (shop, _) = open().await;
+        let (shop, _) = shop_with_webhook().await;
         paid(&shop, provider).await;
         let both = tokio::join!(refund(&shop, "r-1", 100), refund(&shop, "r-2", 100));
         let kinds = [kind(both.0), kind(both.1)];
@@ -80,19 +81,22 @@ async fn two_refunds_of_everything_at_once_are_one() {
 async fn a_lost_answer_is_not_a_second_refund() {
     for provider in [Wxpay, Alipay] {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
-            let (shop, ear) = open().await;
+            let (shop, webhook) = shop_with_webhook().await;
             paid(&shop, provider).await;
             shop.fault_of(Operation::Refund, lost.clone());
-            let first = shop.engine.refund(everything()).await.unwrap();
+            let first = shop.engine.refund(refund_all()).await.unwrap();
             assert_eq!(first.refund.state, Processing, "{provider} {lost:?}");
             assert_eq!(status(&shop).await, 1, "nobody knows yet");
-            let again = shop.engine.refund(everything()).await.unwrap();
+            let again = shop.engine.refund(refund_all()).await.unwrap();
             assert_eq!(again.refund.out_refund_no, first.refund.out_refund_no);
             settle(&shop).await;
             assert_eq!(state(&shop, &first.refund.out_refund_no).await, Success);
             assert_eq!(shop.ledger(NO)[0].payments[0].refunds.len(), 1, "{provider} {lost:?}");
             check_money(&shop, 100, 100);
-            assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+            assert_eq!(
+                sent_events(&shop, &webhook).await,
+                ["payment.succeeded", "refund.succeeded"]
+            );
         }
     }
 }
@@ -101,7 +105,7 @@ async fn a_lost_answer_is_not_a_second_refund() {
 async fn what_nobody_asks_about_again_is_finished() {
     for provider in [Wxpay, Alipay] {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::TooSoon] {
-            let (shop, _) = open().await;
+            let (shop, _) = shop_with_webhook().await;
             paid(&shop, provider).await;
             shop.fault_of(Operation::Refund, lost.clone());
             let first = refund(&shop, "r-1", 60).await.unwrap();
@@ -116,7 +120,7 @@ async fn what_nobody_asks_about_again_is_finished() {
 #[tokio::test]
 async fn two_refunds_in_a_moment_are_both_taken_and_the_provider_gets_its_interval() {
     for provider in [Wxpay, Alipay] {
-        let (shop, _) = open().await;
+        let (shop, _) = shop_with_webhook().await;
         paid(&shop, provider).await;
         refund(&shop, "r-1", 30).await.unwrap();
         let second = refund(&shop, "r-2", 40).await.unwrap();
@@ -131,7 +135,7 @@ async fn two_refunds_in_a_moment_are_both_taken_and_the_provider_gets_its_interv
 #[tokio::test]
 async fn a_refund_on_its_way_is_processing_until_its_provider_says_otherwise() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         let slow = FaultKind::RefundSlow { ms: 3_600_000 };
         shop.fault_of(Operation::Refund, slow);
@@ -141,12 +145,12 @@ async fn a_refund_on_its_way_is_processing_until_its_provider_says_otherwise() {
         assert_eq!((found.refund.state, status(&shop).await), (Processing, 1), "{provider}");
         assert_eq!(shop.engine.query_refunds(&number(NO)).await.unwrap().refund_fee, 0);
         assert_eq!(kind(refund(&shop, "r-2", 1).await), Some(Kind::RefundExceeds), "it counts");
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded"]);
         shop.clock.advance_ms(60 * MINUTE);
         let found = shop.engine.query_refund("r-1").await.unwrap();
         assert_eq!((found.refund.state, status(&shop).await), (Success, 3), "{provider}");
         settle(&shop).await;
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 100);
     }
 }
@@ -154,7 +158,7 @@ async fn a_refund_on_its_way_is_processing_until_its_provider_says_otherwise() {
 #[tokio::test]
 async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         shop.fault_of(Operation::Refund, FaultKind::NotEnough);
         let refused = refund(&shop, "r-1", 100).await.unwrap_err();
@@ -169,10 +173,10 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
         assert_eq!(kind(refund(&shop, "r-1", 100).await), Some(Kind::RefundExceeds), "{provider}");
         assert_eq!(kind(refund(&shop, "r-1", 40).await), Some(Kind::Different), "{provider}");
         check_money(&shop, 100, 60);
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.closed", "refund.succeeded"]);
 
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         for _ in 0..2 {
             shop.clock.advance_ms(MINUTE);
@@ -184,7 +188,7 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
         settle(&shop).await;
         assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Success, 3), "{provider}");
         check_money(&shop, 100, 100);
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         let closed = "refund.closed";
         assert_eq!(events, ["payment.succeeded", closed, closed, "refund.succeeded"]);
     }
@@ -192,13 +196,13 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
 
 #[tokio::test]
 async fn a_refund_that_needs_a_person_is_told_and_holds_its_amount() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     shop.fault_of(Operation::Refund, FaultKind::RefundEnds { state: Abnormal });
     refund(&shop, "r-1", 60).await.unwrap();
     settle(&shop).await;
     assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Abnormal, 1));
-    assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.abnormal"]);
+    assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.abnormal"]);
     assert_eq!(kind(refund(&shop, "r-2", 41).await), Some(Kind::RefundExceeds));
     let again = refund(&shop, "r-1", 60).await.unwrap();
     assert_eq!(again.refund.state, Abnormal, "a repeat is a replay");
@@ -211,14 +215,14 @@ async fn a_refund_that_needs_a_person_is_told_and_holds_its_amount() {
     shop.providers.end_refund(&done).unwrap();
     settle(&shop).await;
     assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Success, 2));
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.succeeded"]);
     check_money(&shop, 100, 60);
 }
 
 #[tokio::test]
 async fn a_refund_that_its_provider_closes_frees_its_amount() {
-    let (shop, ear) = open().await;
+    let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     shop.fault_of(Operation::Refund, FaultKind::RefundEnds { state: Closed });
     refund(&shop, "r-1", 100).await.unwrap();
@@ -228,36 +232,36 @@ async fn a_refund_that_its_provider_closes_frees_its_amount() {
     settle(&shop).await;
     assert_eq!((state(&shop, "r-2").await, status(&shop).await), (Success, 3));
     check_money(&shop, 100, 100);
-    let events = told(&shop, &ear).await;
+    let events = sent_events(&shop, &webhook).await;
     assert_eq!(events, ["payment.succeeded", "refund.closed", "refund.succeeded"]);
 }
 
 #[tokio::test]
 async fn a_refund_during_a_notification_loses_nothing() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.pay(&created).unwrap();
         let news = shop.providers.notifications().remove(0);
-        let (heard, asked) = tokio::join!(shop.take(&news), shop.engine.refund(everything()));
+        let (heard, asked) = tokio::join!(shop.take(&news), shop.engine.refund(refund_all()));
         assert_eq!(heard, Ok(()), "{provider}");
         if let Err(error) = asked {
             assert_eq!(error.kind(), Kind::NotPaid, "{provider}: it was not known yet");
         }
-        let (asked, heard) = tokio::join!(shop.engine.refund(everything()), shop.take(&news));
+        let (asked, heard) = tokio::join!(shop.engine.refund(refund_all()), shop.take(&news));
         assert_eq!((kind(asked), heard), (None, Ok(())), "{provider}");
         settle(&shop).await;
         let order = shop.order(NO).await;
         assert_eq!((order.payments.len(), order.payments[0].refunds.len()), (1, 1));
         assert_eq!(order.status.number(), 3, "{provider}");
-        assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.succeeded"]);
+        assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 100);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refund_of_a_busy_order_records_and_sends_nothing() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     shop.fault_of(Operation::Refund, FaultKind::Delay { ms: 5_000 });
     let second = async {
@@ -276,7 +280,7 @@ async fn a_refund_of_a_busy_order_records_and_sends_nothing() {
 #[tokio::test]
 async fn a_refund_that_arrives_after_its_refusal_is_found() {
     for provider in [Wxpay, Alipay] {
-        let (shop, ear) = open().await;
+        let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
         shop.fault_of(Operation::Refund, FaultKind::Late { ms: 46_000 });
@@ -293,7 +297,7 @@ async fn a_refund_that_arrives_after_its_refusal_is_found() {
             settle(&shop).await;
         }
         assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Success, 2), "{provider}");
-        let events = told(&shop, &ear).await;
+        let events = sent_events(&shop, &webhook).await;
         assert_eq!(events, ["payment.succeeded", "refund.succeeded"]);
         check_money(&shop, 100, 30);
     }
@@ -302,7 +306,7 @@ async fn a_refund_that_arrives_after_its_refusal_is_found() {
 #[tokio::test]
 async fn a_refund_that_cannot_be_recorded_is_not_sent() {
     for at in 1..=3 {
-        let clock = Hands::new();
+        let clock = ManualClock::new();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
         // Three writes make a paid order; the fourth is the wish, the fifth says that it is sent,
         // the sixth what came of it.
@@ -328,16 +332,16 @@ async fn a_refund_that_cannot_be_recorded_is_not_sent() {
 
 #[tokio::test]
 async fn what_is_not_paid_or_not_this_orders_is_not_returned() {
-    let (shop, _) = open().await;
-    assert_eq!(kind(shop.engine.refund(everything()).await), Some(Kind::NoSuchOrder));
+    let (shop, _) = shop_with_webhook().await;
+    assert_eq!(kind(shop.engine.refund(refund_all()).await), Some(Kind::NoSuchOrder));
     assert_eq!(kind(shop.engine.query_refunds(&number(NO)).await), Some(Kind::NoSuchOrder));
     shop.create(&qr(Wxpay)).await.unwrap();
-    assert_eq!(kind(shop.engine.refund(everything()).await), Some(Kind::NotPaid));
+    assert_eq!(kind(shop.engine.refund(refund_all()).await), Some(Kind::NotPaid));
     assert_eq!(kind(shop.engine.query_refunds(&number(NO)).await), Some(Kind::NotRefunded));
     let created = shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
     shop.notify().await;
-    let stranger = of(&TransactionId("4200000000000000".into()));
+    let stranger = refund_all_of(&TransactionId("4200000000000000".into()));
     assert_eq!(kind(shop.engine.refund(stranger).await), Some(Kind::NoSuchOrder));
     assert_eq!(kind(shop.engine.query_refund("r-1").await), Some(Kind::NotRefunded));
     assert_eq!(shop.providers.calls("wxpay.refund"), 0);
@@ -345,7 +349,7 @@ async fn what_is_not_paid_or_not_this_orders_is_not_returned() {
 
 #[tokio::test]
 async fn a_number_is_of_one_refund_of_a_merchant() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     refund(&shop, "r-1", 30).await.unwrap();
     let pay = async |pid: &str, no: &str| {
@@ -353,7 +357,7 @@ async fn a_number_is_of_one_refund_of_a_merchant() {
         let created = shop.create(&wanted).await.unwrap();
         shop.pay(&created).unwrap();
         shop.notify().await;
-        RefundRequest { out_trade_no: number(no), ..part("r-1", 30) }
+        RefundRequest { out_trade_no: number(no), ..partial_refund("r-1", 30) }
     };
     let same = pay("default", "order-0002").await;
     let error = shop.engine.refund(same).await.unwrap_err();
@@ -367,7 +371,7 @@ async fn a_number_is_of_one_refund_of_a_merchant() {
 async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
     for provider in [Wxpay, Alipay] {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest] {
-            let (shop, ear) = open().await;
+            let (shop, webhook) = shop_with_webhook().await;
             paid(&shop, provider).await;
             shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
             let arrives = lost == FaultKind::LoseReply;
@@ -399,7 +403,7 @@ async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
             }
             assert_eq!(state(&shop, "r-1").await, Closed, "{provider}");
             assert_eq!(shop.providers.calls(&format!("{provider}.refund")), sent, "asked only");
-            assert_eq!(told(&shop, &ear).await, ["payment.succeeded", "refund.closed"]);
+            assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.closed"]);
             refund(&shop, "r-2", 100).await.unwrap();
             settle(&shop).await;
             check_money(&shop, 100, 100);
@@ -409,7 +413,7 @@ async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_recorded_number_is_answered_from_the_store_while_the_order_is_busy() {
-    let (shop, _) = open().await;
+    let (shop, _) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
     shop.fault_of(Operation::Refund, FaultKind::Delay { ms: 7_000 });
     let began = tokio::time::Instant::now();

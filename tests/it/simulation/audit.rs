@@ -105,12 +105,12 @@ pub(super) fn answer(
         },
         Answer::Broken => false,
     };
-    let told = match answer {
+    let outcome = match answer {
         Answer::Given(created) => format!("{created:?}"),
         Answer::Refused(error) => format!("{error:?}"),
         Answer::Broken => "nothing".to_owned(),
     };
-    let what = format!("{}: asked for {fee} fen of {owner:?}, told {told}", case.no);
+    let what = format!("{}: asked for {fee} fen of {owner:?}, told {outcome}", case.no);
     if wrong { vec![what] } else { Vec::new() }
 }
 
@@ -118,13 +118,13 @@ pub(super) fn answer(
 pub(super) fn stable(case: &Case, one: &Answer, again: &Answer) -> Vec<String> {
     let same = match (one, again) {
         (Answer::Given(one), Answer::Given(again)) => {
-            let (one, told) = (order_info(one), order_info(again));
-            let is_signed = told.is_string() || told.get("payUrl").is_some();
+            let (one, outcome) = (order_info(one), order_info(again));
+            let is_signed = outcome.is_string() || outcome.get("payUrl").is_some();
             again.replayed
                 && (is_signed
                     || ["codeUrl", "package", "prepayid", "h5Url"]
                         .iter()
-                        .all(|key| one.get(key) == told.get(key)))
+                        .all(|key| one.get(key) == outcome.get(key)))
         }
         (Answer::Refused(one), Answer::Refused(again)) => {
             let passing = matches!(one.kind(), Kind::OutcomeUnknown | Kind::Busy);
@@ -132,12 +132,12 @@ pub(super) fn stable(case: &Case, one: &Answer, again: &Answer) -> Vec<String> {
         }
         _ => false,
     };
-    let told = |answer: &Answer| match answer {
+    let outcome = |answer: &Answer| match answer {
         Answer::Given(it) => format!("{it:?}"),
         Answer::Refused(error) => format!("{:?}", error.kind()),
         Answer::Broken => "nothing".to_owned(),
     };
-    let what = format!("{}: told {}, then {}", case.no, told(one), told(again));
+    let what = format!("{}: told {}, then {}", case.no, outcome(one), outcome(again));
     if same { Vec::new() } else { vec![what] }
 }
 
@@ -153,15 +153,18 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
             continue;
         }
         let mut said = settled(shared, order.as_ref(), &trades);
-        let heard = shared.shop.heard_of(&case.no);
-        let is_excused = money::is_untold(&trades) && shared.flaw != Flaw::RefundsAreDoubled;
+        let heard = shared.shop.events_of(&case.no);
+        let is_excused =
+            money::has_unreported_refund(&trades) && shared.flaw != Flaw::RefundsAreDoubled;
         if let Some(order) = order.as_ref().filter(|_| !is_excused) {
             said.extend(money::returned(order, &trades));
             if shared.shop.listens() {
                 said.extend(money::heard(order, &heard));
-                let (there, told) = (money::ledger(&trades), money::books(&heard));
-                if there != told {
-                    said.push(format!("the providers hold {there} fen, the shop heard of {told}"));
+                let (there, outcome) = (money::ledger(&trades), money::books(&heard));
+                if there != outcome {
+                    said.push(format!(
+                        "the providers hold {there} fen, the shop heard of {outcome}"
+                    ));
                 }
             }
         }
@@ -182,7 +185,7 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
     found
 }
 
-/// What the store knows, for the reader of a story.
+/// What the store knows, for the reader of a log.
 pub(super) fn summary(order: &Order) -> Vec<String> {
     let attempt = |it: &Attempt| {
         let (n, no, product) = (it.n, &it.channel_no, it.method.product);

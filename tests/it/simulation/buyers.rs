@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::audit;
-use super::rng::Chance;
+use super::rng::Rng;
 use super::world::{Flaw, Process, Shared};
 use crate::support::shop::order_info;
 
@@ -52,12 +52,12 @@ pub(super) struct Item {
 }
 
 impl Case {
-    pub(super) fn new((seed, n): (u64, u64), ways: &[PaymentMethod], chance: &Chance) -> Case {
-        let ways = (0..chance.within(1..5)).map(|_| *chance.pick(ways)).collect();
-        let deadline = chance.percent(20).then(|| chance.within(90..1_500));
+    pub(super) fn new((seed, n): (u64, u64), ways: &[PaymentMethod], rng: &Rng) -> Case {
+        let ways = (0..rng.within(1..5)).map(|_| *rng.pick(ways)).collect();
+        let deadline = rng.percent(20).then(|| rng.within(90..1_500));
         Case {
             no: format!("world{seed}-{n}"),
-            fee: chance.within(1..10_000),
+            fee: rng.within(1..10_000),
             subject: format!("tea {seed} {n}"),
             ways,
             deadline_ms: deadline.map(|it| 1_763_900_000_000 + i64::try_from(it * 1000).unwrap()),
@@ -70,9 +70,9 @@ impl Case {
         self.wallet.lock().unwrap().clone()
     }
 
-    pub(super) fn some_item(&self, chance: &Chance) -> Option<Item> {
+    pub(super) fn some_item(&self, rng: &Rng) -> Option<Item> {
         let items = self.items();
-        (!items.is_empty()).then(|| chance.pick(&items).clone())
+        (!items.is_empty()).then(|| rng.pick(&items).clone())
     }
 
     /// Whether it can be paid at any time.
@@ -144,10 +144,10 @@ pub(super) const WAYS: [PaymentMethod; 12] = {
 };
 
 /// A way at `provider`, and one at the other.
-pub(super) fn ways_around(provider: ProviderId, chance: &Chance) -> (PaymentMethod, PaymentMethod) {
+pub(super) fn ways_around(provider: ProviderId, rng: &Rng) -> (PaymentMethod, PaymentMethod) {
     let (at, elsewhere): (Vec<PaymentMethod>, Vec<PaymentMethod>) =
         WAYS.iter().partition(|it| it.provider == provider);
-    (*chance.pick(&at), *chance.pick(&elsewhere))
+    (*rng.pick(&at), *rng.pick(&elsewhere))
 }
 
 /// What a request came to.
@@ -159,15 +159,15 @@ pub(super) enum Answer {
 }
 
 /// Asks for the case's order now and then, mostly in the same way.
-pub(super) async fn client(shared: Arc<Shared>, at: usize, chance: Chance) {
+pub(super) async fn run_client(shared: Arc<Shared>, at: usize, rng: Rng) {
     let case = &shared.cases[at];
-    let favourite = *chance.pick(&case.ways);
-    let is_hasty = chance.percent(40);
-    for _ in 0..chance.within(1..9) {
-        let pause = chance.pause();
+    let favourite = *rng.pick(&case.ways);
+    let is_hasty = rng.percent(40);
+    for _ in 0..rng.within(1..9) {
+        let pause = rng.pause();
         sleep(if is_hasty { pause.min(Duration::from_millis(300)) } else { pause }).await;
-        let method = if chance.percent(60) { favourite } else { *chance.pick(&case.ways) };
-        let fee = if chance.percent(4) { case.fee + 1 } else { case.fee };
+        let method = if rng.percent(60) { favourite } else { *rng.pick(&case.ways) };
+        let fee = if rng.percent(4) { case.fee + 1 } else { case.fee };
         ask(&shared, case, &method, fee).await;
     }
 }
@@ -176,14 +176,14 @@ pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fe
     let before = shared.records.order(&case.no);
     let answer = answer_of(shared, &case.body(method, fee), method.address).await;
     shared.count(|it| it.answers += 1);
-    let told = match &answer {
+    let outcome = match &answer {
         Answer::Given(it) if it.replayed => format!("again by {:?}", it.product),
         Answer::Given(it) => format!("given by {:?}", it.product),
         Answer::Refused(error) => format!("refused: {:?}", error.kind()),
         Answer::Broken => "broken".to_owned(),
     };
     let (provider, platform) = (method.provider, method.platform);
-    shared.tell(format!("{} {provider} {platform} {:?}: {told}", case.no, method.openid));
+    shared.log(format!("{} {provider} {platform} {:?}: {outcome}", case.no, method.openid));
     match &answer {
         Answer::Given(created) => match item(shared, method.provider, created) {
             Some(item) => case.give(item),
@@ -204,7 +204,7 @@ async fn answer_of(shared: &Shared, body: &Value, address: &str) -> Answer {
     let create = process.engine.create(request, caller);
     tokio::select! {
         biased;
-        () = process.power.stopped() => Answer::Broken,
+        () = process.crash_switch.stopped() => Answer::Broken,
         answer = create => match answer {
             Ok(created) => Answer::Given(created),
             Err(error) => Answer::Refused(error),
@@ -218,8 +218,8 @@ async fn answer_of(shared: &Shared, body: &Value, address: &str) -> Answer {
 
 /// What the buyer holds, and which trade it pays.
 fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item> {
-    let told = order_info(created);
-    let text = |key: &str| told[key].as_str().map(str::to_owned);
+    let outcome = order_info(created);
+    let text = |key: &str| outcome[key].as_str().map(str::to_owned);
     let with = match created.product {
         Product::Jsapi => {
             PayWith::PrepayId(text("package")?.strip_prefix("prepay_id=")?.to_owned())
@@ -227,8 +227,8 @@ fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item
         Product::App => PayWith::PrepayId(text("prepayid")?),
         Product::H5 => PayWith::H5Url(text("h5Url")?),
         Product::Native | Product::Precreate => PayWith::CodeUrl(text("codeUrl")?),
-        Product::Create => PayWith::TradeNo(told.as_str()?.to_owned()),
-        Product::AppPay => PayWith::OrderString(told.as_str()?.to_owned()),
+        Product::Create => PayWith::TradeNo(outcome.as_str()?.to_owned()),
+        Product::AppPay => PayWith::OrderString(outcome.as_str()?.to_owned()),
         Product::WapPay | Product::PagePay => PayWith::PayUrl(text("payUrl")?),
     };
     let orders = shared.providers.orders().into_iter();
@@ -253,11 +253,11 @@ fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item
 }
 
 /// Opens the cashier, enters a password, or pays, with whatever was given to somebody.
-pub(super) async fn buyer(shared: Arc<Shared>, at: usize, chance: Chance) {
-    for _ in 0..chance.within(1..6) {
-        sleep(chance.pause()).await;
-        let Some(item) = shared.cases[at].some_item(&chance) else { continue };
-        let act = chance.below(10);
+pub(super) async fn buyer(shared: Arc<Shared>, at: usize, rng: Rng) {
+    for _ in 0..rng.within(1..6) {
+        sleep(rng.pause()).await;
+        let Some(item) = shared.cases[at].some_item(&rng) else { continue };
+        let act = rng.below(10);
         if act < shared.eager {
             pay(&shared, &item);
             continue;
@@ -268,8 +268,8 @@ pub(super) async fn buyer(shared: Arc<Shared>, at: usize, chance: Chance) {
         } else {
             shared.providers.scan(&purchase)
         };
-        let told = acted.map(|it| it.state).map_err(|it| it.code);
-        shared.tell(format!("a buyer looks at {} {}: {told:?}", item.provider, item.no));
+        let outcome = acted.map(|it| it.state).map_err(|it| it.code);
+        shared.log(format!("a buyer looks at {} {}: {outcome:?}", item.provider, item.no));
     }
 }
 
@@ -279,9 +279,9 @@ pub(super) fn pay(shared: &Shared, item: &Item) -> bool {
         shared.shadow();
     }
     let paid = shared.providers.pay(&purchase(item));
-    let told = paid.as_ref().map(|it| it.state).map_err(|it| &it.code);
+    let outcome = paid.as_ref().map(|it| it.state).map_err(|it| &it.code);
     let (provider, no) = (item.provider, &item.no);
-    shared.tell(format!("a buyer pays {provider} {no} by {:?}: {told:?}", item.product));
+    shared.log(format!("a buyer pays {provider} {no} by {:?}: {outcome:?}", item.product));
     paid.is_ok()
 }
 
@@ -290,34 +290,34 @@ fn purchase(item: &Item) -> Purchase {
 }
 
 /// What the process does by itself.
-pub(super) async fn background(shared: Arc<Shared>, chance: Chance) {
+pub(super) async fn run_reconciler(shared: Arc<Shared>, rng: Rng) {
     let mut rounds = JoinSet::new();
     loop {
-        sleep(shared.pace(chance.time(Duration::from_secs(40)))).await;
+        sleep(shared.pace(rng.time(Duration::from_secs(40)))).await;
         if shared.flaw == Flaw::NobodyReconciles {
             continue;
         }
-        let Process { engine, power } = shared.front();
+        let Process { engine, crash_switch } = shared.front();
         // A round of a process that stalls goes on when it wakes up.
         rounds.spawn(async move { engine.reconcile().await });
         tokio::select! {
             biased;
-            () = power.stopped() => {}
+            () = crash_switch.stopped() => {}
             _ = rounds.join_next() => {}
         }
     }
 }
 
 /// Tells the shop what there is to tell.
-pub(super) async fn teller(shared: Arc<Shared>, chance: Chance) {
+pub(super) async fn run_dispatcher(shared: Arc<Shared>, rng: Rng) {
     let mut rounds = JoinSet::new();
     loop {
-        sleep(shared.pace(chance.time(Duration::from_secs(20)))).await;
-        let Process { engine, power } = shared.front();
+        sleep(shared.pace(rng.time(Duration::from_secs(20)))).await;
+        let Process { engine, crash_switch } = shared.front();
         rounds.spawn(async move { engine.dispatch().await });
         tokio::select! {
             biased;
-            () = power.stopped() => {}
+            () = crash_switch.stopped() => {}
             _ = rounds.join_next() => {}
         }
     }

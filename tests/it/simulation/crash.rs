@@ -4,11 +4,11 @@ use tokio::sync::watch;
 
 /// The power of one process. Clones are of the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Power(watch::Sender<bool>);
+pub(super) struct CrashSwitch(watch::Sender<bool>);
 
-impl Power {
-    pub(super) fn on() -> Power {
-        Power(watch::Sender::new(true))
+impl CrashSwitch {
+    pub(super) fn on() -> CrashSwitch {
+        CrashSwitch(watch::Sender::new(true))
     }
 
     /// Everything it does stops at its next step; for good, if nobody wakes it.

@@ -8,7 +8,7 @@
 //!
 //! ```sh
 //! cargo test --test it simulation::                                # 500 worlds
-//! SEED=4711 cargo test --test it simulation:: -- --nocapture       # one of them, and its story
+//! SEED=4711 cargo test --test it simulation:: -- --nocapture       # one of them, and its log
 //! SEEDS=51000 cargo test --release --test it simulation::          # more: 100 000 orders
 //! ```
 #![cfg(feature = "mock")]
@@ -39,7 +39,7 @@ const SEEDS: u64 = 500;
 fn no_world_makes_an_order_be_paid_twice() {
     if let Some(seed) = argument("SEED") {
         let report = simulate(seed, Flaw::None);
-        println!("{}", report.story.join("\n"));
+        println!("{}", report.log.join("\n"));
         assert!(report.violations.is_empty(), "SEED={seed}: {:#?}", report.violations);
         return;
     }
@@ -55,7 +55,7 @@ fn no_world_makes_an_order_be_paid_twice() {
 fn a_number_is_a_world() {
     for seed in [1, 2, 3] {
         let (one, again) = (simulate(seed, Flaw::None), simulate(seed, Flaw::None));
-        assert_eq!(one.story, again.story, "SEED={seed}");
+        assert_eq!(one.log, again.log, "SEED={seed}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the money is: by the providers' ledger, by the store, and by what the shop was told.
+//! Where the money is: by the providers' ledger, by the store, and by the events the shop got.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use paygate::mock::{self, Notification, State};
 use serde_json::Value;
 
 use super::buyers::Case;
-use super::shop::Heard;
+use super::shop::ShopEvent;
 use super::world::Shared;
 
 /// The shop hears something: it is so at the provider at that moment.
-pub(super) fn told(shared: &Shared, heard: &Heard, body: &Value) -> Vec<String> {
+pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut must = |holds: bool, what: &str| {
         if !holds {
@@ -42,7 +42,7 @@ pub(super) fn told(shared: &Shared, heard: &Heard, body: &Value) -> Vec<String> 
     match heard.event {
         EventType::PaymentSucceeded => {
             must(data["total_fee"].as_u64() == paid, "that it is paid, with another amount");
-            let ids = ids(&shop.heard_of(&case.no), EventType::PaymentSucceeded);
+            let ids = ids(&shop.events_of(&case.no), EventType::PaymentSucceeded);
             must(ids.iter().all(|it| *it == heard.id), "twice that it is paid");
         }
         EventType::RefundSucceeded | EventType::DuplicateRefunded | EventType::LateRefunded => {
@@ -60,10 +60,10 @@ pub(super) fn told(shared: &Shared, heard: &Heard, body: &Value) -> Vec<String> 
 }
 
 /// A provider may forget what was acknowledged.
-pub(super) fn acknowledged(shared: &Shared, told: &Notification) -> Vec<String> {
+pub(super) fn acknowledged(shared: &Shared, notification: &Notification) -> Vec<String> {
     let trades = shared.providers.orders().into_iter();
-    let mut trades = trades.filter(|it| it.provider == told.provider);
-    let trade = trades.find(|it| it.out_trade_no == told.out_trade_no);
+    let mut trades = trades.filter(|it| it.provider == notification.provider);
+    let trade = trades.find(|it| it.out_trade_no == notification.out_trade_no);
     let case = shared
         .cases
         .iter()
@@ -74,11 +74,11 @@ pub(super) fn acknowledged(shared: &Shared, told: &Notification) -> Vec<String> 
         order.as_ref().is_some_and(known)
     };
     let is_durable = trade.is_some_and(|it| it.payments.iter().all(is_known));
-    let what = format!("{}: acknowledged, and not durable", told.out_trade_no);
+    let what = format!("{}: acknowledged, and not durable", notification.out_trade_no);
     if is_durable { Vec::new() } else { vec![what] }
 }
 
-/// What a clerk is told of an order.
+/// Whether the answer to an operator's query may be true.
 pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
     let trades = shared.providers.orders();
     let is_paid_there =
@@ -86,7 +86,7 @@ pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
     let is_paid = queried.order.status.number() > 0;
     let has_accepted = shared
         .shop
-        .heard_of(&case.no)
+        .events_of(&case.no)
         .iter()
         .any(|it| it.event == EventType::PaymentSucceeded && it.is_accepted);
     let accepted = match queried.user_order_success {
@@ -98,7 +98,7 @@ pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
 }
 
 /// Whether a person returned something that the provider never managed to tell.
-pub(super) fn is_untold(trades: &[&mock::Order]) -> bool {
+pub(super) fn has_unreported_refund(trades: &[&mock::Order]) -> bool {
     let mut refunds = trades.iter().flat_map(|it| &it.payments).flat_map(|it| &it.refunds);
     refunds.any(|it| it.from_console && it.notice.acknowledged.is_none())
 }
@@ -135,16 +135,16 @@ pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
 }
 
 /// What the shop must have heard of an order in the end, and nothing else.
-pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
+pub(super) fn heard(order: &Order, heard: &[ShopEvent]) -> Vec<String> {
     let mut found = Vec::new();
     let mut must = |holds: bool, what: &str| {
         if !holds {
-            let told: Vec<_> = heard.iter().map(|it| (it.event, it.is_accepted)).collect();
-            found.push(format!("the shop was told {what}: {told:?}"));
+            let events: Vec<_> = heard.iter().map(|it| (it.event, it.is_accepted)).collect();
+            found.push(format!("the shop was told {what}: {events:?}"));
         }
     };
-    // What did not fit when it was told first, and was settled by asking.
-    let is_settled = |it: &Heard| {
+    // What did not fit when it was reported first, and was settled by asking.
+    let is_settled = |it: &ShopEvent| {
         let mut payments = order.payments.iter();
         let payment = payments.find(|known| *known.transaction_id.0 == *it.transaction_id);
         let is_mended = payment.is_some_and(|it| it.role != PaymentRole::Mismatch);
@@ -152,7 +152,7 @@ pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
     };
     for event in EventType::ALL {
         let all = heard.iter().filter(|it| it.event == event && !is_settled(it));
-        let all: Vec<&Heard> = all.collect();
+        let all: Vec<&ShopEvent> = all.collect();
         let accepted = |id: &EventId| all.iter().any(|it| it.id == *id && it.is_accepted);
         let ids: BTreeSet<&EventId> = all.iter().map(|it| &it.id).collect();
         must(ids.iter().all(|it| accepted(it)), &format!("of {event} and never took it"));
@@ -179,18 +179,18 @@ pub(super) fn heard(order: &Order, heard: &[Heard]) -> Vec<String> {
     found
 }
 
-/// The shop's own books: what came in less what went back, by what it was told.
-pub(super) fn books(heard: &[Heard]) -> i128 {
+/// The shop's own books: what came in less what was refunded, by the events.
+pub(super) fn books(heard: &[ShopEvent]) -> i128 {
     let mut known = BTreeSet::new();
     let mut balance = 0_i128;
-    let is_settled = |told: &Heard| {
-        let mut others = heard.iter().filter(|it| it.transaction_id == told.transaction_id);
-        let is_payment = |it: &Heard| {
+    let is_settled = |event: &ShopEvent| {
+        let mut others = heard.iter().filter(|it| it.transaction_id == event.transaction_id);
+        let is_payment = |it: &ShopEvent| {
             let matches_order =
                 [EventType::PaymentSucceeded, EventType::PaymentDuplicate, EventType::PaymentLate];
             it.is_accepted && matches_order.contains(&it.event)
         };
-        told.event == EventType::PaymentMismatch && others.any(is_payment)
+        event.event == EventType::PaymentMismatch && others.any(is_payment)
     };
     for it in heard.iter().filter(|it| it.is_accepted && !is_settled(it)) {
         if !known.insert(&it.id) {
@@ -227,6 +227,6 @@ fn is_same(known: &paygate::domain::order::payment::Payment, payment: &mock::Pay
     *known.transaction_id.0 == *payment.transaction_id && known.total_fee == payment.amount
 }
 
-fn ids(heard: &[Heard], event: EventType) -> BTreeSet<EventId> {
+fn ids(heard: &[ShopEvent], event: EventType) -> BTreeSet<EventId> {
     heard.iter().filter(|it| it.event == event).map(|it| it.id.clone()).collect()
 }

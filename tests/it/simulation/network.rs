@@ -11,22 +11,22 @@ use paygate::mock::{Fault, FaultKind, Refuse};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
 
-use super::crash::Power;
+use super::crash::CrashSwitch;
 use super::outage;
-use super::rng::Chance;
+use super::rng::Rng;
 use super::world::{Flaw, Shared};
 
 /// The wire of one process.
 #[derive(Clone, Debug)]
-pub(super) struct Wire {
-    power: Power,
-    chance: Chance,
+pub(super) struct Network {
+    crash_switch: CrashSwitch,
+    rng: Rng,
     shared: Arc<Shared>,
 }
 
-impl Wire {
-    pub(super) fn new(power: Power, shared: &Arc<Shared>) -> Wire {
-        Wire { power, chance: shared.chance.fork(), shared: shared.clone() }
+impl Network {
+    pub(super) fn new(crash_switch: CrashSwitch, shared: &Arc<Shared>) -> Network {
+        Network { crash_switch, rng: shared.rng.fork(), shared: shared.clone() }
     }
 
     async fn carry(
@@ -34,8 +34,8 @@ impl Wire {
         request: Request<Bytes>,
         timeout: Duration,
     ) -> Result<Response<Bytes>, TransportFailure> {
-        tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
-        self.power.pass().await;
+        tokio::time::sleep(self.rng.time(Duration::from_millis(40))).await;
+        self.crash_switch.pass().await;
         let call = Purpose::of(&request);
         if self.shared.flaw == Flaw::ClosesAreIgnored
             && call.what == What::Close
@@ -43,24 +43,24 @@ impl Wire {
         {
             return self.shared.decoy.send(request, timeout).await;
         }
-        match outage::meets(&self.shared, call.provider, &self.chance) {
+        match outage::meets(&self.shared, call.provider, &self.rng) {
             Some(None) => return Err(TransportFailure::NotSent("no route".to_owned())),
             Some(Some(kind)) => {
-                self.shared.tell(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
+                self.shared.log(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
                 let fault = Fault { provider: None, operation: None, kind, times: 1 };
                 self.shared.providers.add_fault(fault);
             }
             None => {}
         }
-        if self.shared.troubled() && self.chance.percent(self.shared.trouble) {
-            if self.chance.percent(5) {
+        if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
+            if self.rng.percent(5) {
                 return Err(TransportFailure::NotSent("no route".to_owned()));
             }
-            if self.chance.percent(15) {
-                self.shared.somebody_pays(&self.chance);
+            if self.rng.percent(15) {
+                self.shared.somebody_pays(&self.rng);
             } else {
                 let kind = self.fault(&call);
-                self.shared.tell(format!("{:?} {:?} {kind:?}", call.provider, call.what));
+                self.shared.log(format!("{:?} {:?} {kind:?}", call.provider, call.what));
                 let fault = Fault { provider: None, operation: None, kind, times: 1 };
                 self.shared.providers.add_fault(fault);
             }
@@ -68,8 +68,8 @@ impl Wire {
         if self.shared.flaw == Flaw::ClosesAreIgnored {
             self.shared.decoy.send(request.clone(), timeout).await?;
         }
-        self.shared.step(&self.power, &self.chance);
-        self.power.pass().await;
+        self.shared.step(&self.crash_switch, &self.rng);
+        self.crash_switch.pass().await;
         // The provider acts at once, however late its answer is.
         let (sent, ()) = tokio::join!(
             biased;
@@ -83,29 +83,29 @@ impl Wire {
         if self.shared.flaw == Flaw::RefundsAreDoubled && call.what == What::Refund {
             self.shared.return_the_rest();
         }
-        self.shared.step(&self.power, &self.chance);
-        tokio::time::sleep(self.chance.time(Duration::from_millis(40))).await;
+        self.shared.step(&self.crash_switch, &self.rng);
+        tokio::time::sleep(self.rng.time(Duration::from_millis(40))).await;
         sent
     }
 
     fn fault(&self, call: &Purpose) -> FaultKind {
-        if call.what == What::Refund && self.chance.percent(40) {
-            return match self.chance.below(3) {
+        if call.what == What::Refund && self.rng.percent(40) {
+            return match self.rng.below(3) {
                 0 => FaultKind::TooSoon,
                 1 => FaultKind::NotEnough,
                 _ => FaultKind::RefundEnds { state: RefundState::Closed },
             };
         }
-        match self.chance.below(12) {
+        match self.rng.below(12) {
             0 => FaultKind::LoseRequest,
             1 | 2 => FaultKind::LoseReply,
-            3 => FaultKind::Delay { ms: self.chance.below(10_000) },
+            3 => FaultKind::Delay { ms: self.rng.below(10_000) },
             4 => FaultKind::Status500,
             5 => FaultKind::BadSignature,
             6 => FaultKind::Unsigned,
             7 => FaultKind::Malformed,
             8 => FaultKind::Reset,
-            9 => FaultKind::Late { ms: u32::try_from(self.chance.below(120_000)).unwrap() },
+            9 => FaultKind::Late { ms: u32::try_from(self.rng.below(120_000)).unwrap() },
             _ => FaultKind::Refuse(self.refusal(call)),
         }
     }
@@ -134,21 +134,21 @@ impl Wire {
             ],
             (ProviderId::Alipay, _) => &["20000", "ACQ.SYSTEM_ERROR", "40006"],
         };
-        let code = (*self.chance.pick(codes)).to_owned();
+        let code = (*self.rng.pick(codes)).to_owned();
         Refuse { code, message: "on demand".to_owned(), status: None }
     }
 }
 
-impl Transport for Wire {
+impl Transport for Network {
     fn send<'a>(
         &'a self,
         request: Request<Bytes>,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Response<Bytes>, TransportFailure>> {
         Box::pin(async move {
-            self.power.pass().await;
+            self.crash_switch.pass().await;
             let carried = tokio::time::timeout(timeout, self.carry(request, timeout)).await;
-            self.power.pass().await;
+            self.crash_switch.pass().await;
             carried
                 .unwrap_or_else(|_| Err(TransportFailure::OutcomeUnknown("timed out".to_owned())))
         })

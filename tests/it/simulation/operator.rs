@@ -1,4 +1,4 @@
-//! The shop's clerk: asks where orders stand, returns money, closes.
+//! The shop's operator: queries orders, refunds and closes them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use tokio::time::sleep;
 
 use super::buyers::Case;
 use super::money;
-use super::rng::Chance;
+use super::rng::Rng;
 use super::world::Shared;
 
 /// Looks after one order now and then.
-pub(super) async fn clerk(shared: Arc<Shared>, at: usize, chance: Chance) {
+pub(super) async fn run_operator(shared: Arc<Shared>, at: usize, rng: Rng) {
     let case = &shared.cases[at];
-    let (closes, refunds) = (chance.percent(30), chance.percent(50));
-    for _ in 0..chance.within(1..8) {
-        sleep(chance.pause()).await;
-        match chance.below(10) {
+    let (closes, refunds) = (rng.percent(30), rng.percent(50));
+    for _ in 0..rng.within(1..8) {
+        sleep(rng.pause()).await;
+        match rng.below(10) {
             0 | 1 if closes => close(&shared, case).await,
-            2..6 if refunds => refund(&shared, case, &chance).await,
+            2..6 if refunds => refund(&shared, case, &rng).await,
             6 if refunds => {
-                // Two clerks, or one who is impatient.
-                tokio::join!(refund(&shared, case, &chance), refund(&shared, case, &chance));
+                // Two operators, or one who is impatient.
+                tokio::join!(refund(&shared, case, &rng), refund(&shared, case, &rng));
             }
-            7 if refunds => return_in_console(&shared, case, &chance),
-            _ => query(&shared, case, &chance).await,
+            7 if refunds => return_in_console(&shared, case, &rng),
+            _ => query(&shared, case, &rng).await,
         }
     }
 }
@@ -40,10 +40,10 @@ async fn close(shared: &Arc<Shared>, case: &Case) {
     let no = case.number();
     let before = shared.records.order(&case.no);
     let Some(answer) = done(shared, |engine| async move { engine.close(&no).await }).await else {
-        return shared.tell(format!("{} close: broken", case.no));
+        return shared.log(format!("{} close: broken", case.no));
     };
     let kind = answer.map_err(|error| error.kind());
-    shared.tell(format!("{} close: {kind:?}", case.no));
+    shared.log(format!("{} close: {kind:?}", case.no));
     let now = shared.records.order(&case.no);
     let status = now.as_ref().map(|it| it.status);
     let matches_order = match kind {
@@ -56,15 +56,15 @@ async fn close(shared: &Arc<Shared>, case: &Case) {
     must(shared, matches_order, || format!("{} is {status:?}, and close said {kind:?}", case.no));
 }
 
-async fn refund(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
+async fn refund(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
     let known = shared.records.order(&case.no);
     let payments = known.map(|it| it.payments).unwrap_or_default();
-    let named = !payments.is_empty() && chance.percent(20);
-    let transaction_id = named.then(|| chance.pick(&payments).transaction_id.clone());
-    let is_whole = chance.percent(40);
-    let slip = chance.below(3);
+    let named = !payments.is_empty() && rng.percent(20);
+    let transaction_id = named.then(|| rng.pick(&payments).transaction_id.clone());
+    let is_whole = rng.percent(40);
+    let slip = rng.below(3);
     // A slip of paper with a number and an amount; now and then the amount is misread.
-    let fee = 1 + (case.fee * (slip + 1) / 4) + u64::from(chance.percent(10));
+    let fee = 1 + (case.fee * (slip + 1) / 4) + u64::from(rng.percent(10));
     let request = RefundRequest {
         out_trade_no: case.number(),
         out_refund_no: (!is_whole).then(|| format!("{}-back{slip}", case.no)),
@@ -75,28 +75,28 @@ async fn refund(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
     let asked = request.clone();
     let answer = done(shared, |engine| async move { engine.refund(request).await }).await;
     let Some(answer) = answer else {
-        return shared.tell(format!("{} refund: broken", case.no));
+        return shared.log(format!("{} refund: broken", case.no));
     };
-    let told = answer.as_ref().map(|it| (it.refund.refund_fee.fen(), it.refund.state.name()));
-    let told = told.map_err(Error::kind);
-    shared.tell(format!("{} refund {:?}: {told:?}", case.no, asked.out_refund_no));
+    let outcome = answer.as_ref().map(|it| (it.refund.refund_fee.fen(), it.refund.state.name()));
+    let outcome = outcome.map_err(Error::kind);
+    shared.log(format!("{} refund {:?}: {outcome:?}", case.no, asked.out_refund_no));
     judge(shared, case, &asked, &answer);
 }
 
 /// Somebody returns money in a provider's console, and does not tell the shop.
-fn return_in_console(shared: &Shared, case: &Case, chance: &Chance) {
+fn return_in_console(shared: &Shared, case: &Case, rng: &Rng) {
     let trades = shared.providers.orders().into_iter();
     let is_its = |it: &mock::Order| it.terms.subject == case.subject && it.state == State::Paid;
     let paid: Vec<mock::Order> = trades.filter(is_its).collect();
     if paid.is_empty() {
         return;
     }
-    let trade = chance.pick(&paid);
+    let trade = rng.pick(&paid);
     let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
-    let (amount, told) = (Fen::new(1 + chance.below(case.fee)), ConsoleTold::Notification);
+    let (amount, told) = (Fen::new(1 + rng.below(case.fee)), ConsoleTold::Notification);
     let refund = ConsoleRefund { provider, out_trade_no, amount, told };
     let done = shared.providers.refund_in_console(&refund).map(drop).map_err(|it| it.code);
-    shared.tell(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
+    shared.log(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
 }
 
 fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Refunded, Error>) {
@@ -124,17 +124,17 @@ fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Re
     must(shared, matches_order, || format!("{}: {asked:?} was answered {answer:?}", case.no));
 }
 
-async fn query(shared: &Arc<Shared>, case: &Case, chance: &Chance) {
+async fn query(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
     let before = shared.records.order(&case.no);
-    let await_accepted = chance.percent(50).then(|| chance.time(Duration::from_secs(40)));
+    let await_accepted = rng.percent(50).then(|| rng.time(Duration::from_secs(40)));
     let number = OrderNumber::OutTradeNo(case.number());
     let asked = Query { number, await_accepted };
     let Some(answer) = done(shared, |engine| async move { engine.query(asked).await }).await else {
-        return shared.tell(format!("{} query: broken", case.no));
+        return shared.log(format!("{} query: broken", case.no));
     };
-    let told = answer.as_ref().map(|it| (it.order.status, it.user_order_success));
-    let told = told.map_err(Error::kind);
-    shared.tell(format!("{} query {await_accepted:?}: {told:?}", case.no));
+    let outcome = answer.as_ref().map(|it| (it.order.status, it.user_order_success));
+    let outcome = outcome.map_err(Error::kind);
+    shared.log(format!("{} query {await_accepted:?}: {outcome:?}", case.no));
     let matches_order = match &answer {
         Ok(queried) => money::queried(shared, case, queried),
         Err(error) if error.kind() == Kind::NoSuchOrder => before.is_none(),
@@ -156,10 +156,10 @@ async fn done<T, F: Future<Output = T>>(
     let process = shared.front();
     tokio::select! {
         biased;
-        () = process.power.stopped() => None,
+        () = process.crash_switch.stopped() => None,
         answer = act(process.engine.clone()) => Some(answer),
         () = sleep(Duration::from_secs(120)) => {
-            shared.saw(vec!["the clerk got no answer in two minutes".to_owned()]);
+            shared.saw(vec!["the operator got no answer in two minutes".to_owned()]);
             None
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::audit;
 use super::buyers;
 use super::buyers::{Answer, Case};
-use super::rng::Chance;
+use super::rng::Rng;
 use super::world::{STARTED, Shared};
 
 /// When and how a provider cannot be used.
@@ -40,13 +40,13 @@ enum How {
 impl Outage {
     /// In one world of three, for minutes or for hours: it ends before the orders are paid, after
     /// it, or after they were closed.
-    pub(super) fn some(chance: &Chance) -> Option<Outage> {
-        let provider = *chance.pick(&[ProviderId::Wxpay, ProviderId::Alipay]);
-        let how = *chance.pick(&[How::Away, How::Silent, How::Failing, How::Refusing]);
-        let from_ms = i64::try_from(chance.below(120_000)).unwrap();
-        let for_ms = i64::try_from(chance.within(60_000..3 * 3_600_000)).unwrap();
+    pub(super) fn some(rng: &Rng) -> Option<Outage> {
+        let provider = *rng.pick(&[ProviderId::Wxpay, ProviderId::Alipay]);
+        let how = *rng.pick(&[How::Away, How::Silent, How::Failing, How::Refusing]);
+        let from_ms = i64::try_from(rng.below(120_000)).unwrap();
+        let for_ms = i64::try_from(rng.within(60_000..3 * 3_600_000)).unwrap();
         let outage = Outage { provider, how, from_ms, to_ms: from_ms + for_ms };
-        chance.percent(33).then_some(outage)
+        rng.percent(33).then_some(outage)
     }
 
     pub(super) fn is_on(&self, shared: &Shared) -> bool {
@@ -57,11 +57,7 @@ impl Outage {
 
 /// What a call to `provider` meets: nothing when there is no outage there. `None` in it means that
 /// there is no connection.
-pub(super) fn meets(
-    shared: &Shared,
-    provider: ProviderId,
-    chance: &Chance,
-) -> Option<Option<FaultKind>> {
+pub(super) fn meets(shared: &Shared, provider: ProviderId, rng: &Rng) -> Option<Option<FaultKind>> {
     let outage = shared.outage.filter(|it| it.provider == provider && it.is_on(shared))?;
     let refuse = |code: &str| {
         let (code, message) = (code.to_owned(), "an outage".to_owned());
@@ -69,31 +65,31 @@ pub(super) fn meets(
     };
     Some(match outage.how {
         How::Away => None,
-        How::Silent => Some(chance.pick(&[FaultKind::LoseRequest, FaultKind::LoseReply]).clone()),
+        How::Silent => Some(rng.pick(&[FaultKind::LoseRequest, FaultKind::LoseReply]).clone()),
         How::Failing => Some(FaultKind::Status500),
         How::Refusing => {
             let codes = match provider {
                 ProviderId::Wxpay => ["SIGN_ERROR", "NO_AUTH", "SYSTEM_ERROR"],
                 ProviderId::Alipay => ["40006", "20000", "ACQ.SYSTEM_ERROR"],
             };
-            Some(refuse(codes[usize::try_from(chance.below(3)).unwrap()]))
+            Some(refuse(codes[usize::try_from(rng.below(3)).unwrap()]))
         }
     })
 }
 
 /// A buyer who comes during the outage, is turned away by the provider that is down, and pays by
 /// the other: unless something that can be paid is in somebody's hands already, that must work.
-pub(super) async fn turned_away(shared: Arc<Shared>, at: usize, chance: Chance) {
+pub(super) async fn turned_away(shared: Arc<Shared>, at: usize, rng: Rng) {
     let Some(outage) = shared.outage else { return };
     let case = &shared.cases[at];
-    let (dead, living) = buyers::ways_around(outage.provider, &chance);
-    sleep(Duration::from_millis(u64::try_from(outage.from_ms).unwrap()) + chance.pause()).await;
-    for _ in 0..chance.within(1..4) {
+    let (dead, living) = buyers::ways_around(outage.provider, &rng);
+    sleep(Duration::from_millis(u64::try_from(outage.from_ms).unwrap()) + rng.pause()).await;
+    for _ in 0..rng.within(1..4) {
         if !outage.is_on(&shared) {
             return;
         }
         buyers::ask(&shared, case, &dead, case.fee).await;
-        sleep(chance.time(Duration::from_secs(8))).await;
+        sleep(rng.time(Duration::from_secs(8))).await;
     }
     let mut answer = buyers::ask(&shared, case, &living, case.fee).await;
     // Somebody else may be asking for this order at the same time.
@@ -133,11 +129,11 @@ fn judge(shared: &Shared, case: &Case, dead: ProviderId, answer: &Answer) {
     if served || is_passing || shared.trouble > 0 {
         return;
     }
-    let told = match answer {
+    let outcome = match answer {
         Answer::Refused(error) => format!("{error:?}"),
         Answer::Given(_) | Answer::Broken => "nothing".to_owned(),
     };
     let summary = audit::summary(&order);
-    let what = format!("{}: {dead} is down, and the other way is {told}: {summary:#?}", case.no);
+    let what = format!("{}: {dead} is down, and the other way is {outcome}: {summary:#?}", case.no);
     shared.saw(vec![what]);
 }

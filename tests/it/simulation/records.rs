@@ -18,8 +18,8 @@ use paygate::store::memory::Memory;
 use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
 
 use super::audit;
-use super::crash::Power;
-use super::rng::Chance;
+use super::crash::CrashSwitch;
+use super::rng::Rng;
 use super::world::{Flaw, Shared};
 
 /// Every order as it was stored last.
@@ -104,21 +104,21 @@ fn precedence(status: OrderStatus) -> u8 {
 #[derive(Debug)]
 pub(super) struct Held {
     memory: Memory,
-    power: Power,
-    chance: Chance,
+    crash_switch: CrashSwitch,
+    rng: Rng,
     shared: Arc<Shared>,
 }
 
 impl Held {
     /// A first process' store; [`Held::memory`] gives the next one's.
-    pub(super) fn new(memory: Memory, power: Power, shared: &Arc<Shared>) -> Held {
-        Held { memory, power, chance: shared.chance.fork(), shared: shared.clone() }
+    pub(super) fn new(memory: Memory, crash_switch: CrashSwitch, shared: &Arc<Shared>) -> Held {
+        Held { memory, crash_switch, rng: shared.rng.fork(), shared: shared.clone() }
     }
 
     async fn moment(&self) {
-        self.power.pass().await;
-        tokio::time::sleep(Duration::from_millis(self.chance.below(3))).await;
-        self.power.pass().await;
+        self.crash_switch.pass().await;
+        tokio::time::sleep(Duration::from_millis(self.rng.below(3))).await;
+        self.crash_switch.pass().await;
     }
 
     /// Writes, and sometimes fails: before or after the order is on disk.
@@ -129,13 +129,13 @@ impl Held {
         is_written: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         self.moment().await;
-        let fails = self.shared.troubled() && self.chance.below(400) == 0;
-        let is_early = self.chance.percent(50);
+        let fails = self.shared.troubled() && self.rng.below(400) == 0;
+        let is_early = self.rng.percent(50);
         if fails && is_early {
             return Err(failed());
         }
-        self.shared.step(&self.power, &self.chance);
-        self.power.pass().await;
+        self.shared.step(&self.crash_switch, &self.rng);
+        self.crash_switch.pass().await;
         let written = write.await?;
         if is_written(&written) {
             let before = self.shared.records.note(order);
@@ -144,8 +144,8 @@ impl Held {
             self.shared.saw(audit::offered(order));
             self.shared.saw(audit::standing(&self.shared, (before.as_ref(), order)));
         }
-        self.shared.step(&self.power, &self.chance);
-        self.power.pass().await;
+        self.shared.step(&self.crash_switch, &self.rng);
+        self.crash_switch.pass().await;
         if fails { Err(failed()) } else { Ok(written) }
     }
 }
@@ -159,7 +159,7 @@ impl Store for Held {
         Box::pin(async move {
             self.moment().await;
             let loaded = self.memory.load(no).await;
-            self.power.pass().await;
+            self.crash_switch.pass().await;
             loaded
         })
     }
@@ -175,7 +175,7 @@ impl Store for Held {
         outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
-            if self.shared.flaw == Flaw::CommitsAreLost && self.chance.percent(20) {
+            if self.shared.flaw == Flaw::CommitsAreLost && self.rng.percent(20) {
                 return Ok(Committed::Done);
             }
             let commit = self.memory.commit(order, outbox);
@@ -243,18 +243,18 @@ impl Store for Held {
     ) -> BoxFuture<'a, Result<Settled, StoreError>> {
         Box::pin(async move {
             self.moment().await;
-            let fails = self.shared.troubled() && self.chance.below(200) == 0;
-            if fails && self.chance.percent(50) {
+            let fails = self.shared.troubled() && self.rng.below(200) == 0;
+            if fails && self.rng.percent(50) {
                 return Err(failed());
             }
-            self.shared.step(&self.power, &self.chance);
-            self.power.pass().await;
+            self.shared.step(&self.crash_switch, &self.rng);
+            self.crash_switch.pass().await;
             // The wait's spread follows from numbers that differ from run to run.
             let wait_ms = event.next_at.since(self.shared.clock.now()) / 600 * 600;
             let next = self.shared.clock.now().plus(wait_ms);
             let set = self.memory.outbox_set(&OutboxEvent { next_at: next, ..event.clone() }).await;
-            self.shared.step(&self.power, &self.chance);
-            self.power.pass().await;
+            self.shared.step(&self.crash_switch, &self.rng);
+            self.crash_switch.pass().await;
             if fails { Err(failed()) } else { set }
         })
     }

@@ -1,20 +1,20 @@
-//! Chance that repeats itself: SplitMix64.
+//! Rng that repeats itself: SplitMix64.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A source of chance. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Chance(Arc<Mutex<u64>>);
+pub(super) struct Rng(Arc<Mutex<u64>>);
 
-impl Chance {
-    pub(super) fn new(seed: u64) -> Chance {
-        Chance(Arc::new(Mutex::new(seed)))
+impl Rng {
+    pub(super) fn new(seed: u64) -> Rng {
+        Rng(Arc::new(Mutex::new(seed)))
     }
 
     /// A source of its own, so that what one person does is not decided by another.
-    pub(super) fn fork(&self) -> Chance {
-        Chance::new(self.next())
+    pub(super) fn fork(&self) -> Rng {
+        Rng::new(self.next())
     }
 
     fn next(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! The shop that is told of payments and refunds: it fails, is away, and remembers everything.
+//! The shop that gets the events: it fails, is away, and remembers everything.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
 use tokio::time::sleep;
 
-use super::crash::Power;
+use super::crash::CrashSwitch;
 use super::money;
-use super::rng::Chance;
+use super::rng::Rng;
 use super::world::{Flaw, STARTED, Shared};
 
-/// How a shop takes what it is told.
+/// How a shop answers events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Temper {
     /// It takes so many events in a hundred.
@@ -28,14 +28,14 @@ enum Temper {
 
 /// The shop of a world, whichever process tells it.
 #[derive(Debug)]
-pub(super) struct Shop {
+pub(super) struct SimulatedShop {
     temper: Temper,
-    heard: Mutex<Vec<Heard>>,
+    heard: Mutex<Vec<ShopEvent>>,
 }
 
 /// An event that reached the shop.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct ShopEvent {
     pub(super) id: EventId,
     pub(super) event: EventType,
     pub(super) no: String,
@@ -46,16 +46,16 @@ pub(super) struct Heard {
     pub(super) is_accepted: bool,
 }
 
-impl Shop {
-    pub(super) fn new(chance: &Chance) -> Shop {
-        let temper = match chance.below(20) {
+impl SimulatedShop {
+    pub(super) fn new(rng: &Rng) -> SimulatedShop {
+        let temper = match rng.below(20) {
             0..7 => Temper::Takes(100),
-            7..15 => Temper::Takes(chance.within(10..95)),
-            15..18 => Temper::away(chance, 40),
-            18 => Temper::away(chance, 12 * 60),
+            7..15 => Temper::Takes(rng.within(10..95)),
+            15..18 => Temper::away(rng, 40),
+            18 => Temper::away(rng, 12 * 60),
             _ => Temper::Deaf,
         };
-        Shop { temper, heard: Mutex::default() }
+        SimulatedShop { temper, heard: Mutex::default() }
     }
 
     /// Whether it takes something, some day.
@@ -64,16 +64,14 @@ impl Shop {
     }
 
     /// What it heard of the order `no`, again and again.
-    pub(super) fn heard_of(&self, no: &str) -> Vec<Heard> {
+    pub(super) fn events_of(&self, no: &str) -> Vec<ShopEvent> {
         self.heard.lock().unwrap().iter().filter(|it| it.no == no).cloned().collect()
     }
 
-    fn takes(&self, chance: &Chance, now: Millis) -> bool {
+    fn takes(&self, rng: &Rng, now: Millis) -> bool {
         match self.temper {
-            // Nobody is ill for longer than that.
-            Temper::Takes(percent) => {
-                chance.percent(percent) || now.since(STARTED) > 12 * 3_600_000
-            }
+            // No failure lasts longer than that.
+            Temper::Takes(percent) => rng.percent(percent) || now.since(STARTED) > 12 * 3_600_000,
             Temper::Away(from, to) => now < from || now >= to,
             Temper::Deaf => false,
         }
@@ -81,44 +79,44 @@ impl Shop {
 }
 
 impl Temper {
-    fn away(chance: &Chance, most_minutes: u64) -> Temper {
-        let from = STARTED.0 + i64::try_from(chance.below(600_000)).unwrap();
-        let ms = chance.below(most_minutes * 60_000);
+    fn away(rng: &Rng, most_minutes: u64) -> Temper {
+        let from = STARTED.0 + i64::try_from(rng.below(600_000)).unwrap();
+        let ms = rng.below(most_minutes * 60_000);
         Temper::Away(Millis(from), Millis(from + i64::try_from(ms).unwrap()))
     }
 }
 
 /// The way from one process to the shop.
 #[derive(Debug)]
-pub(super) struct Ear {
-    power: Power,
+pub(super) struct ShopConnection {
+    crash_switch: CrashSwitch,
     shared: Arc<Shared>,
 }
 
-impl Ear {
-    pub(super) fn new(power: Power, shared: &Arc<Shared>) -> Ear {
-        Ear { power, shared: shared.clone() }
+impl ShopConnection {
+    pub(super) fn new(crash_switch: CrashSwitch, shared: &Arc<Shared>) -> ShopConnection {
+        ShopConnection { crash_switch, shared: shared.clone() }
     }
 
     async fn bring(&self, event: &OutboxEvent) -> Result<(), String> {
-        // Which event is told first depends on numbers that differ from run to run.
-        let chance = self.shared.chance_of(&[
+        // Which event is sent first depends on numbers that differ from run to run.
+        let rng = self.shared.rng_of(&[
             event.out_trade_no.as_str(),
             event.event.name(),
             &event.tries.to_string(),
         ]);
-        let slow = if chance.percent(10) { 8_000 } else { 100 };
-        sleep(chance.time(Duration::from_millis(slow))).await;
-        self.shared.step(&self.power, &chance);
-        self.power.pass().await;
-        if self.shared.flaw == Flaw::EventsAreDropped && chance.percent(20) {
+        let slow = if rng.percent(10) { 8_000 } else { 100 };
+        sleep(rng.time(Duration::from_millis(slow))).await;
+        self.shared.step(&self.crash_switch, &rng);
+        self.crash_switch.pass().await;
+        if self.shared.flaw == Flaw::EventsAreDropped && rng.percent(20) {
             return Ok(());
         }
-        let is_accepted = self.hear(event, &chance);
-        sleep(chance.time(Duration::from_millis(slow))).await;
-        self.shared.step(&self.power, &chance);
-        self.power.pass().await;
-        let is_lost = self.shared.troubled() && chance.percent(5);
+        let is_accepted = self.hear(event, &rng);
+        sleep(rng.time(Duration::from_millis(slow))).await;
+        self.shared.step(&self.crash_switch, &rng);
+        self.crash_switch.pass().await;
+        let is_lost = self.shared.troubled() && rng.percent(5);
         if is_accepted && !is_lost {
             Ok(())
         } else {
@@ -126,14 +124,14 @@ impl Ear {
         }
     }
 
-    fn hear(&self, event: &OutboxEvent, chance: &Chance) -> bool {
+    fn hear(&self, event: &OutboxEvent, rng: &Rng) -> bool {
         let shop = &self.shared.shop;
-        let is_accepted = shop.takes(chance, self.shared.clock.now());
+        let is_accepted = shop.takes(rng, self.shared.clock.now());
         let (name, no) = (event.event, &event.out_trade_no);
-        let told = if is_accepted { "takes" } else { "refuses" };
-        self.shared.tell(format!("the shop {told} {name} of {no}"));
+        let verb = if is_accepted { "takes" } else { "refuses" };
+        self.shared.log(format!("the shop {verb} {name} of {no}"));
         let body: serde_json::Value = serde_json::from_str(&event.body).unwrap();
-        let heard = Heard {
+        let heard = ShopEvent {
             id: event.id.clone(),
             event: event.event,
             no: no.to_string(),
@@ -142,13 +140,13 @@ impl Ear {
             refunded: body["data"]["refund_fee"].as_u64(),
             is_accepted,
         };
-        self.shared.saw(money::told(&self.shared, &heard, &body));
+        self.shared.saw(money::check_event(&self.shared, &heard, &body));
         shop.heard.lock().unwrap().push(heard);
         is_accepted
     }
 }
 
-impl Deliver for Ear {
+impl Deliver for ShopConnection {
     fn deliver<'a>(
         &'a self,
         event: &'a OutboxEvent,

@@ -22,14 +22,14 @@ use tokio::time::{Instant, sleep};
 use super::audit;
 use super::buyers;
 use super::buyers::Case;
-use super::crash::Power;
-use super::delivery::courier;
-use super::network::{Purpose, Wire};
-use super::operator::clerk;
+use super::crash::CrashSwitch;
+use super::delivery::deliver_notifications;
+use super::network::{Network, Purpose};
+use super::operator::run_operator;
 use super::outage::{self, Outage};
 use super::records::{Held, Records};
-use super::rng::Chance;
-use super::shop::{Ear, Shop};
+use super::rng::Rng;
+use super::shop::{ShopConnection, SimulatedShop};
 
 /// Something that is broken on purpose, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) enum Flaw {
     NobodyReconciles,
     /// WeChat Pay says that it closed an order, and did not.
     ClosesAreIgnored,
-    /// An event counts as told, and the shop never heard of it.
+    /// An event counts as accepted, and the shop never got it.
     EventsAreDropped,
     /// Whoever is asked for some of a payment returns the rest as well, and tells nobody.
     RefundsAreDoubled,
@@ -55,7 +55,7 @@ pub(super) const STARTED: Millis = Millis(1_763_900_000_000);
 #[derive(Debug)]
 pub(super) struct Shared {
     seed: u64,
-    pub(super) chance: Chance,
+    pub(super) rng: Rng,
     pub(super) flaw: Flaw,
     /// How many calls in a hundred meet trouble.
     pub(super) trouble: u64,
@@ -83,7 +83,7 @@ pub(super) struct Shared {
     choice: AlipayChoice,
     switching: Switching,
     returns: AutoRefundPolicy,
-    pub(super) shop: Shop,
+    pub(super) shop: SimulatedShop,
     /// What processes do unasked, and go on with when they wake up.
     pub(super) working: Mutex<JoinSet<()>>,
     calm: AtomicBool,
@@ -92,13 +92,13 @@ pub(super) struct Shared {
     asked: Mutex<BTreeMap<(ProviderId, String), State>>,
     /// The numbers under which Alipay said, on demand, that it has a trade, and had none.
     lies: Mutex<BTreeSet<String>>,
-    told: Mutex<Report>,
+    report: Mutex<Report>,
 }
 
 /// What a world held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
-    pub(super) story: Vec<String>,
+    pub(super) log: Vec<String>,
     pub(super) violations: Vec<String>,
     pub(super) orders: u64,
     pub(super) answers: u64,
@@ -109,7 +109,7 @@ pub(super) struct Report {
     pub(super) paid_twice: u64,
     pub(super) refunds: u64,
     pub(super) closed: u64,
-    /// How often the shop was told something.
+    /// How many events the shop got.
     pub(super) heard: u64,
     pub(super) crashes: u64,
     /// How many buyers went to the other provider during an outage, and how many of them could
@@ -139,7 +139,7 @@ impl Report {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) engine: Engine,
-    pub(super) power: Power,
+    pub(super) crash_switch: CrashSwitch,
 }
 
 /// A clock: virtual time, and how wrong it is.
@@ -168,43 +168,43 @@ impl Clock for Watch {
 
 impl Shared {
     fn new(seed: u64, flaw: Flaw) -> Shared {
-        let chance = Chance::new(seed);
+        let rng = Rng::new(seed);
         let clock = Watch::right();
-        let choice = AlipayChoice { app_to_h5: chance.percent(20), web_pages: chance.percent(50) };
-        let jumps = chance.percent(20);
+        let choice = AlipayChoice { app_to_h5: rng.percent(20), web_pages: rng.percent(50) };
+        let jumps = rng.percent(20);
         let ways = if jumps { buyers::closable() } else { buyers::WAYS.to_vec() };
-        let cases = (0..chance.within(1..4)).map(|n| Case::new((seed, n), &ways, &chance));
-        let outage = Outage::some(&chance);
-        let reject = chance.percent(15);
-        let returns = AutoRefundPolicy { duplicate: chance.percent(85), late: chance.percent(85) };
+        let cases = (0..rng.within(1..4)).map(|n| Case::new((seed, n), &ways, &rng));
+        let outage = Outage::some(&rng);
+        let reject = rng.percent(15);
+        let returns = AutoRefundPolicy { duplicate: rng.percent(85), late: rng.percent(85) };
         Shared {
             seed,
             flaw,
-            trouble: *chance.pick(&[0, 5, 15, 30, 60]),
-            frailty: *chance.pick(&[0, 3, 10, 30]),
+            trouble: *rng.pick(&[0, 5, 15, 30, 60]),
+            frailty: *rng.pick(&[0, 3, 10, 30]),
             outage,
             fell: Notify::new(),
-            eager: chance.within(1..6),
-            apart_ms: *chance.pick(&[40_000, 299_000]),
+            eager: rng.within(1..6),
+            apart_ms: *rng.pick(&[40_000, 299_000]),
             providers: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             decoy: InProcess::open(None, Arc::new(clock.clone())).unwrap(),
             records: Records::default(),
             cases: cases.collect(),
             jumps,
-            ttl: Duration::from_secs(chance.within(300..720)),
+            ttl: Duration::from_secs(rng.within(300..720)),
             choice,
             switching: if reject { Switching::Reject } else { Switching::Close },
             returns,
-            shop: Shop::new(&chance),
+            shop: SimulatedShop::new(&rng),
             working: Mutex::default(),
             calm: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             front: Mutex::default(),
             asked: Mutex::default(),
             lies: Mutex::default(),
-            told: Mutex::default(),
+            report: Mutex::default(),
             clock,
-            chance,
+            rng,
         }
     }
 
@@ -219,29 +219,29 @@ impl Shared {
     }
 
     /// A step of a process, which may be its last.
-    pub(super) fn step(&self, power: &Power, chance: &Chance) {
-        if self.troubled() && chance.below(1000) < self.frailty && power.is_on() {
-            power.stop();
+    pub(super) fn step(&self, crash_switch: &CrashSwitch, rng: &Rng) {
+        if self.troubled() && rng.below(1000) < self.frailty && crash_switch.is_on() {
+            crash_switch.stop();
             self.fell.notify_one();
         }
     }
 
-    /// Adds a line to the story.
-    pub(super) fn tell(&self, what: impl std::fmt::Display) {
+    /// Adds a line to the log.
+    pub(super) fn log(&self, what: impl std::fmt::Display) {
         let at = self.clock.now().since(STARTED);
-        self.told.lock().unwrap().story.push(format!("{:>9.3} s {what}", at as f64 / 1000.0));
+        self.report.lock().unwrap().log.push(format!("{:>9.3} s {what}", at as f64 / 1000.0));
     }
 
     /// Takes note of what may not be.
     pub(super) fn saw(&self, violations: Vec<String>) {
         for violation in violations {
-            self.tell(format!("VIOLATION {violation}"));
-            self.told.lock().unwrap().violations.push(violation);
+            self.log(format!("VIOLATION {violation}"));
+            self.report.lock().unwrap().violations.push(violation);
         }
     }
 
     pub(super) fn count(&self, add: impl FnOnce(&mut Report)) {
-        add(&mut self.told.lock().unwrap());
+        add(&mut self.report.lock().unwrap());
     }
 
     /// The process that takes requests now.
@@ -272,10 +272,10 @@ impl Shared {
         working.spawn(work);
     }
 
-    /// Something may go wrong with what is told of the next payment.
+    /// Something may go wrong with the next notification.
     pub(super) fn shadow(&self) {
-        let ms = u32::try_from(self.chance.below(300_000)).unwrap();
-        let kind = match self.chance.below(12) {
+        let ms = u32::try_from(self.rng.below(300_000)).unwrap();
+        let kind = match self.rng.below(12) {
             0 => FaultKind::NotifyNever,
             1 => FaultKind::NotifyTwice,
             2 => FaultKind::NotifySlow { ms },
@@ -286,12 +286,12 @@ impl Shared {
         self.providers.add_fault(Fault { provider: None, operation: None, kind, times: 1 });
     }
 
-    /// Chance that follows from a text, whenever it is needed.
-    pub(super) fn chance_of(&self, text: &[&str]) -> Chance {
+    /// Rng that follows from a text, whenever it is needed.
+    pub(super) fn rng_of(&self, text: &[&str]) -> Rng {
         let bytes = text.iter().flat_map(|it| it.bytes());
         let hash = bytes
             .fold(self.seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Chance::new(hash)
+        Rng::new(hash)
     }
 
     /// How long until the next look at something: long, once there is nothing left but waiting.
@@ -300,9 +300,9 @@ impl Shared {
     }
 
     /// Some buyer pays something, now.
-    pub(super) fn somebody_pays(&self, chance: &Chance) {
-        let case = chance.pick(&self.cases);
-        if let Some(item) = case.some_item(chance) {
+    pub(super) fn somebody_pays(&self, rng: &Rng) {
+        let case = rng.pick(&self.cases);
+        if let Some(item) = case.some_item(rng) {
             buyers::pay(self, &item);
         }
     }
@@ -338,18 +338,18 @@ impl Shared {
     }
 
     async fn start(self: &Arc<Self>, memory: Memory, watch: &Watch) {
-        let power = Power::on();
+        let crash_switch = CrashSwitch::on();
         let (wxpay, alipay) = MERCHANT.clone();
         let alipay = alipay::Merchant { choice: self.choice, ..alipay };
         let engine = Engine::builder()
-            .store(Held::new(memory, power.clone(), self))
+            .store(Held::new(memory, crash_switch.clone(), self))
             .clock(watch.clone())
-            .transport(Wire::new(power.clone(), self))
+            .transport(Network::new(crash_switch.clone(), self))
             .public_url("https://shop.example.com".parse().unwrap())
             .order_ttl(self.ttl)
             .switching(self.switching)
             .auto_refund(self.returns)
-            .webhook(Ear::new(power.clone(), self))
+            .webhook(ShopConnection::new(crash_switch.clone(), self))
             .reconcile_every(None)
             .provider(wxpay::V3::new(wxpay).unwrap())
             .provider(alipay::Gateway::new(alipay))
@@ -357,7 +357,7 @@ impl Shared {
             .start()
             .await
             .unwrap();
-        *self.front.lock().unwrap() = Some(Process { engine, power });
+        *self.front.lock().unwrap() = Some(Process { engine, crash_switch });
     }
 }
 
@@ -373,7 +373,7 @@ pub(super) struct World {
     /// The shop's clock.
     watch: Watch,
     memory: Memory,
-    stalled: Vec<Power>,
+    stalled: Vec<CrashSwitch>,
 }
 
 impl World {
@@ -387,23 +387,23 @@ impl World {
         let mut buyers = JoinSet::new();
         let mut clients = JoinSet::new();
         for at in 0..shared.cases.len() {
-            for _ in 0..shared.chance.within(1..4) {
-                clients.spawn(buyers::client(shared.clone(), at, shared.chance.fork()));
+            for _ in 0..shared.rng.within(1..4) {
+                clients.spawn(buyers::run_client(shared.clone(), at, shared.rng.fork()));
             }
-            for _ in 0..shared.chance.below(4) {
-                buyers.spawn(buyers::buyer(shared.clone(), at, shared.chance.fork()));
+            for _ in 0..shared.rng.below(4) {
+                buyers.spawn(buyers::buyer(shared.clone(), at, shared.rng.fork()));
             }
             if shared.outage.is_some() {
-                clients.spawn(outage::turned_away(shared.clone(), at, shared.chance.fork()));
+                clients.spawn(outage::turned_away(shared.clone(), at, shared.rng.fork()));
             }
-            if shared.chance.percent(60) {
-                buyers.spawn(clerk(shared.clone(), at, shared.chance.fork()));
+            if shared.rng.percent(60) {
+                buyers.spawn(run_operator(shared.clone(), at, shared.rng.fork()));
             }
         }
-        let mut background = JoinSet::new();
-        background.spawn(buyers::background(shared.clone(), shared.chance.fork()));
-        background.spawn(buyers::teller(shared.clone(), shared.chance.fork()));
-        background.spawn(courier(shared.clone(), shared.chance.fork()));
+        let mut run_reconciler = JoinSet::new();
+        run_reconciler.spawn(buyers::run_reconciler(shared.clone(), shared.rng.fork()));
+        run_reconciler.spawn(buyers::run_dispatcher(shared.clone(), shared.rng.fork()));
+        run_reconciler.spawn(deliver_notifications(shared.clone(), shared.rng.fork()));
         tokio::select! {
             biased;
             () = async { while clients.join_next().await.is_some() {} } => {}
@@ -413,7 +413,7 @@ impl World {
         while buyers.join_next().await.is_some() {}
         world.settle().await;
         world.finish().await;
-        let mut report = shared.told.lock().unwrap().clone();
+        let mut report = shared.report.lock().unwrap().clone();
         report.orders = shared.cases.len() as u64;
         // The engine knows of the world, and the world of the engine.
         *shared.front.lock().unwrap() = None;
@@ -429,37 +429,37 @@ impl World {
 
     /// Processes die and stall, and clocks jump, for ever.
     async fn turmoil(&mut self) {
-        let chance = self.shared.chance.fork();
+        let rng = self.shared.rng.fork();
         loop {
             let shared = self.shared.clone();
             let has_fallen = tokio::select! {
                 biased;
                 () = shared.fell.notified() => true,
-                () = sleep(chance.pause() + Duration::from_millis(1)) => false,
+                () = sleep(rng.pause() + Duration::from_millis(1)) => false,
             };
             if !shared.troubled() {
                 continue;
             }
             let process = shared.front();
-            match chance.below(10) {
-                _ if has_fallen && process.power.is_on() => {}
+            match rng.below(10) {
+                _ if has_fallen && process.crash_switch.is_on() => {}
                 0..3 => self.crash("crash").await,
                 3..5 => {
                     self.crash("stall").await;
-                    self.stalled.push(process.power);
+                    self.stalled.push(process.crash_switch);
                 }
                 _ if has_fallen => self.crash("crash at a step").await,
                 5..8 => {
-                    if let Some(power) = self.stalled.pop() {
-                        self.shared.tell("the stalled process wakes up");
-                        power.wake();
+                    if let Some(crash_switch) = self.stalled.pop() {
+                        self.shared.log("the stalled process wakes up");
+                        crash_switch.wake();
                     }
                 }
                 _ => {
                     let most_ms = if self.shared.jumps { 3_600_000 } else { self.shared.apart_ms };
-                    let wrong_ms = i64::try_from(chance.below(2 * most_ms)).unwrap()
+                    let wrong_ms = i64::try_from(rng.below(2 * most_ms)).unwrap()
                         - i64::try_from(most_ms).unwrap();
-                    self.shared.tell(format!("the shop's clock is wrong by {wrong_ms} ms"));
+                    self.shared.log(format!("the shop's clock is wrong by {wrong_ms} ms"));
                     self.watch.set(wrong_ms);
                 }
             }
@@ -468,11 +468,11 @@ impl World {
 
     /// The process stands still, and a moment later another one has its place.
     async fn crash(&mut self, how: &str) {
-        self.shared.tell(how);
+        self.shared.log(how);
         self.shared.count(|it| it.crashes += 1);
-        self.shared.front().power.stop();
-        let most_ms = *self.shared.chance.pick(&[10, 1_000, 20_000]);
-        sleep(self.shared.chance.time(Duration::from_millis(most_ms))).await;
+        self.shared.front().crash_switch.stop();
+        let most_ms = *self.shared.rng.pick(&[10, 1_000, 20_000]);
+        sleep(self.shared.rng.time(Duration::from_millis(most_ms))).await;
         self.memory = self.memory.reopen();
         let memory = self.memory.reopen();
         self.shared.start(memory, &self.watch).await;
@@ -480,18 +480,18 @@ impl World {
 
     /// Nothing goes wrong any more.
     fn calm_down(&mut self) {
-        self.shared.tell("calm");
+        self.shared.log("calm");
         self.shared.calm.store(true, Ordering::Relaxed);
         self.shared.providers.clear_faults();
         self.watch.set(0);
-        for power in self.stalled.drain(..) {
-            power.wake();
+        for crash_switch in self.stalled.drain(..) {
+            crash_switch.wake();
         }
     }
 
     /// Lets time pass until nothing of what was handed out can be paid, and a while longer.
     async fn settle(&mut self) {
-        if !self.shared.front().power.is_on() {
+        if !self.shared.front().crash_switch.is_on() {
             self.crash("a last start").await;
         }
         for _ in 0..80 {
@@ -513,8 +513,8 @@ impl World {
     /// Whether nothing is left to do, except to tell a shop that does not listen.
     async fn is_quiet(&self) -> bool {
         let waiting = self.memory.outbox_list(DeliveryState::Pending, 1).await.unwrap();
-        let is_told = waiting.is_empty() || !self.shared.shop.listens();
-        is_told && self.shared.records.all().iter().all(|it| it.due().is_none())
+        let is_delivered = waiting.is_empty() || !self.shared.shop.listens();
+        is_delivered && self.shared.records.all().iter().all(|it| it.due().is_none())
     }
 
     /// Everybody tries everything once more, and asks for the last time.

@@ -11,7 +11,7 @@ use paygate::store::{Store, StoreErrorKind};
 
 use super::orders::number;
 use crate::support::crashing_store::{Crashing, Moment, Then};
-use crate::support::shop::{Hands, Shop, body, kind, order_info};
+use crate::support::shop::{ManualClock, Shop, body, kind, order_info};
 
 const NO: &str = "2107151010101541001";
 
@@ -53,7 +53,7 @@ terms! {
 }
 
 fn providers() -> InProcess {
-    InProcess::open(None, Arc::new(Hands::new())).unwrap()
+    InProcess::open(None, Arc::new(ManualClock::new())).unwrap()
 }
 
 /// The next process, over what the broken one left: the order is one, and its answer repeats.

@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 
 /// One event as it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct ReceivedEvent {
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Told {
+impl ReceivedEvent {
     pub(crate) fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap()
     }
@@ -58,60 +58,60 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
 }
 
 /// The endpoint. It answers what it was told to.
-pub(crate) struct Endpoint {
+pub(crate) struct WebhookEndpoint {
     pub(crate) addr: SocketAddr,
     answer: Arc<Mutex<String>>,
-    told: mpsc::UnboundedReceiver<Told>,
+    events: mpsc::UnboundedReceiver<ReceivedEvent>,
     _running: JoinSet<()>,
 }
 
-impl Endpoint {
-    pub(crate) async fn start() -> Endpoint {
+impl WebhookEndpoint {
+    pub(crate) async fn start() -> WebhookEndpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let answer = Arc::new(Mutex::new(answered("200 OK", r#"{"code":0}"#)));
-        let (say, told) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let mut running = JoinSet::new();
-        let to_say = answer.clone();
+        let to_send = answer.clone();
         running.spawn(async move {
             let mut held = Vec::new();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let event = read(&mut stream).await;
-                let answer = to_say.lock().unwrap().clone();
+                let answer = to_send.lock().unwrap().clone();
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 // Silence keeps the connection open.
                 held.extend(answer.is_empty().then_some(stream));
-                let _ = say.send(event);
+                let _ = sender.send(event);
             }
         });
-        Endpoint { addr, answer, told, _running: running }
+        WebhookEndpoint { addr, answer, events, _running: running }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/events/{{type}}?of={{type}}", self.addr)
     }
 
-    pub(crate) fn answers(&self, status: &str, body: &str) {
-        self.says(answered(status, body));
+    pub(crate) fn respond(&self, status: &str, body: &str) {
+        self.respond_raw(answered(status, body));
     }
 
-    pub(crate) fn says(&self, bytes: String) {
+    pub(crate) fn respond_raw(&self, bytes: String) {
         *self.answer.lock().unwrap() = bytes;
     }
 
     /// What came since the last call.
-    pub(crate) fn told(&mut self) -> Vec<Told> {
+    pub(crate) fn received(&mut self) -> Vec<ReceivedEvent> {
         let mut all = Vec::new();
-        while let Ok(one) = self.told.try_recv() {
+        while let Ok(one) = self.events.try_recv() {
             all.push(one);
         }
         all
     }
 
     /// The next event, waited for.
-    pub(crate) async fn next(&mut self) -> Told {
-        self.told.recv().await.unwrap()
+    pub(crate) async fn next(&mut self) -> ReceivedEvent {
+        self.events.recv().await.unwrap()
     }
 }
 
@@ -120,7 +120,7 @@ fn answered(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-async fn read(stream: &mut TcpStream) -> Told {
+async fn read(stream: &mut TcpStream) -> ReceivedEvent {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         bytes.push(stream.read_u8().await.unwrap());
@@ -129,5 +129,5 @@ async fn read(stream: &mut TcpStream) -> Told {
     let length = head.lines().find_map(|it| it.strip_prefix("content-length: "));
     let mut body = vec![0; length.unwrap().parse().unwrap()];
     stream.read_exact(&mut body).await.unwrap();
-    Told { head, body: String::from_utf8(body).unwrap() }
+    ReceivedEvent { head, body: String::from_utf8(body).unwrap() }
 }

@@ -17,7 +17,7 @@ pub(crate) const OTHER_NO: &str = "2107151010101541002";
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What `layer` answers, in bytes.
-pub(crate) async fn raw(layer: &PaymentLayer, request: Request<Full<Bytes>>) -> Response<Bytes> {
+pub(crate) async fn send(layer: &PaymentLayer, request: Request<Full<Bytes>>) -> Response<Bytes> {
     let inner =
         service_fn(async |_: Request<Full<Bytes>>| -> Result<_, std::convert::Infallible> {
             Ok(Response::new(Full::<Bytes>::from("the shop's own")))

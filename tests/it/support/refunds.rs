@@ -10,8 +10,8 @@ use paygate::error::Error;
 use paygate::mock::{Money, PayWith, Purchase};
 
 use super::requests::{MINUTE, NO, qr};
-use super::shop::{Shop, aside};
-use super::webhook::Ear;
+use super::shop::{Shop, run_background};
+use super::webhook::RecordingWebhook;
 
 pub(crate) fn number(no: &str) -> OutTradeNo {
     OutTradeNo::parse(no).unwrap()
@@ -31,7 +31,7 @@ pub(crate) async fn paid(shop: &Shop, provider: ProviderId) -> TransactionId {
 }
 
 /// Everything that is left.
-pub(crate) fn everything() -> RefundRequest {
+pub(crate) fn refund_all() -> RefundRequest {
     RefundRequest {
         out_trade_no: number(NO),
         out_refund_no: None,
@@ -42,22 +42,22 @@ pub(crate) fn everything() -> RefundRequest {
 }
 
 /// So much, under a number.
-pub(crate) fn part(out_refund_no: &str, fee: u64) -> RefundRequest {
+pub(crate) fn partial_refund(out_refund_no: &str, fee: u64) -> RefundRequest {
     RefundRequest {
         out_refund_no: Some(out_refund_no.to_owned()),
         refund_fee: Fen::new(fee),
         refund_desc: Some("one cup broke".to_owned()),
-        ..everything()
+        ..refund_all()
     }
 }
 
 /// Everything that is left of one payment.
-pub(crate) fn of(id: &TransactionId) -> RefundRequest {
-    RefundRequest { transaction_id: Some(id.clone()), ..everything() }
+pub(crate) fn refund_all_of(id: &TransactionId) -> RefundRequest {
+    RefundRequest { transaction_id: Some(id.clone()), ..refund_all() }
 }
 
 pub(crate) async fn refund(shop: &Shop, no: &str, fee: u64) -> Result<Refunded, Error> {
-    shop.engine.refund(part(no, fee)).await
+    shop.engine.refund(partial_refund(no, fee)).await
 }
 
 /// Time goes by: whatever is due is told, asked and sent.
@@ -65,16 +65,16 @@ pub(crate) async fn settle(shop: &Shop) {
     for _ in 0..4 {
         shop.clock.advance_ms(MINUTE);
         shop.notify().await;
-        aside().await;
+        run_background().await;
         shop.engine.reconcile().await;
-        aside().await;
+        run_background().await;
     }
 }
 
 /// What the shop was told, in alphabetical order.
-pub(crate) async fn told(shop: &Shop, ear: &Ear) -> Vec<&'static str> {
+pub(crate) async fn sent_events(shop: &Shop, webhook: &RecordingWebhook) -> Vec<&'static str> {
     while shop.engine.dispatch().await > 0 {}
-    let mut events = ear.events();
+    let mut events = webhook.events();
     events.sort_unstable();
     events
 }

@@ -24,11 +24,11 @@ use serde_json::{Value, json};
 
 /// A clock that stands still until it is told to move.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands(Arc<AtomicI64>);
+pub(crate) struct ManualClock(Arc<AtomicI64>);
 
-impl Hands {
-    pub(crate) fn new() -> Hands {
-        Hands(Arc::new(AtomicI64::new(1_763_900_000_000)))
+impl ManualClock {
+    pub(crate) fn new() -> ManualClock {
+        ManualClock(Arc::new(AtomicI64::new(1_763_900_000_000)))
     }
 
     pub(crate) fn advance_ms(&self, ms: i64) {
@@ -36,7 +36,7 @@ impl Hands {
     }
 }
 
-impl Clock for Hands {
+impl Clock for ManualClock {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::SeqCst))
     }
@@ -53,7 +53,7 @@ static ALIPAY: LazyLock<alipay::Merchant> =
 pub(crate) struct Shop {
     pub(crate) engine: Engine,
     pub(crate) providers: InProcess,
-    pub(crate) clock: Hands,
+    pub(crate) clock: ManualClock,
     store: Arc<dyn Store>,
 }
 
@@ -65,7 +65,7 @@ impl Shop {
 
     /// With orders in memory, and a word on the engine.
     pub(crate) async fn open_as(more: impl FnOnce(Builder) -> Builder) -> Shop {
-        let clock = Hands::new();
+        let clock = ManualClock::new();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
         Shop::at(clock, Memory::new(), providers, more).await
     }
@@ -81,12 +81,12 @@ impl Shop {
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Shop {
-        Shop::at(Hands::new(), store, providers, more).await
+        Shop::at(ManualClock::new(), store, providers, more).await
     }
 
     /// The same, with the clock that the providers have.
     pub(crate) async fn at(
-        clock: Hands,
+        clock: ManualClock,
         store: impl Store + 'static,
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
@@ -146,20 +146,20 @@ impl Shop {
     /// Brings what the providers have to tell to the engine, once, and tells them what it said.
     pub(crate) async fn notify(&self) -> Vec<Result<(), Kind>> {
         let mut answers = Vec::new();
-        for told in self.providers.notifications() {
-            let answer = self.take(&told).await;
+        for notification in self.providers.notifications() {
+            let answer = self.take(&notification).await;
             let (status, body) = if answer.is_ok() { (200, "success") } else { (503, "failure") };
-            self.providers.answered(&told, status, body.as_bytes());
+            self.providers.answered(&notification, status, body.as_bytes());
             answers.push(answer);
         }
         answers
     }
 
     /// Brings one notification to the engine; its provider does not hear of the answer.
-    pub(crate) async fn take(&self, told: &Notification) -> Result<(), Kind> {
-        let pid = told.url.path_segments().unwrap().next_back().unwrap();
-        let (headers, body) = (&told.headers, told.body.clone());
-        let taken = self.engine.notify(told.provider, &Pid::new(pid), headers, body).await;
+    pub(crate) async fn take(&self, notification: &Notification) -> Result<(), Kind> {
+        let pid = notification.url.path_segments().unwrap().next_back().unwrap();
+        let (headers, body) = (&notification.headers, notification.body.clone());
+        let taken = self.engine.notify(notification.provider, &Pid::new(pid), headers, body).await;
         taken.map_err(|error| error.kind())
     }
 
@@ -229,7 +229,7 @@ pub(crate) fn kind<T>(answer: Result<T, Error>) -> Option<Kind> {
 }
 
 /// Whatever the engine began beside the caller is done: nothing of it waits for time to pass.
-pub(crate) async fn aside() {
+pub(crate) async fn run_background() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! The second story: 300 orders are paid while the program is killed and its shop fails. In the
+//! The second run: 300 orders are paid while the program is killed and its shop fails. In the
 //! end the providers' ledger, the program's answers and the shop's own list say the same.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use crate::clients::{Order, Shop};
 use crate::endpoint::{Endpoint, SECRET};
 use crate::program::{Program, free_port};
-use crate::rng::Chance;
-use crate::verdict::tell;
+use crate::rng::Rng;
+use crate::verdict::send_notifications;
 
 const ORDERS: usize = 300;
 const CLIENTS: usize = 10;
@@ -26,9 +26,9 @@ const DELIVERING_S: u64 = 600;
 
 const TOKEN: &str = "a-token-of-more-than-thirty-two-letters";
 
-pub(crate) async fn run(kills: u64, chance: Chance) {
+pub(crate) async fn run(kills: u64, rng: Rng) {
     let (home, port) = (TempDir::new().unwrap(), free_port());
-    let endpoint = Endpoint::new(port + 1, chance.fork());
+    let endpoint = Endpoint::new(port + 1, rng.fork());
     let mut serving = JoinSet::new();
     serving.spawn(endpoint.clone().run());
     let more = [
@@ -37,16 +37,16 @@ pub(crate) async fn run(kills: u64, chance: Chance) {
         ("PAYGATE_ADMIN_TOKEN", TOKEN.to_owned()),
     ];
     let mut program = Program::start(home.path(), port, &more).await;
-    let shop = Arc::new(Shop::new(ORDERS, &chance));
+    let shop = Arc::new(Shop::new(ORDERS, &rng));
     shop.serves(&program);
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
-        clients.spawn(buy(shop.clone(), n, chance.fork()));
+        clients.spawn(buy(shop.clone(), n, rng.fork()));
     }
     let mut killed = 0;
     while !clients.is_empty() || killed < kills {
-        shop.trouble(&chance).await;
-        sleep(Duration::from_millis(100 + chance.below(900))).await;
+        shop.trouble(&rng).await;
+        sleep(Duration::from_millis(100 + rng.below(900))).await;
         while let Some(client) = clients.try_join_next() {
             client.unwrap();
         }
@@ -62,12 +62,12 @@ pub(crate) async fn run(kills: u64, chance: Chance) {
     endpoint.calm();
     let came = endpoint.book(|it| (it.came, it.refused, it.deaths));
     println!("calm after {killed} kills; events came, were refused, the shop died: {came:?}");
-    let told_again = tell(&shop).await;
+    let notified_again = send_notifications(&shop).await;
     let mut violations = delivered(&program).await;
     violations.extend(compare(&shop, &endpoint).await);
     violations.extend(endpoint.book(|it| it.violations.clone()));
     let events = endpoint.book(|it| it.accepted.len());
-    println!("{ORDERS} orders, {events} events, {told_again} told again: {violations:#?}");
+    println!("{ORDERS} orders, {events} events, {notified_again} notified again: {violations:#?}");
     program.kill().await;
     if !violations.is_empty() {
         let kept = home.keep();
@@ -76,23 +76,23 @@ pub(crate) async fn run(kills: u64, chance: Chance) {
 }
 
 /// One client has its share of the orders paid, however long it takes.
-async fn buy(shop: Arc<Shop>, n: usize, chance: Chance) {
+async fn buy(shop: Arc<Shop>, n: usize, rng: Rng) {
     for order in shop.orders.iter().skip(n).step_by(CLIENTS) {
         loop {
             let asked = shop.ask(order).await;
             let is_paid = asked.is_some_and(|it| it.body["code"] == 4101);
-            if is_paid || shop.pay(order, &chance).await {
+            if is_paid || shop.pay(order, &rng).await {
                 break;
             }
-            sleep(Duration::from_millis(50 + chance.below(300))).await;
-            if chance.percent(20) {
+            sleep(Duration::from_millis(50 + rng.below(300))).await;
+            if rng.percent(20) {
                 let mut known = order.known.lock().unwrap();
                 known.method = 1 - known.method;
             }
         }
         // Somebody else may hold the other code.
-        if chance.percent(10) {
-            shop.pay(order, &chance).await;
+        if rng.percent(10) {
+            shop.pay(order, &rng).await;
         }
     }
 }
@@ -132,21 +132,21 @@ async fn compare(shop: &Shop, endpoint: &Endpoint) -> Vec<String> {
             violations.push(format!("{} is paid, and the shop knows: {query}", order.no));
         }
         let payments = paid.get(order.no.as_str()).cloned().unwrap_or_default();
-        let told = endpoint.book(|it| {
+        let events = endpoint.book(|it| {
             let events = it.accepted.values();
             events.filter(|it| it["data"]["out_trade_no"] == *order.no).cloned().collect()
         });
-        violations.extend(judge(order, &payments, told));
+        violations.extend(judge(order, &payments, events));
     }
     violations
 }
 
-/// Exactly one payment makes it paid, every other is a duplicate, and nothing else was told.
-fn judge(order: &Order, payments: &[&Value], told: Vec<Value>) -> Vec<String> {
+/// Exactly one payment makes it paid, every other is a duplicate, and no other event came.
+fn judge(order: &Order, payments: &[&Value], events: Vec<Value>) -> Vec<String> {
     let ids = |kind: &str| -> Vec<&str> {
-        let events = told.iter().filter(|it| it["type"] == kind);
+        let of_kind = events.iter().filter(|it| it["type"] == kind);
         let mut ids: Vec<_> =
-            events.map(|it| it["data"]["transaction_id"].as_str().unwrap()).collect();
+            of_kind.map(|it| it["data"]["transaction_id"].as_str().unwrap()).collect();
         ids.sort_unstable();
         ids
     };
@@ -155,11 +155,11 @@ fn judge(order: &Order, payments: &[&Value], told: Vec<Value>) -> Vec<String> {
     let mut there: Vec<_> =
         payments.iter().map(|it| it["transaction_id"].as_str().unwrap()).collect();
     there.sort_unstable();
-    let amounts = told.iter().all(|it| {
+    let amounts = events.iter().all(|it| {
         let data = &it["data"];
         data["total_fee"] == 100 && data["paid_fee"] == 100 && it["livemode"] == false
     });
     let matches_order = ids("payment.succeeded").len() == 1 && heard == there && amounts;
-    let what = format!("{}: the ledger says {there:?}, the shop heard {told:#?}", order.no);
+    let what = format!("{}: the ledger says {there:?}, the shop got {events:#?}", order.no);
     if matches_order { Vec::new() } else { vec![what] }
 }
