@@ -89,7 +89,7 @@ async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
     let engine = Engine::builder()
         .store(Sqlite::open_as(store, StoreMode::Mock)?)
         .provider(wxpay::V3::new(keys::wxpay_merchant(mock.wxpay_base_url()))?)
-        .provider(alipay::Gateway::new(keys::alipay_merchant(mock.alipay_gateway_url())))
+        .provider(alipay::AlipayGateway::new(keys::alipay_merchant(mock.alipay_gateway_url())))
         .public_url(here)
         // A paid order is shipped once: the event comes again until this returns without an error.
         .on(EventType::PaymentSucceeded, "goods", |order: OrderEvent| async move {

@@ -15,6 +15,8 @@ use crate::layer::PaymentLayer;
 use crate::merchant::client::ShopClient;
 use crate::merchant::webhook::Webhook;
 use crate::pricing::{self, Pricing};
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+use crate::provider::Provider;
 use crate::store::memory::Memory;
 use crate::store::{StoreError, StoreMode};
 
@@ -127,38 +129,33 @@ async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, St
     Ok(builder)
 }
 
+/// One entry for each provider.
+#[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
 fn with_merchant(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
-    with_wxpay(merchant, builder).map(|builder| with_alipay(merchant, builder))
-}
-
-#[cfg(feature = "wxpay")]
-fn with_wxpay(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
-    use crate::provider::wxpay::V3;
-
-    let Some(wxpay) = &merchant.wxpay else { return Ok(builder) };
-    let v3 = V3::new(wxpay.clone())
-        .map_err(|it| StartError::Refused(format!("the merchant {}: {it}", merchant.pid)))?;
-    Ok(builder.provider_of(merchant.pid.clone(), v3))
-}
-
-#[cfg(not(feature = "wxpay"))]
-fn with_wxpay(_: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+    #[cfg(feature = "wxpay")]
+    let builder = match merchant.wxpay.clone().map(crate::provider::wxpay::V3::new).transpose() {
+        Ok(provider) => with_provider(provider, merchant, builder),
+        Err(error) => {
+            return Err(StartError::Refused(format!("the merchant {}: {error}", merchant.pid)));
+        }
+    };
+    #[cfg(feature = "alipay")]
+    let provider = merchant.alipay.clone().map(crate::provider::alipay::AlipayGateway::new);
+    #[cfg(feature = "alipay")]
+    let builder = with_provider(provider, merchant, builder);
     Ok(builder)
 }
 
-#[cfg(feature = "alipay")]
-fn with_alipay(merchant: &Merchant, builder: Builder) -> Builder {
-    use crate::provider::alipay::Gateway;
-
-    match &merchant.alipay {
-        Some(alipay) => builder.provider_of(merchant.pid.clone(), Gateway::new(alipay.clone())),
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+fn with_provider(
+    provider: Option<impl Provider + 'static>,
+    merchant: &Merchant,
+    builder: Builder,
+) -> Builder {
+    match provider {
+        Some(provider) => builder.provider_of(merchant.pid.clone(), provider),
         None => builder,
     }
-}
-
-#[cfg(not(feature = "alipay"))]
-fn with_alipay(_: &Merchant, builder: Builder) -> Builder {
-    builder
 }
 
 /// Every configured merchant pays at the simulated providers with their one set of keys.

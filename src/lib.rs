@@ -16,7 +16,7 @@
 //! use paygate::engine::OrderEvent;
 //! use paygate::store::sqlite::Sqlite;
 //! use paygate::{Engine, PaymentLayer, Pricing, provider::wxpay};
-//! # let merchant = wxpay::Merchant::default();
+//! # let merchant = wxpay::WxpayMerchant::default();
 //! # let token = "0123456789abcdef0123456789abcdef";
 //!
 //! let engine = Engine::builder()

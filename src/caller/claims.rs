@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::domain::caller::ClientClaims;
-use crate::domain::channel::Platform;
+use crate::domain::platform::Platform;
 
 /// Reads uniCloud's client information in either casing: `PLATFORM` as the cloud function sees
 /// it, `uniPlatform` as a cloud object does. Upper case wins.

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
 
 use crate::domain::caller::{Browser, ClientClaims};
-use crate::domain::channel::Platform;
+use crate::domain::platform::Platform;
 
 /// What a request shows of the client besides its claims.
 #[derive(Clone, Debug)]

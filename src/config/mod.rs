@@ -48,8 +48,9 @@ use std::time::Duration;
 use url::Url;
 
 use crate::caller::TrustedProxies;
-use crate::domain::channel::{AlipayChoice, PayType, ProviderId};
+use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+use crate::domain::product::AlipayChoice;
 use crate::secret::Secret;
 pub use crate::store::StoreMode as Mode;
 pub use commands::{MockAlone, health_address, mock_alone};
@@ -211,10 +212,10 @@ pub struct Merchant {
     pub choice: AlipayChoice,
     /// What it takes WeChat Pay with; `None` in mock mode.
     #[cfg(feature = "wxpay")]
-    pub wxpay: Option<crate::provider::wxpay::Merchant>,
+    pub wxpay: Option<crate::provider::wxpay::WxpayMerchant>,
     /// What it takes Alipay with; `None` in mock mode.
     #[cfg(feature = "alipay")]
-    pub alipay: Option<crate::provider::alipay::Merchant>,
+    pub alipay: Option<crate::provider::alipay::AlipayMerchant>,
 }
 
 impl Merchant {

@@ -12,8 +12,8 @@ use super::table::{Group, Preset, VARS, Var};
 use super::{
     Config, LogFormat, Merchant, Mode, PricingChoice, Repayment, StoreChoice, Switch, Webhook,
 };
-use crate::domain::channel::AlipayChoice;
 use crate::domain::ids::Pid;
+use crate::domain::product::AlipayChoice;
 
 /// Reads every variable of the table.
 pub(super) fn read(reader: &mut Reader<'_>) -> Config {

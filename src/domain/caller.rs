@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::channel::Platform;
+use super::platform::Platform;
 
 /// The caller of a payment operation: what uniCloud calls `context`.
 ///

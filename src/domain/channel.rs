@@ -1,11 +1,8 @@
-//! How a buyer pays: provider, platform, and the pay type that follows from them.
+//! The channel of a payment: its provider, the version of the provider's API, and the pay type.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-
-use super::caller::{Browser, CallerContext};
 
 /// WeChat Pay or Alipay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,20 +14,122 @@ pub enum ProviderId {
     Alipay,
 }
 
+/// The facts of a provider that hold for each of its merchants, configured or not.
+struct ProviderTraits {
+    name: &'static str,
+    shares_numbers: bool,
+    closes_before_trade: bool,
+    unpaid_state: &'static str,
+    closed_state: &'static str,
+    acknowledgement: NotificationReply,
+    rejection: NotificationReply,
+    description_bytes_max: Option<usize>,
+}
+
+const WXPAY: ProviderTraits = ProviderTraits {
+    name: "wxpay",
+    shares_numbers: false,
+    closes_before_trade: true,
+    unpaid_state: "NOTPAY",
+    closed_state: "CLOSED",
+    acknowledgement: NotificationReply::Empty,
+    rejection: NotificationReply::Json(r#"{"code":"FAIL","message":"失败"}"#),
+    description_bytes_max: Some(127),
+};
+
+const ALIPAY: ProviderTraits = ProviderTraits {
+    name: "alipay",
+    shares_numbers: true,
+    closes_before_trade: false,
+    unpaid_state: "WAIT_BUYER_PAY",
+    closed_state: "TRADE_CLOSED",
+    acknowledgement: NotificationReply::Text("success"),
+    rejection: NotificationReply::Text("failure"),
+    description_bytes_max: None,
+};
+
+/// The body of our answer to a provider's notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationReply {
+    /// No body.
+    Empty,
+    /// A plain text.
+    Text(&'static str),
+    /// A JSON text.
+    Json(&'static str),
+}
+
 impl ProviderId {
+    /// Every provider.
+    pub const ALL: [ProviderId; 2] = [ProviderId::Wxpay, ProviderId::Alipay];
+
+    const fn traits(self) -> &'static ProviderTraits {
+        match self {
+            ProviderId::Wxpay => &WXPAY,
+            ProviderId::Alipay => &ALIPAY,
+        }
+    }
+
     /// The name in the contract: `wxpay`, `alipay`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ProviderId::Wxpay => "wxpay",
-            ProviderId::Alipay => "alipay",
-        }
+    pub const fn name(self) -> &'static str {
+        self.traits().name
     }
 
     /// Reads the name.
     #[must_use]
     pub fn parse(name: &str) -> Option<ProviderId> {
-        [ProviderId::Wxpay, ProviderId::Alipay].into_iter().find(|it| it.name() == name)
+        ProviderId::ALL.into_iter().find(|provider| provider.name() == name)
+    }
+
+    /// Whether several attempts may share one number while the buyer has made no trade under it.
+    /// Alipay's order strings, QR codes and pages with one number lead to one trade, which is paid
+    /// once (alipay.trade.page.pay, `out_trade_no`).
+    #[must_use]
+    pub const fn shares_numbers(self) -> bool {
+        self.traits().shares_numbers
+    }
+
+    /// Whether the provider closes an attempt that no buyer has begun to pay. Alipay closes trades
+    /// only, and makes most of them when the buyer acts (alipay.trade.close, `TRADE_NOT_EXIST`).
+    #[must_use]
+    pub const fn closes_before_trade(self) -> bool {
+        self.traits().closes_before_trade
+    }
+
+    /// The provider's own state of a trade that is not paid: WeChat Pay V3 `trade_state`, Alipay
+    /// `trade_status` (query order; alipay.trade.query).
+    #[must_use]
+    pub const fn unpaid_state(self) -> &'static str {
+        self.traits().unpaid_state
+    }
+
+    /// The provider's own state of a trade that was closed and never paid.
+    #[must_use]
+    pub const fn closed_state(self) -> &'static str {
+        self.traits().closed_state
+    }
+
+    /// The body that makes the provider send a notification no more. WeChat Pay V3, payment
+    /// notification: 200 or 204, no body. Alipay, asynchronous notification: `success`, and
+    /// nothing else.
+    #[must_use]
+    pub const fn acknowledgement(self) -> NotificationReply {
+        self.traits().acknowledgement
+    }
+
+    /// The body that makes the provider send a notification again.
+    #[must_use]
+    pub const fn rejection(self) -> NotificationReply {
+        self.traits().rejection
+    }
+
+    /// The most bytes of an order's description, all of whose characters have at most three bytes;
+    /// `None` without such a limit. WeChat Pay V3, JSAPI order: `description`, `string[1,127]`,
+    /// counted in bytes of UTF-8.
+    #[must_use]
+    pub const fn description_bytes_max(self) -> Option<usize> {
+        self.traits().description_bytes_max
     }
 }
 
@@ -40,51 +139,52 @@ impl fmt::Display for ProviderId {
     }
 }
 
-/// Where the buyer's client runs, in uni-app's terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Platform {
-    /// A browser (`h5`, `web`).
-    H5,
-    /// A native app (`app`, `app-plus`, `app-harmony`).
-    App,
-    /// A WeChat mini program (`mp-weixin`).
-    MpWeixin,
-    /// An Alipay mini program (`mp-alipay`).
-    MpAlipay,
-    /// A platform where neither provider can pay (`mp-baidu`, `quickapp-webview`, …).
-    Other,
+/// A version of a provider's API. Numbers, keys and notifications of one are unknown to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiVersion {
+    /// WeChat Pay V3.
+    WxpayV3,
+    /// WeChat Pay V2.
+    WxpayV2,
+    /// Alipay's gateway.
+    Alipay,
 }
 
-impl Platform {
-    /// Reads any of uni-app's names, vk-uni-pay's and uniCloud's older ones included. A text that
-    /// is no uni platform at all (`ios`, `windows`, which `getSystemInfo` calls `platform`) is
-    /// `None`.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Platform> {
-        match name.to_ascii_lowercase().as_str() {
-            "h5" | "web" | "h5-weixin" => Some(Platform::H5),
-            "app" | "app-plus" | "app-nvue" | "app-android" | "app-ios" | "app-harmony" => {
-                Some(Platform::App)
-            }
-            "mp-weixin" => Some(Platform::MpWeixin),
-            "mp-alipay" => Some(Platform::MpAlipay),
-            other if other.starts_with("mp-") || other.starts_with("quickapp") => {
-                Some(Platform::Other)
-            }
-            _ => None,
+impl ApiVersion {
+    const fn traits(self) -> (&'static str, NumberScope) {
+        match self {
+            ApiVersion::WxpayV3 => ("wxpay_v3", NumberScope::Account),
+            ApiVersion::WxpayV2 => ("wxpay_v2", NumberScope::Account),
+            ApiVersion::Alipay => ("alipay", NumberScope::Merchant),
         }
     }
 
-    /// vk-uni-pay's name: `h5`, `app-plus`, `mp-weixin`, `mp-alipay`.
+    /// The name in records and logs.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Platform::H5 => "h5",
-            Platform::App => "app-plus",
-            Platform::MpWeixin => "mp-weixin",
-            Platform::MpAlipay => "mp-alipay",
-            Platform::Other => "other",
-        }
+    pub const fn name(self) -> &'static str {
+        self.traits().0
+    }
+
+    /// Where a merchant's order number is unique.
+    #[must_use]
+    pub const fn number_scope(self) -> NumberScope {
+        self.traits().1
+    }
+}
+
+/// Where a merchant's order number is unique at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberScope {
+    /// In one account: WeChat Pay's `mchid` (V3, JSAPI order, `out_trade_no`).
+    Account,
+    /// In one merchant, all of whose apps share its numbers; no app names its merchant (Alipay).
+    Merchant,
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -130,165 +230,40 @@ impl PayType {
         PayType::AlipayH5,
     ];
 
+    const fn traits(self) -> (&'static str, ProviderId) {
+        match self {
+            PayType::WxpayMpWeixin => ("wxpay_mp-weixin", ProviderId::Wxpay),
+            PayType::WxpayAppPlus => ("wxpay_app-plus", ProviderId::Wxpay),
+            PayType::WxpayH5 => ("wxpay_h5", ProviderId::Wxpay),
+            PayType::WxpayH5Weixin => ("wxpay_h5-weixin", ProviderId::Wxpay),
+            PayType::WxpayMweb => ("wxpay_mweb", ProviderId::Wxpay),
+            PayType::AlipayMpAlipay => ("alipay_mp-alipay", ProviderId::Alipay),
+            PayType::AlipayAppPlus => ("alipay_app-plus", ProviderId::Alipay),
+            PayType::AlipayH5 => ("alipay_h5", ProviderId::Alipay),
+        }
+    }
+
     /// vk-uni-pay's name, e.g. `wxpay_mp-weixin`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            PayType::WxpayMpWeixin => "wxpay_mp-weixin",
-            PayType::WxpayAppPlus => "wxpay_app-plus",
-            PayType::WxpayH5 => "wxpay_h5",
-            PayType::WxpayH5Weixin => "wxpay_h5-weixin",
-            PayType::WxpayMweb => "wxpay_mweb",
-            PayType::AlipayMpAlipay => "alipay_mp-alipay",
-            PayType::AlipayAppPlus => "alipay_app-plus",
-            PayType::AlipayH5 => "alipay_h5",
-        }
+    pub const fn name(self) -> &'static str {
+        self.traits().0
     }
 
     /// Reads vk-uni-pay's name.
     #[must_use]
     pub fn parse(name: &str) -> Option<PayType> {
-        PayType::ALL.into_iter().find(|it| it.name() == name)
+        PayType::ALL.into_iter().find(|pay_type| pay_type.name() == name)
     }
 
     /// The provider that is paid.
     #[must_use]
-    pub fn provider(self) -> ProviderId {
-        match self {
-            PayType::WxpayMpWeixin
-            | PayType::WxpayAppPlus
-            | PayType::WxpayH5
-            | PayType::WxpayH5Weixin
-            | PayType::WxpayMweb => ProviderId::Wxpay,
-            PayType::AlipayMpAlipay | PayType::AlipayAppPlus | PayType::AlipayH5 => {
-                ProviderId::Alipay
-            }
-        }
+    pub const fn provider(self) -> ProviderId {
+        self.traits().1
     }
 }
 
 impl fmt::Display for PayType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// The provider's product behind a pay type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Product {
-    /// WeChat Pay JSAPI: mini programs and WeChat's browser.
-    Jsapi,
-    /// WeChat Pay APP.
-    App,
-    /// WeChat Pay H5: phone browsers.
-    H5,
-    /// WeChat Pay Native: QR code.
-    Native,
-    /// `alipay.trade.app.pay`.
-    AppPay,
-    /// `alipay.trade.create` with `JSAPI_PAY`: Alipay mini programs.
-    Create,
-    /// `alipay.trade.precreate`: QR code.
-    Precreate,
-    /// `alipay.trade.wap.pay`: Alipay's page on a phone.
-    WapPay,
-    /// `alipay.trade.page.pay`: Alipay's page on a PC.
-    PagePay,
-}
-
-impl Product {
-    /// Whether the buyer is named by `openid` when the attempt opens.
-    #[must_use]
-    pub fn needs_openid(self) -> bool {
-        matches!(self, Product::Jsapi | Product::Create)
-    }
-
-    /// Whether opening an attempt is a signature of ours, and no call.
-    #[must_use]
-    pub fn is_local(self) -> bool {
-        matches!(self, Product::AppPay | Product::WapPay | Product::PagePay)
-    }
-}
-
-/// One way to pay, as far as it tells two attempts of an order apart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PaymentMethod {
-    /// vk-uni-pay's pay type.
-    pub pay_type: PayType,
-    /// The provider's product.
-    pub product: Product,
-    /// The app that pays: the provider's `appid`, or the `sub_appid` where one was given.
-    pub app_id: String,
-    /// The buyer, where the product names one.
-    pub openid: Option<String>,
-    /// The buyer's address, where the product is bound to it (WeChat Pay H5).
-    pub address: Option<IpAddr>,
-}
-
-impl PaymentMethod {
-    /// The provider that is paid.
-    #[must_use]
-    pub fn provider(&self) -> ProviderId {
-        self.pay_type.provider()
-    }
-}
-
-/// Which of Alipay's products a merchant chose where there is a choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AlipayChoice {
-    /// `alipayAppPayToH5Pay`: apps pay through the QR product.
-    pub app_to_h5: bool,
-    /// Browsers pay on Alipay's own pages instead of by QR code.
-    pub web_pages: bool,
-}
-
-/// The pay type and product for a caller: the first row of the contract's table that fits.
-/// `None` where this provider cannot be paid on this platform.
-#[must_use]
-pub fn select(
-    provider: ProviderId,
-    caller: &CallerContext,
-    qrcode: bool,
-    alipay: AlipayChoice,
-) -> Option<(PayType, Product)> {
-    match provider {
-        ProviderId::Wxpay => select_wxpay(caller, qrcode),
-        ProviderId::Alipay => select_alipay(caller, qrcode, alipay),
-    }
-}
-
-fn select_wxpay(caller: &CallerContext, qrcode: bool) -> Option<(PayType, Product)> {
-    if qrcode {
-        return Some((PayType::WxpayH5, Product::Native));
-    }
-    match caller.platform {
-        Platform::MpWeixin => Some((PayType::WxpayMpWeixin, Product::Jsapi)),
-        Platform::App => Some((PayType::WxpayAppPlus, Product::App)),
-        Platform::H5 if caller.is_pc => Some((PayType::WxpayH5, Product::Native)),
-        Platform::H5 if caller.browser == Browser::WeChat => {
-            Some((PayType::WxpayH5Weixin, Product::Jsapi))
-        }
-        Platform::H5 => Some((PayType::WxpayMweb, Product::H5)),
-        Platform::MpAlipay | Platform::Other => None,
-    }
-}
-
-fn select_alipay(
-    caller: &CallerContext,
-    qrcode: bool,
-    choice: AlipayChoice,
-) -> Option<(PayType, Product)> {
-    if qrcode {
-        return Some((PayType::AlipayH5, Product::Precreate));
-    }
-    match caller.platform {
-        Platform::MpAlipay => Some((PayType::AlipayMpAlipay, Product::Create)),
-        Platform::App if choice.app_to_h5 => Some((PayType::AlipayH5, Product::Precreate)),
-        Platform::App => Some((PayType::AlipayAppPlus, Product::AppPay)),
-        Platform::H5 if !choice.web_pages => Some((PayType::AlipayH5, Product::Precreate)),
-        Platform::H5 if caller.is_pc => Some((PayType::AlipayH5, Product::PagePay)),
-        Platform::H5 => Some((PayType::AlipayH5, Product::WapPay)),
-        Platform::MpWeixin | Platform::Other => None,
     }
 }

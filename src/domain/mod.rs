@@ -16,6 +16,8 @@ pub mod ids;
 pub mod json;
 pub mod money;
 pub mod order;
+pub mod platform;
+pub mod product;
 pub mod request;
 pub mod time;
 pub mod unmatched;

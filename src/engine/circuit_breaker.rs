@@ -181,8 +181,8 @@ impl Permit<'_> {
             Err(Failure::Throttled { code, message }) => {
                 self.breakers.failed(&self.key, Some((code.clone(), message.clone())));
             }
-            Err(Failure::OutcomeUnknown { said, .. }) => {
-                self.breakers.failed(&self.key, said.clone());
+            Err(Failure::OutcomeUnknown { provider_error, .. }) => {
+                self.breakers.failed(&self.key, provider_error.clone());
             }
             // Of a refund it also says that the provider asks for it later.
             Err(Failure::NotSent(_))
@@ -203,7 +203,7 @@ impl CircuitBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::order::attempt::ApiVersion;
+    use crate::domain::channel::ApiVersion;
 
     fn account() -> Account {
         let number = "1900000001".to_owned();
@@ -216,8 +216,8 @@ mod tests {
     }
 
     fn lost() -> Result<(), Failure> {
-        let said = Some(("SYSTEM_ERROR".to_owned(), "busy".to_owned()));
-        Err(Failure::OutcomeUnknown { reason: "HTTP 500".to_owned(), said })
+        let provider_error = Some(("SYSTEM_ERROR".to_owned(), "busy".to_owned()));
+        Err(Failure::OutcomeUnknown { reason: "HTTP 500".to_owned(), provider_error })
     }
 
     #[tokio::test(start_paused = true)]

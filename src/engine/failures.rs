@@ -34,15 +34,15 @@ impl CallFailure {
                 tracing::warn!(code, provider_message = message, "the provider refused a query");
                 unknown.provider_said(code, message)
             }
-            CallFailure::Failed(Failure::OutcomeUnknown { reason, said }) => {
-                let (code, message) = said.clone().unwrap_or_default();
+            CallFailure::Failed(Failure::OutcomeUnknown { reason, provider_error }) => {
+                let (code, message) = provider_error.clone().unwrap_or_default();
                 tracing::warn!(
                     reason,
                     code,
                     provider_message = message,
                     "the provider did not answer a query"
                 );
-                with_provider_error(unknown, said.as_ref())
+                with_provider_error(unknown, provider_error.as_ref())
             }
         }
     }
@@ -74,15 +74,15 @@ impl CallFailure {
                 tracing::warn!(reason, "paygate sent nothing to the provider");
                 Error::new(Kind::NotSent)
             }
-            Failure::OutcomeUnknown { reason, said } => {
-                let (code, message) = said.clone().unwrap_or_default();
+            Failure::OutcomeUnknown { reason, provider_error } => {
+                let (code, message) = provider_error.clone().unwrap_or_default();
                 tracing::warn!(
                     reason,
                     code,
                     provider_message = message,
                     "the outcome of a provider call is unknown"
                 );
-                with_provider_error(Error::new(Kind::OutcomeUnknown), said.as_ref())
+                with_provider_error(Error::new(Kind::OutcomeUnknown), provider_error.as_ref())
             }
         }
     }

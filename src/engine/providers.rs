@@ -73,7 +73,7 @@ impl Providers {
         let found = order.attempt(n).and_then(|attempt| {
             let provider = self.provider(&order.terms.pid, attempt.method.provider())?;
             let account = provider.account_of(attempt)?;
-            provider.holds(&account).then_some(AttemptContext { provider, attempt, account })
+            provider.has_account(&account).then_some(AttemptContext { provider, attempt, account })
         });
         found.ok_or_else(|| {
             let out_trade_no = order.out_trade_no();

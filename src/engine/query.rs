@@ -6,7 +6,6 @@ use super::failures::store_unreachable;
 use super::locked::{LockedWork, Wait};
 use super::parts::{Engine, EngineParts};
 use super::waiters::Waiter;
-use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::order::attempt::{Attempt, AttemptState};
@@ -210,10 +209,9 @@ fn trade_state(order: &Order) -> Option<String> {
 }
 
 fn word(attempt: &Attempt) -> &'static str {
-    match (&attempt.state, attempt.method.provider()) {
-        (AttemptState::Closed, ProviderId::Wxpay) => "CLOSED",
-        (AttemptState::Closed, ProviderId::Alipay) => "TRADE_CLOSED",
-        (_, ProviderId::Wxpay) => "NOTPAY",
-        (_, ProviderId::Alipay) => "WAIT_BUYER_PAY",
+    let provider = attempt.method.provider();
+    match attempt.state {
+        AttemptState::Closed => provider.closed_state(),
+        _ => provider.unpaid_state(),
     }
 }

@@ -27,16 +27,13 @@ use crate::provider::TradeState;
 const ROUND_MAX: usize = 1024;
 const AT_ONCE: usize = 64;
 
-/// Each provider has rounds of its own: one that does not answer delays no order of the other.
-const PROVIDERS: [ProviderId; 2] = [ProviderId::Wxpay, ProviderId::Alipay];
-
 impl Engine {
     /// Queries the providers once about every order that is due: what the background does every
     /// second. Returns the number of orders, counted at each provider.
     pub async fn reconcile(&self) -> usize {
         let now = self.0.clock.now();
         let mut reconciled = 0;
-        for at in PROVIDERS {
+        for at in ProviderId::ALL {
             reconciled += self.0.reconcile_provider(at, now).await;
         }
         reconciled
@@ -62,8 +59,12 @@ enum Checked {
 impl EngineParts {
     /// Reconciles `every` so often until the engine is shut down or dropped. The first round also
     /// takes what an earlier process left a moment ago: no request works on it any more.
+    ///
+    /// Each provider has a loop of its own: one that does not answer delays no order of another.
+    /// So has a provider that is no longer configured: its loop postpones its orders, so that they
+    /// do not fill the rounds of the others.
     pub(super) fn reconcile_every(self: &Arc<Self>, every: Duration) {
-        for at in PROVIDERS {
+        for at in ProviderId::ALL {
             let engine = Arc::downgrade(self);
             let mut stopping = self.stopping.subscribe();
             let mut horizon_ms = MINUTE_MS;
@@ -75,7 +76,7 @@ impl EngineParts {
                     horizon_ms = 0;
                     tokio::select! {
                         () = tokio::time::sleep(every) => {}
-                        () = engine.commits.superseded.added(), if at == ProviderId::Wxpay => {}
+                        () = engine.commits.superseded.added(at) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => return,
                     }
                 }
@@ -93,13 +94,9 @@ impl EngineParts {
         };
         let mut reconciled = 0;
         let mut running = JoinSet::new();
-        let superseded = match at == ProviderId::Wxpay {
-            true => self.commits.superseded.take(),
-            false => Vec::new(),
-        };
-        for out_trade_no in superseded {
+        for out_trade_no in self.commits.superseded.take(at) {
             let engine = self.clone();
-            running.spawn(async move { engine.close_superseded(&out_trade_no).await });
+            running.spawn(async move { engine.close_superseded(&out_trade_no, at).await });
         }
         // These come first: what else is due of the same orders would find their locks taken.
         while let Some(done) = running.join_next().await {
@@ -124,10 +121,10 @@ impl EngineParts {
 
     /// Closes the attempts that a buyer left by returning to an earlier one: the earlier material
     /// is handed out without a provider call, and the attempts can be paid until they are closed.
-    async fn close_superseded(self: &Arc<Self>, out_trade_no: &OutTradeNo) -> bool {
+    async fn close_superseded(self: &Arc<Self>, out_trade_no: &OutTradeNo, at: ProviderId) -> bool {
         let wait = Wait::AtMost(LOCK_TIMEOUT);
-        let closed = self.exclusively(out_trade_no, wait, |locked, order| async move {
-            locked.close_superseded(order).await
+        let closed = self.exclusively(out_trade_no, wait, move |locked, order| async move {
+            locked.close_superseded(order, at).await
         });
         matches!(closed.await, Ok(Some(())))
     }
@@ -261,10 +258,9 @@ impl EngineParts {
 }
 
 impl LockedWork {
-    async fn close_superseded(&self, order: Order) -> Result<(), Error> {
-        // Alipay's are superseded because they could not be closed.
+    async fn close_superseded(&self, order: Order, at: ProviderId) -> Result<(), Error> {
         let superseded = order.trades(|attempt| {
-            let is_here = attempt.method.provider() == ProviderId::Wxpay;
+            let is_here = attempt.method.provider() == at;
             attempt.is_payable() && attempt.superseded && is_here
         });
         let mut order = order;

@@ -81,13 +81,14 @@ pub(super) fn unreadable(why: Unreadable) -> Error {
 
 /// What a schema cannot say: lengths in bytes, characters by their width, URLs.
 fn judge_texts(instance: &Value, violations: &mut Violations) {
-    let wxpay = instance.get("provider").and_then(Value::as_str) == Some("wxpay");
+    let provider = instance.as_object().and_then(decode_provider);
+    let description_bytes_max = provider.and_then(ProviderId::description_bytes_max);
     let text = |path: &str| instance.pointer(path).and_then(Value::as_str);
     for path in ["/data/subject", "/data/body"] {
-        let Some(text) = text(path).filter(|_| wxpay) else { continue };
+        let Some((text, bytes_max)) = text(path).zip(description_bytes_max) else { continue };
         if text.chars().any(|it| it.len_utf8() == 4) {
             violations.add(path.to_owned(), "pattern");
-        } else if text.len() > WXPAY_DESCRIPTION_BYTES_MAX {
+        } else if text.len() > bytes_max {
             violations.add(path.to_owned(), "maxLength");
         }
     }
@@ -96,9 +97,6 @@ fn judge_texts(instance: &Value, violations: &mut Violations) {
         violations.add(path.to_owned(), "format");
     }
 }
-
-/// WeChat Pay V3, JSAPI order: `description`, `string[1,127]`, counted in bytes of UTF-8.
-const WXPAY_DESCRIPTION_BYTES_MAX: usize = 127;
 
 fn is_web_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
@@ -122,11 +120,7 @@ fn decode(written: Option<Json<'_>>, instance: &Value) -> Option<CreateRequest> 
 }
 
 pub(super) fn decode_provider(root: &Map<String, Value>) -> Option<ProviderId> {
-    match root.get("provider")?.as_str()? {
-        "wxpay" => Some(ProviderId::Wxpay),
-        "alipay" => Some(ProviderId::Alipay),
-        _ => None,
-    }
+    ProviderId::parse(root.get("provider")?.as_str()?)
 }
 
 pub(super) fn decode_is_pc(root: &Map<String, Value>) -> Option<bool> {

@@ -10,8 +10,9 @@ use super::world::ledger::{Merchant, Offer, Order, Payment, State, Terms};
 use super::world::numbers;
 use super::world::{NotWritten, Providers};
 use super::{alipay, notifier};
-use crate::domain::channel::{Product, ProviderId};
+use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
+use crate::domain::product::Product;
 use crate::domain::time::{MINUTE_MS, Millis};
 
 /// A buyer in front of a cashier.

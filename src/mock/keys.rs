@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::domain::channel::{AlipayChoice, PayType};
+use crate::domain::channel::PayType;
+use crate::domain::product::AlipayChoice;
 use crate::provider::keys::{SigningKey, VerifyingKey};
 use crate::provider::{alipay, wxpay};
 use crate::secret::Secret;
@@ -89,8 +90,8 @@ pub(super) const ALIPAY_APPS: [(PayType, &str); 3] = [
 
 /// The mock's merchant at WeChat Pay, in public-key mode, with every pay type.
 #[must_use]
-pub fn wxpay_merchant(base_url: Url) -> wxpay::Merchant {
-    let verification = wxpay::Verification::PublicKey {
+pub fn wxpay_merchant(base_url: Url) -> wxpay::WxpayMerchant {
+    let verification = wxpay::WxpayVerification::PublicKey {
         id: WXPAY_PUBLIC_KEY_ID.to_owned(),
         key: verifying_key(WXPAY_PUBLIC_KEY_PEM),
     };
@@ -101,9 +102,9 @@ pub fn wxpay_merchant(base_url: Url) -> wxpay::Merchant {
 #[must_use]
 pub fn wxpay_merchant_verifying(
     base_url: Url,
-    verification: wxpay::Verification,
-) -> wxpay::Merchant {
-    let account = Arc::new(wxpay::Account {
+    verification: wxpay::WxpayVerification,
+) -> wxpay::WxpayMerchant {
+    let account = Arc::new(wxpay::WxpayAccount {
         mch_id: MCH_ID.to_owned(),
         serial_no: MERCHANT_SERIAL_NO.to_owned(),
         signing: signing_key(WXPAY_MERCHANT_KEY_PEM),
@@ -119,22 +120,22 @@ pub fn wxpay_merchant_verifying(
     };
     let app = |(pay_type, app_id): (PayType, &str)| {
         let app_id = app_id.to_owned();
-        (pay_type, wxpay::App { app_id, account: account.clone(), site: site(pay_type) })
+        (pay_type, wxpay::WxpayApp { app_id, account: account.clone(), site: site(pay_type) })
     };
-    wxpay::Merchant { apps: WXPAY_APPS.into_iter().map(app).collect() }
+    wxpay::WxpayMerchant { apps: WXPAY_APPS.into_iter().map(app).collect() }
 }
 
 /// The mock's merchant at Alipay, in key mode, with every pay type.
 #[must_use]
-pub fn alipay_merchant(gateway_url: Url) -> alipay::Merchant {
-    let verification = alipay::Verification::PublicKey(verifying_key(ALIPAY_PUBLIC_KEY_PEM));
+pub fn alipay_merchant(gateway_url: Url) -> alipay::AlipayMerchant {
+    let verification = alipay::AlipayVerification::PublicKey(verifying_key(ALIPAY_PUBLIC_KEY_PEM));
     alipay_merchant_verifying(gateway_url, verification)
 }
 
 /// The mock's merchant at Alipay, in certificate mode, with every pay type.
 #[must_use]
-pub fn alipay_merchant_by_certificates(gateway_url: Url) -> alipay::Merchant {
-    let verification = alipay::Verification::Certificates {
+pub fn alipay_merchant_by_certificates(gateway_url: Url) -> alipay::AlipayMerchant {
+    let verification = alipay::AlipayVerification::Certificates {
         app_cert_sn: ALIPAY_APP_CERT_SN.to_owned(),
         root_cert_sn: ALIPAY_ROOT_CERT_SN.to_owned(),
         alipay_cert_sn: ALIPAY_PUBLIC_CERT_SN.to_owned(),
@@ -145,11 +146,11 @@ pub fn alipay_merchant_by_certificates(gateway_url: Url) -> alipay::Merchant {
 
 fn alipay_merchant_verifying(
     gateway_url: Url,
-    verification: alipay::Verification,
-) -> alipay::Merchant {
+    verification: alipay::AlipayVerification,
+) -> alipay::AlipayMerchant {
     let signing = signing_key(ALIPAY_APP_KEY_PEM);
     let app = |(pay_type, app_id): (PayType, &str)| {
-        let app = alipay::App {
+        let app = alipay::AlipayApp {
             app_id: app_id.to_owned(),
             seller_id: Some(ALIPAY_SELLER_ID.to_owned()),
             signing: signing.clone(),
@@ -159,7 +160,7 @@ fn alipay_merchant_verifying(
         (pay_type, app)
     };
     let apps: BTreeMap<_, _> = ALIPAY_APPS.into_iter().map(app).collect();
-    alipay::Merchant { apps, choice: AlipayChoice::default() }
+    alipay::AlipayMerchant { apps, choice: AlipayChoice::default() }
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo of every key of the mock, merchants' and providers'.

@@ -1,4 +1,4 @@
-//! A clock that is wrong, found out by what a provider's answers say of the time.
+//! Finds a wrong clock by the time in a provider's responses.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ impl Skew {
         (ahead_s.unsigned_abs() > OFF_S_MAX).then_some(Skew { ahead_s })
     }
 
-    /// By an answer's `Date`, which nobody signs: words for the operator, and nothing else.
+    /// By a response's `Date`, which nobody signs: for the operator's logs, and nothing else.
     pub(crate) fn read(headers: &HeaderMap, now: Millis) -> Option<Skew> {
         Skew::between(now, date(headers)?.seconds())
     }
 
-    /// Why the provider refused a request's time.
-    pub(crate) fn told(skew: Option<Skew>) -> String {
+    /// The reason, for the operator, when the provider refused a request's time.
+    pub(crate) fn time_refused(skew: Option<Skew>) -> String {
         match skew {
             Some(skew) => format!("the request's time was refused: {skew}"),
             None => "the request's time was refused: check this machine's clock".to_owned(),
@@ -36,7 +36,7 @@ impl Skew {
     }
 }
 
-/// An answer's `Date`: the provider's time, which nobody signs.
+/// A response's `Date`: the provider's time, which nobody signs.
 pub(crate) fn date(headers: &HeaderMap) -> Option<Millis> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let theirs = DateTimeParser::new().parse_timestamp(date).ok()?;
@@ -45,9 +45,9 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<Millis> {
 
 impl fmt::Display for Skew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let way = if self.ahead_s < 0 { "behind" } else { "ahead of" };
+        let direction = if self.ahead_s < 0 { "behind" } else { "ahead of" };
         let off_s = self.ahead_s.unsigned_abs();
-        write!(f, "this machine's clock is {off_s} s {way} the provider's")
+        write!(f, "this machine's clock is {off_s} s {direction} the provider's")
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     fn check(date: &str) -> Option<String> {
         let headers = HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
-        Skew::read(&headers, NOW).map(|it| it.to_string())
+        Skew::read(&headers, NOW).map(|skew| skew.to_string())
     }
 
     #[test]

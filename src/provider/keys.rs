@@ -36,7 +36,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] says what is wrong, never what was read.
+    /// [`KeyError`] names the fault, never the input.
     pub fn parse(input: &[u8]) -> Result<SigningKey, KeyError> {
         let der = to_der(input, "PRIVATE KEY")?;
         let key = PrivateKey::from_pkcs8_der(&der)
@@ -79,7 +79,7 @@ impl SigningKey {
         VerifyingKey { key: Arc::new(parsed), fingerprint: self.fingerprint }
     }
 
-    /// SHA-256 of the public half's SubjectPublicKeyInfo: names the key without telling it.
+    /// SHA-256 of the public half's SubjectPublicKeyInfo: names the key without revealing it.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
@@ -104,7 +104,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] says what is wrong, never what was read.
+    /// [`KeyError`] names the fault, never the input.
     pub fn parse(input: &[u8]) -> Result<VerifyingKey, KeyError> {
         VerifyingKey::from_der(&to_der(input, "PUBLIC KEY")?)
     }
@@ -113,7 +113,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] says what is wrong.
+    /// [`KeyError`] names the fault.
     pub fn from_der(der: &[u8]) -> Result<VerifyingKey, KeyError> {
         let key = PublicKey::from_public_key_der(der)
             .or_else(|_| PublicKey::from_pkcs1_der(der))
@@ -149,7 +149,7 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Why a key was not accepted. Never holds what was read.
+/// Why a key is not accepted. Never holds the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// Nothing but white space.
@@ -174,8 +174,8 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// The DER behind any of the accepted text forms; `label` ends the PEM label that is looked for.
-/// Also what certificates are read with (`label` = `CERTIFICATE`): the first block is taken.
+/// The DER behind any of the accepted text forms; `label` ends the PEM label. Reads certificates too
+/// (`label` = `CERTIFICATE`): the first block.
 pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyError> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok(input.to_vec()) };
     let text = text.replace("\\n", "\n").replace('\r', "");
@@ -195,7 +195,7 @@ pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyEr
     })
 }
 
-/// What stands between the first `BEGIN … label` line and its `END` line.
+/// The text between the first `BEGIN … label` line and its `END` line.
 fn pem_body<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     let ending = format!("{label}-----");
     let begin = text

@@ -1,8 +1,9 @@
-//! Payment providers: what the engine asks of them, and how they answer.
+//! Payment providers: the calls that the engine makes, and the provider's answers.
 //!
-//! A provider is split into pure codecs (bytes in, bytes out) and one [`Transport`]. The engine
-//! knows only [`Provider`]; every call carries a [`Call`], which has the transport, the clock and
-//! the time that is left.
+//! A provider consists of pure codecs (bytes in, bytes out) and one [`Transport`]. The engine knows
+//! only [`Provider`]; every call carries a [`Call`], which has the transport, the clock and the
+//! time that is left. Facts that hold for every merchant of a provider stand in the tables of
+//! [`ProviderId`], [`ApiVersion`] and [`Product`].
 
 #[cfg(feature = "alipay")]
 pub mod alipay;
@@ -13,6 +14,8 @@ pub mod transport;
 pub mod wxpay;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) mod text;
 pub mod notification;
 
 use std::fmt::Debug;
@@ -31,15 +34,17 @@ pub use notification::{Notification, NotificationError, RefundFee, RefundNotific
 pub use refund::RefundCall;
 
 use crate::clock::Clock;
-use crate::domain::channel::{AlipayChoice, PayType, PaymentMethod, Product, ProviderId};
+use crate::domain::caller::CallerContext;
+use crate::domain::channel::{ApiVersion, PayType, ProviderId};
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
+use crate::domain::order::attempt::{Account, Attempt, Material, Params};
+use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
 
-/// A boxed future, as the traits of the rim return it.
+/// A boxed future: the return type of the asynchronous traits.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One merchant at one provider.
@@ -50,36 +55,39 @@ pub trait Provider: Send + Sync + Debug {
     /// The pay types this merchant is configured for.
     fn pay_types(&self) -> Vec<PayType>;
 
-    /// Which of Alipay's products this merchant chose; the default for WeChat Pay.
-    fn alipay_choice(&self) -> AlipayChoice {
-        AlipayChoice::default()
-    }
+    /// The pay type and product that pay on the caller's platform, configured or not: the QR code
+    /// where the caller asks for one (`qrcode`). `None` where this provider cannot be paid.
+    fn select(&self, caller: &CallerContext, qrcode: bool) -> Option<(PayType, Product)>;
+
+    /// For the client that left out the `openid` that its product needs.
+    fn missing_openid(&self) -> Text;
 
     /// The app that pays for `pay_type`: `sub_appid` where the order names one, else the
     /// configured one. `None` when the pay type is not configured.
     fn app_id(&self, pay_type: PayType, terms: &OrderTerms) -> Option<String>;
 
-    /// The version of the provider's API that this merchant speaks. A notification to it is
-    /// believed only of attempts that were opened with it.
+    /// The version of the provider's API that this merchant uses. The engine applies a notification
+    /// to it only to attempts that were opened with the same version.
     fn version(&self) -> ApiVersion;
 
-    /// Who is paid when an attempt opens by `pay_type`. `None` when the pay type is not configured.
+    /// The account that an attempt by `pay_type` pays. `None` when the pay type is not configured.
     fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<Account>;
 
-    /// Whom `attempt` pays: as it was stored, or in older records as its parameters tell. `None`
-    /// when they are not of this version.
+    /// The account that `attempt` pays: the stored one, or in older records the one in its
+    /// parameters. `None` when the parameters are not of this version.
     fn account_of(&self, attempt: &Attempt) -> Option<Account>;
 
-    /// Whether this merchant is still configured with what calls about `account` need.
-    fn holds(&self, account: &Account) -> bool;
+    /// Whether this merchant is still configured with the keys and apps that calls about `account`
+    /// need.
+    fn has_account(&self, account: &Account) -> bool;
 
-    /// Lays down what will be sent for a new attempt. Pure: nothing is sent, nothing is drawn at
-    /// random, no time is read.
+    /// The parameters of a new attempt, which the engine stores before it sends them. Pure: sends
+    /// nothing, draws nothing at random, reads no time.
     ///
     /// # Errors
     ///
-    /// Words for the client when this order cannot be paid this way.
-    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text>;
+    /// A text for the client when this order cannot be paid this way.
+    fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text>;
 
     /// Opens `attempt` at the provider with exactly its stored parameters.
     fn open<'a>(
@@ -88,16 +96,17 @@ pub trait Provider: Send + Sync + Debug {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Material, Failure>>;
 
-    /// The client's payment parameters for `material`, as JSON text whose keys stand in the
-    /// documented order; what carries a time is signed at `now` with `nonce`. Local: no call.
+    /// The client's payment parameters for the context's material, as JSON text whose keys stand in
+    /// the documented order, signed with the context's time and nonce where they carry a time.
+    /// Local: makes no call.
     ///
     /// # Errors
     ///
-    /// Words for the operator when the attempt cannot be presented with the present
-    /// configuration (its pay type was removed).
-    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String>;
+    /// A text for the operator when today's configuration cannot sign for the attempt (its pay type
+    /// was removed).
+    fn present(&self, attempt: &Attempt, context: SigningContext<'_>) -> Result<String, String>;
 
-    /// Asks the provider what became of `attempt`.
+    /// Queries `attempt` at the provider.
     fn query<'a>(
         &'a self,
         attempt: &'a Attempt,
@@ -111,53 +120,55 @@ pub trait Provider: Send + Sync + Debug {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<CloseOutcome, Failure>>;
 
-    /// Sends a refund under its number. The same number again is the same refund, executed once.
+    /// Sends a refund under its number. The provider executes a number once, however often it is
+    /// sent.
     ///
     /// [`Failure::NotSent`] also means that the provider did nothing yet and asks for the same
-    /// refund later; [`Failure::Refused`] is final, and nothing went back under this number.
+    /// refund later; [`Failure::Refused`] is final: the provider refunds nothing under this number.
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<RefundStatus, Failure>>;
 
-    /// Asks what became of a refund. `None`: the provider knows of none under this number, or it
-    /// failed there; it may be sent again, under the same number only. Never
-    /// [`Failure::Refused`]: a refused question says nothing about the refund.
+    /// Queries a refund. `None`: the provider has none under this number, or failed to execute it;
+    /// the engine may send it again, under the same number only. Never [`Failure::Refused`]: a
+    /// refused query states nothing about the refund.
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>>;
 
-    /// Reads a notification: `headers` and the body's raw bytes, whatever pay type's address it
-    /// came to. Nothing of it is believed before its signature was verified.
+    /// Verifies a notification's signature and parses it: its `headers` and the body's raw bytes,
+    /// whatever pay type's address it was sent to.
     ///
-    /// No call is made, except in WeChat Pay's certificate mode to learn a serial number that is
-    /// unknown and plausible: at most once a minute, however many notifications name one.
+    /// Makes no call, except in WeChat Pay's certificate mode to download the certificate of an
+    /// unknown serial number: at most once a minute, however many notifications name one.
     ///
     /// # Errors
     ///
-    /// [`NotificationError::Forged`] and [`NotificationError::Unreadable`]; neither is to be acknowledged.
-    fn notified<'a>(
+    /// [`NotificationError::Forged`] and [`NotificationError::Unreadable`]; the engine must
+    /// acknowledge neither.
+    fn read_notification<'a>(
         &'a self,
         headers: &'a HeaderMap,
         body: &'a [u8],
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Notification, NotificationError>>;
 
-    /// Whether the `message` of a payment or refund that [`Provider::notified`] read names the
-    /// number, the app and the merchants that `attempt` was opened with.
-    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool;
+    /// Whether the verified `message` of a payment or refund names the number, the app and the
+    /// merchants that `attempt` was opened with.
+    fn matches_attempt(&self, attempt: &Attempt, message: &Value) -> bool;
 
-    /// What an attempt of a payment holds that none was opened for here: by the verified message
-    /// of `trade`, which was paid under `channel_no`. Such an attempt can be asked about, closed
-    /// and refunded, and never opened. Pure.
+    /// Makes an attempt of a payment that none of our attempts made: from the verified message of
+    /// `trade`, which was paid under `channel_no`. The engine can query, close and refund such an
+    /// attempt, and never opens it. Pure.
     ///
-    /// `None` when the message is about another number, or no call about the payment can be made:
-    /// it is not in an account of this merchant's, or it is one of a merchant whose
+    /// `None` when the message is about another number, or no call about the payment is possible:
+    /// it is not in an account of this merchant's, or it is in one of another merchant whose
     /// `app_auth_token` only the shop has.
     fn adopt(
         &self,
@@ -167,21 +178,21 @@ pub trait Provider: Send + Sync + Debug {
     ) -> Option<AdoptedAttempt>;
 }
 
-/// What an attempt of a payment holds that none was opened for here.
+/// The parts of an attempt that [`Provider::adopt`] makes of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptedAttempt {
-    /// How the buyer paid, as far as the message and the configuration tell.
+    /// How the buyer paid, as far as the message and the configuration show.
     pub method: PaymentMethod,
-    /// What calls about it read, in place of what was sent.
+    /// The parameters that calls about it read: nothing was sent.
     pub params: Params,
-    /// Whom the buyer paid.
+    /// The account that the buyer paid.
     pub account: Account,
 }
 
-/// What an attempt is made from.
+/// The request that a new attempt's parameters are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptRequest<'a> {
-    /// What is bought.
+    /// The order's terms.
     pub terms: &'a OrderTerms,
     /// vk-uni-pay's pay type.
     pub pay_type: PayType,
@@ -193,20 +204,20 @@ pub struct AttemptRequest<'a> {
     pub openid: Option<&'a str>,
     /// The buyer's address, if known.
     pub client_ip: Option<IpAddr>,
-    /// The `User-Agent`: WeChat Pay H5 wants the phone's system.
+    /// The buyer's `User-Agent`: WeChat Pay H5 requires the phone's system.
     pub user_agent: &'a str,
     /// The attempt's absolute expiry.
     pub expires_at: Millis,
-    /// Where the provider reports the payment.
+    /// The URL of the payment's notification.
     pub notify_url: &'a str,
-    /// Where Alipay's pages lead back to.
+    /// The page that Alipay's pages return the buyer to.
     pub return_url: Option<&'a str>,
 }
 
-/// When and with what nonce client parameters are signed.
+/// The material, the time and the nonce that client parameters are signed with.
 #[derive(Clone, Copy, Debug)]
 pub struct SigningContext<'a> {
-    /// What the buyer pays with.
+    /// The material that the provider returned for the attempt.
     pub material: &'a Material,
     /// The time that is signed.
     pub now: Millis,
@@ -214,12 +225,12 @@ pub struct SigningContext<'a> {
     pub nonce: &'a str,
 }
 
-/// What one provider call may use.
+/// The transport, the clock and the time limit of one provider call.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The wire.
+    /// Sends the request.
     pub transport: &'a dyn Transport,
-    /// The time of day: signatures carry it, and replies are compared with it.
+    /// The time of day: signatures carry it, and responses are compared with it.
     pub clock: &'a dyn Clock,
     /// The longest this call may take, in wall time.
     pub timeout: Duration,
@@ -257,57 +268,61 @@ pub enum Failure {
         message: String,
     },
     /// The provider did not take an order because it has a trade under its number: paid, closed,
-    /// or with other parameters. Ask.
+    /// or with other parameters. Query it.
     NumberInUse {
         /// The provider's code.
         code: String,
         /// The provider's message.
         message: String,
     },
-    /// The provider got too many calls and did not execute this one. Nobody signs that, so that
-    /// an attempt whose call was throttled is still asked about before it is sent again. Of
-    /// refunds this is [`Failure::NotSent`].
+    /// The provider got too many calls and did not execute this one. It does not sign that, so the
+    /// engine still queries a throttled attempt before it sends it again. A throttled refund is
+    /// [`Failure::NotSent`].
     Throttled {
         /// The provider's code.
         code: String,
         /// The provider's message.
         message: String,
     },
-    /// Nothing was sent, or nothing was done yet (a refund); safe to repeat.
+    /// Nothing was sent, or the provider did nothing yet (a refund); safe to repeat.
     NotSent(String),
-    /// The provider may have acted: ask first. Holds the provider's unsigned code and message,
-    /// where it gave some.
+    /// The provider may have acted: query first.
     OutcomeUnknown {
         /// What happened, for the operator.
         reason: String,
-        /// What an unsigned answer said, for the client.
-        said: Option<(String, String)>,
+        /// The code and message of an unsigned answer, for the client.
+        provider_error: Option<(String, String)>,
     },
+}
+
+impl Failure {
+    /// An outcome that is unknown for `reason`, where the provider reported no error.
+    pub(crate) fn unknown(reason: impl Into<String>) -> Failure {
+        Failure::OutcomeUnknown { reason: reason.into(), provider_error: None }
+    }
 }
 
 impl From<TransportFailure> for Failure {
     fn from(failure: TransportFailure) -> Failure {
         match failure {
             TransportFailure::NotSent(reason) => Failure::NotSent(reason),
-            TransportFailure::OutcomeUnknown(reason) => {
-                Failure::OutcomeUnknown { reason, said: None }
-            }
+            TransportFailure::OutcomeUnknown(reason) => Failure::unknown(reason),
         }
     }
 }
 
-/// What a provider knows of an attempt.
+/// The state of an attempt at its provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TradeState {
-    /// The provider has no trade under this number. For Alipay's QR, app, wap and page products
-    /// that is so until the buyer acts: it may still be paid.
+    /// The provider has no trade under this number. Alipay's QR, app, wap and page products have
+    /// none until the buyer acts: the buyer may still pay.
     NotFound {
-        /// The provider's own time: the `Date` of the answer that says so, which nobody signs.
+        /// The provider's own time: the `Date` of the response, which nobody signs.
         date: Option<Millis>,
     },
     /// Not paid.
     Unpaid {
-        /// The provider's own word for it (`NOTPAY`, `WAIT_BUYER_PAY`).
+        /// The provider's own name of the state (`NOTPAY`, `WAIT_BUYER_PAY`).
         trade_state: String,
     },
     /// Closed, and never paid.
@@ -316,7 +331,7 @@ pub enum TradeState {
     Paid(PaidTrade),
 }
 
-/// A payment as the provider tells it. The merchant was compared by the codec.
+/// A payment in a verified message. The codec compared the merchant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaidTrade {
     /// The provider's number.
@@ -324,14 +339,14 @@ pub struct PaidTrade {
     /// The order's amount at the provider, in fen.
     pub total_fee: Fen,
     /// Whether app, merchants and currency are the attempt's; of a notification, whether the
-    /// currency is CNY: [`Provider::is_of`] tells the rest. Where the currency is another one,
-    /// `total_fee` counts its smallest units.
+    /// currency is CNY: [`Provider::matches_attempt`] compares the rest. In another currency `total_fee`
+    /// counts the smallest units.
     pub matches_order: bool,
-    /// Whether something of it went back since.
+    /// Whether the provider has refunded a part of it since, or all.
     pub refunded: bool,
-    /// When it was paid, if told.
+    /// When the buyer paid, if the message has it.
     pub paid_at: Option<Millis>,
-    /// The payer, if told.
+    /// The payer, if the message names one.
     pub openid: Option<String>,
     /// The verified message.
     pub message: Arc<Value>,
@@ -340,27 +355,13 @@ pub struct PaidTrade {
 /// How a close ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseOutcome {
-    /// It can no longer be paid.
+    /// The buyer can no longer pay it.
     Closed,
-    /// The provider has no such trade, so there is nothing to close (Alipay: it stays payable
-    /// until its expiry).
+    /// The provider has no such trade to close (Alipay: the buyer can pay the attempt until its
+    /// expiry).
     NotFound,
-    /// It was paid: ask.
+    /// The buyer paid it: query it.
     Paid,
-    /// Too early, or the buyer is paying.
+    /// The provider does not close it yet: it is too new, or the buyer is paying.
     TooEarly,
 }
-
-/// A text of the wire's that is fit for a log and a client.
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) fn tidied(text: &str, chars_max: usize) -> String {
-    text.chars().filter(|it| !it.is_control()).take(chars_max).collect()
-}
-
-/// The most characters of a provider's code that are repeated.
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) const CODE_CHARS_MAX: usize = 64;
-
-/// The most characters of a provider's message that are repeated.
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) const MESSAGE_CHARS_MAX: usize = 256;

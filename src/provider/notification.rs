@@ -1,4 +1,4 @@
-//! Notifications: what a provider tells unasked.
+//! Notifications that providers send.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
 
-/// What a genuine notification to this merchant tells.
+/// A verified notification to this merchant.
 ///
-/// Merchant (and at Alipay app and seller) were compared by the codec. Number, amount, and by
-/// [`Provider::is_of`](super::Provider::is_of) the attempt's app and merchants are left to compare.
+/// The codec compared the merchant (at Alipay also app and seller). The engine compares number and
+/// amount, and by [`Provider::matches_attempt`](super::Provider::matches_attempt) the attempt's app and merchants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
-    /// A trade was paid.
+    /// The buyer paid a trade.
     Payment {
         /// The attempt's number.
         channel_no: ChannelNo,
         /// The payment.
         trade: PaidTrade,
     },
-    /// A trade was paid in another currency than the order's, which is CNY: never its price.
-    ForeignPayment {
+    /// The buyer paid a trade in another currency than the order's, which is CNY: never its price.
+    OtherCurrencyPayment {
         /// The attempt's number.
         channel_no: ChannelNo,
         /// The payment; its `total_fee` counts the smallest units of `currency`.
@@ -33,52 +33,52 @@ pub enum Notification {
         /// Such as `USD`.
         currency: String,
     },
-    /// Money went back, or failed to.
+    /// The provider executed a refund, or failed to.
     Refund(RefundNotification),
     /// Genuine, and nothing to do.
     Other {
-        /// The provider's own word for it.
+        /// The provider's own name of the event.
         event: String,
     },
 }
 
-/// A refund as the provider tells it.
+/// A refund as the provider notifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundNotification {
     /// The attempt's number.
     pub channel_no: ChannelNo,
-    /// The payment that money went back of.
+    /// The payment that is refunded.
     pub transaction_id: TransactionId,
     /// The refund's number. Alipay leaves it out of some notifications.
     pub out_refund_no: Option<String>,
     /// The provider's number of the refund (WeChat Pay).
     pub refund_id: Option<String>,
-    /// Where it stands.
+    /// The refund's state.
     pub state: RefundState,
-    /// How much went back.
+    /// The refunded amount.
     pub refund_fee: RefundFee,
-    /// When, if told.
+    /// When, if the notification has it.
     pub refunded_at: Option<Millis>,
-    /// The payment itself, where the notification tells it (Alipay): to be applied before the
-    /// refund, which may be heard of first.
+    /// The payment itself, where the notification has it (Alipay). The engine applies it before the
+    /// refund: the payment's own notification may arrive later.
     pub trade: Option<PaidTrade>,
     /// The verified message.
     pub message: Arc<Value>,
 }
 
-/// How much a notification says went back.
+/// The refunded amount in a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundFee {
-    /// By this refund (WeChat Pay), in fen.
+    /// Of this refund (WeChat Pay), in fen.
     This(Fen),
-    /// By all refunds of the payment so far, this one included (Alipay), in fen.
+    /// Of all refunds of the payment so far, this one included (Alipay), in fen.
     Total(Fen),
-    /// It does not say.
+    /// The notification has none.
     Unknown,
 }
 
 impl RefundFee {
-    /// How much all refunds of the payment returned so far, in fen, where the provider says so.
+    /// How much all refunds of the payment returned so far, in fen, where the provider reports it.
     #[must_use]
     pub fn total(self) -> Option<Fen> {
         match self {
@@ -88,15 +88,15 @@ impl RefundFee {
     }
 }
 
-/// Why a notification is not acted upon. Neither kind is acknowledged.
+/// Why the engine must not process or acknowledge a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationError {
-    /// Not verifiably the provider's word to this merchant: nothing is touched.
+    /// It is not verifiably from the provider to this merchant: nothing may change.
     Forged {
         /// For the operator.
         why: String,
     },
-    /// The provider's, without what its documents promise: an operator must look.
+    /// It is the provider's, and lacks a documented part: an operator must investigate.
     Unreadable {
         /// For the operator.
         why: String,

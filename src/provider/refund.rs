@@ -1,39 +1,41 @@
-//! Refunds: what goes back of a payment, and what a provider knows of it.
+//! Refund calls, and the texts by which providers refuse them.
 
 use crate::domain::order::payment::Payment;
 
 use crate::domain::order::refund::Refund;
 
-/// What a refund is sent, and asked about, by. It goes to the payment by the provider's number.
+/// A refund to send or to query. It refers to its payment by the provider's number.
 #[derive(Clone, Copy, Debug)]
 pub struct RefundCall<'a> {
-    /// What money goes back of: a payment by the attempt that is named beside the plan.
+    /// The payment that is refunded, which was paid by the attempt that is passed with the call.
     pub payment: &'a Payment,
-    /// What goes back. A reason that is too long for the provider is cut: at 80 bytes by WeChat
-    /// Pay, at 256 by Alipay.
+    /// The refund. Providers take its reason up to 80 bytes (WeChat Pay) and 256 bytes (Alipay): the
+    /// rest is cut.
     pub refund: &'a Refund,
-    /// Where WeChat Pay reports the refund. Alipay reports it to where it reported the payment.
+    /// The URL of the refund's notification at WeChat Pay. Alipay notifies the payment's URL.
     pub notify_url: &'a str,
 }
 
-/// As much of a refund's reason as a provider takes: whole characters of at most three bytes, the
-/// longest that WeChat Pay stores, `bytes_max` of them together. `None` when nothing is left.
+/// A refund's reason, cut to `bytes_max` bytes: whole characters of at most three bytes, the longest
+/// that WeChat Pay stores. `None` when nothing is left.
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) fn reason(refund: &Refund, bytes_max: usize) -> Option<String> {
-    let told = refund.refund_desc.as_deref().unwrap_or_default();
+pub(crate) fn truncated_reason(refund: &Refund, bytes_max: usize) -> Option<String> {
+    let description = refund.refund_desc.as_deref().unwrap_or_default();
     let mut reason = String::new();
-    for it in told.chars().filter(|it| !it.is_control() && it.len_utf8() < 4) {
-        if reason.len().saturating_add(it.len_utf8()) > bytes_max {
+    for character in
+        description.chars().filter(|character| !character.is_control() && character.len_utf8() < 4)
+    {
+        if reason.len().saturating_add(character.len_utf8()) > bytes_max {
             break;
         }
-        reason.push(it);
+        reason.push(character);
     }
     (!reason.trim().is_empty()).then_some(reason)
 }
 
-/// Whether a provider refuses a refund because less is left of the payment than it is of: "the sum
-/// of refunds exceeds the payment", "the order was refunded whole". Neither has one code for it.
-pub(crate) fn says_that_less_is_left(message: &str) -> bool {
+/// Whether a provider refuses a refund because it exceeds the rest of the payment: "the sum of
+/// refunds exceeds the payment", "the order was refunded in full". Neither has one code for it.
+pub(crate) fn exceeds_refundable(message: &str) -> bool {
     let exceeds = [
         "大于支付金额",
         "超过支付金额",
@@ -43,14 +45,14 @@ pub(crate) fn says_that_less_is_left(message: &str) -> bool {
         "超过可退",
         "已全额退款",
     ];
-    exceeds.iter().any(|it| message.contains(it))
+    exceeds.iter().any(|word| message.contains(word))
 }
 
 /// Whether a provider that refuses a refund asks for the same one later: "please try again later",
 /// "too often", "the interval is too short". Neither has one code for it.
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) fn asks_to_wait(message: &str) -> bool {
-    ["稍后", "稍候", "间隔", "频繁", "频率"].iter().any(|it| message.contains(it))
+pub(crate) fn is_retry_later(message: &str) -> bool {
+    ["稍后", "稍候", "间隔", "频繁", "频率"].iter().any(|word| message.contains(word))
 }
 
 #[cfg(test)]
@@ -65,7 +67,7 @@ mod tests {
             refund_desc: desc.map(str::to_owned),
             ..Refund::pending("R-1".to_owned(), Fen::new(1).unwrap(), Millis(0))
         };
-        assert_eq!(reason(&refund, 8).as_deref(), expected, "{desc:?}");
+        assert_eq!(truncated_reason(&refund, 8).as_deref(), expected, "{desc:?}");
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! The wire to the providers: one HTTP client, and the only judge of whether a failed request can
-//! have left.
+//! The HTTP client to the providers. It alone decides whether a failed request can have been sent.
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,13 +16,13 @@ use super::{BoxFuture, Transport, TransportFailure};
 /// The most bytes of a response's body: the providers' own are a few KiB.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// What names us to the providers.
+/// The `User-Agent` of our requests to providers.
 pub const USER_AGENT: &str = concat!("paygate/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP over TLS, with pooled connections.
 ///
-/// Redirects are not followed, the system's proxy settings are not asked for, and nothing is
-/// sent twice. Plain `http://` goes to loopback only.
+/// The client follows no redirect, uses no proxy of the system's settings, and sends nothing twice.
+/// Plain `http://` goes to loopback only.
 pub struct Http {
     connect_timeout: Duration,
     tls: OnceLock<Result<Client, String>>,
@@ -64,7 +63,7 @@ impl Http {
     ) -> Result<http::Response<Bytes>, TransportFailure> {
         let client = self.client_for(request.uri()).map_err(TransportFailure::NotSent)?;
         let request = reqwest::Request::try_from(request)
-            .map_err(|error| TransportFailure::NotSent(told(error)))?;
+            .map_err(|error| TransportFailure::NotSent(describe_error(error)))?;
         let response = client.execute(request).await.map_err(failure_of)?;
         read_whole(response).await
     }
@@ -89,7 +88,7 @@ impl Transport for Http {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportFailure>> {
         Box::pin(async move {
-            // Where the time ran out is not known here: a connection may have been made.
+            // A connection may have been made before the time ran out.
             tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or_else(|_| {
                 Err(TransportFailure::OutcomeUnknown("no answer in time".to_owned()))
             })
@@ -97,7 +96,7 @@ impl Transport for Http {
     }
 }
 
-/// Which certificates a server is trusted by.
+/// The root certificates that servers are verified with.
 #[derive(Clone, Copy)]
 enum Roots {
     System,
@@ -118,7 +117,7 @@ fn build(connect_timeout: Duration, roots: Roots) -> Result<Client, String> {
         Roots::System => builder.https_only(true),
         Roots::None => builder.tls_certs_only([]),
     };
-    builder.build().map_err(told)
+    builder.build().map_err(describe_error)
 }
 
 /// Whether a request may go to `uri`: TLS anywhere, plain HTTP on loopback.
@@ -131,7 +130,7 @@ pub fn allows(uri: &Uri) -> bool {
     }
 }
 
-/// Whether the host is this machine by its very name: an address, or `localhost`.
+/// Whether the host names this machine: a loopback address, or `localhost`.
 fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -142,14 +141,14 @@ fn is_loopback(uri: &Uri) -> bool {
 /// the provider closed meanwhile included, may have carried the request.
 fn failure_of(error: reqwest::Error) -> TransportFailure {
     if error.is_connect() || error.is_builder() {
-        TransportFailure::NotSent(told(error))
+        TransportFailure::NotSent(describe_error(error))
     } else {
-        TransportFailure::OutcomeUnknown(told(error))
+        TransportFailure::OutcomeUnknown(describe_error(error))
     }
 }
 
 /// The error and its causes, without the URL: an Alipay URL holds everything that was sent.
-fn told(error: reqwest::Error) -> String {
+fn describe_error(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
@@ -165,8 +164,10 @@ async fn read_whole(
     mut response: reqwest::Response,
 ) -> Result<http::Response<Bytes>, TransportFailure> {
     let mut body = BytesMut::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| TransportFailure::OutcomeUnknown(told(error)))?
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| TransportFailure::OutcomeUnknown(describe_error(error)))?
     {
         if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
             return Err(TransportFailure::OutcomeUnknown("the response is over 1 MiB".to_owned()));
@@ -179,8 +180,8 @@ async fn read_whole(
     Ok(whole)
 }
 
-/// Well below the 8 s that a call may take, so that an unreachable provider is told apart from
-/// one that does not answer.
+/// Well below the 8 s of a call, to distinguish an unreachable provider from one that does not
+/// answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Shorter than the idle time after which servers commonly hang up (60 s and more): a request

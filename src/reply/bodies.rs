@@ -80,10 +80,3 @@ pub(super) struct Unpaid<'a> {
     #[serde(rename = "requestId")]
     pub(super) request_id: &'a str,
 }
-
-/// WeChat Pay V3, payment notification, the reply to a failure.
-#[derive(Serialize)]
-pub(super) struct NotTaken {
-    pub(super) code: &'static str,
-    pub(super) message: &'static str,
-}

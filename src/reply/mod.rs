@@ -26,13 +26,14 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::channel::{PayType, Platform, ProviderId};
+use crate::domain::channel::{NotificationReply, PayType, ProviderId};
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::OrderStatus;
+use crate::domain::platform::Platform;
 use crate::error::{Code, Error, Kind, Text};
 
-use bodies::{CreatedBody, Listed, NotTaken, Paid, Refused, Said, Unpaid};
+use bodies::{CreatedBody, Listed, Paid, Refused, Said, Unpaid};
 
 /// What every reply to one request has in common.
 #[derive(Clone, Copy, Debug)]
@@ -152,15 +153,9 @@ impl Reply<'_> {
     }
 
     /// What `provider` wants to hear when its notification is durable: it sends no other then.
-    ///
-    /// WeChat Pay V3, payment notification: 200 or 204, no body. Alipay, asynchronous
-    /// notification: `success`, and nothing else.
     #[must_use]
     pub fn acknowledged(&self, provider: ProviderId) -> Response<Bytes> {
-        match provider {
-            ProviderId::Wxpay => self.plain(StatusCode::OK, Bytes::new()),
-            ProviderId::Alipay => self.plain(StatusCode::OK, Bytes::from_static(b"success")),
-        }
+        self.notification_reply(StatusCode::OK, provider.acknowledgement())
     }
 
     /// What `provider` hears otherwise, so that it comes again: the status says why, the words
@@ -168,11 +163,7 @@ impl Reply<'_> {
     #[must_use]
     pub fn not_acknowledged(&self, provider: ProviderId, error: &Error) -> Response<Bytes> {
         let refusal = self.refusal(error);
-        let status = refusal.status();
-        let mut response = match provider {
-            ProviderId::Wxpay => self.json(status, &NotTaken { code: "FAIL", message: "失败" }),
-            ProviderId::Alipay => self.plain(status, Bytes::from_static(b"failure")),
-        };
+        let mut response = self.notification_reply(refusal.status(), provider.rejection());
         for name in [ALLOW, RETRY_AFTER] {
             if let Some(value) = refusal.headers().get(&name) {
                 response.headers_mut().insert(name, value.clone());
@@ -250,11 +241,16 @@ impl Reply<'_> {
 
     fn json(&self, status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
         let bytes = serde_json::to_vec(body).expect("a reply has string keys and no failing part");
-        self.whole(status, "application/json; charset=utf-8", bytes.into())
+        self.whole(status, JSON, bytes.into())
     }
 
-    fn plain(&self, status: StatusCode, body: Bytes) -> Response<Bytes> {
-        self.whole(status, "text/plain; charset=utf-8", body)
+    fn notification_reply(&self, status: StatusCode, reply: NotificationReply) -> Response<Bytes> {
+        let (content_type, body) = match reply {
+            NotificationReply::Empty => (TEXT, ""),
+            NotificationReply::Text(text) => (TEXT, text),
+            NotificationReply::Json(json) => (JSON, json),
+        };
+        self.whole(status, content_type, Bytes::from_static(body.as_bytes()))
     }
 
     fn whole(
@@ -346,6 +342,9 @@ fn weight(parameters: &str) -> u32 {
 
 /// The code of an order that is not paid: as a query's answer no refusal, but 200.
 const NOT_PAID: u16 = 2002;
+
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The code table: number, status and stable name. The first violation's code counts before this
 /// number.

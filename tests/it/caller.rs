@@ -11,7 +11,7 @@ use paygate::caller::{
     claims_from_header, claims_from_json, client_info_malformed, client_ip, observe, resolve,
 };
 use paygate::domain::address::is_public;
-use paygate::domain::channel::Platform;
+use paygate::domain::platform::Platform;
 use paygate::error::Code;
 use proptest::prelude::*;
 use serde_json::{Value, json};

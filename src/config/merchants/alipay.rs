@@ -11,8 +11,9 @@ use super::credentials::{
 use crate::config::parse;
 use crate::config::problem::Wrong;
 use crate::config::reader::Reader;
-use crate::domain::channel::{AlipayChoice, PayType};
-use crate::provider::alipay::{App, Merchant, Verification, certificates};
+use crate::domain::channel::PayType;
+use crate::domain::product::AlipayChoice;
+use crate::provider::alipay::{AlipayApp, AlipayMerchant, AlipayVerification, certificates};
 use crate::provider::keys::SigningKey;
 
 /// The default merchant; `None` when some of it is ill.
@@ -20,7 +21,7 @@ pub(in crate::config) fn merchant(
     reader: &mut Reader<'_>,
     gateway_url: &Url,
     choice: AlipayChoice,
-) -> Option<Merchant> {
+) -> Option<AlipayMerchant> {
     if reader.given(PUBLIC_KEY.variable) && CERTIFICATES.iter().any(|it| reader.given(it.variable))
     {
         reader.wrong(PUBLIC_KEY.variable, "is for key mode, and certificates are given too");
@@ -38,7 +39,7 @@ pub(in crate::config) fn merchant(
     let keys = keys?;
     let app = |app_id| keys.clone().app(app_id, gateway_url.clone());
     let apps = ids.into_iter().filter_map(|(pay_type, id)| Some((pay_type, app(id?))));
-    Some(Merchant { apps: apps.collect(), choice })
+    Some(AlipayMerchant { apps: apps.collect(), choice })
 }
 
 /// An app's keys and its seller.
@@ -46,14 +47,14 @@ pub(in crate::config) fn merchant(
 pub(in crate::config) struct Keys {
     seller_id: Option<String>,
     signing: SigningKey,
-    verification: Verification,
+    verification: AlipayVerification,
 }
 
 impl Keys {
     /// The app that has these keys.
-    pub(in crate::config) fn app(self, app_id: String, gateway_url: Url) -> App {
+    pub(in crate::config) fn app(self, app_id: String, gateway_url: Url) -> AlipayApp {
         let Keys { seller_id, signing, verification } = self;
-        App { app_id, seller_id, signing, verification, gateway_url }
+        AlipayApp { app_id, seller_id, signing, verification, gateway_url }
     }
 }
 
@@ -65,7 +66,7 @@ pub(in crate::config) fn keys(pieces: &mut dyn Pieces) -> Option<Keys> {
         certificates(pieces, signing.as_ref())
     } else {
         require(pieces, &PUBLIC_KEY, "is required, or else the three certificates");
-        verifying_key(pieces, &PUBLIC_KEY, signing.as_ref()).map(Verification::PublicKey)
+        verifying_key(pieces, &PUBLIC_KEY, signing.as_ref()).map(AlipayVerification::PublicKey)
     };
     if pieces.given(&SELLER_ID) && seller_id.is_none() {
         return None;
@@ -73,7 +74,7 @@ pub(in crate::config) fn keys(pieces: &mut dyn Pieces) -> Option<Keys> {
     Some(Keys { seller_id, signing: signing?, verification: verification? })
 }
 
-fn certificates(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<Verification> {
+fn certificates(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<AlipayVerification> {
     for piece in &CERTIFICATES {
         require(pieces, piece, "is required with the other certificates");
     }
@@ -96,7 +97,7 @@ fn certificates(pieces: &mut dyn Pieces, own: Option<&SigningKey>) -> Option<Ver
         Ok((sn, key))
     });
     let (alipay_cert_sn, key) = alipay?;
-    Some(Verification::Certificates {
+    Some(AlipayVerification::Certificates {
         app_cert_sn: app_cert_sn?,
         root_cert_sn: root_cert_sn?,
         alipay_cert_sn,

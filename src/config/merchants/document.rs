@@ -19,7 +19,7 @@ use crate::config::problem::Wrong;
 use crate::config::reader::Reader;
 use crate::domain::channel::{PayType, ProviderId};
 #[cfg(feature = "wxpay")]
-use crate::provider::wxpay::{Account, App, Site, Verification};
+use crate::provider::wxpay::{Site, WxpayApp};
 
 /// A node, and how complaints call it.
 pub(in crate::config) struct Node<'a, 'b> {
@@ -109,7 +109,7 @@ impl Node<'_, '_> {
         pay_type: PayType,
         merchant: &Merchant,
         others: &[Merchant],
-    ) -> Option<App> {
+    ) -> Option<WxpayApp> {
         if !self.is_version_3() {
             self.complain(
                 "is for version 2 of WeChat Pay's API (as every node without \"version\": 3), \
@@ -125,8 +125,9 @@ impl Node<'_, '_> {
         let account = Arc::new(account?);
         let known = others.iter().chain([merchant]).filter_map(|it| it.wxpay.as_ref());
         let mut known = known.flat_map(|it| it.apps.values());
-        let same = known.find(|it| is_same(&it.account, &account)).map(|it| it.account.clone());
-        Some(App { app_id: app_id?, account: same.unwrap_or(account), site })
+        // Nodes of one account share it, so that its platform certificates are downloaded once.
+        let same = known.find(|it| it.account.is_same(&account)).map(|it| it.account.clone());
+        Some(WxpayApp { app_id: app_id?, account: same.unwrap_or(account), site })
     }
 
     /// `version`: 2 when it is absent, as in vk-uni-pay.
@@ -162,7 +163,7 @@ impl Node<'_, '_> {
     }
 
     #[cfg(feature = "alipay")]
-    fn alipay(&mut self) -> Option<crate::provider::alipay::App> {
+    fn alipay(&mut self) -> Option<crate::provider::alipay::AlipayApp> {
         credentials::require(self, &APP_ID, "is required");
         let app_id = credentials::text(self, &APP_ID, parse::identifier);
         let keys = alipay::keys(self);
@@ -171,25 +172,6 @@ impl Node<'_, '_> {
         let gateway = if sandbox { alipay_sandbox } else { alipay };
         Some(keys?.app(app_id?, gateway.clone()))
     }
-}
-
-/// Nodes of one account share it, so that its platform certificates are downloaded once.
-#[cfg(feature = "wxpay")]
-fn is_same(one: &Account, other: &Account) -> bool {
-    let verification = match (&one.verification, &other.verification) {
-        (Verification::Certificates, Verification::Certificates) => true,
-        (
-            Verification::PublicKey { id: a, key: one },
-            Verification::PublicKey { id: b, key: other },
-        ) => a == b && one.fingerprint() == other.fingerprint(),
-        _ => false,
-    };
-    verification
-        && one.mch_id == other.mch_id
-        && one.serial_no == other.serial_no
-        && one.signing.fingerprint() == other.signing.fingerprint()
-        && one.api_v3_key == other.api_v3_key
-        && one.base_url == other.base_url
 }
 
 const APP_ID: Piece = Piece { variable: VARIABLE, field: "appId" };

@@ -20,8 +20,9 @@ use url::Url;
 use super::file;
 use super::reader::Reader;
 use super::{Merchant, Mode};
-use crate::domain::channel::{AlipayChoice, PayType, ProviderId};
+use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+use crate::domain::product::AlipayChoice;
 use document::Node;
 
 /// Where the providers are, for every merchant.

@@ -13,11 +13,16 @@ use crate::config::problem::Wrong;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::provider::keys::SigningKey;
-use crate::provider::wxpay::{Account, App, Merchant, Site, Verification, certificates};
+use crate::provider::wxpay::{
+    Site, WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification, certificates,
+};
 use crate::secret::Secret;
 
 /// The default merchant; `None` when none of it is configured, or some of it is ill.
-pub(in crate::config) fn merchant(reader: &mut Reader<'_>, base_url: &Url) -> Option<Merchant> {
+pub(in crate::config) fn merchant(
+    reader: &mut Reader<'_>,
+    base_url: &Url,
+) -> Option<WxpayMerchant> {
     let account = account(reader, base_url);
     let site = site(reader);
     if !APP_IDS.iter().any(|(_, name)| reader.given(name)) {
@@ -30,13 +35,13 @@ pub(in crate::config) fn merchant(reader: &mut Reader<'_>, base_url: &Url) -> Op
         ids.insert(pay_type, special.or_else(|| everywhere.clone()));
     }
     let account = Arc::new(account?);
-    let app = |app_id| App { app_id, account: account.clone(), site: site.clone() };
+    let app = |app_id| WxpayApp { app_id, account: account.clone(), site: site.clone() };
     let apps = ids.into_iter().filter_map(|(pay_type, id)| Some((pay_type, app(id?))));
-    Some(Merchant { apps: apps.collect() })
+    Some(WxpayMerchant { apps: apps.collect() })
 }
 
 /// An account and its keys, from wherever they stand.
-pub(in crate::config) fn account(pieces: &mut dyn Pieces, base_url: &Url) -> Option<Account> {
+pub(in crate::config) fn account(pieces: &mut dyn Pieces, base_url: &Url) -> Option<WxpayAccount> {
     require(pieces, &MCH_ID, "is required");
     let mch_id = credentials::text(pieces, &MCH_ID, parse::digits);
     let signing = signing_key(pieces, &PRIVATE_KEY);
@@ -51,13 +56,13 @@ pub(in crate::config) fn account(pieces: &mut dyn Pieces, base_url: &Url) -> Opt
         let id = credentials::text(pieces, &PUBLIC_KEY_ID, public_key_id);
         let key = verifying_key(pieces, &PUBLIC_KEY, signing.as_ref());
         match (pieces.given(&PUBLIC_KEY_ID), pieces.given(&PUBLIC_KEY)) {
-            (false, false) => Some(Verification::Certificates),
-            (true, true) => id.zip(key).map(|(id, key)| Verification::PublicKey { id, key }),
+            (false, false) => Some(WxpayVerification::Certificates),
+            (true, true) => id.zip(key).map(|(id, key)| WxpayVerification::PublicKey { id, key }),
             (true, false) => complain(pieces, &PUBLIC_KEY, "is required with the public key's id"),
             (false, true) => complain(pieces, &PUBLIC_KEY_ID, "is required with the public key"),
         }
     };
-    Some(Account {
+    Some(WxpayAccount {
         mch_id: mch_id?,
         serial_no: serial_no?,
         signing: signing?,

@@ -1,8 +1,8 @@
 //! What to do with a request whose number is known: a pure decision, tested as a table.
 
 use super::attempt::{Attempt, AttemptState};
-use super::state::{Order, OrderStatus};
-use crate::domain::channel::PaymentMethod;
+use super::{Order, OrderStatus};
+use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::{MINUTE_MS, Millis};
 
@@ -86,11 +86,12 @@ fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::{PayType, Product};
+    use crate::domain::channel::PayType;
     use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
     use crate::domain::money::Fen;
     use crate::domain::order::attempt::{Material, Params};
     use crate::domain::order::{Flags, Origin, TradeUpdate, Transition};
+    use crate::domain::product::Product;
     use crate::domain::request::OrderTerms;
 
     const EXPIRES: i64 = 1_800_000;

@@ -3,7 +3,6 @@
 use super::attempt::{Attempt, AttemptState};
 use super::state::{Order, OrderStatus};
 use super::transition::{TradeUpdate, Transition};
-use crate::domain::channel::Product;
 use crate::domain::time::Millis;
 
 impl Order {
@@ -111,11 +110,11 @@ impl Order {
     fn advance(&mut self, n: u32, state: AttemptState) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.n == n)?;
         // A number in use: another program may have handed out what pays its trade. An unanswered
-        // alipay.trade.create may have made a trade that the buyer finds in Alipay.
+        // call may have made a trade that the buyer finds at the provider.
         let is_in_use = matches!(state, AttemptState::NumberInUse { .. });
         let is_unknown = matches!(state, AttemptState::OutcomeUnknown { .. });
         attempt.handed_out |=
-            is_in_use || (is_unknown && attempt.method.product == Product::Create);
+            is_in_use || (is_unknown && attempt.method.product.shows_trade_to_buyer());
         (state.precedence() > attempt.state.precedence()).then(|| attempt.state = state)
     }
 

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::channel::{PaymentMethod, Product};
+use crate::domain::channel::{ApiVersion, NumberScope};
 use crate::domain::ids::ChannelNo;
+use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::AppAuthToken;
-use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
 
 /// One provider-side trade, with its own number and its own expiry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,13 +103,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether a number of one account is the same trade at the other: WeChat Pay's numbers are of
-    /// an `mchid` (V3, JSAPI order, `out_trade_no`), Alipay's of a merchant, all of whose apps
-    /// share them, and whose number no app tells.
+    /// Whether a number of one account is the same trade at the other.
     #[must_use]
     pub fn shares_numbers(&self, other: &Account) -> bool {
         let is_same = self.number == other.number && self.partner == other.partner;
-        is_same || (self.version == ApiVersion::Alipay && other.version == ApiVersion::Alipay)
+        let is_of_merchant = self.version.number_scope() == NumberScope::Merchant;
+        is_same || (is_of_merchant && self.version == other.version)
     }
 }
 
@@ -116,36 +116,6 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.version, self.number)?;
         self.partner.iter().try_for_each(|partner| write!(f, "/{partner}"))
-    }
-}
-
-/// A version of a provider's API. Numbers, keys and notifications of one are unknown to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiVersion {
-    /// WeChat Pay V3.
-    WxpayV3,
-    /// WeChat Pay V2.
-    WxpayV2,
-    /// Alipay's gateway.
-    Alipay,
-}
-
-impl ApiVersion {
-    /// The name in records and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ApiVersion::WxpayV3 => "wxpay_v3",
-            ApiVersion::WxpayV2 => "wxpay_v2",
-            ApiVersion::Alipay => "alipay",
-        }
-    }
-}
-
-impl fmt::Display for ApiVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -268,25 +238,12 @@ pub enum Material {
     Signed,
 }
 
-/// How long a product's material can be paid with, in milliseconds, by its provider's documents:
-/// WeChat Pay V3 `prepay_id` and `code_url` 2 h, `h5_url` 5 min; Alipay precreate `qr_code` 2 h;
-/// the others as long as the attempt.
-#[must_use]
-pub fn lifetime_ms(product: Product) -> Option<i64> {
-    match product {
-        Product::Jsapi | Product::App | Product::Native | Product::Precreate => {
-            Some(HOUR_MS.saturating_mul(2))
-        }
-        Product::H5 => Some(MINUTE_MS.saturating_mul(5)),
-        Product::AppPay | Product::Create | Product::WapPay | Product::PagePay => None,
-    }
-}
-
 /// Until when material made at `made` is handed out again: the product's lifetime or the
 /// attempt's expiry, whichever ends first, less 30 s for the way to the buyer.
 #[must_use]
 pub fn valid_until(product: Product, made: Millis, expires_at: Millis) -> Millis {
-    let end = lifetime_ms(product).map_or(expires_at, |ms| made.plus(ms).min(expires_at));
+    let lifetime_ms = product.material_lifetime_ms();
+    let end = lifetime_ms.map_or(expires_at, |ms| made.plus(ms).min(expires_at));
     end.plus(SECOND_MS.saturating_mul(-30))
 }
 

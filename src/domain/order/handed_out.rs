@@ -1,16 +1,15 @@
 //! What was handed out of an attempt: whether a buyer may hold what pays it.
 
 use super::attempt::{Attempt, AttemptState};
-use crate::domain::channel::{Product, ProviderId};
 
 impl Attempt {
-    /// Whether a buyer may hold what it takes to pay it. `alipay.trade.create` makes a trade that
-    /// its buyer may find in Alipay, so that an unanswered call counts too.
+    /// Whether a buyer may hold what it takes to pay it. Where the buyer finds the trade at the
+    /// provider, an unanswered call counts too.
     #[must_use]
     pub fn is_handed_out(&self) -> bool {
         let may_exist = self.is_unknown() || self.state == AttemptState::NotFound;
-        let is_taken = matches!(self.state, AttemptState::NumberInUse { .. });
-        self.handed_out || is_taken || (self.method.product == Product::Create && may_exist)
+        let is_in_use = matches!(self.state, AttemptState::NumberInUse { .. });
+        self.handed_out || is_in_use || (self.method.product.shows_trade_to_buyer() && may_exist)
     }
 
     /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
@@ -81,7 +80,6 @@ impl Attempt {
     #[must_use]
     pub fn has_trade_at_once(&self) -> bool {
         let is_answered = matches!(self.state, AttemptState::Payable { .. });
-        let is_created = self.method.product == Product::Create;
-        is_answered && (is_created || self.method.provider() == ProviderId::Wxpay)
+        is_answered && self.method.product.has_trade_when_opened()
     }
 }

@@ -30,9 +30,9 @@ impl Order {
     /// where that is possible, ended. `None` when the order had attempts enough.
     ///
     /// The first attempt at a provider uses the order's own number. A number is used again where
-    /// the provider has nothing under it, and at Alipay while no trade exists and nothing expired:
-    /// order strings, QR codes and pages with one number lead to one trade, which is paid once
-    /// (alipay.trade.page.pay, `out_trade_no`). Every other number is burned.
+    /// the provider has nothing under it, and, where attempts may share one
+    /// ([`ProviderId::shares_numbers`]), while no trade exists and nothing expired. Every other
+    /// number is burned.
     #[must_use]
     pub fn next_attempt(&self, provider: ProviderId, now: Millis) -> Option<NextAttempt> {
         let n = self.latest().n.saturating_add(1);
@@ -50,7 +50,7 @@ impl Order {
             });
         };
         let sharing: Vec<&Attempt> = at_provider().filter(|it| it.shares_trade(last)).collect();
-        let is_shareable = |it: &Attempt| provider == ProviderId::Alipay && is_unscanned(it, now);
+        let is_shareable = |it: &Attempt| provider.shares_numbers() && is_unscanned(it, now);
         let (channel_no, expires_max) =
             if sharing.iter().all(|it| has_no_trade(it) || is_shareable(it)) {
                 let live = sharing.iter().filter(|it| it.is_payable());

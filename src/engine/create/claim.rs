@@ -2,12 +2,12 @@
 //! stored order. [`Commits::claim`](crate::engine::commit::Commits::claim) makes the claim durable.
 
 use super::resolve::Resolved;
-use crate::domain::channel::Product;
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Attempt, AttemptState};
 use crate::domain::order::next_attempt::NextAttempt;
 use crate::domain::order::{Flags, Order, OrderStatus, Origin};
-use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use crate::domain::product::Product;
+use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
 use crate::engine::parts::EngineParts;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::AttemptRequest;
@@ -99,8 +99,8 @@ impl EngineParts {
     }
 }
 
-/// When an attempt that opens now stops being payable: the order's deadline if it has one, and for
-/// an Alipay QR code at most the 2 h that its picture lives (alipay.next.precreate, `qr_code`).
+/// When an attempt that opens now stops being payable: the order's deadline if it has one, and at
+/// most the time that the provider limits the product's attempts to.
 ///
 /// # Errors
 ///
@@ -122,12 +122,8 @@ fn expiry(
             deadline
         }
     };
-    let capped = if product == Product::Precreate {
-        expires_at.min(now.plus(2 * HOUR_MS))
-    } else {
-        expires_at
-    };
-    Ok(capped.floor_to_second())
+    let latest = product.attempt_lifetime_max_ms().map(|ms| now.plus(ms));
+    Ok(latest.map_or(expires_at, |latest| expires_at.min(latest)).floor_to_second())
 }
 
 fn deadline_refused() -> Error {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::domain::channel::{PayType, PaymentMethod, Product};
+use crate::domain::channel::PayType;
+
 use crate::domain::money::Fen;
+use crate::domain::product::{PaymentMethod, Product};
 
 /// What a client needs to pay.
 #[derive(Clone, Debug)]

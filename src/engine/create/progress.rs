@@ -1,7 +1,7 @@
 //! What requests for one order know of each other: the leader's request and how far its work is.
 
 use super::created::Created;
-use crate::domain::channel::PaymentMethod;
+use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::engine::order_lock::{OrderGuard, OrderLocks};
 use crate::error::Error;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use serde_json::value::RawValue;
 
-use crate::domain::channel::PaymentMethod;
 use crate::domain::ids::OutTradeNo;
+use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::Millis;
 
@@ -128,9 +128,10 @@ impl ReplayCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::{PayType, Product};
+    use crate::domain::channel::PayType;
     use crate::domain::ids::Pid;
     use crate::domain::money::Fen;
+    use crate::domain::product::Product;
     use crate::domain::request::OrderTerms;
 
     fn out_trade_no(n: usize) -> OutTradeNo {

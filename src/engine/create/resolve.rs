@@ -1,13 +1,14 @@
 //! From a valid request to its payment method: which merchant, which product, which buyer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::progress::RequestKey;
 use crate::domain::caller::CallerContext;
-use crate::domain::channel::{PayType, PaymentMethod, Product, ProviderId, select};
+use crate::domain::channel::PayType;
 use crate::domain::ids::Pid;
+use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::parts::EngineParts;
 use crate::error::{Code, Error, Kind, Text, Violation};
@@ -39,8 +40,7 @@ impl EngineParts {
         }
         let qrcode = request.need_qrcode != NeedQrcode::No;
         let found = self.providers.provider(pid, request.provider).and_then(|provider| {
-            let choice = provider.alipay_choice();
-            let (pay_type, product) = select(request.provider, &caller, qrcode, choice)?;
+            let (pay_type, product) = provider.select(&caller, qrcode)?;
             let app_id = provider.app_id(pay_type, &request.terms)?;
             Some((provider.clone(), pay_type, product, app_id))
         });
@@ -51,17 +51,21 @@ impl EngineParts {
             pay_type,
             product,
             app_id,
-            openid: openid(&request, product)?,
-            address: self.address(product, &caller)?,
+            openid: openid(&request, product, &*provider)?,
+            address: self.address(pay_type, product, &caller)?,
         };
         let fingerprint = request.terms.fingerprint();
         Ok(Resolved { request, caller, provider, key: RequestKey { method, fingerprint } })
     }
 
-    /// The buyer's address, where the product is bound to it: WeChat Pay H5 compares it with the
-    /// address that opens the pay page (V3, H5 order, `scene_info.payer_client_ip`).
-    fn address(&self, product: Product, caller: &CallerContext) -> Result<Option<IpAddr>, Error> {
-        if product != Product::H5 {
+    /// The buyer's address, where the product is bound to it.
+    fn address(
+        &self,
+        pay_type: PayType,
+        product: Product,
+        caller: &CallerContext,
+    ) -> Result<Option<IpAddr>, Error> {
+        if !product.binds_client_ip() {
             return Ok(None);
         }
         match caller.client_ip {
@@ -69,9 +73,13 @@ impl EngineParts {
                 Ok(Some(ip))
             }
             _ => Err(Error::new(Kind::PayTypeNotPossible).text(Text::new(
-                "wxpay_mweb 需要付款人的公网 IP：若在代理之后运行，请设置 PAYGATE_TRUSTED_PROXIES",
-                "wxpay_mweb needs the buyer's public address: behind a proxy, set \
-                 PAYGATE_TRUSTED_PROXIES",
+                format!(
+                    "{pay_type} 需要付款人的公网 IP：若在代理之后运行，请设置 PAYGATE_TRUSTED_PROXIES"
+                ),
+                format!(
+                    "{pay_type} needs the buyer's public address: behind a proxy, set \
+                     PAYGATE_TRUSTED_PROXIES"
+                ),
             ))),
         }
     }
@@ -79,9 +87,8 @@ impl EngineParts {
     /// What a caller on this platform could use instead.
     fn not_possible(&self, pid: &Pid, caller: &CallerContext) -> Error {
         let mut possible = BTreeSet::new();
-        for (id, provider) in self.providers.merchants.get(pid).into_iter().flatten() {
-            let choice = provider.alipay_choice();
-            let ways = [false, true].map(|qrcode| select(*id, caller, qrcode, choice));
+        for provider in self.providers.merchants.get(pid).into_iter().flat_map(BTreeMap::values) {
+            let ways = [false, true].map(|qrcode| provider.select(caller, qrcode));
             let configured = provider.pay_types();
             possible.extend(
                 ways.into_iter().flatten().map(|(it, _)| it).filter(|it| configured.contains(it)),
@@ -97,7 +104,11 @@ impl EngineParts {
     }
 }
 
-fn openid(request: &CreateRequest, product: Product) -> Result<Option<String>, Error> {
+fn openid(
+    request: &CreateRequest,
+    product: Product,
+    provider: &dyn Provider,
+) -> Result<Option<String>, Error> {
     if !product.needs_openid() {
         return Ok(None);
     }
@@ -107,16 +118,7 @@ fn openid(request: &CreateRequest, product: Product) -> Result<Option<String>, E
             code: Code::Openid,
             path: "/data/openid".to_owned(),
             rule: "required",
-            message: match request.provider {
-                ProviderId::Wxpay => Text::new(
-                    "openid 不能为空：小程序和公众号支付需要付款人的 openid",
-                    "is required: the buyer's openid under the paying app",
-                ),
-                ProviderId::Alipay => Text::new(
-                    "openid 不能为空：支付宝小程序支付需要付款人的 user_id 或 open_id",
-                    "is required: the buyer's user_id or open_id at Alipay",
-                ),
-            },
+            message: provider.missing_openid(),
         }])),
     }
 }

@@ -50,7 +50,7 @@ impl Engine {
         let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
         let providers = &self.0.providers;
         let call = Call { timeout: QUERY_TIMEOUT, ..providers.call(providers.budget())? };
-        let notification = merchant.notified(headers, &body, call).await;
+        let notification = merchant.read_notification(headers, &body, call).await;
         let notification = notification.map_err(|error| self.0.unverifiable(provider, &error))?;
         let target = NotificationTarget { provider: merchant.as_ref(), pid };
         match notification {
@@ -58,7 +58,7 @@ impl Engine {
                 let payment = VerifiedPayment::new(target, &channel_no, &trade);
                 self.0.record_payment(payment).await
             }
-            Notification::ForeignPayment { channel_no, trade, currency } => {
+            Notification::OtherCurrencyPayment { channel_no, trade, currency } => {
                 tracing::error!(%channel_no, currency, "a buyer paid in another currency than CNY");
                 let payment = VerifiedPayment::new(target, &channel_no, &trade);
                 self.0.record_payment(payment.in_currency(&currency)).await

@@ -64,7 +64,8 @@ impl<'a> VerifiedPayment<'a> {
     /// the app and the merchants are that attempt's.
     pub(super) fn attempt<'o>(&self, order: &'o Order) -> Option<(&'o Attempt, bool)> {
         let sharing = || self.attempts_under_number(order);
-        let is_own = |attempt: &&Attempt| self.target.provider.is_of(attempt, &self.trade.message);
+        let is_own =
+            |attempt: &&Attempt| self.target.provider.matches_attempt(attempt, &self.trade.message);
         let own = sharing().find(is_own).map(|attempt| (attempt, true));
         own.or_else(|| sharing().next().map(|attempt| (attempt, false)))
     }

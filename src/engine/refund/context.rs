@@ -157,5 +157,5 @@ impl EngineParts {
 pub(super) fn another_refund() -> Failure {
     let reason = "the provider has another refund, of another amount, under this number";
     tracing::error!(reason);
-    Failure::OutcomeUnknown { reason: reason.to_owned(), said: None }
+    Failure::OutcomeUnknown { reason: reason.to_owned(), provider_error: None }
 }

@@ -12,7 +12,7 @@ use crate::engine::call_budget::Budget;
 use crate::engine::circuit_breaker::Operation;
 use crate::engine::provider_calls::{AttemptContext, CallFailure};
 use crate::error::{Error, Kind};
-use crate::provider::refund::says_that_less_is_left;
+use crate::provider::refund::exceeds_refundable;
 use crate::provider::{Failure, RefundCall, RefundNotification, TradeState};
 
 impl Inner {
@@ -201,7 +201,7 @@ impl Inner {
             return order;
         }
         let id = at.payment.transaction_id.clone();
-        if refusal.provider().is_some_and(|(_, message)| says_that_less_is_left(message)) {
+        if refusal.provider().is_some_and(|(_, message)| exceeds_refundable(message)) {
             // By what is known here there was enough left.
             return self.record(order.clone(), self.unseen(id)).await.unwrap_or(order);
         }
@@ -371,5 +371,5 @@ fn is_same_fee(refund: &Refund, trade: &RefundStatus) -> bool {
 fn another_refund() -> Failure {
     let reason = "the provider has another refund, of another amount, under this number";
     tracing::error!(reason);
-    Failure::OutcomeUnknown { reason: reason.to_owned(), said: None }
+    Failure::unknown(reason)
 }

@@ -11,7 +11,7 @@ use crate::engine::failures::CallFailure;
 use crate::engine::locked::LockedWork;
 use crate::engine::providers::AttemptContext;
 use crate::error::{Error, Kind};
-use crate::provider::refund::says_that_less_is_left;
+use crate::provider::refund::exceeds_refundable;
 use crate::provider::{Failure, TradeState};
 
 /// A provider's answer to a refund, or to a query about it.
@@ -117,7 +117,7 @@ impl LockedWork {
             return order;
         }
         let id = context.payment.transaction_id.clone();
-        if refusal.provider().is_some_and(|(_, message)| says_that_less_is_left(message)) {
+        if refusal.provider().is_some_and(|(_, message)| exceeds_refundable(message)) {
             // By what the store holds there was enough left.
             return self.record_unknown_refund(order, id).await;
         }

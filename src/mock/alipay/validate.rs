@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, Refusal};
-use crate::domain::channel::Product;
 use crate::domain::money::Fen;
+use crate::domain::product::Product;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use crate::mock::keys;
 use crate::mock::sign;

@@ -9,8 +9,9 @@ use super::reply::Page;
 use super::world::Providers;
 use super::world::ledger::{Order, Payment, State};
 use super::world::refund::Refund;
-use crate::domain::channel::{Product, ProviderId};
+use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
+use crate::domain::product::Product;
 use crate::domain::time::Millis;
 
 /// How many orders the page shows.

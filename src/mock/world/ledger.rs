@@ -14,8 +14,9 @@ use serde_json::Value;
 
 use super::notice::Notice;
 use super::refund::Refund;
-use crate::domain::channel::{Product, ProviderId};
+use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
+use crate::domain::product::Product;
 use crate::domain::time::{DAY_MS, Millis};
 
 /// One merchant order number at one provider: at most one order, paid at most once.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::route::Place;
-use crate::domain::channel::Product;
+use crate::domain::product::Product;
 use crate::mock::world::NotWritten;
 use crate::mock::world::ledger::{Order, Payment, State};
 use crate::mock::{keys, sign};

@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use crate::domain::channel::Product;
+use crate::domain::product::Product;
 use crate::mock::world::faults::Operation;
 
 /// A direct merchant, or a partner for a sub-merchant.

@@ -10,8 +10,9 @@ use url::Url;
 
 use super::responses::Refusal;
 use super::route::Place;
-use crate::domain::channel::{PayType, Product};
+use crate::domain::channel::PayType;
 use crate::domain::money::Fen;
+use crate::domain::product::Product;
 use crate::domain::time::Millis;
 use crate::mock::keys;
 

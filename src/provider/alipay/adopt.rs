@@ -1,36 +1,40 @@
-//! A payment that no attempt here was opened for: what calls about it need.
+//! Adopts a payment that none of our attempts made: it makes an attempt from the payment's message,
+//! by which the engine can query, close and refund it.
 
 use serde_json::{Value, json};
 
-use super::Merchant;
-use crate::domain::channel::{PayType, PaymentMethod, Product};
+use super::AlipayMerchant;
+use super::product::usual_product;
+use crate::domain::channel::ApiVersion;
 use crate::domain::ids::ChannelNo;
-use crate::domain::order::attempt::{Account, ApiVersion, Params};
+use crate::domain::order::attempt::{Account, Params};
+use crate::domain::product::PaymentMethod;
 use crate::provider::{AdoptedAttempt, PaidTrade};
 
-/// What an attempt of `trade` holds, which was paid under `no` in an app of `merchant`'s.
+/// The attempt that stands for `trade`, which was paid under `channel_no` in an app of `merchant`'s.
 ///
-/// A notification names the app. The answer to a query does not: it is of the app that asked, which
-/// is known where the merchant has one only.
-pub(super) fn adopted(
-    merchant: &Merchant,
-    no: &ChannelNo,
+/// A notification names the app. The reply to a query does not: it is about the app that made the
+/// query, which is known where the merchant has one app only.
+pub(super) fn adopt_trade(
+    merchant: &AlipayMerchant,
+    channel_no: &ChannelNo,
     trade: &PaidTrade,
     notify_url: &str,
 ) -> Option<AdoptedAttempt> {
-    let text = |name| trade.message.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
-    if text("out_trade_no") != Some(no.as_str()) {
+    let text =
+        |name| trade.message.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if text("out_trade_no") != Some(channel_no.as_str()) {
         return None;
     }
     let app_id = text("app_id").or_else(|| only_app(merchant))?;
-    // Calls about another merchant's trade need the token that it gave the shop.
-    if text("auth_app_id").is_some_and(|it| it != app_id) {
+    // Calls about another merchant's trade need the token that the merchant gave the shop.
+    if text("auth_app_id").is_some_and(|named| named != app_id) {
         return None;
     }
     let pay_type = *merchant.apps.iter().find(|(_, app)| app.app_id == app_id)?.0;
-    let product = usual(pay_type)?;
+    let product = usual_product(pay_type)?;
     let document =
-        json!({ "out_trade_no": no.as_str(), "total_amount": trade.total_fee.to_yuan() });
+        json!({ "out_trade_no": channel_no.as_str(), "total_amount": trade.total_fee.to_yuan() });
     Some(AdoptedAttempt {
         method: PaymentMethod {
             pay_type,
@@ -50,22 +54,8 @@ pub(super) fn adopted(
 }
 
 /// The merchant's app, where it has one for all its pay types.
-fn only_app(merchant: &Merchant) -> Option<&str> {
+fn only_app(merchant: &AlipayMerchant) -> Option<&str> {
     let mut ids = merchant.apps.values().map(|app| app.app_id.as_str());
     let first = ids.next()?;
-    ids.all(|it| it == first).then_some(first)
-}
-
-/// A product that a pay type is paid by: no message tells which it was.
-fn usual(pay_type: PayType) -> Option<Product> {
-    match pay_type {
-        PayType::AlipayMpAlipay => Some(Product::Create),
-        PayType::AlipayAppPlus => Some(Product::AppPay),
-        PayType::AlipayH5 => Some(Product::Precreate),
-        PayType::WxpayMpWeixin
-        | PayType::WxpayAppPlus
-        | PayType::WxpayH5
-        | PayType::WxpayH5Weixin
-        | PayType::WxpayMweb => None,
-    }
+    ids.all(|id| id == first).then_some(first)
 }

@@ -1,11 +1,11 @@
-//! `biz_content`: what is asked, as JSON text.
+//! `biz_content`: the business parameters of a call, as JSON text.
 
 use serde::Serialize;
 
-use super::App;
-use crate::domain::channel::Product;
+use super::AlipayApp;
 use crate::domain::ids::ChannelNo;
 use crate::domain::json::{RawJson, Shape};
+use crate::domain::product::Product;
 use crate::error::Text;
 use crate::provider::AttemptRequest;
 
@@ -33,16 +33,17 @@ fn product_code(product: Product) -> Option<&'static str> {
     }
 }
 
-/// An order's `biz_content`. The fields' order is the text's: it is stored, and never made again.
+/// An order's `biz_content`, in the order of the fields. The engine stores the text, and never makes
+/// it again.
 #[derive(Serialize)]
-struct Order<'a> {
+struct OrderBizContent<'a> {
     out_trade_no: &'a str,
     total_amount: String,
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
     product_code: &'static str,
-    /// Absolute, unlike `timeout_express`, which a repeat would restart.
+    /// Absolute, unlike `timeout_express`, which a repeated call would restart.
     time_expire: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     seller_id: Option<&'a str>,
@@ -59,33 +60,33 @@ struct Order<'a> {
 /// # Errors
 ///
 /// Words for the client when this order cannot be paid this way.
-pub(crate) fn order(plan: &AttemptRequest<'_>, app: &App) -> Result<String, Text> {
-    let Some(product_code) = product_code(plan.product) else {
+pub(crate) fn order_content(request: &AttemptRequest<'_>, app: &AlipayApp) -> Result<String, Text> {
+    let Some(product_code) = product_code(request.product) else {
         return Err(Text::new("支付宝不支持该支付方式", "alipay has no such product"));
     };
-    let (buyer_id, buyer_open_id) = buyer(plan)?;
-    let order = Order {
-        out_trade_no: plan.channel_no.as_str(),
-        total_amount: plan.terms.total_fee.to_yuan(),
-        subject: &plan.terms.subject,
-        body: plan.terms.body.as_deref(),
+    let (buyer_id, buyer_open_id) = buyer(request)?;
+    let order = OrderBizContent {
+        out_trade_no: request.channel_no.as_str(),
+        total_amount: request.terms.total_fee.to_yuan(),
+        subject: &request.terms.subject,
+        body: request.terms.body.as_deref(),
         product_code,
-        time_expire: plan.expires_at.to_alipay(),
-        seller_id: seller(plan, app),
-        op_app_id: (plan.product == Product::Create).then_some(app.app_id.as_str()),
+        time_expire: request.expires_at.to_alipay(),
+        seller_id: seller(request, app),
+        op_app_id: (request.product == Product::Create).then_some(app.app_id.as_str()),
         buyer_id,
         buyer_open_id,
     };
-    merge(order, plan.terms.other.as_ref())
+    with_other(order, request.terms.other.as_ref())
 }
 
 /// `buyer_id` or `buyer_open_id`: an Alipay user number begins with 2088 and has 16 digits; apps
-/// that cannot see it know their buyers by an open id.
-fn buyer<'a>(plan: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text> {
-    if plan.product != Product::Create {
+/// without access to it know their buyers by an open id.
+fn buyer<'a>(request: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'a str>), Text> {
+    if request.product != Product::Create {
         return Ok((None, None));
     }
-    let openid = plan.openid.ok_or_else(|| {
+    let openid = request.openid.ok_or_else(|| {
         Text::new("支付宝小程序支付需要openid", "alipay mini programs pay with an openid")
     })?;
     let is_user_id = openid.len() == 16
@@ -94,16 +95,16 @@ fn buyer<'a>(plan: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'a s
     Ok(if is_user_id { (Some(openid), None) } else { (None, Some(openid)) })
 }
 
-/// `seller_id`, in the calls that vk-uni-pay sends it with. An order on behalf of another
-/// merchant is that merchant's, whom the token names.
-fn seller<'a>(plan: &AttemptRequest<'_>, app: &'a App) -> Option<&'a str> {
-    let sends = matches!(plan.product, Product::Create | Product::Precreate);
-    let own = plan.terms.app_auth_token.is_none();
+/// `seller_id`, in the calls that vk-uni-pay sends it with. On behalf of another merchant the order
+/// has none: the token names the merchant.
+fn seller<'a>(request: &AttemptRequest<'_>, app: &'a AlipayApp) -> Option<&'a str> {
+    let sends = matches!(request.product, Product::Create | Product::Precreate);
+    let own = request.terms.app_auth_token.is_none();
     app.seller_id.as_deref().filter(|_| sends && own)
 }
 
-/// `order` and, behind its members, those of `other` as they were written.
-fn merge(order: Order<'_>, other: Option<&RawJson>) -> Result<String, Text> {
+/// `order` with the members of `other` behind its own, as they are written there.
+fn with_other(order: OrderBizContent<'_>, other: Option<&RawJson>) -> Result<String, Text> {
     let invalid = |zh: &str, en: &str| Text::new(format!("other{zh}"), format!("other {en}"));
     let mut document = serde_json::to_string(&order).expect("texts make JSON");
     let Some(other) = other else { return Ok(document) };
@@ -111,10 +112,10 @@ fn merge(order: Order<'_>, other: Option<&RawJson>) -> Result<String, Text> {
         return Err(invalid("必须是对象", "must be an object"));
     };
     let names: Vec<_> = members.map(|(name, _)| name).collect();
-    if let Some(name) = names.iter().find(|name| RESERVED.contains(&name.as_ref())) {
+    if let Some(name) = names.iter().find(|name| COMPUTED_MEMBERS.contains(&name.as_ref())) {
         return Err(invalid(&format!("不能包含{name}"), &format!("must not hold {name}")));
     }
-    let inner = other.as_str().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    let inner = other.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     if let Some(inner) = inner.filter(|_| !names.is_empty()) {
         document.pop();
         document.push(',');
@@ -124,8 +125,8 @@ fn merge(order: Order<'_>, other: Option<&RawJson>) -> Result<String, Text> {
     Ok(document)
 }
 
-/// The names that an order's own members have, sent in it or not: `other` fills no gap of them.
-const RESERVED: [&str; 10] = [
+/// The members that we compute: `other` must not hold one, even where the order leaves it out.
+const COMPUTED_MEMBERS: [&str; 10] = [
     "out_trade_no",
     "total_amount",
     "subject",
@@ -139,6 +140,6 @@ const RESERVED: [&str; 10] = [
 ];
 
 /// The `biz_content` that names a trade: of a query or a close.
-pub(crate) fn trade(channel_no: &ChannelNo) -> String {
+pub(crate) fn trade_content(channel_no: &ChannelNo) -> String {
     serde_json::json!({ "out_trade_no": channel_no.as_str() }).to_string()
 }

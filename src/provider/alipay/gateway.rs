@@ -1,4 +1,4 @@
-//! The gateway: Alipay as the engine knows it.
+//! Alipay's gateway, as a [`Provider`].
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -6,18 +6,23 @@ use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::response::{self, Answer};
-use super::sign::{BIZ_CONTENT, Parameters, Signed};
-use super::{App, Merchant, Verification, adopt, document, notification, outcome, refund};
-use crate::domain::channel::{AlipayChoice, PayType, Product, ProviderId};
+use super::request_signature::{BIZ_CONTENT, RequestParameters, SignedParameters};
+use super::response::{self, GatewayResponse};
+use super::{
+    AlipayApp, AlipayMerchant, AlipayVerification, adopt, document, notification, product, refund,
+    trade,
+};
+use crate::domain::caller::CallerContext;
+use crate::domain::channel::{ApiVersion, PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
-use crate::domain::order::attempt::{Account, ApiVersion, Attempt, Material, Params};
+use crate::domain::order::attempt::{Account, Attempt, Material, Params};
 use crate::domain::order::refund::RefundStatus;
+use crate::domain::product::Product;
 use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
-use crate::provider::clock_skew;
-use crate::provider::clock_skew::Skew;
+use crate::provider::clock_skew::{self, Skew};
+use crate::provider::text::to_json;
 use crate::provider::{
     AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, Notification,
     NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState,
@@ -25,55 +30,59 @@ use crate::provider::{
 
 /// One merchant at Alipay.
 #[derive(Clone, Debug)]
-pub struct Gateway {
-    merchant: Merchant,
+pub struct AlipayGateway {
+    merchant: AlipayMerchant,
 }
 
-impl Gateway {
-    /// Pays through `merchant`'s apps.
+impl AlipayGateway {
+    /// A provider that pays through `merchant`'s apps.
     #[must_use]
-    pub fn new(merchant: Merchant) -> Gateway {
-        Gateway { merchant }
+    pub fn new(merchant: AlipayMerchant) -> AlipayGateway {
+        AlipayGateway { merchant }
     }
 
-    /// The app an attempt was opened with, whatever pay type it serves by now.
-    fn app(&self, attempt: &Attempt) -> Option<&App> {
+    /// The app that opened an attempt, whatever pay type it is configured for today.
+    fn app(&self, attempt: &Attempt) -> Option<&AlipayApp> {
         let account = attempt.account.as_ref();
-        let app_id = account.map_or(&attempt.method.app_id, |it| &it.number);
-        let opened_with = |app: &&App| app.app_id == *app_id;
-        if account.is_some_and(|it| it.version != VERSION) {
+        let app_id = account.map_or(&attempt.method.app_id, |account| &account.number);
+        let opened_with = |app: &&AlipayApp| app.app_id == *app_id;
+        if account.is_some_and(|account| account.version != VERSION) {
             return None;
         }
         let configured = self.merchant.apps.get(&attempt.method.pay_type).filter(opened_with);
         configured.or_else(|| self.merchant.apps.values().find(opened_with))
     }
 
-    /// Sends one call about `attempt` and reads the reply.
-    async fn call(&self, ask: Ask<'_>, call: Call<'_>) -> Result<Answer, Failure> {
-        let attempt = ask.attempt;
-        let app = self.app(attempt).ok_or_else(|| Failure::NotSent(gone(attempt)))?;
-        let signed = sign(app, &ask, call.clock.now());
-        let request = http::Request::post(address(app, &signed.query()))
+    /// Signs and sends one call, and verifies the reply.
+    async fn call(
+        &self,
+        request: GatewayCall<'_>,
+        call: Call<'_>,
+    ) -> Result<GatewayResponse, Failure> {
+        let attempt = request.attempt;
+        let app = self.app(attempt).ok_or_else(|| Failure::NotSent(not_configured(attempt)))?;
+        let signed = signed_parameters(app, &request, call.clock.now());
+        let http_request = http::Request::post(address(app, &signed.query()))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded;charset=utf-8")
             .body(Bytes::from(signed.form()))
             .map_err(|_| Failure::NotSent("the call makes no valid request".to_owned()))?;
-        let response = call.transport.send(request, call.timeout).await?;
+        let response = call.transport.send(http_request, call.timeout).await?;
         if response.status() != StatusCode::OK {
-            return Err(no_reply(&response, ask.method));
+            return Err(http_failure(&response, request.method));
         }
         let skew = Skew::read(response.headers(), call.clock.now());
-        let reply = response::read(response.body(), ask.method, &app.verification)?;
-        let reply = reply.in_time(skew)?;
+        let reply = response::parse_reply(response.body(), request.method, &app.verification)?;
+        let reply = reply.check_time(skew)?;
         match skew {
-            Some(skew) if ask.method == QUERY => {
-                Err(response::unknown(&format!("the answer is not believed: {skew}")))
+            Some(skew) if request.method == QUERY => {
+                Err(Failure::unknown(format!("the answer is not believed: {skew}")))
             }
-            _ => Ok(Answer { reply, date: clock_skew::date(response.headers()) }),
+            _ => Ok(GatewayResponse { reply, date: clock_skew::date(response.headers()) }),
         }
     }
 }
 
-impl Provider for Gateway {
+impl Provider for AlipayGateway {
     fn id(&self) -> ProviderId {
         ProviderId::Alipay
     }
@@ -82,8 +91,12 @@ impl Provider for Gateway {
         self.merchant.apps.keys().copied().collect()
     }
 
-    fn alipay_choice(&self) -> AlipayChoice {
-        self.merchant.choice
+    fn select(&self, caller: &CallerContext, qrcode: bool) -> Option<(PayType, Product)> {
+        product::select(caller, qrcode, self.merchant.choice)
+    }
+
+    fn missing_openid(&self) -> Text {
+        product::missing_openid()
     }
 
     fn app_id(&self, pay_type: PayType, _facts: &OrderTerms) -> Option<String> {
@@ -104,24 +117,24 @@ impl Provider for Gateway {
         attempt.account.clone().or(stored)
     }
 
-    fn holds(&self, account: &Account) -> bool {
+    fn has_account(&self, account: &Account) -> bool {
         account.version == VERSION
             && self.merchant.apps.values().any(|app| app.app_id == account.number)
     }
 
-    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text> {
-        let app = self.merchant.apps.get(&plan.pay_type).ok_or_else(|| {
+    fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
+        let app = self.merchant.apps.get(&request.pay_type).ok_or_else(|| {
             Text::new(
-                format!("未配置{}", plan.pay_type),
-                format!("{} is not configured", plan.pay_type),
+                format!("未配置{}", request.pay_type),
+                format!("{} is not configured", request.pay_type),
             )
         })?;
-        let is_page = matches!(plan.product, Product::WapPay | Product::PagePay);
+        let is_page = matches!(request.product, Product::WapPay | Product::PagePay);
         Ok(Params {
-            document: document::order(plan, app)?,
-            notify_url: plan.notify_url.to_owned(),
-            return_url: plan.return_url.filter(|_| is_page).map(str::to_owned),
-            app_auth_token: plan.terms.app_auth_token.clone(),
+            document: document::order_content(request, app)?,
+            notify_url: request.notify_url.to_owned(),
+            return_url: request.return_url.filter(|_| is_page).map(str::to_owned),
+            app_auth_token: request.terms.app_auth_token.clone(),
         })
     }
 
@@ -134,37 +147,40 @@ impl Provider for Gateway {
             let product = attempt.method.product;
             match document::method(product) {
                 Some(method) if matches!(product, Product::Create | Product::Precreate) => {
-                    let ask = Ask { attempt, method, biz_content: &attempt.params.document };
-                    outcome::opened(self.call(ask, call).await?.reply, attempt)
+                    let request =
+                        GatewayCall { attempt, method, biz_content: &attempt.params.document };
+                    trade::parse_open_reply(self.call(request, call).await?.reply, attempt)
                 }
-                // Nothing is sent: the buyer's client brings the signed parameters to Alipay.
+                // Nothing is sent: the buyer's client takes the signed parameters to Alipay.
                 Some(_) => {
                     let app = self.app(attempt);
-                    app.map(|_| Material::Signed).ok_or_else(|| Failure::NotSent(gone(attempt)))
+                    app.map(|_| Material::Signed)
+                        .ok_or_else(|| Failure::NotSent(not_configured(attempt)))
                 }
                 None => Err(Failure::NotSent("alipay has no such product".to_owned())),
             }
         })
     }
 
-    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String> {
-        match stamp.material {
-            Material::Trade { trade_no } => Ok(json(trade_no)),
-            Material::QrCode { code_url, msg } => Ok(json(&QrCode {
+    fn present(&self, attempt: &Attempt, context: SigningContext<'_>) -> Result<String, String> {
+        match context.material {
+            Material::Trade { trade_no } => Ok(to_json(trade_no)),
+            Material::QrCode { code_url, msg } => Ok(to_json(&QrCodeParameters {
                 code: "10000",
                 msg: msg.as_deref().unwrap_or("Success"),
                 out_trade_no: attempt.channel_no.as_str(),
                 code_url,
             })),
             Material::Signed => {
-                let app = self.app(attempt).ok_or_else(|| gone(attempt))?;
+                let app = self.app(attempt).ok_or_else(|| not_configured(attempt))?;
                 let method = document::method(attempt.method.product)
                     .ok_or_else(|| "alipay has no such product".to_owned())?;
-                let ask = Ask { attempt, method, biz_content: &attempt.params.document };
-                let query = sign(app, &ask, stamp.now).whole();
+                let request =
+                    GatewayCall { attempt, method, biz_content: &attempt.params.document };
+                let query = signed_parameters(app, &request, context.now).full_query();
                 Ok(match attempt.method.product {
-                    Product::AppPay => json(&query),
-                    _ => json(&Page { pay_url: address(app, &query) }),
+                    Product::AppPay => to_json(&query),
+                    _ => to_json(&PageParameters { pay_url: address(app, &query) }),
                 })
             }
             Material::Prepay { .. } | Material::H5 { .. } => {
@@ -179,9 +195,9 @@ impl Provider for Gateway {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<TradeState, Failure>> {
         Box::pin(async move {
-            let biz_content = &document::trade(&attempt.channel_no);
-            let ask = Ask { attempt, method: QUERY, biz_content };
-            outcome::queried(self.call(ask, call).await?, attempt)
+            let biz_content = &document::trade_content(&attempt.channel_no);
+            let request = GatewayCall { attempt, method: QUERY, biz_content };
+            trade::parse_query_reply(self.call(request, call).await?, attempt)
         })
     }
 
@@ -191,54 +207,54 @@ impl Provider for Gateway {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<CloseOutcome, Failure>> {
         Box::pin(async move {
-            let biz_content = &document::trade(&attempt.channel_no);
-            let ask = Ask { attempt, method: "alipay.trade.close", biz_content };
-            outcome::closed(self.call(ask, call).await?.reply, attempt)
+            let biz_content = &document::trade_content(&attempt.channel_no);
+            let request = GatewayCall { attempt, method: "alipay.trade.close", biz_content };
+            trade::parse_close_reply(self.call(request, call).await?.reply, attempt)
         })
     }
 
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<RefundStatus, Failure>> {
         Box::pin(async move {
-            let biz_content = &refund::document(&plan);
-            let ask = Ask { attempt, method: refund::REFUND, biz_content };
-            let answer = self.call(ask, call).await.map_err(refund::later)?;
-            refund::sent(answer.reply, &plan)
+            let biz_content = &refund::refund_content(&refund_call);
+            let request = GatewayCall { attempt, method: refund::REFUND, biz_content };
+            let answer = self.call(request, call).await.map_err(refund::not_yet_executed)?;
+            refund::parse_refund_reply(answer.reply, &refund_call)
         })
     }
 
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>> {
         Box::pin(async move {
-            let biz_content = &refund::question(&plan);
-            let ask = Ask { attempt, method: refund::QUERY, biz_content };
-            let answer = self.call(ask, call).await.map_err(refund::later)?;
-            refund::queried(answer.reply, &plan)
+            let biz_content = &refund::query_content(&refund_call);
+            let request = GatewayCall { attempt, method: refund::QUERY, biz_content };
+            let answer = self.call(request, call).await.map_err(refund::not_yet_executed)?;
+            refund::parse_query_reply(answer.reply, &refund_call)
         })
     }
 
-    fn notified<'a>(
+    fn read_notification<'a>(
         &'a self,
         _headers: &'a HeaderMap,
         body: &'a [u8],
         _call: Call<'a>,
     ) -> BoxFuture<'a, Result<Notification, NotificationError>> {
-        Box::pin(std::future::ready(notification::read(body, &self.merchant)))
+        Box::pin(std::future::ready(notification::parse_notification(body, &self.merchant)))
     }
 
-    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
+    fn matches_attempt(&self, attempt: &Attempt, message: &Value) -> bool {
         let named = |name: &str| message.get(name).and_then(Value::as_str);
         named("out_trade_no") == Some(attempt.channel_no.as_str())
-            && self.account_of(attempt).is_some_and(|it| {
-                it.version == VERSION && named("app_id") == Some(it.number.as_str())
+            && self.account_of(attempt).is_some_and(|account| {
+                account.version == VERSION && named("app_id") == Some(account.number.as_str())
             })
     }
 
@@ -248,74 +264,78 @@ impl Provider for Gateway {
         trade: &PaidTrade,
         notify_url: &str,
     ) -> Option<AdoptedAttempt> {
-        adopt::adopted(&self.merchant, channel_no, trade, notify_url)
+        adopt::adopt_trade(&self.merchant, channel_no, trade, notify_url)
     }
 }
 
-/// The version that is spoken here.
+/// The version of Alipay's API that [`AlipayGateway`] uses.
 const VERSION: ApiVersion = ApiVersion::Alipay;
 
-/// The account of an app. Whom an `app_auth_token` acts for is paid through the app's.
+/// The account of an app. An order with an `app_auth_token` pays another merchant through it.
 fn account(app_id: &str) -> Account {
     Account { number: app_id.to_owned(), partner: None, version: VERSION }
 }
 
-/// By a clock that is wrong, a trade that the buyer has yet to make would be taken for lapsed: the
-/// answers to this one are believed only while both clocks agree.
+/// Queries a trade. We use its replies only while both clocks agree: by a wrong clock, a trade that
+/// the buyer has yet to make would look expired.
 const QUERY: &str = "alipay.trade.query";
 
-/// One call: what is asked about which attempt.
-struct Ask<'a> {
+/// One call about an attempt.
+struct GatewayCall<'a> {
     attempt: &'a Attempt,
     method: &'static str,
     biz_content: &'a str,
 }
 
 /// The call's parameters, signed at `now` (Alipay open platform, "common request parameters").
-fn sign<'a>(app: &'a App, ask: &Ask<'a>, now: Millis) -> Signed<'a> {
-    let mut parameters = Parameters::default();
+fn signed_parameters<'a>(
+    app: &'a AlipayApp,
+    request: &GatewayCall<'a>,
+    now: Millis,
+) -> SignedParameters<'a> {
+    let mut parameters = RequestParameters::default();
     parameters.set("app_id", &app.app_id);
-    parameters.set("method", ask.method);
+    parameters.set("method", request.method);
     parameters.set("charset", "utf-8");
     parameters.set("sign_type", "RSA2");
     parameters.set("version", "1.0");
     parameters.set("timestamp", now.to_alipay());
-    parameters.set(BIZ_CONTENT, ask.biz_content);
-    let params = &ask.attempt.params;
-    if document::method(ask.attempt.method.product) == Some(ask.method) {
+    parameters.set(BIZ_CONTENT, request.biz_content);
+    let params = &request.attempt.params;
+    if document::method(request.attempt.method.product) == Some(request.method) {
         parameters.set("notify_url", &params.notify_url);
         parameters.set("return_url", params.return_url.as_deref().unwrap_or_default());
     }
     if let Some(token) = &params.app_auth_token {
         parameters.set("app_auth_token", &token.0);
     }
-    if let Verification::Certificates { app_cert_sn, root_cert_sn, .. } = &app.verification {
+    if let AlipayVerification::Certificates { app_cert_sn, root_cert_sn, .. } = &app.verification {
         parameters.set("app_cert_sn", app_cert_sn);
         parameters.set("alipay_root_cert_sn", root_cert_sn);
     }
-    parameters.signed(&app.signing)
+    parameters.sign(&app.signing)
 }
 
-/// An answer with another status than the 200 that every reply has.
-fn no_reply(response: &Response<Bytes>, method: &str) -> Failure {
+/// The failure for a response with another status than the 200 of every reply.
+fn http_failure(response: &Response<Bytes>, method: &str) -> Failure {
     let status = response.status();
-    let said = response::said_in(response.body(), method);
+    let provider_error = response::parse_provider_error(response.body(), method);
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let (code, message) = said.unwrap_or_else(|| ("429".to_owned(), String::new()));
+        let (code, message) = provider_error.unwrap_or_else(|| ("429".to_owned(), String::new()));
         return Failure::Throttled { code, message };
     }
-    Failure::OutcomeUnknown { reason: format!("the gateway answered {status}"), said }
+    Failure::OutcomeUnknown { reason: format!("the gateway answered {status}"), provider_error }
 }
 
 /// The gateway's address with `query`.
-fn address(app: &App, query: &str) -> String {
+fn address(app: &AlipayApp, query: &str) -> String {
     let mut url = app.gateway_url.clone();
     url.set_fragment(None);
     let joint = if url.query().is_some() { '&' } else { '?' };
     format!("{url}{joint}{query}")
 }
 
-fn gone(attempt: &Attempt) -> String {
+fn not_configured(attempt: &Attempt) -> String {
     match &attempt.account {
         Some(account) => format!("the account of the attempt is not configured: {account}"),
         None => format!("alipay app {} is no longer configured", attempt.method.app_id),
@@ -325,7 +345,7 @@ fn gone(attempt: &Attempt) -> String {
 /// `alipay_h5`'s payment parameters: the reply's, in camel case.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct QrCode<'a> {
+struct QrCodeParameters<'a> {
     code: &'static str,
     msg: &'a str,
     out_trade_no: &'a str,
@@ -335,10 +355,6 @@ struct QrCode<'a> {
 /// The payment parameters of Alipay's pages.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+struct PageParameters {
     pay_url: String,
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts make JSON")
 }

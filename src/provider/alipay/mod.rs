@@ -3,10 +3,11 @@
 mod adopt;
 mod document;
 pub mod gateway;
-mod outcome;
+mod trade;
+mod product;
 mod refund;
 mod response;
-mod sign;
+mod request_signature;
 pub mod certificates;
 mod notification;
 
@@ -14,38 +15,39 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-pub use gateway::Gateway;
+pub use gateway::AlipayGateway;
 
-use crate::domain::channel::{AlipayChoice, PayType};
+use crate::domain::channel::PayType;
+use crate::domain::product::AlipayChoice;
 use crate::provider::keys::{SigningKey, VerifyingKey};
 
-/// What one merchant pays with at Alipay.
+/// A merchant's apps and choices at Alipay.
 #[derive(Clone, Debug, Default)]
-pub struct Merchant {
+pub struct AlipayMerchant {
     /// The app of each configured pay type.
-    pub apps: BTreeMap<PayType, App>,
-    /// Which products are used where there is a choice.
+    pub apps: BTreeMap<PayType, AlipayApp>,
+    /// Its products where Alipay offers a choice.
     pub choice: AlipayChoice,
 }
 
 /// One app and its keys.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct AlipayApp {
     /// `app_id`.
     pub app_id: String,
     /// `seller_id` (vk's `mchId`): compared in notifications when set.
     pub seller_id: Option<String>,
     /// The app's private key.
     pub signing: SigningKey,
-    /// What Alipay's signatures are verified with.
-    pub verification: Verification,
+    /// The key that verifies Alipay's signatures.
+    pub verification: AlipayVerification,
     /// The gateway's address.
     pub gateway_url: Url,
 }
 
-/// What Alipay's signatures are verified with.
+/// The key that verifies Alipay's signatures.
 #[derive(Clone, Debug)]
-pub enum Verification {
+pub enum AlipayVerification {
     /// Key mode: Alipay's public key.
     PublicKey(VerifyingKey),
     /// Certificate mode.

@@ -1,29 +1,30 @@
-//! Sending money back, and asking what became of it.
+//! Sends a refund, and queries it.
 //!
-//! `refund_fee` in the answer of `alipay.trade.refund` is what went back of the trade so far, in
-//! all, refunds in the console included. This refund's own amount is the one that was sent, and the
+//! `refund_fee` in the reply of `alipay.trade.refund` is the total of the trade's refunds so far,
+//! refunds in the console included. This refund's own amount is the one that was sent, and the
 //! `refund_amount` of `alipay.trade.fastpay.refund.query`.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::outcome::{self, DONE, NOT_EXECUTED, REFUSED};
-use super::response::{Node, Reply, unknown};
+use super::response::{GatewayReply, ReplyObject};
+use super::trade::{self, CODE_BUSINESS_FAILED, CODE_SUCCESS, CODES_NOT_EXECUTED};
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
 use crate::domain::order::refund::RefundStatus;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
-use crate::provider::refund::{RefundCall, asks_to_wait, reason};
+use crate::provider::refund::{RefundCall, is_retry_later, truncated_reason};
+use crate::provider::text::to_json;
 
-/// Sends money back.
+/// Sends a refund.
 pub(super) const REFUND: &str = "alipay.trade.refund";
-/// Asks about a refund.
+/// Queries a refund.
 pub(super) const QUERY: &str = "alipay.trade.fastpay.refund.query";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct RefundBizContent<'a> {
     trade_no: &'a str,
     refund_amount: String,
     out_request_no: &'a str,
@@ -31,111 +32,119 @@ struct Document<'a> {
     refund_reason: Option<String>,
 }
 
-/// The `biz_content` that sends the refund of `plan`.
-pub(super) fn document(plan: &RefundCall<'_>) -> String {
-    let document = Document {
-        trade_no: &plan.payment.transaction_id.0,
-        refund_amount: plan.refund.refund_fee.to_yuan(),
-        out_request_no: &plan.refund.out_refund_no,
-        refund_reason: reason(plan.refund, REASON_BYTES_MAX),
+/// The `biz_content` that sends the refund of `refund_call`.
+pub(super) fn refund_content(refund_call: &RefundCall<'_>) -> String {
+    let document = RefundBizContent {
+        trade_no: &refund_call.payment.transaction_id.0,
+        refund_amount: refund_call.refund.refund_fee.to_yuan(),
+        out_request_no: &refund_call.refund.out_refund_no,
+        refund_reason: truncated_reason(refund_call.refund, REASON_BYTES_MAX),
     };
-    serde_json::to_string(&document).expect("texts make JSON")
+    to_json(&document)
 }
 
 #[derive(Serialize)]
-struct Question<'a> {
+struct RefundQueryBizContent<'a> {
     trade_no: &'a str,
     out_request_no: &'a str,
-    /// What is told only on request.
+    /// The fields that Alipay replies with on request only.
     query_options: [&'static str; 2],
 }
 
-/// The `biz_content` that asks about it.
-pub(super) fn question(plan: &RefundCall<'_>) -> String {
-    let question = Question {
-        trade_no: &plan.payment.transaction_id.0,
-        out_request_no: &plan.refund.out_refund_no,
+/// The `biz_content` that queries it.
+pub(super) fn query_content(refund_call: &RefundCall<'_>) -> String {
+    let question = RefundQueryBizContent {
+        trade_no: &refund_call.payment.transaction_id.0,
+        out_request_no: &refund_call.refund.out_refund_no,
         query_options: ["gmt_refund_pay", "refund_detail_item_list"],
     };
-    serde_json::to_string(&question).expect("texts make JSON")
+    to_json(&question)
 }
 
-/// What became of sending the refund of `plan`. Success is `fund_change=Y` alone: a repeat, and
-/// what Alipay has yet to do, are answered with 10000 as well, and are to be asked about
+/// Parses the reply to the refund of `refund_call`. Success is `fund_change=Y` alone: Alipay also answers
+/// 10000 to a repeat, and to a refund that it has yet to execute, which the engine must query
 /// (alipay.trade.refund, "how to tell a success").
 ///
 /// # Errors
 ///
-/// [`Failure::Refused`] when Alipay signed that it is; [`Failure::NotSent`] when it asks for the
-/// same refund later; [`Failure::Unknown`] for everything else that is no signed success.
-pub(super) fn sent(reply: Reply, plan: &RefundCall<'_>) -> Result<RefundStatus, Failure> {
-    let node = signed(reply)?;
-    if node.code() != DONE {
-        return Err(refusal(&node));
+/// [`Failure::Refused`] when Alipay signed the refusal; [`Failure::NotSent`] when it asks for the
+/// same refund later; [`Failure::OutcomeUnknown`] for everything else that is no signed success.
+pub(super) fn parse_refund_reply(
+    reply: GatewayReply,
+    refund_call: &RefundCall<'_>,
+) -> Result<RefundStatus, Failure> {
+    let object = require_signed(reply)?;
+    if object.code() != CODE_SUCCESS {
+        return Err(failure_of(&object));
     }
-    if !is_of(&node, plan) {
-        return Err(unknown("the reply is about another refund"));
+    if !is_about(&object, refund_call) {
+        return Err(Failure::unknown("the reply is about another refund"));
     }
-    let has_moved = node.text("fund_change") == Some("Y");
+    let has_moved = object.text("fund_change") == Some("Y");
     let state = if has_moved { RefundState::Success } else { RefundState::Processing };
     Ok(RefundStatus {
         refund_id: None,
         state,
-        refund_fee: Some(plan.refund.refund_fee),
-        refunded_total: fen(&node, "refund_fee"),
+        refund_fee: Some(refund_call.refund.refund_fee),
+        refunded_total: fen(&object, "refund_fee"),
         cash_refund_fee: None,
-        refunded_at: node.text("gmt_refund_pay").filter(|_| has_moved).and_then(time),
-        message: Arc::new(serde_json::Value::Object(node.0)),
+        refunded_at: object.text("gmt_refund_pay").filter(|_| has_moved).and_then(parse_time),
+        message: Arc::new(serde_json::Value::Object(object.0)),
     })
 }
 
-/// What a query tells of the refund of `plan`; [`None`] when it tells of no refund.
+/// The status of the refund of `refund_call` by the reply to a query; [`None`] when the reply has no
+/// refund.
 ///
-/// Without a `refund_status` the refund was not received, or failed, and may be sent again under
-/// its number (alipay.trade.fastpay.refund.query, refund_status).
+/// Without a `refund_status` Alipay did not receive the refund, or failed to execute it, and the
+/// engine may send it again under its number (alipay.trade.fastpay.refund.query, refund_status).
 ///
 /// # Errors
 ///
-/// [`Failure::NotSent`] when Alipay asks for the question later, else [`Failure::Unknown`]: a
-/// question that is refused says nothing about the refund.
-pub(super) fn queried(
-    reply: Reply,
-    plan: &RefundCall<'_>,
+/// [`Failure::NotSent`] when Alipay asks for the query later, else [`Failure::OutcomeUnknown`]: a
+/// refused query states nothing about the refund.
+pub(super) fn parse_query_reply(
+    reply: GatewayReply,
+    refund_call: &RefundCall<'_>,
 ) -> Result<Option<RefundStatus>, Failure> {
-    let node = signed(reply)?;
-    if node.code() != DONE {
-        return Err(match refusal(&node) {
+    let object = require_signed(reply)?;
+    if object.code() != CODE_SUCCESS {
+        return Err(match failure_of(&object) {
             Failure::Refused { code, message } => {
-                let reason = format!("alipay does not tell of the refund: {code}");
-                Failure::OutcomeUnknown { reason, said: Some((code, message)) }
+                let reason = format!("alipay refused the query of a refund: {code}");
+                Failure::OutcomeUnknown { reason, provider_error: Some((code, message)) }
             }
             other => other,
         });
     }
-    let state = match node.text("refund_status") {
+    let state = match object.text("refund_status") {
         None => return Ok(None),
         Some("REFUND_SUCCESS") => RefundState::Success,
         Some("REFUND_PROCESSING") => RefundState::Processing,
-        Some(_) => return Err(unknown("the refund is in a state that is not known here")),
+        Some(_) => return Err(Failure::unknown("the refund is in a state that is not known here")),
     };
-    let is_same = node.text("out_request_no").is_none_or(|it| it == plan.refund.out_refund_no);
-    if !is_same || !is_of(&node, plan) {
-        return Err(unknown("the reply is about another refund"));
+    let is_same = object
+        .text("out_request_no")
+        .is_none_or(|number| number == refund_call.refund.out_refund_no);
+    if !is_same || !is_about(&object, refund_call) {
+        return Err(Failure::unknown("the reply is about another refund"));
     }
-    let refund_fee = fen(&node, "refund_amount");
+    let refund_fee = fen(&object, "refund_amount");
     Ok(Some(RefundStatus {
         refund_id: None,
         state,
-        refund_fee: Some(refund_fee.ok_or_else(|| unknown("a refund without a refund_amount"))?),
+        refund_fee: Some(
+            refund_fee.ok_or_else(|| Failure::unknown("a refund without a refund_amount"))?,
+        ),
         refunded_total: None,
-        cash_refund_fee: fen(&node, "send_back_fee"),
-        refunded_at: node.text("gmt_refund_pay").and_then(time),
-        message: Arc::new(serde_json::Value::Object(node.0)),
+        cash_refund_fee: fen(&object, "send_back_fee"),
+        refunded_at: object.text("gmt_refund_pay").and_then(parse_time),
+        message: Arc::new(serde_json::Value::Object(object.0)),
     }))
 }
 
-/// A call that was throttled did nothing: the same comes again later, under the same number.
-pub(super) fn later(failure: Failure) -> Failure {
+/// A throttled call did nothing: the engine sends the same later, under the same number.
+pub(super) fn not_yet_executed(failure: Failure) -> Failure {
     match failure {
         Failure::Throttled { code, message } => {
             Failure::NotSent(format!("not taken yet: {code} {message}"))
@@ -144,41 +153,41 @@ pub(super) fn later(failure: Failure) -> Failure {
     }
 }
 
-fn signed(reply: Reply) -> Result<Node, Failure> {
-    outcome::signed(reply).map_err(later)
+fn require_signed(reply: GatewayReply) -> Result<ReplyObject, Failure> {
+    trade::require_signed(reply).map_err(not_yet_executed)
 }
 
-/// The time of a refund, which alone may have thousandths: `2015-04-28 15:45:57.320`.
-pub(super) fn time(text: &str) -> Option<Millis> {
+/// The time of a refund, the only one that may have thousandths: `2015-04-28 15:45:57.320`.
+pub(super) fn parse_time(text: &str) -> Option<Millis> {
     Millis::from_alipay(text.split_once('.').map_or(text, |(seconds, _)| seconds))
 }
 
-fn is_of(node: &Node, plan: &RefundCall<'_>) -> bool {
-    node.text("trade_no") == Some(&*plan.payment.transaction_id.0)
+fn is_about(object: &ReplyObject, refund_call: &RefundCall<'_>) -> bool {
+    object.text("trade_no") == Some(&*refund_call.payment.transaction_id.0)
 }
 
-fn fen(node: &Node, name: &str) -> Option<Fen> {
-    node.text(name).and_then(Fen::from_yuan).filter(|it| it.fen() > 0)
+fn fen(object: &ReplyObject, name: &str) -> Option<Fen> {
+    object.text(name).and_then(Fen::from_yuan).filter(|fee| fee.fen() > 0)
 }
 
-/// A signed answer other than success.
-fn refusal(node: &Node) -> Failure {
-    let (code, message) = node.said();
-    if node.is_throttled() {
-        return later(Failure::Throttled { code, message });
+/// The failure for a signed reply other than success.
+fn failure_of(object: &ReplyObject) -> Failure {
+    let (code, message) = object.provider_error();
+    if object.is_throttled() {
+        return not_yet_executed(Failure::Throttled { code, message });
     }
-    let is_early =
-        node.code() == REFUSED && (LATER.contains(&node.sub_code()) || asks_to_wait(&message));
-    let is_known = match node.code() {
-        REFUSED => !["", "SYSTEM_ERROR"].contains(&node.sub_code()),
-        other => NOT_EXECUTED.contains(&other),
+    let is_early = object.code() == CODE_BUSINESS_FAILED
+        && (LATER.contains(&object.sub_code()) || is_retry_later(&message));
+    let is_known = match object.code() {
+        CODE_BUSINESS_FAILED => !["", "SYSTEM_ERROR"].contains(&object.sub_code()),
+        other => CODES_NOT_EXECUTED.contains(&other),
     };
     match (is_known, is_early) {
         (true, true) => Failure::NotSent(format!("not taken yet: {code} {message}")),
         (true, false) => Failure::Refused { code, message },
         (false, _) => Failure::OutcomeUnknown {
             reason: format!("alipay answered {code}"),
-            said: Some((code, message)),
+            provider_error: Some((code, message)),
         },
     }
 }

@@ -1,4 +1,5 @@
-//! Replies: the raw text that is signed, and its verification.
+//! Alipay's signature on a reply, and its verification (Alipay open platform, "verifying a
+//! synchronous reply").
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,50 +8,54 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Verification;
-use super::outcome::DONE;
+use super::AlipayVerification;
+use super::trade::CODE_SUCCESS;
 use crate::domain::time::Millis;
+use crate::provider::Failure;
 use crate::provider::clock_skew::Skew;
-use crate::provider::{CODE_CHARS_MAX, Failure, MESSAGE_CHARS_MAX, tidied};
+use crate::provider::text::{CODE_CHARS_MAX, MESSAGE_CHARS_MAX, printable_text};
 
-/// A reply, and when it was written.
+/// A reply, and the time of its response.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) reply: Reply,
-    /// The answer's `Date`, which is not signed.
+pub(crate) struct GatewayResponse {
+    pub(crate) reply: GatewayReply,
+    /// The response's `Date`, which is not signed.
     pub(crate) date: Option<Millis>,
 }
 
 /// A reply's object, signed by Alipay or not.
 #[derive(Debug)]
-pub(crate) enum Reply {
+pub(crate) enum GatewayReply {
     /// Its signature verified.
-    Signed(Node),
-    /// It carries no signature: so the gateway answers when it refuses a request outright.
-    Unsigned(Node),
+    Signed(ReplyObject),
+    /// It carries no signature: the gateway answers so when it refuses a request outright.
+    Unsigned(ReplyObject),
 }
 
-impl Reply {
-    /// An answer that refuses the request's time comes of our clock and says nothing about the
-    /// order (Alipay open platform, common error codes, `isv.invalid-timestamp`).
+impl GatewayReply {
+    /// The reply, unless it refuses the request's time: that is our clock's fault, and states nothing
+    /// about the order (Alipay open platform, common error codes, `isv.invalid-timestamp`).
     ///
     /// # Errors
     ///
-    /// [`Failure::Unknown`] for such an answer.
-    pub(crate) fn in_time(self, skew: Option<Skew>) -> Result<Reply, Failure> {
-        let (Reply::Signed(node) | Reply::Unsigned(node)) = &self;
-        if node.sub_code() != "invalid-timestamp" {
+    /// [`Failure::OutcomeUnknown`] for such a reply.
+    pub(crate) fn check_time(self, skew: Option<Skew>) -> Result<GatewayReply, Failure> {
+        let (GatewayReply::Signed(object) | GatewayReply::Unsigned(object)) = &self;
+        if object.sub_code() != "invalid-timestamp" {
             return Ok(self);
         }
-        Err(Failure::OutcomeUnknown { reason: Skew::told(skew), said: Some(node.said()) })
+        Err(Failure::OutcomeUnknown {
+            reason: Skew::time_refused(skew),
+            provider_error: Some(object.provider_error()),
+        })
     }
 }
 
 /// The object after `"…_response":`.
 #[derive(Debug)]
-pub(crate) struct Node(pub(crate) Map<String, Value>);
+pub(crate) struct ReplyObject(pub(crate) Map<String, Value>);
 
-impl Node {
+impl ReplyObject {
     /// A field that is a text and not empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
@@ -67,64 +72,75 @@ impl Node {
         sub_code.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Whether it says that there were too many calls (Alipay open platform, common error codes,
-    /// 40005 `isv.app-call-limited`, `isv.method-call-limited`).
+    /// Whether Alipay reports too many calls (Alipay open platform, common error codes, 40005
+    /// `isv.app-call-limited`, `isv.method-call-limited`).
     pub(crate) fn is_throttled(&self) -> bool {
         let code = self.code();
-        code == "40005" || code != DONE && self.sub_code().ends_with("call-limited")
+        code == "40005" || code != CODE_SUCCESS && self.sub_code().ends_with("call-limited")
     }
 
-    /// The most telling code and message, for the client.
-    pub(crate) fn said(&self) -> (String, String) {
+    /// Alipay's most precise code and message, for the client.
+    pub(crate) fn provider_error(&self) -> (String, String) {
         let code = self.text("sub_code").or(self.text("code")).unwrap_or_default();
         let message = self.text("sub_msg").or(self.text("msg")).unwrap_or_default();
-        (tidied(code, CODE_CHARS_MAX), tidied(message, MESSAGE_CHARS_MAX))
+        (printable_text(code, CODE_CHARS_MAX), printable_text(message, MESSAGE_CHARS_MAX))
     }
 }
 
-/// Reads the reply to `method`.
+/// Verifies and parses the reply to `method`.
 ///
 /// # Errors
 ///
-/// [`Failure::Unknown`] when it is no reply, or its signature is not Alipay's.
-pub(crate) fn read(body: &[u8], method: &str, by: &Verification) -> Result<Reply, Failure> {
-    let members: Members<'_> = serde_json::from_slice(body)
-        .map_err(|_| unknown("the reply is no JSON object, or names something twice"))?;
-    let raw = match (members.find(&node_name(method)), members.find("error_response")) {
+/// [`Failure::OutcomeUnknown`] when it is no reply, or its signature is not Alipay's.
+pub(crate) fn parse_reply(
+    body: &[u8],
+    method: &str,
+    by: &AlipayVerification,
+) -> Result<GatewayReply, Failure> {
+    let members: ReplyMembers<'_> = serde_json::from_slice(body)
+        .map_err(|_| Failure::unknown("the reply is no JSON object, or names something twice"))?;
+    let raw = match (members.find(&reply_name(method)), members.find("error_response")) {
         (Some(raw), None) | (None, Some(raw)) => raw,
-        _ => return Err(unknown("the reply holds no answer to this call")),
+        _ => return Err(Failure::unknown("the reply holds no answer to this call")),
     };
-    let node = Node(serde_json::from_str(raw).map_err(|_| unknown("the answer is no object"))?);
+    let object = ReplyObject(
+        serde_json::from_str(raw).map_err(|_| Failure::unknown("the answer is no object"))?,
+    );
     let Some(sign) = members.find("sign") else {
-        return Ok(Reply::Unsigned(node));
+        return Ok(GatewayReply::Unsigned(object));
     };
     let sign: String =
-        serde_json::from_str(sign).map_err(|_| unknown("the reply's sign is no text"))?;
+        serde_json::from_str(sign).map_err(|_| Failure::unknown("the reply's sign is no text"))?;
     verify(raw, &sign, members.find("alipay_cert_sn"), by)?;
-    Ok(Reply::Signed(node))
+    Ok(GatewayReply::Signed(object))
 }
 
-/// The code and message of a refusal that came with another status than 200, for the client.
-pub(crate) fn said_in(body: &[u8], method: &str) -> Option<(String, String)> {
-    let members: Members<'_> = serde_json::from_slice(body).ok()?;
-    let raw = members.find(&node_name(method)).or(members.find("error_response"))?;
-    let node = Node(serde_json::from_str(raw).ok()?);
-    Some(node.said()).filter(|(code, _)| !code.is_empty() && code != DONE)
+/// The code and message in a response with another status than 200, for the client.
+pub(crate) fn parse_provider_error(body: &[u8], method: &str) -> Option<(String, String)> {
+    let members: ReplyMembers<'_> = serde_json::from_slice(body).ok()?;
+    let raw = members.find(&reply_name(method)).or(members.find("error_response"))?;
+    let object = ReplyObject(serde_json::from_str(raw).ok()?);
+    Some(object.provider_error()).filter(|(code, _)| !code.is_empty() && code != CODE_SUCCESS)
 }
 
-fn node_name(method: &str) -> String {
+fn reply_name(method: &str) -> String {
     format!("{}_response", method.replace('.', "_"))
 }
 
-/// Verifies `sign` over the answer's raw text (Alipay open platform, "verifying a synchronous
+/// Verifies `sign` over the object's raw text (Alipay open platform, "verifying a synchronous
 /// reply": the text between the braces as received, never a re-serialised one).
-fn verify(raw: &str, sign: &str, cert_sn: Option<&str>, by: &Verification) -> Result<(), Failure> {
+fn verify(
+    raw: &str,
+    sign: &str,
+    cert_sn: Option<&str>,
+    by: &AlipayVerification,
+) -> Result<(), Failure> {
     let key = match by {
-        Verification::PublicKey(key) => key,
-        Verification::Certificates { alipay_cert_sn, key, .. } => {
-            let told = cert_sn.map(serde_json::from_str::<String>).transpose();
-            if !told.is_ok_and(|told| told.is_none_or(|told| told == *alipay_cert_sn)) {
-                return Err(unknown(
+        AlipayVerification::PublicKey(key) => key,
+        AlipayVerification::Certificates { alipay_cert_sn, key, .. } => {
+            let named = cert_sn.map(serde_json::from_str::<String>).transpose();
+            if !named.is_ok_and(|named| named.is_none_or(|named| named == *alipay_cert_sn)) {
+                return Err(Failure::unknown(
                     "the reply names another alipay_cert_sn: Alipay's certificate was reissued, \
                      download it",
                 ));
@@ -135,35 +151,30 @@ fn verify(raw: &str, sign: &str, cert_sn: Option<&str>, by: &Verification) -> Re
     if key.verifies(raw.as_bytes(), sign) {
         Ok(())
     } else {
-        Err(unknown("the reply's signature is not that of the configured Alipay key"))
+        Err(Failure::unknown("the reply's signature is not that of the configured Alipay key"))
     }
 }
 
-/// An unknown outcome with a reason for the operator.
-pub(crate) fn unknown(reason: &str) -> Failure {
-    Failure::OutcomeUnknown { reason: reason.to_owned(), said: None }
-}
-
-/// An object's members with their values' raw text. serde_json takes each value's exact bytes,
+/// A reply's members with the raw text of their values. serde_json keeps each value's exact bytes,
 /// whatever stands inside its strings.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct ReplyMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'a> Members<'a> {
+impl<'a> ReplyMembers<'a> {
     fn find(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(it, _)| it == name).map(|(_, raw)| raw.get())
+        self.0.iter().find(|(member, _)| member == name).map(|(_, raw)| raw.get())
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ReplyMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(ReplyMembersVisitor)
     }
 }
 
-struct MembersVisitor;
+struct ReplyMembersVisitor;
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for ReplyMembersVisitor {
+    type Value = ReplyMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -172,15 +183,15 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            // Alipay sends three members; a look through them all stays cheap.
-            if members.len() == MEMBERS_MAX || members.iter().any(|(it, _)| *it == name) {
+            // Alipay sends three members: a linear search stays cheap.
+            if members.len() == MEMBERS_MAX || members.iter().any(|(member, _)| *member == name) {
                 return Err(A::Error::custom("too many members, or one twice"));
             }
             members.push((name, map.next_value()?));
         }
-        Ok(Members(members))
+        Ok(ReplyMembers(members))
     }
 }
 
-/// More members than any reply has.
+/// More members than any reply of Alipay's has.
 const MEMBERS_MAX: usize = 16;

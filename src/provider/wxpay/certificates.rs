@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::decrypt::Sealed;
+use super::decrypt::EncryptedResource;
 use crate::domain::time::Millis;
 use crate::provider::keys::{KeyError, VerifyingKey, to_der};
 use crate::secret::Secret;
@@ -31,26 +31,26 @@ pub(crate) struct PlatformCertificate {
     pub(crate) expires_at: Millis,
 }
 
-/// Reads the answer of `GET /v3/certificates` (WeChat Pay V3, download platform certificates):
+/// Parses the response to `GET /v3/certificates` (WeChat Pay V3, download platform certificates):
 /// every certificate that has not expired at `now`.
 ///
 /// # Errors
 ///
-/// Words for the operator. One certificate that does not open, parse or bear its stated serial
-/// number spoils the whole answer.
-pub(crate) fn read_download(
+/// A text for the operator. One certificate that cannot be decrypted or parsed, or has another
+/// serial number than the list states, makes the whole list invalid.
+pub(crate) fn parse_certificate_list(
     body: &[u8],
     api_v3_key: &Secret,
     now: Millis,
 ) -> Result<Vec<PlatformCertificate>, String> {
-    let download: Download = serde_json::from_slice(body)
+    let list: CertificateList = serde_json::from_slice(body)
         .map_err(|_| "the list of platform certificates is no such list".to_owned())?;
-    if download.data.len() > CERTIFICATES_MAX {
+    if list.data.len() > CERTIFICATES_MAX {
         return Err(format!("more than {CERTIFICATES_MAX} platform certificates"));
     }
-    let mut certificates = Vec::with_capacity(download.data.len());
-    for entry in download.data {
-        let certificate = entry.open(api_v3_key)?;
+    let mut certificates = Vec::with_capacity(list.data.len());
+    for entry in list.data {
+        let certificate = entry.decrypt(api_v3_key)?;
         if now < certificate.expires_at {
             certificates.push(certificate);
         }
@@ -62,21 +62,21 @@ pub(crate) fn read_download(
 }
 
 #[derive(Deserialize)]
-struct Download {
-    data: Vec<Entry>,
+struct CertificateList {
+    data: Vec<CertificateListEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct CertificateListEntry {
     serial_no: String,
-    encrypt_certificate: Sealed,
+    encrypt_certificate: EncryptedResource,
 }
 
-impl Entry {
-    fn open(self, api_v3_key: &Secret) -> Result<PlatformCertificate, String> {
+impl CertificateListEntry {
+    fn decrypt(self, api_v3_key: &Secret) -> Result<PlatformCertificate, String> {
         let text = self
             .encrypt_certificate
-            .open(api_v3_key)
+            .decrypt(api_v3_key)
             .map_err(|error| format!("a platform certificate {error}"))?;
         let der = to_der(&text, "CERTIFICATE")
             .map_err(|error| format!("a platform certificate {error}"))?;

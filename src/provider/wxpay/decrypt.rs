@@ -1,5 +1,5 @@
-//! What WeChat Pay encrypts with the APIv3 key: `AEAD_AES_256_GCM`
-//! (WeChat Pay V3, "how to decrypt certificates and notifications").
+//! Decrypts certificates and notifications with the APIv3 key: `AEAD_AES_256_GCM` (WeChat Pay V3,
+//! "how to decrypt certificates and notifications").
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use crate::secret::Secret;
 /// The bytes of an APIv3 key: its 32 characters as they are.
 pub(crate) const API_V3_KEY_BYTES: usize = 32;
 
-/// An encrypted object, as it stands in certificates and notifications.
+/// An encrypted object in a list of certificates or in a notification.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Sealed {
+pub(crate) struct EncryptedResource {
     algorithm: String,
     nonce: String,
     #[serde(default)]
@@ -23,33 +23,33 @@ pub(crate) struct Sealed {
     ciphertext: String,
 }
 
-impl Sealed {
+impl EncryptedResource {
     /// The plaintext.
     ///
     /// # Errors
     ///
-    /// [`SealError`] for anything but a text that this key sealed.
-    pub(crate) fn open(&self, api_v3_key: &Secret) -> Result<Vec<u8>, SealError> {
+    /// [`DecryptError`] for anything but a text that was encrypted with this key.
+    pub(crate) fn decrypt(&self, api_v3_key: &Secret) -> Result<Vec<u8>, DecryptError> {
         if self.algorithm != "AEAD_AES_256_GCM" {
-            return Err(SealError::Algorithm);
+            return Err(DecryptError::Algorithm);
         }
         let key = UnboundKey::new(&AES_256_GCM, api_v3_key.expose().as_bytes())
-            .map_err(|_| SealError::Key)?;
+            .map_err(|_| DecryptError::Key)?;
         let nonce = Nonce::try_assume_unique_for_key(self.nonce.as_bytes())
-            .map_err(|_| SealError::Nonce)?;
-        let mut text = STANDARD.decode(&self.ciphertext).map_err(|_| SealError::Base64)?;
+            .map_err(|_| DecryptError::Nonce)?;
+        let mut text = STANDARD.decode(&self.ciphertext).map_err(|_| DecryptError::Base64)?;
         let plain = LessSafeKey::new(key)
             .open_in_place(nonce, Aad::from(self.associated_data.as_bytes()), &mut text)
-            .map_err(|_| SealError::Tag)?
+            .map_err(|_| DecryptError::Tag)?
             .len();
         text.truncate(plain);
         Ok(text)
     }
 }
 
-/// Why a text could not be opened.
+/// Why a text cannot be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SealError {
+pub(crate) enum DecryptError {
     /// Not `AEAD_AES_256_GCM`.
     Algorithm,
     /// The APIv3 key is not 32 bytes.
@@ -62,14 +62,14 @@ pub(crate) enum SealError {
     Tag,
 }
 
-impl fmt::Display for SealError {
+impl fmt::Display for DecryptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SealError::Algorithm => "is sealed by an unknown algorithm",
-            SealError::Key => "cannot be opened: the APIv3 key is not 32 bytes",
-            SealError::Nonce => "has a nonce that is not 12 bytes",
-            SealError::Base64 => "is no base64",
-            SealError::Tag => "was not sealed with this APIv3 key, or was changed",
+            DecryptError::Algorithm => "is sealed by an unknown algorithm",
+            DecryptError::Key => "cannot be opened: the APIv3 key is not 32 bytes",
+            DecryptError::Nonce => "has a nonce that is not 12 bytes",
+            DecryptError::Base64 => "is no base64",
+            DecryptError::Tag => "was not sealed with this APIv3 key, or was changed",
         })
     }
 }
@@ -78,9 +78,9 @@ impl fmt::Display for SealError {
 mod tests {
     use super::*;
 
-    /// Sealed by `python3 -c` with `cryptography`'s AESGCM: an implementation of its own.
-    fn known() -> Sealed {
-        Sealed {
+    /// Encrypted by `python3 -c` with `cryptography`'s AESGCM: an implementation of its own.
+    fn known() -> EncryptedResource {
+        EncryptedResource {
             algorithm: "AEAD_AES_256_GCM".to_owned(),
             nonce: "fdasflkja484".to_owned(),
             associated_data: "certificate".to_owned(),
@@ -92,10 +92,10 @@ mod tests {
         Secret::new("0123456789abcdef0123456789abcdef")
     }
 
-    fn check(change: impl FnOnce(&mut Sealed)) -> Result<Vec<u8>, SealError> {
+    fn check(change: impl FnOnce(&mut EncryptedResource)) -> Result<Vec<u8>, DecryptError> {
         let mut sealed = known();
         change(&mut sealed);
-        sealed.open(&key())
+        sealed.decrypt(&key())
     }
 
     #[test]
@@ -106,27 +106,38 @@ mod tests {
     #[test]
     fn anything_else_is_an_error_and_never_a_panic() {
         for nonce in ["", "x", "elevenchars", "thirteenchars", "sixteen_chars_16"] {
-            assert_eq!(check(|it| it.nonce = nonce.to_owned()), Err(SealError::Nonce), "{nonce}");
+            assert_eq!(
+                check(|resource| resource.nonce = nonce.to_owned()),
+                Err(DecryptError::Nonce),
+                "{nonce}"
+            );
         }
         for text in ["", "AAAA", "aGVsbG8gd2VjaGF0"] {
-            assert_eq!(check(|it| it.ciphertext = text.to_owned()), Err(SealError::Tag), "{text}");
+            assert_eq!(
+                check(|resource| resource.ciphertext = text.to_owned()),
+                Err(DecryptError::Tag),
+                "{text}"
+            );
         }
         for text in ["*", "not base64", "AAA"] {
-            let got = check(|it| it.ciphertext = text.to_owned());
-            assert_eq!(got, Err(SealError::Base64), "{text}");
+            let got = check(|resource| resource.ciphertext = text.to_owned());
+            assert_eq!(got, Err(DecryptError::Base64), "{text}");
         }
         let aad = "x".repeat(1 << 20);
-        assert_eq!(check(|it| it.associated_data = aad), Err(SealError::Tag));
-        assert_eq!(check(|it| it.associated_data.clear()), Err(SealError::Tag));
-        assert_eq!(check(|it| it.algorithm = "none".to_owned()), Err(SealError::Algorithm));
-        assert_eq!(known().open(&Secret::new("short")), Err(SealError::Key));
+        assert_eq!(check(|resource| resource.associated_data = aad), Err(DecryptError::Tag));
+        assert_eq!(check(|resource| resource.associated_data.clear()), Err(DecryptError::Tag));
+        assert_eq!(
+            check(|resource| resource.algorithm = "none".to_owned()),
+            Err(DecryptError::Algorithm)
+        );
+        assert_eq!(known().decrypt(&Secret::new("short")), Err(DecryptError::Key));
         let other = Secret::new("f".repeat(API_V3_KEY_BYTES));
-        assert_eq!(known().open(&other), Err(SealError::Tag));
+        assert_eq!(known().decrypt(&other), Err(DecryptError::Tag));
     }
 
     #[test]
     fn associated_data_may_be_missing() {
-        let sealed: Sealed = serde_json::from_str(
+        let sealed: EncryptedResource = serde_json::from_str(
             r#"{"algorithm":"AEAD_AES_256_GCM","nonce":"fdasflkja484","ciphertext":"AAAA"}"#,
         )
         .unwrap();

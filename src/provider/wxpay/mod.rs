@@ -1,8 +1,9 @@
-//! WeChat Pay.
+//! WeChat Pay: a merchant's configuration, and the versions of its API.
 
 pub mod v3;
 pub mod certificates;
 pub(crate) mod decrypt;
+mod product;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use crate::domain::channel::PayType;
 use crate::provider::keys::{SigningKey, VerifyingKey};
 use crate::secret::Secret;
 
-/// What one merchant pays with at WeChat Pay.
+/// A merchant's apps and accounts at WeChat Pay.
 #[derive(Clone, Debug, Default)]
-pub struct Merchant {
+pub struct WxpayMerchant {
     /// The app and account of each configured pay type.
-    pub apps: BTreeMap<PayType, App>,
+    pub apps: BTreeMap<PayType, WxpayApp>,
 }
 
 /// One app that pays into an account.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct WxpayApp {
     /// `appid`: of a mini program, an official account or an app.
     pub app_id: String,
-    /// The account that is paid.
-    pub account: Arc<Account>,
+    /// The account that its buyers pay.
+    pub account: Arc<WxpayAccount>,
     /// The shop's site, for H5 payments.
     pub site: Option<Site>,
 }
@@ -44,7 +45,7 @@ pub struct Site {
 
 /// A merchant account and its keys.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct WxpayAccount {
     /// `mchid`.
     pub mch_id: String,
     /// The serial number of the merchant's API certificate: 40 hex characters, upper case.
@@ -53,15 +54,28 @@ pub struct Account {
     pub signing: SigningKey,
     /// The APIv3 key: 32 bytes.
     pub api_v3_key: Secret,
-    /// What WeChat Pay's signatures are verified with.
-    pub verification: Verification,
+    /// The keys that verify WeChat Pay's signatures.
+    pub verification: WxpayVerification,
     /// `https://api.mch.weixin.qq.com`, or a test's address.
     pub base_url: Url,
 }
 
-/// What WeChat Pay's signatures are verified with.
+impl WxpayAccount {
+    /// Whether `other` is the same account with the same keys at the same address.
+    #[must_use]
+    pub fn is_same(&self, other: &WxpayAccount) -> bool {
+        self.mch_id == other.mch_id
+            && self.serial_no == other.serial_no
+            && self.signing.fingerprint() == other.signing.fingerprint()
+            && self.api_v3_key == other.api_v3_key
+            && self.base_url == other.base_url
+            && self.verification.is_same(&other.verification)
+    }
+}
+
+/// The keys that verify WeChat Pay's signatures.
 #[derive(Clone, Debug)]
-pub enum Verification {
+pub enum WxpayVerification {
     /// Public-key mode: the key and its `PUB_KEY_ID_…`.
     PublicKey {
         /// `PUB_KEY_ID_…`.
@@ -71,4 +85,17 @@ pub enum Verification {
     },
     /// Platform certificates, downloaded and rotated.
     Certificates,
+}
+
+impl WxpayVerification {
+    fn is_same(&self, other: &WxpayVerification) -> bool {
+        match (self, other) {
+            (WxpayVerification::Certificates, WxpayVerification::Certificates) => true,
+            (
+                WxpayVerification::PublicKey { id, key },
+                WxpayVerification::PublicKey { id: other_id, key: other_key },
+            ) => id == other_id && key.fingerprint() == other_key.fingerprint(),
+            _ => false,
+        }
+    }
 }

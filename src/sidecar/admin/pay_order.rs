@@ -7,12 +7,12 @@
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::domain::channel::Product;
 use crate::domain::json::RawJson;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
 use crate::domain::order::payment::{Payment, PaymentRole};
 use crate::domain::order::refund::{Refund, RefundState};
+use crate::domain::product::Product;
 use crate::engine::Queried;
 
 /// The row of an order.

@@ -1,6 +1,7 @@
 //! Which app an attempt is of, and that every call about it is that app's.
 
-use paygate::domain::order::attempt::{Account, ApiVersion};
+use paygate::domain::channel::ApiVersion;
+use paygate::domain::order::attempt::Account;
 use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 
@@ -21,9 +22,9 @@ fn an_attempt_names_its_app_and_an_older_record_tells_it() {
     older.as_object_mut().unwrap().remove("account");
     let older: Attempt = serde_json::from_value(older).unwrap();
     assert_eq!(gateway.account_of(&older), Some(own.clone()));
-    assert!(gateway.holds(&own));
-    assert!(!gateway.holds(&account_as(APP_ID, ApiVersion::WxpayV3)));
-    assert!(!gateway.holds(&account_as("2021009999999999", ApiVersion::Alipay)));
+    assert!(gateway.has_account(&own));
+    assert!(!gateway.has_account(&account_as(APP_ID, ApiVersion::WxpayV3)));
+    assert!(!gateway.has_account(&account_as("2021009999999999", ApiVersion::Alipay)));
     assert_eq!(gateway.account(PayType::WxpayH5, &terms()), None);
 }
 
@@ -37,9 +38,9 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
     ] {
         let mut attempt = attempt(app(), Product::AppPay, &terms());
         let message = json!({ "out_trade_no": NUMBER, "app_id": APP_ID });
-        assert!(gateway.is_of(&attempt, &message));
+        assert!(gateway.matches_attempt(&attempt, &message));
         attempt.account = Some(other.clone());
-        assert!(!gateway.is_of(&attempt, &message), "{other}");
+        assert!(!gateway.matches_attempt(&attempt, &message), "{other}");
         for failure in [
             gateway.open(&attempt, wire.call()).await.unwrap_err(),
             gateway.query(&attempt, wire.call()).await.unwrap_err(),

@@ -106,7 +106,7 @@ async fn a_merchant_acted_for_is_named_in_every_call() {
 #[tokio::test]
 async fn an_app_that_is_gone_sends_nothing() {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    let other = gateway(App { app_id: "2021009999999999".to_owned(), ..app() });
+    let other = gateway(AlipayApp { app_id: "2021009999999999".to_owned(), ..app() });
     let wire = Wire::new("");
     for failure in [
         other.open(&attempt, wire.call()).await.unwrap_err(),
@@ -125,7 +125,7 @@ async fn the_transport_decides_whether_a_lost_call_was_sent() {
         (TransportFailure::NotSent("a".to_owned()), Failure::NotSent("a".to_owned())),
         (
             TransportFailure::OutcomeUnknown("b".to_owned()),
-            Failure::OutcomeUnknown { reason: "b".to_owned(), said: None },
+            Failure::OutcomeUnknown { reason: "b".to_owned(), provider_error: None },
         ),
     ] {
         let wire = Wire { answer: Err(lost), ..Wire::new("") };
@@ -135,7 +135,8 @@ async fn the_transport_decides_whether_a_lost_call_was_sent() {
 
 #[tokio::test]
 async fn a_gateway_address_keeps_its_own_query() {
-    let app = App { gateway_url: "http://127.0.0.1:8789/gateway.do?a=1".parse().unwrap(), ..app() };
+    let app =
+        AlipayApp { gateway_url: "http://127.0.0.1:8789/gateway.do?a=1".parse().unwrap(), ..app() };
     let attempt = attempt(app.clone(), Product::Precreate, &terms());
     let wire = Wire::new("");
     gateway(app).open(&attempt, wire.call()).await.unwrap_err();

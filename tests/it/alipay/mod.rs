@@ -15,15 +15,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use paygate::clock::Clock;
-use paygate::domain::channel::{AlipayChoice, PayType, PaymentMethod, Product};
+use paygate::domain::channel::PayType;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Attempt, AttemptState, Material, Params};
+use paygate::domain::product::{AlipayChoice, PaymentMethod, Product};
 use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
-use paygate::provider::alipay::gateway::Gateway;
-use paygate::provider::alipay::{App, Merchant, Verification};
+use paygate::provider::alipay::gateway::AlipayGateway;
+use paygate::provider::alipay::{AlipayApp, AlipayMerchant, AlipayVerification};
 use paygate::provider::keys::SigningKey;
 use paygate::provider::{AttemptRequest, BoxFuture, Call, Provider, Transport, TransportFailure};
 
@@ -47,30 +48,30 @@ const NOW: Millis = Millis(1_626_315_010_000);
 /// Half an hour later, and a part of a second.
 const EXPIRES: Millis = Millis(1_626_316_810_789);
 
-fn app() -> App {
-    App {
+fn app() -> AlipayApp {
+    AlipayApp {
         app_id: APP_ID.to_owned(),
         seller_id: None,
         signing: SHOP.clone(),
-        verification: Verification::PublicKey(ALIPAY.verifying_key()),
+        verification: AlipayVerification::PublicKey(ALIPAY.verifying_key()),
         gateway_url: "https://gateway.example.com/gateway.do".parse().unwrap(),
     }
 }
 
-fn with_certificates() -> App {
-    let verification = Verification::Certificates {
+fn with_certificates() -> AlipayApp {
+    let verification = AlipayVerification::Certificates {
         app_cert_sn: "app-sn".to_owned(),
         root_cert_sn: "root-sn_2".to_owned(),
         alipay_cert_sn: "alipay-sn".to_owned(),
         key: ALIPAY.verifying_key(),
     };
-    App { verification, ..app() }
+    AlipayApp { verification, ..app() }
 }
 
-fn gateway(app: App) -> Gateway {
+fn gateway(app: AlipayApp) -> AlipayGateway {
     let types = [PayType::AlipayMpAlipay, PayType::AlipayAppPlus, PayType::AlipayH5];
     let apps = types.into_iter().map(|it| (it, app.clone())).collect();
-    Gateway::new(Merchant { apps, choice: AlipayChoice::default() })
+    AlipayGateway::new(AlipayMerchant { apps, choice: AlipayChoice::default() })
 }
 
 fn terms() -> OrderTerms {
@@ -100,7 +101,7 @@ fn pay_type(product: Product) -> PayType {
 }
 
 /// What `app` would send for `facts`, or why it would not.
-fn plan(app: App, product: Product, terms: &OrderTerms) -> Result<Params, String> {
+fn plan(app: AlipayApp, product: Product, terms: &OrderTerms) -> Result<Params, String> {
     let channel_no = ChannelNo::first(&terms.out_trade_no);
     let plan = AttemptRequest {
         terms,
@@ -118,7 +119,7 @@ fn plan(app: App, product: Product, terms: &OrderTerms) -> Result<Params, String
 }
 
 /// An attempt that was planned by `app`.
-fn attempt(app: App, product: Product, terms: &OrderTerms) -> Attempt {
+fn attempt(app: AlipayApp, product: Product, terms: &OrderTerms) -> Attempt {
     let method = PaymentMethod {
         pay_type: pay_type(product),
         product,

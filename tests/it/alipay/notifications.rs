@@ -63,11 +63,11 @@ fn signed(parameters: &Parameters) -> String {
     signed_by(&ALIPAY, parameters)
 }
 
-fn read_by(app: App, body: &[u8]) -> Result<Notification, NotificationError> {
+fn read_by(app: AlipayApp, body: &[u8]) -> Result<Notification, NotificationError> {
     let (wire, headers) = (Wire::new(""), HeaderMap::new());
     let notification = gateway(app);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let result = runtime.block_on(notification.notified(&headers, body, wire.call()));
+    let result = runtime.block_on(notification.read_notification(&headers, body, wire.call()));
     assert!(wire.sent().is_empty(), "no call comes of a notification");
     result
 }
@@ -193,7 +193,7 @@ fn an_empty_parameter_is_an_absent_one_whether_it_was_signed_or_not() {
 
 #[test]
 fn another_sellers_payment_is_forged_when_a_seller_is_configured() {
-    let ours = || App { seller_id: Some(SELLER_ID.to_owned()), ..app() };
+    let ours = || AlipayApp { seller_id: Some(SELLER_ID.to_owned()), ..app() };
     let other = with(payment(), &[("seller_id", "2088000000000000")]);
     assert!(read_by(ours(), signed(&payment()).as_bytes()).is_ok());
     assert!(is_forged(&read_by(ours(), signed(&other).as_bytes())));
@@ -307,13 +307,13 @@ fn a_message_is_of_the_attempt_whose_number_and_app_it_names() {
     let attempt = attempt(app(), Product::Precreate, &terms());
     let is_of = |changes: &[(&str, &str)]| {
         let message = serde_json::to_value(with(payment(), changes)).unwrap();
-        gateway(app()).is_of(&attempt, &message)
+        gateway(app()).matches_attempt(&attempt, &message)
     };
     assert!(is_of(&[]));
     assert!(!is_of(&[("out_trade_no", "2107151010101541002")]));
     assert!(!is_of(&[("app_id", "2021001161683775")]));
     assert!(!is_of(&[("app_id", "-")]));
-    assert!(!gateway(app()).is_of(&attempt, &serde_json::Value::Null));
+    assert!(!gateway(app()).matches_attempt(&attempt, &serde_json::Value::Null));
 }
 
 proptest! {

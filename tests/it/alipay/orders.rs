@@ -110,7 +110,7 @@ fn a_buyer_is_a_2088_number_or_an_open_id() {
 
 #[test]
 fn the_seller_is_named_where_one_is_configured_and_nobody_is_acted_for() {
-    let app = App { seller_id: Some(SELLER_ID.to_owned()), ..app() };
+    let app = AlipayApp { seller_id: Some(SELLER_ID.to_owned()), ..app() };
     let named = |product, terms: &OrderTerms| {
         plan(app.clone(), product, terms).unwrap().document.contains(SELLER_ID)
     };
@@ -145,14 +145,14 @@ fn what_is_not_alipays_or_not_configured_is_not_planned() {
         notify_url: NOTIFY_URL,
         return_url: None,
     };
-    assert!(Gateway::new(Merchant::default()).plan(&plan).is_err());
+    assert!(AlipayGateway::new(AlipayMerchant::default()).plan(&plan).is_err());
 }
 
-fn present(app: App, product: Product, material: &Material) -> String {
+fn present(app: AlipayApp, product: Product, material: &Material) -> String {
     present_at(app, product, material, NOW)
 }
 
-fn present_at(app: App, product: Product, material: &Material, now: Millis) -> String {
+fn present_at(app: AlipayApp, product: Product, material: &Material, now: Millis) -> String {
     let attempt = attempt(app.clone(), product, &terms());
     gateway(app).present(&attempt, SigningContext { material, now, nonce: "unused" }).unwrap()
 }
@@ -230,13 +230,13 @@ fn in_certificate_mode_the_certificates_are_named_and_signed() {
 fn an_attempt_stays_with_the_app_it_was_opened_with() {
     let attempt = attempt(app(), Product::AppPay, &terms());
     let stamp = SigningContext { material: &Material::Signed, now: NOW, nonce: "" };
-    let other_app = App { app_id: "2021009999999999".to_owned(), ..app() };
+    let other_app = AlipayApp { app_id: "2021009999999999".to_owned(), ..app() };
     let error = gateway(other_app.clone()).present(&attempt, stamp).unwrap_err();
     assert!(error.contains(APP_ID), "{error}");
     // The app moved to another pay type: it still signs for its attempts.
     let apps = [(PayType::AlipayAppPlus, other_app), (PayType::AlipayH5, app())];
-    let merchant = Merchant { apps: apps.into(), choice: AlipayChoice::default() };
-    assert!(Gateway::new(merchant).present(&attempt, stamp).is_ok());
+    let merchant = AlipayMerchant { apps: apps.into(), choice: AlipayChoice::default() };
+    assert!(AlipayGateway::new(merchant).present(&attempt, stamp).is_ok());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
     let stamp = SigningContext { material: &prepay, ..stamp };
     assert!(gateway(app()).present(&attempt, stamp).is_err(), "not Alipay's");

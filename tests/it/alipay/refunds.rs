@@ -6,7 +6,7 @@ use paygate::domain::order::refund::RefundStatus;
 use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::{Failure, RefundCall};
 
-use super::responses::{refusal, refused, said, signed};
+use super::responses::{provider_error, refusal, refused, signed};
 use super::*;
 
 const REFUND: &str = "alipay.trade.refund";
@@ -185,13 +185,13 @@ async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
         refusal("40002", "isv.invalid-timestamp"),
         refusal("", ""),
     ] {
-        said(refund(&signed(REFUND, &raw)).await);
-        said(query(&signed(QUERY, &raw)).await);
+        provider_error(refund(&signed(REFUND, &raw)).await);
+        provider_error(query(&signed(QUERY, &raw)).await);
     }
     // Of a question no refusal is final.
     for code in ["ACQ.TRADE_NOT_EXIST", "ACQ.INVALID_PARAMETER"] {
         let told = Some((code.to_owned(), "why".to_owned()));
-        assert_eq!(said(query(&signed(QUERY, &refusal("40004", code))).await), told);
+        assert_eq!(provider_error(query(&signed(QUERY, &refusal("40004", code))).await), told);
     }
 }
 
@@ -236,7 +236,7 @@ async fn a_signed_reply_about_another_refund_says_nothing() {
         ("another trade", moved.replace("2021071522001", "2021071522002")),
         ("no trade", moved.replace("\"trade_no\"", "\"no\"")),
     ] {
-        assert_eq!(said(refund(&signed(REFUND, &raw)).await), None, "{what}");
+        assert_eq!(provider_error(refund(&signed(REFUND, &raw)).await), None, "{what}");
     }
     for (what, raw) in [
         ("another trade", told(SUCCESS).replace("2021071522001", "2021071522002")),
@@ -247,7 +247,7 @@ async fn a_signed_reply_about_another_refund_says_nothing() {
         ("a third decimal", told(SUCCESS).replace("0.30", "0.300")),
         ("another state", told(r#","refund_status":"REFUND_SOMETHING""#)),
     ] {
-        assert_eq!(said(query(&signed(QUERY, &raw)).await), None, "{what}");
+        assert_eq!(provider_error(query(&signed(QUERY, &raw)).await), None, "{what}");
     }
 }
 
@@ -260,7 +260,7 @@ async fn what_nobody_signed_refunds_nothing() {
         signed(QUERY, &moved),
         signed(REFUND, &done(r#","fund_change":"N""#)).replace("\"N\"", "\"Y\""),
     ] {
-        assert_eq!(said(refund(&body).await), None);
+        assert_eq!(provider_error(refund(&body).await), None);
     }
     for body in [
         reply(QUERY, &success, &SHOP),
@@ -268,21 +268,21 @@ async fn what_nobody_signed_refunds_nothing() {
         signed(REFUND, &success),
         signed(QUERY, &told("")).replace("1.00", "2.00"),
     ] {
-        assert_eq!(said(query(&body).await), None);
+        assert_eq!(provider_error(query(&body).await), None);
     }
     let unsigned = format!(r#"{{"alipay_trade_refund_response":{moved}}}"#);
-    assert!(said(refund(&unsigned).await).is_some());
+    assert!(provider_error(refund(&unsigned).await).is_some());
     let finished = refusal("40004", "ACQ.TRADE_HAS_FINISHED");
     let unsigned = format!(r#"{{"alipay_trade_refund_response":{finished}}}"#);
-    assert!(said(refund(&unsigned).await).is_some());
+    assert!(provider_error(refund(&unsigned).await).is_some());
     let unsigned = format!(r#"{{"alipay_trade_fastpay_refund_query_response":{nothing}}}"#);
-    assert!(said(query(&unsigned).await).is_some());
+    assert!(provider_error(query(&unsigned).await).is_some());
 }
 
 #[tokio::test]
 async fn an_app_that_is_gone_refunds_nothing() {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    let other = gateway(App { app_id: "2021009999999999".to_owned(), ..app() });
+    let other = gateway(AlipayApp { app_id: "2021009999999999".to_owned(), ..app() });
     let (wire, case) = (Wire::new(""), Case::default());
     let failure = other.refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");

@@ -41,9 +41,11 @@ pub(super) fn refused(code: &str) -> Failure {
 }
 
 /// The unsigned code and message of an unknown outcome.
-pub(super) fn said<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<(String, String)> {
+pub(super) fn provider_error<T: std::fmt::Debug>(
+    result: Result<T, Failure>,
+) -> Option<(String, String)> {
     match result {
-        Err(Failure::OutcomeUnknown { said, .. }) => said,
+        Err(Failure::OutcomeUnknown { provider_error, .. }) => provider_error,
         other => panic!("not an unknown outcome: {other:?}"),
     }
 }
@@ -69,7 +71,11 @@ async fn a_success_that_is_not_this_orders_or_holds_nothing_is_unknown() {
     let unnumbered = format!(r#"{{"code":"10000","msg":"Success"{QR_CODE}}}"#);
     let empty = success(r#","qr_code":"""#);
     for raw in [&other, &unnumbered, &empty, &success(""), &success(r#","qr_code":1"#)] {
-        assert_eq!(said(open(Product::Precreate, &signed(PRECREATE, raw)).await), None, "{raw}");
+        assert_eq!(
+            provider_error(open(Product::Precreate, &signed(PRECREATE, raw)).await),
+            None,
+            "{raw}"
+        );
     }
 }
 
@@ -97,7 +103,7 @@ async fn a_signed_refusal_is_final_unless_the_outcome_is_unknown() {
         if is_final {
             assert_eq!(result, Err(refused(told)));
         } else {
-            assert_eq!(said(result), Some((told.to_owned(), "why".to_owned())));
+            assert_eq!(provider_error(result), Some((told.to_owned(), "why".to_owned())));
         }
     }
 }
@@ -123,12 +129,12 @@ async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
         }
         // Unsigned it is told, and no more.
         let unsigned = format!(r#"{{"alipay_trade_create_response":{raw}}}"#);
-        said(open(Product::Create, &unsigned).await);
+        provider_error(open(Product::Create, &unsigned).await);
         // Of a question it is no answer.
-        said(query(&signed(QUERY, &raw)).await);
+        provider_error(query(&signed(QUERY, &raw)).await);
     }
     let raw = refusal("20000", "ACQ.TRADE_HAS_SUCCESS");
-    said(open(Product::Create, &signed(CREATE, &raw)).await);
+    provider_error(open(Product::Create, &signed(CREATE, &raw)).await);
 }
 
 #[tokio::test]
@@ -190,7 +196,7 @@ async fn too_many_calls_are_told_as_such_signed_or_not() {
         }
         // A signature that is wrong is none.
         let forged = reply(PRECREATE, &raw, &SHOP);
-        assert_eq!(said(open(Product::Precreate, &forged).await), None);
+        assert_eq!(provider_error(open(Product::Precreate, &forged).await), None);
     }
 }
 
@@ -207,10 +213,10 @@ async fn an_answer_with_another_status_is_told_and_decides_nothing() {
         format!(r#"{{"alipay_trade_precreate_response":{raw}}}"#),
         format!(r#"{{"error_response":{raw}}}"#),
     ] {
-        assert_eq!(said(at(500, &body).await), told, "{body}");
+        assert_eq!(provider_error(at(500, &body).await), told, "{body}");
     }
     for body in ["", "<html>", "[]", "{}", r#"{"error_response":{}}"#] {
-        assert_eq!(said(at(502, body).await), None, "{body}");
+        assert_eq!(provider_error(at(502, body).await), None, "{body}");
     }
     for body in ["", &format!(r#"{{"error_response":{raw}}}"#)] {
         let failure = at(429, body).await.unwrap_err();
@@ -234,7 +240,7 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
         ] {
             let wire = Wire { date, ..Wire::new(body) };
             match gateway(app()).open(&attempt, wire.call()).await {
-                Err(Failure::OutcomeUnknown { reason, said: Some((code, _)) }) => {
+                Err(Failure::OutcomeUnknown { reason, provider_error: Some((code, _)) }) => {
                     assert!(reason.contains(text), "{reason}");
                     assert_eq!(code, "isv.invalid-timestamp");
                 }
@@ -274,7 +280,7 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
             let result = gateway(app()).query(&attempt, wire.call()).await;
             match (result, off) {
                 (Ok(_), None) => {}
-                (Err(Failure::OutcomeUnknown { reason, said: None }), Some(off)) => {
+                (Err(Failure::OutcomeUnknown { reason, provider_error: None }), Some(off)) => {
                     assert!(reason.contains(&format!("clock is {off}")), "{reason}");
                 }
                 other => panic!("{date:?}: {other:?}"),
@@ -293,17 +299,17 @@ async fn what_nobody_signed_is_told_and_never_believed() {
     let raw = refusal("40002", "isv.invalid-app-id");
     for name in ["alipay_trade_precreate_response", "error_response"] {
         let reply = format!(r#"{{"{name}":{raw}}}"#);
-        assert_eq!(said(open(Product::Precreate, &reply).await), told, "{name}");
+        assert_eq!(provider_error(open(Product::Precreate, &reply).await), told, "{name}");
     }
     let reply = format!(r#"{{"alipay_trade_precreate_response":{}}}"#, success(QR_CODE));
     let told = Some(("10000".to_owned(), "Success".to_owned()));
-    assert_eq!(said(open(Product::Precreate, &reply).await), told);
+    assert_eq!(provider_error(open(Product::Precreate, &reply).await), told);
     let raw = refusal("40004", "ACQ.TRADE_NOT_EXIST");
     let told = Some(("ACQ.TRADE_NOT_EXIST".to_owned(), "why".to_owned()));
     let reply = format!(r#"{{"alipay_trade_query_response":{raw}}}"#);
-    assert_eq!(said(query(&reply).await), told);
+    assert_eq!(provider_error(query(&reply).await), told);
     let reply = format!(r#"{{"alipay_trade_close_response":{raw}}}"#);
-    assert_eq!(said(close(&reply).await), told);
+    assert_eq!(provider_error(close(&reply).await), told);
 }
 
 #[tokio::test]
@@ -361,7 +367,7 @@ async fn any_other_text_is_unknown() {
         ("a page", "<html>502</html>".to_owned()),
     ];
     for (what, body) in bodies {
-        assert_eq!(said(open(Product::Precreate, &body).await), None, "{what}");
+        assert_eq!(provider_error(open(Product::Precreate, &body).await), None, "{what}");
     }
 }
 
@@ -371,7 +377,11 @@ async fn only_200_is_an_answer() {
     for status in [201, 302, 400, 500, 502] {
         let body = signed(PRECREATE, &success(QR_CODE)).into_bytes();
         let wire = Wire { answer: Ok((status, body)), ..Wire::new("") };
-        assert_eq!(said(gateway(app()).open(&attempt, wire.call()).await), None, "{status}");
+        assert_eq!(
+            provider_error(gateway(app()).open(&attempt, wire.call()).await),
+            None,
+            "{status}"
+        );
     }
 }
 
@@ -494,7 +504,7 @@ async fn a_close_is_done_or_says_what_to_do_next() {
         refusal("20000", "aop.unknow-error"),
         success("").replace(NUMBER, "other-number"),
     ] {
-        said(close(&signed(CLOSE, &raw)).await);
+        provider_error(close(&signed(CLOSE, &raw)).await);
     }
 }
 
@@ -512,10 +522,10 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
         ("another order's", signed(QUERY, &foreign)),
         ("a reply to a close", signed(CLOSE, &raw)),
     ] {
-        assert_eq!(said(query(&body).await), None, "{what}");
+        assert_eq!(provider_error(query(&body).await), None, "{what}");
     }
     let unsigned = format!(r#"{{"alipay_trade_query_response":{raw}}}"#);
-    assert!(said(query(&unsigned).await).is_some());
+    assert!(provider_error(query(&unsigned).await).is_some());
 
     let closed = signed(CLOSE, &success(""));
     for (what, body) in [
@@ -525,10 +535,10 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
         ("a reply to a query", signed(QUERY, &success(""))),
         ("made a success", signed(CLOSE, &refusal("40004", "x")).replace("40004", "10000")),
     ] {
-        assert_eq!(said(close(&body).await), None, "{what}");
+        assert_eq!(provider_error(close(&body).await), None, "{what}");
     }
     let unsigned = format!(r#"{{"alipay_trade_close_response":{}}}"#, success(""));
-    assert!(said(close(&unsigned).await).is_some());
+    assert!(provider_error(close(&unsigned).await).is_some());
 }
 
 /// Reads `body` as the reply to each call.

@@ -49,7 +49,7 @@ fn an_app_id_serves_every_pay_type_that_has_none_of_its_own() {
     assert_eq!(config.merchants[0].pay_types(), [PayType::WxpayH5]);
     let account = &config.merchants[0].wxpay.as_ref().unwrap().apps[&PayType::WxpayH5].account;
     assert_eq!(account.serial_no, "5157F09EFDC096DE15EBE81A47057A7232F1B8E1");
-    assert!(matches!(account.verification, wxpay::Verification::Certificates));
+    assert!(matches!(account.verification, wxpay::WxpayVerification::Certificates));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn wechats_public_key_and_its_id_go_together() {
     let config = Config::read(&live(&[key, id])).unwrap();
     let apps = &config.merchants[0].wxpay.as_ref().unwrap().apps;
     let verification = &apps[&PayType::WxpayH5].account.verification;
-    assert!(matches!(verification, wxpay::Verification::PublicKey { .. }));
+    assert!(matches!(verification, wxpay::WxpayVerification::PublicKey { .. }));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn alipay_is_configured_by_key_or_by_certificates() {
     let config = Config::read(&live_alipay(&[])).unwrap();
     let merchant = config.merchants[0].alipay.as_ref().unwrap();
     let app = &merchant.apps[&PayType::AlipayH5];
-    assert!(matches!(app.verification, alipay::Verification::PublicKey(_)));
+    assert!(matches!(app.verification, alipay::AlipayVerification::PublicKey(_)));
     let certificates = [
         ("PAYGATE_ALIPAY_APP_CERT", SHOP.cert_pem.as_str()),
         ("PAYGATE_ALIPAY_PUBLIC_CERT", &PROVIDER.cert_pem),
@@ -95,7 +95,7 @@ fn alipay_is_configured_by_key_or_by_certificates() {
     let without_key = [&certificates[..], &[("PAYGATE_ALIPAY_PUBLIC_KEY", "")]].concat();
     let config = Config::read(&live_alipay(&without_key)).unwrap();
     let app = &config.merchants[0].alipay.as_ref().unwrap().apps[&PayType::AlipayH5];
-    assert!(matches!(app.verification, alipay::Verification::Certificates { .. }));
+    assert!(matches!(app.verification, alipay::AlipayVerification::Certificates { .. }));
     let mut incomplete = without_key.clone();
     incomplete[2].1 = "";
     refused(&live_alipay(&incomplete), "PAYGATE_ALIPAY_ROOT_CERT", "is required with the other");

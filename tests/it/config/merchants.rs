@@ -121,13 +121,13 @@ fn a_document_is_a_merchant_and_its_nodes_are_pay_types() {
     assert_eq!(apps[&PayType::WxpayMweb].site.as_ref().unwrap().name, "网站名称");
     let account = &apps[&PayType::WxpayMweb].account;
     assert!(std::sync::Arc::ptr_eq(account, &apps[&PayType::WxpayMpWeixin].account));
-    assert!(matches!(account.verification, wxpay::Verification::Certificates));
+    assert!(matches!(account.verification, wxpay::WxpayVerification::Certificates));
     assert_eq!(account.base_url.as_str(), "http://127.0.0.1:9/");
     let alipay = config.merchants[0].alipay.as_ref().unwrap();
     assert!(alipay.choice.app_to_h5 && !alipay.choice.web_pages);
     let app = &alipay.apps[&PayType::AlipayMpAlipay];
     assert_eq!(app.seller_id.as_deref(), Some("2088102146225135"));
-    assert!(matches!(app.verification, alipay::Verification::Certificates { .. }));
+    assert!(matches!(app.verification, alipay::AlipayVerification::Certificates { .. }));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A payment that no attempt was opened for is asked about and refunded at the simulated providers.
 
-use paygate::domain::channel::{PayType, Product};
+use paygate::domain::channel::{ApiVersion, PayType};
 use paygate::domain::ids::ChannelNo;
 use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Account, ApiVersion, Attempt, AttemptState};
+use paygate::domain::order::attempt::{Account, Attempt, AttemptState};
 use paygate::domain::order::payment::{Payment, PaymentRole};
 use paygate::domain::order::refund::{Refund, RefundState};
-use paygate::provider::alipay::Gateway;
+use paygate::domain::product::Product;
+use paygate::provider::alipay::AlipayGateway;
 use paygate::provider::wxpay::V3;
 use paygate::provider::{
     AdoptedAttempt, Call, CloseOutcome, Notification, PaidTrade, Provider, RefundCall, TradeState,
@@ -24,7 +25,7 @@ fn provider(id: ProviderId) -> Box<dyn Provider> {
         }
         ProviderId::Alipay => {
             let url = "http://127.0.0.1:1/gateway.do".parse().unwrap();
-            Box::new(Gateway::new(keys::alipay_merchant(url)))
+            Box::new(AlipayGateway::new(keys::alipay_merchant(url)))
         }
     }
 }
@@ -39,7 +40,7 @@ impl Merchant {
     async fn told_payment(&self, provider: &dyn Provider) -> (ChannelNo, PaidTrade) {
         let told = self.providers.notifications();
         let told = told.iter().find(|it| it.provider == provider.id()).unwrap();
-        match provider.notified(&told.headers, &told.body, self.call()).await {
+        match provider.read_notification(&told.headers, &told.body, self.call()).await {
             Ok(Notification::Payment { channel_no, trade }) => (channel_no, trade),
             other => panic!("no payment: {other:?}"),
         }
@@ -53,7 +54,7 @@ impl Merchant {
         adopted: AdoptedAttempt,
     ) {
         let attempt = attempt(no, adopted, self.clock.now());
-        assert!(provider.is_of(&attempt, &trade.message));
+        assert!(provider.matches_attempt(&attempt, &trade.message));
         let Ok(TradeState::Paid(asked)) = provider.query(&attempt, self.call()).await else {
             panic!("not paid")
         };

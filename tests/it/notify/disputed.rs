@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use paygate::domain::channel::ApiVersion;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::TransactionId;
 use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::ApiVersion;
 use paygate::domain::order::payment::PaymentRole::{Duplicate, Mismatch, Winning};
 use paygate::domain::order::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};
 use paygate::domain::time::Millis;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use paygate::clock::Clock as _;
-use paygate::domain::channel::{Product, ProviderId};
+use paygate::domain::channel::ProviderId;
 use paygate::domain::order::attempt::Attempt;
 use paygate::domain::order::payment::{Payment, PaymentRole};
 use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::product::Product;
 use paygate::error::Kind;
 use paygate::mock::{self, State};
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::caller::{CallerRules, ClientInfo, resolve};
-use paygate::domain::channel::{Product, ProviderId};
+use paygate::domain::channel::ProviderId;
+use paygate::domain::product::Product;
 use paygate::engine::Created;
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;

@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use paygate::clock::Clock;
-use paygate::domain::channel::{AlipayChoice, ProviderId};
+use paygate::domain::channel::ProviderId;
 use paygate::domain::event::DeliveryState;
+use paygate::domain::product::AlipayChoice;
 use paygate::domain::time::Millis;
 use paygate::engine::{AutoRefundPolicy, Engine, Switching};
 use paygate::mock::{self, ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
@@ -340,7 +341,7 @@ impl Shared {
     async fn start(self: &Arc<Self>, memory: Memory, watch: &Watch) {
         let crash_switch = CrashSwitch::on();
         let (wxpay, alipay) = MERCHANT.clone();
-        let alipay = alipay::Merchant { choice: self.choice, ..alipay };
+        let alipay = alipay::AlipayMerchant { choice: self.choice, ..alipay };
         let engine = Engine::builder()
             .store(Held::new(memory, crash_switch.clone(), self))
             .clock(watch.clone())
@@ -352,7 +353,7 @@ impl Shared {
             .webhook(ShopConnection::new(crash_switch.clone(), self))
             .reconcile_every(None)
             .provider(wxpay::V3::new(wxpay).unwrap())
-            .provider(alipay::Gateway::new(alipay))
+            .provider(alipay::AlipayGateway::new(alipay))
             .simulated()
             .start()
             .await
@@ -362,7 +363,7 @@ impl Shared {
 }
 
 /// Its keys take longer to read than a whole world takes.
-static MERCHANT: LazyLock<(wxpay::Merchant, alipay::Merchant)> = LazyLock::new(|| {
+static MERCHANT: LazyLock<(wxpay::WxpayMerchant, alipay::AlipayMerchant)> = LazyLock::new(|| {
     let wxpay = keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap());
     (wxpay, keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap()))
 });

@@ -2,17 +2,16 @@
 
 use std::net::IpAddr;
 
-use paygate::domain::channel::{PayType, PaymentMethod, Product};
+use paygate::domain::channel::{ApiVersion, PayType};
 use paygate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{
-    Account, ApiVersion, Attempt, AttemptState, Material, Params,
-};
+use paygate::domain::order::attempt::{Account, Attempt, AttemptState, Material, Params};
 use paygate::domain::order::payment::{Payment, PaymentRole};
 use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
+use paygate::domain::product::{PaymentMethod, Product};
 use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
 use proptest::collection::vec;

@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock};
 
 use paygate::caller::{CallerRules, ClientInfo, resolve};
 use paygate::clock::Clock;
-use paygate::domain::channel::{Product, ProviderId};
+use paygate::domain::channel::ProviderId;
 use paygate::domain::ids::{OutTradeNo, Pid};
+use paygate::domain::product::Product;
 use paygate::domain::time::Millis;
 use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
@@ -43,9 +44,9 @@ impl Clock for ManualClock {
 }
 
 /// The merchants, whose keys are checked once: that takes longer than a story does.
-static WXPAY: LazyLock<wxpay::Merchant> =
+static WXPAY: LazyLock<wxpay::WxpayMerchant> =
     LazyLock::new(|| keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap()));
-static ALIPAY: LazyLock<alipay::Merchant> =
+static ALIPAY: LazyLock<alipay::AlipayMerchant> =
     LazyLock::new(|| keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap()));
 
 /// The engine, its providers and its clock.
@@ -101,7 +102,7 @@ impl Shop {
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
             it.provider_of(pid.clone(), wxpay::V3::new(WXPAY.clone()).unwrap())
-                .provider_of(pid, alipay::Gateway::new(ALIPAY.clone()))
+                .provider_of(pid, alipay::AlipayGateway::new(ALIPAY.clone()))
         });
         let engine = more(builder).start().await.unwrap();
         Shop { engine, providers, clock, store }

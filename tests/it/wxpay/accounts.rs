@@ -1,6 +1,7 @@
 //! Whom an attempt pays, and that every call about it is that account's.
 
-use paygate::domain::order::attempt::{Account, ApiVersion, Material};
+use paygate::domain::channel::ApiVersion;
+use paygate::domain::order::attempt::{Account, Material};
 use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 
@@ -30,7 +31,7 @@ fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
         let older: Attempt = serde_json::from_value(older).unwrap();
         assert_eq!(older.account, None);
         assert_eq!(v3.account_of(&older), Some(expected.clone()));
-        assert!(v3.holds(&expected));
+        assert!(v3.has_account(&expected));
     }
     let mut unreadable = scene(None).attempt(&v3);
     unreadable.account = None;
@@ -41,7 +42,7 @@ fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
         account_as("1900000001", None, ApiVersion::WxpayV2),
         account_as("1900000001", None, ApiVersion::Alipay),
     ] {
-        assert!(!v3.holds(&gone), "{gone}");
+        assert!(!v3.has_account(&gone), "{gone}");
     }
     let mut one = merchant(public_key());
     one.apps.retain(|pay_type, _| *pay_type == PayType::WxpayH5);
@@ -63,9 +64,9 @@ async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
             "appid": "wxmini", "mchid": "1900000001", "out_trade_no": NUMBER,
             "trade_state": "SUCCESS",
         });
-        assert!(v3.is_of(&attempt, &message));
+        assert!(v3.matches_attempt(&attempt, &message));
         attempt.account = Some(other.clone());
-        assert!(!v3.is_of(&attempt, &message), "{other}");
+        assert!(!v3.matches_attempt(&attempt, &message), "{other}");
         for failure in [
             v3.open(&attempt, desk.call()).await.unwrap_err(),
             v3.query(&attempt, desk.call()).await.unwrap_err(),

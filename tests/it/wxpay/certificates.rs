@@ -85,7 +85,7 @@ struct Theatre {
 }
 
 impl Theatre {
-    fn new(verification: Verification, stage: Stage) -> Theatre {
+    fn new(verification: WxpayVerification, stage: Stage) -> Theatre {
         let v3 = V3::new(merchant(verification)).unwrap();
         let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
         let stage = Arc::new(Mutex::new(stage));
@@ -100,7 +100,7 @@ impl Theatre {
 
     /// WeChat Pay with the old certificate alone.
     fn ordinary() -> Theatre {
-        Theatre::new(Verification::Certificates, stage(&[old_entry()], old_signs(), NOW))
+        Theatre::new(WxpayVerification::Certificates, stage(&[old_entry()], old_signs(), NOW))
     }
 
     fn change(&self, stage: Stage) {
@@ -224,8 +224,10 @@ async fn a_serial_that_no_certificate_can_have_downloads_nothing() {
 /// While no list can be had, nothing is ordered; the next download waits.
 async fn check_no_order(name: &str, bad: Answered) {
     let good = stage(&[old_entry()], old_signs(), NOW);
-    let theatre =
-        Theatre::new(Verification::Certificates, Stage { list: bad.clone(), order: good.order });
+    let theatre = Theatre::new(
+        WxpayVerification::Certificates,
+        Stage { list: bad.clone(), order: good.order },
+    );
     for _ in 0..3 {
         let failure = theatre.open().await.unwrap_err();
         assert!(matches!(failure, Failure::NotSent(_)), "{name}: {failure:?}");
@@ -304,7 +306,7 @@ impl Theatre {
     async fn told(&self, key: (&SigningKey, &str)) -> Result<Notification, NotificationError> {
         let body = super::notifications::telling("TRANSACTION.SUCCESS", &super::responses::paid());
         let (head, body) = signed_by(key, self.desk.clock.now(), 200, &body).into_parts();
-        self.v3.notified(&head.headers, &body, self.desk.call()).await
+        self.v3.read_notification(&head.headers, &body, self.desk.call()).await
     }
 }
 
@@ -345,8 +347,11 @@ async fn forged_notifications_make_for_one_download_a_minute_at_most() {
 
 #[tokio::test]
 async fn a_forgery_under_a_known_serial_makes_no_other_account_download() {
-    let mut merchant = merchant(Verification::Certificates);
-    let other = Account { mch_id: "1900000002".to_owned(), ..account(Verification::Certificates) };
+    let mut merchant = merchant(WxpayVerification::Certificates);
+    let other = WxpayAccount {
+        mch_id: "1900000002".to_owned(),
+        ..account(WxpayVerification::Certificates)
+    };
     merchant.apps.get_mut(&PayType::WxpayMweb).unwrap().account = Arc::new(other);
     let v3 = V3::new(merchant).unwrap();
     let theatre = Theatre { v3, ..Theatre::ordinary() };

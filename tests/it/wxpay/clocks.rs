@@ -98,7 +98,7 @@ async fn an_absent_order_is_told_with_the_time_of_the_answer() {
 #[tokio::test]
 async fn certificates_that_cannot_be_had_for_the_clock_say_so() {
     let list = at(LATER, refusal(401, "SIGN_ERROR", "签名错误"));
-    let v3 = V3::new(merchant(Verification::Certificates)).unwrap();
+    let v3 = V3::new(merchant(WxpayVerification::Certificates)).unwrap();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     let desk = Desk::always(Ok(list));
     // The second is not sent at all, and says the same.

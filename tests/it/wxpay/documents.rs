@@ -6,7 +6,7 @@ use paygate::domain::ids::ChannelNo;
 use paygate::domain::json::RawJson;
 use paygate::domain::order::attempt::Material;
 use paygate::provider::wxpay::v3::{MerchantError, V3};
-use paygate::provider::wxpay::{Merchant, Site, Verification};
+use paygate::provider::wxpay::{Site, WxpayMerchant, WxpayVerification};
 use paygate::provider::{Failure, Provider, SigningContext};
 use paygate::secret::Secret;
 
@@ -314,8 +314,8 @@ async fn a_partners_calls_have_their_own_paths() {
 async fn a_base_urls_own_path_is_sent_and_signed() {
     let mut account = account(public_key());
     account.base_url = "http://127.0.0.1:8789/wxpay/".parse().unwrap();
-    let app = App { app_id: "wxqr".to_owned(), account: Arc::new(account), site: None };
-    let v3 = V3::new(Merchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap();
+    let app = WxpayApp { app_id: "wxqr".to_owned(), account: Arc::new(account), site: None };
+    let v3 = V3::new(WxpayMerchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     let desk = Desk::always(Err(TransportFailure::NotSent("no".to_owned())));
     v3.close(&attempt, desk.call()).await.unwrap_err();
@@ -402,7 +402,7 @@ async fn an_attempt_outlives_its_pay_types_configuration_but_not_its_account() {
 
     let mut moved = merchant(public_key());
     for app in moved.apps.values_mut() {
-        app.account = Arc::new(Account { mch_id: "19".to_owned(), ..account(public_key()) });
+        app.account = Arc::new(WxpayAccount { mch_id: "19".to_owned(), ..account(public_key()) });
     }
     let moved = V3::new(moved).unwrap();
     assert!(moved.present(&attempt, stamp).unwrap_err().contains("1900000001"));
@@ -418,7 +418,7 @@ async fn an_attempt_outlives_its_pay_types_configuration_but_not_its_account() {
 
 #[test]
 fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
-    type Change = fn(&mut App, &mut Account);
+    type Change = fn(&mut WxpayApp, &mut WxpayAccount);
     let rows: [(Change, MerchantError); 11] = [
         (|app, _| app.app_id.clear(), MerchantError::AppId(PayType::WxpayH5)),
         (|app, _| app.app_id = "wx 1".to_owned(), MerchantError::AppId(PayType::WxpayH5)),
@@ -429,7 +429,8 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
         (
             |_, it| {
                 let key = WECHAT_KEY.verifying_key();
-                it.verification = Verification::PublicKey { id: MERCHANT_SERIAL.to_owned(), key };
+                it.verification =
+                    WxpayVerification::PublicKey { id: MERCHANT_SERIAL.to_owned(), key };
             },
             MerchantError::PublicKeyId,
         ),
@@ -446,14 +447,14 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
         let mut app = merchant(public_key()).apps.remove(&PayType::WxpayH5).unwrap();
         change(&mut app, &mut account);
         app.account = Arc::new(account);
-        let error = V3::new(Merchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap_err();
+        let error = V3::new(WxpayMerchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap_err();
         assert_eq!(error, expected);
         assert!(!error.to_string().contains("0123456789abcdef"));
     }
-    assert_eq!(V3::new(Merchant::default()).unwrap_err(), MerchantError::NoApp);
+    assert_eq!(V3::new(WxpayMerchant::default()).unwrap_err(), MerchantError::NoApp);
 
     let mut two = merchant(public_key());
-    let other = Account { api_v3_key: Secret::new("f".repeat(32)), ..account(public_key()) };
+    let other = WxpayAccount { api_v3_key: Secret::new("f".repeat(32)), ..account(public_key()) };
     two.apps.get_mut(&PayType::WxpayH5).unwrap().account = Arc::new(other);
     assert_eq!(V3::new(two).unwrap_err(), MerchantError::TwoAccounts);
 

@@ -19,16 +19,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use paygate::clock::Clock;
-use paygate::domain::channel::{PayType, PaymentMethod, Product};
+use paygate::domain::channel::PayType;
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Attempt, AttemptState, Params};
+use paygate::domain::product::{PaymentMethod, Product};
 use paygate::domain::request::OrderTerms;
 use paygate::domain::time::Millis;
 use paygate::error::Text;
 use paygate::provider::keys::SigningKey;
 use paygate::provider::wxpay::v3::V3;
-use paygate::provider::wxpay::{Account, App, Merchant, Site, Verification};
+use paygate::provider::wxpay::{Site, WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification};
 use paygate::provider::{
     AttemptRequest, BoxFuture, Call, Notification, NotificationError, Provider, Transport,
     TransportFailure,
@@ -53,8 +54,8 @@ static WECHAT_PAIR: LazyLock<rcgen::KeyPair> = LazyLock::new(generated);
 static WECHAT_KEY: LazyLock<SigningKey> =
     LazyLock::new(|| SigningKey::parse(WECHAT_PAIR.serialized_der()).unwrap());
 
-fn account(verification: Verification) -> Account {
-    Account {
+fn account(verification: WxpayVerification) -> WxpayAccount {
+    WxpayAccount {
         mch_id: "1900000001".to_owned(),
         serial_no: MERCHANT_SERIAL.to_owned(),
         signing: MERCHANT_KEY.clone(),
@@ -64,14 +65,14 @@ fn account(verification: Verification) -> Account {
     }
 }
 
-fn public_key() -> Verification {
-    Verification::PublicKey { id: PUBLIC_KEY_ID.to_owned(), key: WECHAT_KEY.verifying_key() }
+fn public_key() -> WxpayVerification {
+    WxpayVerification::PublicKey { id: PUBLIC_KEY_ID.to_owned(), key: WECHAT_KEY.verifying_key() }
 }
 
 /// Every pay type with an app of its own, all paying into one account.
-fn merchant(verification: Verification) -> Merchant {
+fn merchant(verification: WxpayVerification) -> WxpayMerchant {
     let account = Arc::new(account(verification));
-    let app = |app_id: &str| App {
+    let app = |app_id: &str| WxpayApp {
         app_id: app_id.to_owned(),
         account: account.clone(),
         site: Some(Site { name: "小店".to_owned(), url: "https://shop.example.com".to_owned() }),
@@ -83,7 +84,7 @@ fn merchant(verification: Verification) -> Merchant {
         (PayType::WxpayH5Weixin, app("wxpublic")),
         (PayType::WxpayMweb, app("wxmweb")),
     ];
-    Merchant { apps: BTreeMap::from(apps) }
+    WxpayMerchant { apps: BTreeMap::from(apps) }
 }
 
 fn v3() -> V3 {

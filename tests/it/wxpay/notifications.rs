@@ -45,7 +45,7 @@ pub(super) fn telling(event: &str, message: &Value) -> String {
 async fn read(v3: &V3, notification: Response<Bytes>) -> Result<Notification, NotificationError> {
     let desk = Desk::new(|_| unreachable!("no call comes of a notification"));
     let (head, body) = notification.into_parts();
-    let result = v3.notified(&head.headers, &body, desk.call()).await;
+    let result = v3.read_notification(&head.headers, &body, desk.call()).await;
     assert_eq!(desk.seen().len(), 0);
     result
 }
@@ -210,7 +210,7 @@ async fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
 async fn a_payment_in_another_currency_is_never_the_orders_price() {
     let message = changed(&paid(), "/amount/currency", "USD".into());
     match told(&telling("TRANSACTION.SUCCESS", &message)).await {
-        Ok(Notification::ForeignPayment { channel_no, trade, currency }) => {
+        Ok(Notification::OtherCurrencyPayment { channel_no, trade, currency }) => {
             assert_eq!((channel_no, &*currency), (number(), "USD"));
             assert_eq!(trade.transaction_id, TransactionId("4200001".into()));
         }
@@ -329,13 +329,13 @@ async fn a_partners_notification_names_both_merchants() {
     let attempt = scene.attempt(&v3);
     let own = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     for message in [&mut payment, &mut refund] {
-        assert!(v3.is_of(&attempt, message));
-        assert!(!v3.is_of(&own, message), "not an order of the partner's own");
+        assert!(v3.matches_attempt(&attempt, message));
+        assert!(!v3.matches_attempt(&own, message), "not an order of the partner's own");
         message["sub_mchid"] = "1900000110".into();
-        assert!(!v3.is_of(&attempt, message), "of another of its merchants");
+        assert!(!v3.matches_attempt(&attempt, message), "of another of its merchants");
         message["sub_mchid"] = "1900000109".into();
         message["sp_mchid"] = "1900000002".into();
-        assert!(!v3.is_of(&attempt, message));
+        assert!(!v3.matches_attempt(&attempt, message));
     }
 }
 
@@ -343,22 +343,28 @@ async fn a_partners_notification_names_both_merchants() {
 fn a_message_is_of_the_attempt_whose_number_app_and_merchant_it_names() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
-    assert!(v3.is_of(&attempt, &paid()));
-    assert!(v3.is_of(&attempt, &refunded()), "a refund's names no app");
+    assert!(v3.matches_attempt(&attempt, &paid()));
+    assert!(v3.matches_attempt(&attempt, &refunded()), "a refund's names no app");
     for (at, value) in [
         ("/out_trade_no", json!("2107151010101541002")),
         ("/mchid", json!("1900000002")),
         ("/mchid", json!(null)),
         ("/sub_mchid", json!("1900000109")),
     ] {
-        assert!(!v3.is_of(&attempt, &changed(&paid(), at, value.clone())), "{at} {value}");
-        assert!(!v3.is_of(&attempt, &changed(&refunded(), at, value.clone())), "{at} {value}");
+        assert!(
+            !v3.matches_attempt(&attempt, &changed(&paid(), at, value.clone())),
+            "{at} {value}"
+        );
+        assert!(
+            !v3.matches_attempt(&attempt, &changed(&refunded(), at, value.clone())),
+            "{at} {value}"
+        );
     }
     for app in [json!("wxother"), json!(null)] {
-        assert!(!v3.is_of(&attempt, &changed(&paid(), "/appid", app.clone())), "{app}");
+        assert!(!v3.matches_attempt(&attempt, &changed(&paid(), "/appid", app.clone())), "{app}");
     }
     for message in [json!(null), json!({}), json!([]), json!("x")] {
-        assert!(!v3.is_of(&attempt, &message), "{message}");
+        assert!(!v3.matches_attempt(&attempt, &message), "{message}");
     }
 }
 
@@ -366,7 +372,7 @@ fn a_message_is_of_the_attempt_whose_number_app_and_merchant_it_names() {
 async fn accounts_share_what_signs_and_never_what_seals() {
     let other_key = "f".repeat(32);
     let mut merchant = merchant(public_key());
-    let other = Account {
+    let other = WxpayAccount {
         mch_id: "1900000002".to_owned(),
         api_v3_key: Secret::new(other_key.clone()),
         ..account(public_key())

@@ -248,10 +248,10 @@ async fn an_unsigned_refusal_of_a_refund_that_exists_is_not_its_end() {
         for unsure in [refusal(500, "SYSTEM_ERROR", ""), refusal(429, "FREQUENCY_LIMITED", "")] {
             let desk = desk(refusal(status, code, "不能退款"), unsure);
             let result = Case::default().refund(&desk).await;
-            let Err(Failure::OutcomeUnknown { said, .. }) = result else {
+            let Err(Failure::OutcomeUnknown { provider_error, .. }) = result else {
                 panic!("{code}: {result:?}")
             };
-            assert_eq!(said, Some((code.to_owned(), "不能退款".to_owned())));
+            assert_eq!(provider_error, Some((code.to_owned(), "不能退款".to_owned())));
         }
     }
 }
@@ -294,7 +294,10 @@ async fn any_other_refusal_leaves_a_refund_without_an_outcome() {
     }
     let lost = TransportFailure::OutcomeUnknown("reset".to_owned());
     let failure = Case::default().refund(&Desk::always(Err(lost))).await.unwrap_err();
-    assert_eq!(failure, Failure::OutcomeUnknown { reason: "reset".to_owned(), said: None });
+    assert_eq!(
+        failure,
+        Failure::OutcomeUnknown { reason: "reset".to_owned(), provider_error: None }
+    );
 }
 
 #[tokio::test]

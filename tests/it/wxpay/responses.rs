@@ -56,7 +56,7 @@ async fn a_signed_answer_without_material_leaves_the_outcome_unknown() {
     for body in bodies {
         let result = opened(PayType::WxpayMpWeixin, Ok(signed(200, body))).await;
         assert!(
-            matches!(result, Err(Failure::OutcomeUnknown { said: None, .. })),
+            matches!(result, Err(Failure::OutcomeUnknown { provider_error: None, .. })),
             "{body}: {result:?}"
         );
     }
@@ -128,7 +128,7 @@ async fn a_success_that_wechat_pay_did_not_sign_is_an_unknown_outcome() {
         let desk = Desk::always(Ok(answer));
         let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
         assert!(
-            matches!(failure, Failure::OutcomeUnknown { said: None, .. }),
+            matches!(failure, Failure::OutcomeUnknown { provider_error: None, .. }),
             "{name}: {failure:?}"
         );
         assert_eq!(desk.seen().len(), 1, "{name}: nothing else is asked for");
@@ -173,8 +173,9 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
     ];
     for (status, code, message) in refused {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
-        let said = Failure::Refused { code: code.to_owned(), message: message.to_owned() };
-        assert_eq!(result, Err(said));
+        let provider_error =
+            Failure::Refused { code: code.to_owned(), message: message.to_owned() };
+        assert_eq!(result, Err(provider_error));
     }
     let open = [
         (500, "SYSTEM_ERROR", "系统错误"),
@@ -190,10 +191,10 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
     ];
     for (status, code, message) in open {
         let result = opened(PayType::WxpayMpWeixin, Ok(refusal(status, code, message))).await;
-        let Err(Failure::OutcomeUnknown { said, .. }) = result else {
+        let Err(Failure::OutcomeUnknown { provider_error, .. }) = result else {
             panic!("{code}: {result:?}")
         };
-        assert_eq!(said, Some((code.to_owned(), message.to_owned())));
+        assert_eq!(provider_error, Some((code.to_owned(), message.to_owned())));
     }
 }
 
@@ -213,9 +214,10 @@ async fn too_many_calls_are_told_as_such_of_orders_and_queries() {
         (429, ""),
     ] {
         let desk = Desk::always(Ok(refusal(status, code, "频率超限")));
-        let said = Failure::Throttled { code: code.to_owned(), message: "频率超限".to_owned() };
-        assert_eq!(v3.open(&attempt, desk.call()).await, Err(said.clone()));
-        assert_eq!(v3.query(&attempt, desk.call()).await, Err(said));
+        let provider_error =
+            Failure::Throttled { code: code.to_owned(), message: "频率超限".to_owned() };
+        assert_eq!(v3.open(&attempt, desk.call()).await, Err(provider_error.clone()));
+        assert_eq!(v3.query(&attempt, desk.call()).await, Err(provider_error));
         // It is also what an order is answered with whose buyer pays just then.
         let closing = v3.close(&attempt, desk.call()).await;
         assert_eq!(closing, Ok(CloseOutcome::TooEarly), "{status} {code}");
@@ -236,8 +238,10 @@ async fn closed_already_without_a_confirmation_is_told_as_it_was_said() {
             })
         });
         let result = v3.close(&attempt, desk.call()).await;
-        let Err(Failure::OutcomeUnknown { said, .. }) = result else { panic!("{result:?}") };
-        assert_eq!(said, Some(("ORDER_CLOSED".to_owned(), "订单已关闭".to_owned())));
+        let Err(Failure::OutcomeUnknown { provider_error, .. }) = result else {
+            panic!("{result:?}")
+        };
+        assert_eq!(provider_error, Some(("ORDER_CLOSED".to_owned(), "订单已关闭".to_owned())));
     }
 }
 
@@ -295,7 +299,7 @@ async fn an_answer_that_is_no_json_says_nothing() {
             let answer = Response::builder().status(status).body(body.to_owned().into()).unwrap();
             let result = opened(PayType::WxpayH5, Ok(answer)).await;
             assert!(
-                matches!(result, Err(Failure::OutcomeUnknown { said: None, .. })),
+                matches!(result, Err(Failure::OutcomeUnknown { provider_error: None, .. })),
                 "{result:?}"
             );
         }
@@ -306,7 +310,7 @@ async fn an_answer_that_is_no_json_says_nothing() {
 async fn what_a_refusal_says_is_cut_to_what_a_log_can_bear() {
     let answer = refusal(400, "X".repeat(100).as_str(), &format!("a\r\nb{}", "长".repeat(999)));
     let result = opened(PayType::WxpayH5, Ok(answer)).await;
-    let Err(Failure::OutcomeUnknown { said: Some((code, message)), .. }) = result else {
+    let Err(Failure::OutcomeUnknown { provider_error: Some((code, message)), .. }) = result else {
         panic!("{result:?}")
     };
     assert_eq!(code.len(), 64);
@@ -320,7 +324,10 @@ async fn the_transport_alone_says_whether_anything_was_sent() {
     assert_eq!(result, Err(Failure::NotSent("refused".to_owned())));
     let lost = TransportFailure::OutcomeUnknown("reset".to_owned());
     let result = opened(PayType::WxpayH5, Err(lost)).await;
-    assert_eq!(result, Err(Failure::OutcomeUnknown { reason: "reset".to_owned(), said: None }));
+    assert_eq!(
+        result,
+        Err(Failure::OutcomeUnknown { reason: "reset".to_owned(), provider_error: None })
+    );
 }
 
 /// A paid order, as a query and a notification tell it.

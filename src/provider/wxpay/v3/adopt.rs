@@ -1,39 +1,43 @@
-//! A payment that no attempt here was opened for: what calls about it need.
+//! Adopts a payment that none of our attempts made: it makes an attempt from the payment's message,
+//! by which the engine can query, close and refund it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::order::Parties;
-use crate::domain::channel::{PayType, PaymentMethod, Product};
+use crate::domain::channel::PayType;
 use crate::domain::ids::ChannelNo;
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::Params;
-use crate::provider::wxpay::App;
+use crate::domain::product::{PaymentMethod, Product};
+use crate::provider::wxpay::WxpayApp;
+use crate::provider::wxpay::product::usual_product;
 use crate::provider::{AdoptedAttempt, PaidTrade};
 
-/// What an attempt of `trade` holds, which was paid under `no` into the account of one of `apps`.
-pub(super) fn adopted(
-    apps: &BTreeMap<PayType, App>,
-    no: &ChannelNo,
+/// The attempt that stands for `trade`, which was paid under `no` into the account of one of `apps`.
+pub(super) fn adopt_trade(
+    apps: &BTreeMap<PayType, WxpayApp>,
+    channel_no: &ChannelNo,
     trade: &PaidTrade,
     notify_url: &str,
 ) -> Option<AdoptedAttempt> {
-    let told = Told::deserialize(&*trade.message).ok()?;
-    if told.parties.out_trade_no != no.as_str() {
+    let transaction = AdoptedTransaction::deserialize(&*trade.message).ok()?;
+    if transaction.parties.out_trade_no != channel_no.as_str() {
         return None;
     }
-    let product = told.trade_type.as_deref().and_then(product);
-    let amount = Amount { total: trade.total_fee };
-    let document = serde_json::to_string(&Document { parties: told.parties, amount }).ok()?;
-    let parties = Parties::of(&document)?;
+    let product = transaction.trade_type.as_deref().and_then(product_of);
+    let amount = AdoptedAmount { total: trade.total_fee };
+    let document =
+        serde_json::to_string(&AdoptedDocument { parties: transaction.parties, amount }).ok()?;
+    let parties = Parties::from_document(&document)?;
     let paid = apps.iter().filter(|(_, app)| app.account.mch_id == parties.mch_id);
-    // The app that was paid in comes first, then the product that was paid by.
+    // The payment's app comes first, then its product.
     let pay_type = paid.min_by_key(|(pay_type, app)| {
-        (app.app_id != parties.app_id, product.is_some() && usual(**pay_type) != product)
+        (app.app_id != parties.app_id, product.is_some() && usual_product(**pay_type) != product)
     });
     let pay_type = *pay_type?.0;
-    let product = product.or_else(|| usual(pay_type))?;
+    let product = product.or_else(|| usual_product(pay_type))?;
     Some(AdoptedAttempt {
         method: PaymentMethod {
             pay_type,
@@ -53,7 +57,7 @@ pub(super) fn adopted(
 }
 
 /// `trade_type` (WeChat Pay V3, query order).
-fn product(trade_type: &str) -> Option<Product> {
+fn product_of(trade_type: &str) -> Option<Product> {
     match trade_type {
         "JSAPI" => Some(Product::Jsapi),
         "APP" => Some(Product::App),
@@ -64,34 +68,23 @@ fn product(trade_type: &str) -> Option<Product> {
     }
 }
 
-/// The product that a pay type is paid by.
-fn usual(pay_type: PayType) -> Option<Product> {
-    match pay_type {
-        PayType::WxpayMpWeixin | PayType::WxpayH5Weixin => Some(Product::Jsapi),
-        PayType::WxpayAppPlus => Some(Product::App),
-        PayType::WxpayH5 => Some(Product::Native),
-        PayType::WxpayMweb => Some(Product::H5),
-        PayType::AlipayMpAlipay | PayType::AlipayAppPlus | PayType::AlipayH5 => None,
-    }
-}
-
 #[derive(Deserialize)]
-struct Told {
+struct AdoptedTransaction {
     trade_type: Option<String>,
     #[serde(flatten)]
-    parties: ToldParties,
+    parties: AdoptedParties,
 }
 
-/// What stands in the place of an order's body: as much of it as [`Parties`] reads, and the price.
+/// Stands in the place of an order's body: the members that [`Parties`] reads, and the price.
 #[derive(Serialize)]
-struct Document {
+struct AdoptedDocument {
     #[serde(flatten)]
-    parties: ToldParties,
-    amount: Amount,
+    parties: AdoptedParties,
+    amount: AdoptedAmount,
 }
 
 #[derive(Deserialize, Serialize)]
-struct ToldParties {
+struct AdoptedParties {
     #[serde(skip_serializing_if = "Option::is_none")]
     appid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +101,6 @@ struct ToldParties {
 }
 
 #[derive(Serialize)]
-struct Amount {
+struct AdoptedAmount {
     total: Fen,
 }

@@ -1,19 +1,22 @@
 //! WeChat Pay V3: JSAPI, APP, H5 and Native orders, query, close, refunds and notifications, for
 //! merchants and partners.
 //!
-//! Building a request and reading an answer are functions of bytes; `line` alone talks, through
-//! the call's [`Transport`](crate::provider::Transport).
+//! Building a request and parsing a response are functions of bytes; the API client alone sends,
+//! through the call's [`Transport`](crate::provider::Transport).
 
-mod adopt;
-mod answer;
-mod order;
-mod present;
-mod refund;
-mod sign;
-mod trade;
 mod client;
-mod notification;
+mod request_signature;
+mod response_signature;
+mod refusal;
 mod platform_certificates;
+mod certificate_refresh;
+mod order;
+mod order_response;
+mod client_parameters;
+mod trade;
+mod refund;
+mod notification;
+mod adopt;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,17 +25,19 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::client::Line;
+use self::client::ApiClient;
 use self::order::Parties;
-use self::sign::{Outgoing, Signed, Unverified};
-use self::trade::CloseReply;
+use self::request_signature::UnsignedRequest;
+use self::response_signature::{ResponseSignature, VerificationError};
+use self::trade::CloseResponse;
 use super::decrypt::API_V3_KEY_BYTES;
-use super::{Account, App, Merchant, Verification};
-use crate::domain::channel::{PayType, ProviderId};
+use super::{WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification, product};
+use crate::domain::caller::CallerContext;
+use crate::domain::channel::{ApiVersion, PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
-use crate::domain::order::attempt;
-use crate::domain::order::attempt::{ApiVersion, Attempt, Material, Params};
+use crate::domain::order::attempt::{Account, Attempt, Material, Params};
 use crate::domain::order::refund::RefundStatus;
+use crate::domain::product::Product;
 use crate::domain::request::OrderTerms;
 use crate::error::Text;
 use crate::provider::{
@@ -43,63 +48,64 @@ use crate::provider::{
 /// One merchant at WeChat Pay V3.
 #[derive(Debug)]
 pub struct V3 {
-    apps: BTreeMap<PayType, App>,
+    apps: BTreeMap<PayType, WxpayApp>,
     /// By `mchid`.
-    lines: BTreeMap<String, Line>,
+    clients: BTreeMap<String, ApiClient>,
 }
 
 impl V3 {
-    /// A merchant whose texts all fit where WeChat Pay wants them.
+    /// A provider for `merchant`, whose texts all have the form that WeChat Pay requires.
     ///
     /// Nothing is sent: platform certificates are downloaded before the first call.
     ///
     /// # Errors
     ///
-    /// [`MerchantError`] names what does not fit.
-    pub fn new(merchant: Merchant) -> Result<V3, MerchantError> {
+    /// [`MerchantError`] names the part that WeChat Pay does not take.
+    pub fn new(merchant: WxpayMerchant) -> Result<V3, MerchantError> {
         if merchant.apps.is_empty() {
             return Err(MerchantError::NoApp);
         }
-        let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+        let mut clients: BTreeMap<String, ApiClient> = BTreeMap::new();
         for (pay_type, app) in &merchant.apps {
-            check(*pay_type, app)?;
+            check_app(*pay_type, app)?;
             let account = &app.account;
-            match lines.get(&account.mch_id) {
-                Some(line) if !same(&line.account, account) => {
+            match clients.get(&account.mch_id) {
+                Some(client) if !client.account.is_same(account) => {
                     return Err(MerchantError::TwoAccounts);
                 }
                 Some(_) => {}
                 None => {
-                    lines.insert(account.mch_id.clone(), Line::new(account.clone()));
+                    clients.insert(account.mch_id.clone(), ApiClient::new(account.clone()));
                 }
             }
         }
-        Ok(V3 { apps: merchant.apps, lines })
+        Ok(V3 { apps: merchant.apps, clients })
     }
 
-    /// Who `attempt` pays, and the line to the account that signs for them: by the stored
-    /// document, whatever the pay type's app is configured to by now.
-    fn parties(&self, attempt: &Attempt) -> Result<(Parties, &Line), String> {
+    /// The merchants and apps of `attempt`, and the client of the account that signs for them: by
+    /// the stored document, whatever app the pay type is configured with today.
+    fn parties(&self, attempt: &Attempt) -> Result<(Parties, &ApiClient), String> {
         let parties = parties_of(attempt)
             .ok_or("the stored parameters are not of the attempt's account at WeChat Pay V3")?;
-        match self.lines.get(&parties.mch_id) {
-            Some(line) => Ok((parties, line)),
+        match self.clients.get(&parties.mch_id) {
+            Some(client) => Ok((parties, client)),
             None => Err(format!("the merchant account {} is not configured", parties.mch_id)),
         }
     }
 
     /// Whether WeChat Pay signed a notification. While an account knows the serial number, no
-    /// other asks for certificates because of it.
-    async fn vouched(
+    /// other downloads certificates because of it.
+    async fn verify_notification(
         &self,
         notification: (&HeaderMap, &[u8]),
         call: Call<'_>,
-    ) -> Result<(), Unverified> {
-        let (serial, now) = (Signed::read(notification.0)?.serial, call.clock.now());
-        let is_known = self.lines.values().any(|line| line.knows(serial, now));
-        let mut why = Unverified::Serial;
-        for line in self.lines.values().filter(|line| !is_known || line.knows(serial, now)) {
-            match line.vouches(notification, call).await {
+    ) -> Result<(), VerificationError> {
+        let (serial, now) = (ResponseSignature::parse(notification.0)?.serial, call.clock.now());
+        let is_known = self.clients.values().any(|client| client.knows(serial, now));
+        let mut why = VerificationError::Serial;
+        for client in self.clients.values().filter(|client| !is_known || client.knows(serial, now))
+        {
+            match client.verify_notification(notification, call).await {
                 Ok(()) => return Ok(()),
                 Err(unverified) => why = unverified,
             }
@@ -117,6 +123,14 @@ impl Provider for V3 {
         self.apps.keys().copied().collect()
     }
 
+    fn select(&self, caller: &CallerContext, qrcode: bool) -> Option<(PayType, Product)> {
+        product::select(caller, qrcode)
+    }
+
+    fn missing_openid(&self) -> Text {
+        product::missing_openid()
+    }
+
     fn app_id(&self, pay_type: PayType, terms: &OrderTerms) -> Option<String> {
         let app = self.apps.get(&pay_type)?;
         Some(terms.sub_appid.as_ref().unwrap_or(&app.app_id).clone())
@@ -126,31 +140,32 @@ impl Provider for V3 {
         VERSION
     }
 
-    fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<attempt::Account> {
+    fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<Account> {
         let app = self.apps.get(&pay_type)?;
-        Some(attempt::Account {
+        Some(Account {
             number: app.account.mch_id.clone(),
             partner: terms.sub_mchid.clone(),
             version: VERSION,
         })
     }
 
-    fn account_of(&self, attempt: &Attempt) -> Option<attempt::Account> {
-        let stored = || Parties::of(&attempt.params.document).map(|it| it.account());
+    fn account_of(&self, attempt: &Attempt) -> Option<Account> {
+        let stored =
+            || Parties::from_document(&attempt.params.document).map(|parties| parties.account());
         attempt.account.clone().or_else(stored)
     }
 
-    fn holds(&self, account: &attempt::Account) -> bool {
-        account.version == VERSION && self.lines.contains_key(&account.number)
+    fn has_account(&self, account: &Account) -> bool {
+        account.version == VERSION && self.clients.contains_key(&account.number)
     }
 
-    fn plan(&self, plan: &AttemptRequest<'_>) -> Result<Params, Text> {
-        let app = self.apps.get(&plan.pay_type).ok_or_else(|| {
+    fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
+        let app = self.apps.get(&request.pay_type).ok_or_else(|| {
             Text::new("未配置该支付方式", "this pay type is not configured for the merchant")
         })?;
         Ok(Params {
-            document: order::document(plan, app)?,
-            notify_url: plan.notify_url.to_owned(),
+            document: order::order_document(request, app)?,
+            notify_url: request.notify_url.to_owned(),
             return_url: None,
             app_auth_token: None,
         })
@@ -162,21 +177,26 @@ impl Provider for V3 {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Material, Failure>> {
         Box::pin(async move {
-            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let (parties, client) = self.parties(attempt).map_err(Failure::NotSent)?;
             let product = attempt.method.product;
-            let Some(end) = order::path_end(product) else {
+            let Some(end) = order::path_segment(product) else {
                 return Err(Failure::NotSent("not a product of WeChat Pay".to_owned()));
             };
             let target = format!("{}/transactions/{end}", parties.prefix());
-            let outgoing = Outgoing::post(target, attempt.params.document.clone());
-            answer::opened(product, line.exchange(outgoing, call).await?)
+            let request = UnsignedRequest::post(target, attempt.params.document.clone());
+            order_response::parse_order_response(product, client.exchange(request, call).await?)
         })
     }
 
-    fn present(&self, attempt: &Attempt, stamp: SigningContext<'_>) -> Result<String, String> {
-        let (parties, line) = self.parties(attempt)?;
-        present::order_text(attempt.method.product, &parties, &line.account.signing, stamp)
-            .ok_or_else(|| "the material is not of the attempt's product".to_owned())
+    fn present(&self, attempt: &Attempt, context: SigningContext<'_>) -> Result<String, String> {
+        let (parties, client) = self.parties(attempt)?;
+        client_parameters::client_parameters(
+            attempt.method.product,
+            &parties,
+            &client.account.signing,
+            context,
+        )
+        .ok_or_else(|| "the material is not of the attempt's product".to_owned())
     }
 
     fn query<'a>(
@@ -185,8 +205,8 @@ impl Provider for V3 {
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<TradeState, Failure>> {
         Box::pin(async move {
-            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
-            ask(&parties, line, attempt, call).await
+            let (parties, client) = self.parties(attempt).map_err(Failure::NotSent)?;
+            query_trade(&parties, client, attempt, call).await
         })
     }
 
@@ -197,21 +217,22 @@ impl Provider for V3 {
     ) -> BoxFuture<'a, Result<CloseOutcome, Failure>> {
         Box::pin(async move {
             let ends = Instant::now() + call.timeout;
-            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
-            let outgoing = trade::close(&parties, attempt.channel_no.as_str());
-            let refusal = match trade::closed(line.exchange(outgoing, call).await?)? {
-                CloseReply::Ended(closing) => return Ok(closing),
-                CloseReply::ClosedAlready(refusal) => refusal,
+            let (parties, client) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let request = trade::close_request(&parties, attempt.channel_no.as_str());
+            let refusal = match trade::parse_close_response(client.exchange(request, call).await?)?
+            {
+                CloseResponse::Ended(closing) => return Ok(closing),
+                CloseResponse::ClosedAlready(refusal) => refusal,
             };
-            // An unsigned "closed already" ends no attempt: the signed answer to a query does.
+            // An unsigned "closed already" ends no attempt: the signed response to a query does.
             let timeout = ends.saturating_duration_since(Instant::now());
-            match ask(&parties, line, attempt, Call { timeout, ..call }).await {
+            match query_trade(&parties, client, attempt, Call { timeout, ..call }).await {
                 Ok(TradeState::Closed) => Ok(CloseOutcome::Closed),
                 Ok(TradeState::Paid(_)) => Ok(CloseOutcome::Paid),
                 Ok(TradeState::NotFound { .. } | TradeState::Unpaid { .. }) | Err(_) => {
-                    let reason = "said to be closed already, and not confirmed".to_owned();
-                    let said = Some((refusal.code, refusal.message));
-                    Err(Failure::OutcomeUnknown { reason, said })
+                    let reason = "reported as closed already, and not confirmed".to_owned();
+                    let provider_error = Some((refusal.code, refusal.message));
+                    Err(Failure::OutcomeUnknown { reason, provider_error })
                 }
             }
         })
@@ -220,23 +241,24 @@ impl Provider for V3 {
     fn refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<RefundStatus, Failure>> {
         Box::pin(async move {
             let ends = Instant::now() + call.timeout;
-            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
-            let reply = line.exchange(refund::send(&parties, &plan), call).await?;
-            let sent = refund::sent(&plan, &attempt.channel_no, reply);
+            let (parties, client) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let response =
+                client.exchange(refund::refund_request(&parties, &refund_call), call).await?;
+            let sent = refund::parse_refund_response(&refund_call, &attempt.channel_no, response);
             let Err(Failure::Refused { code, message }) = sent else { return sent };
-            // An unsigned refusal ends no refund: the query has the last word.
+            // An unsigned refusal ends no refund: the query confirms it.
             let timeout = ends.saturating_duration_since(Instant::now());
-            match self.query_refund(attempt, plan, Call { timeout, ..call }).await {
+            match self.query_refund(attempt, refund_call, Call { timeout, ..call }).await {
                 Ok(Some(refund)) => Ok(refund),
                 Ok(None) => Err(Failure::Refused { code, message }),
                 Err(_) => {
-                    let reason = format!("said to be refused ({code}), and not confirmed");
-                    Err(Failure::OutcomeUnknown { reason, said: Some((code, message)) })
+                    let reason = format!("reported as refused ({code}), and not confirmed");
+                    Err(Failure::OutcomeUnknown { reason, provider_error: Some((code, message)) })
                 }
             }
         })
@@ -245,31 +267,38 @@ impl Provider for V3 {
     fn query_refund<'a>(
         &'a self,
         attempt: &'a Attempt,
-        plan: RefundCall<'a>,
+        refund_call: RefundCall<'a>,
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Option<RefundStatus>, Failure>> {
         Box::pin(async move {
-            let (parties, line) = self.parties(attempt).map_err(Failure::NotSent)?;
-            let reply = line.exchange(refund::query(&parties, &plan), call).await?;
-            refund::queried(&plan, &attempt.channel_no, reply)
+            let (parties, client) = self.parties(attempt).map_err(Failure::NotSent)?;
+            let response =
+                client.exchange(refund::query_request(&parties, &refund_call), call).await?;
+            refund::parse_query_response(&refund_call, &attempt.channel_no, response)
         })
     }
 
-    fn notified<'a>(
+    fn read_notification<'a>(
         &'a self,
         headers: &'a HeaderMap,
         body: &'a [u8],
         call: Call<'a>,
     ) -> BoxFuture<'a, Result<Notification, NotificationError>> {
         Box::pin(async move {
-            self.vouched((headers, body), call).await.map_err(NotificationError::forged)?;
-            notification::read(body, self.lines.values().map(|line| &*line.account))
+            self.verify_notification((headers, body), call)
+                .await
+                .map_err(NotificationError::forged)?;
+            notification::parse_notification(
+                body,
+                self.clients.values().map(|client| &*client.account),
+            )
         })
     }
 
-    fn is_of(&self, attempt: &Attempt, message: &Value) -> bool {
+    fn matches_attempt(&self, attempt: &Attempt, message: &Value) -> bool {
         let parties = parties_of(attempt);
-        parties.is_some_and(|it| trade::is_of(&it, attempt.channel_no.as_str(), message))
+        parties
+            .is_some_and(|parties| trade::is_about(&parties, attempt.channel_no.as_str(), message))
     }
 
     fn adopt(
@@ -278,33 +307,33 @@ impl Provider for V3 {
         trade: &PaidTrade,
         notify_url: &str,
     ) -> Option<AdoptedAttempt> {
-        adopt::adopted(&self.apps, channel_no, trade, notify_url)
+        adopt::adopt_trade(&self.apps, channel_no, trade, notify_url)
     }
 }
 
-/// The version that is spoken here.
+/// The version of WeChat Pay's API that [`V3`] uses.
 const VERSION: ApiVersion = ApiVersion::WxpayV3;
 
-/// Who `attempt` pays, by its stored document; `None` when that is another account than the
-/// attempt's, or of another version.
+/// The merchants and apps of `attempt` by its stored document; `None` when the document names
+/// another account than the attempt's, or is of another version.
 fn parties_of(attempt: &Attempt) -> Option<Parties> {
-    let parties = Parties::of(&attempt.params.document)?;
-    let matches_order = attempt.account.as_ref().is_none_or(|it| *it == parties.account());
-    matches_order.then_some(parties)
+    let parties = Parties::from_document(&attempt.params.document)?;
+    let is_same = attempt.account.as_ref().is_none_or(|account| *account == parties.account());
+    is_same.then_some(parties)
 }
 
-async fn ask(
+async fn query_trade(
     parties: &Parties,
-    line: &Line,
+    client: &ApiClient,
     attempt: &Attempt,
     call: Call<'_>,
 ) -> Result<TradeState, Failure> {
-    let no = attempt.channel_no.as_str();
-    let reply = line.exchange(trade::query(parties, no), call).await?;
-    trade::queried(parties, no, reply)
+    let channel_no = attempt.channel_no.as_str();
+    let response = client.exchange(trade::query_request(parties, channel_no), call).await?;
+    trade::parse_query_response(parties, channel_no, response)
 }
 
-/// What does not fit in a merchant's configuration.
+/// A part of a merchant's configuration that WeChat Pay does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MerchantError {
     /// No pay type has an app.
@@ -359,18 +388,18 @@ impl fmt::Display for MerchantError {
 impl std::error::Error for MerchantError {}
 
 /// Ids stand in a header between quotes, and in URLs: nothing needs escaping there.
-fn check(pay_type: PayType, app: &App) -> Result<(), MerchantError> {
+fn check_app(pay_type: PayType, app: &WxpayApp) -> Result<(), MerchantError> {
     let account = &app.account;
     let is_word = |text: &str| {
         (1..=64).contains(&text.len())
-            && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'-')
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
     };
     let serial = &account.serial_no;
     let serial_fits =
-        (1..=40).contains(&serial.len()) && serial.bytes().all(|it| it.is_ascii_hexdigit());
+        (1..=40).contains(&serial.len()) && serial.bytes().all(|byte| byte.is_ascii_hexdigit());
     let key_id_fits = match &account.verification {
-        Verification::PublicKey { id, .. } => id.starts_with("PUB_KEY_ID_") && is_word(id),
-        Verification::Certificates => true,
+        WxpayVerification::PublicKey { id, .. } => id.starts_with("PUB_KEY_ID_") && is_word(id),
+        WxpayVerification::Certificates => true,
     };
     let site_fits = app
         .site
@@ -389,23 +418,8 @@ fn check(pay_type: PayType, app: &App) -> Result<(), MerchantError> {
     rules.into_iter().find(|rule| !rule.0).map_or(Ok(()), |rule| Err(rule.1))
 }
 
-fn base_url_fits(account: &Account) -> bool {
+fn base_url_fits(account: &WxpayAccount) -> bool {
     let url = &account.base_url;
     let is_bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     is_bare && url.as_str().parse().is_ok_and(|uri| transport::allows(&uri))
-}
-
-fn same(a: &Account, b: &Account) -> bool {
-    a.serial_no == b.serial_no
-        && a.signing.fingerprint() == b.signing.fingerprint()
-        && a.base_url == b.base_url
-        && a.api_v3_key == b.api_v3_key
-        && match (&a.verification, &b.verification) {
-            (Verification::Certificates, Verification::Certificates) => true,
-            (
-                Verification::PublicKey { id: a_id, key: a_key },
-                Verification::PublicKey { id: b_id, key: b_key },
-            ) => a_id == b_id && a_key.fingerprint() == b_key.fingerprint(),
-            _ => false,
-        }
 }

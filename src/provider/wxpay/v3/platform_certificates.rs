@@ -8,152 +8,156 @@ use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 use crate::provider::keys::VerifyingKey;
 use crate::provider::wxpay::certificates::PlatformCertificate;
 
-/// What is known, and when the next download may start. Knows no wire.
+/// The certificates, and when the next download may start. Sends nothing itself.
 #[derive(Debug, Default)]
-pub(super) struct Keyring {
-    known: Mutex<Known>,
-    /// Held by the one caller that downloads.
+pub(super) struct PlatformCertificates {
+    state: Mutex<CertificateState>,
+    /// The call that downloads holds it.
     download: AsyncMutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CertificateState {
     certificates: Vec<PlatformCertificate>,
     downloaded: Option<Millis>,
-    tried: Option<Tried>,
-    /// Why the last download brought nothing; empty when it did.
-    why: String,
+    last_attempt: Option<RefreshAttempt>,
+    /// Why the last download failed; empty when it succeeded.
+    last_failure: String,
 }
 
-/// The last download that was tried.
+/// The last download that began.
 #[derive(Clone, Copy, Debug)]
-struct Tried {
+struct RefreshAttempt {
     at: Millis,
-    outcome: Outcome,
+    outcome: RefreshOutcome,
 }
 
 /// How a download ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum RefreshOutcome {
     /// WeChat Pay answered: with certificates, or that there are none.
     Answered,
-    /// It was not reached, or has not answered yet.
+    /// WeChat Pay was not reached, or has not answered yet.
     Unreachable,
 }
 
-/// Why certificates are wanted.
+/// Why a call needs certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    /// Before a call, so that its answer can be verified.
-    Any,
-    /// For an answer that is signed under an unknown serial.
+pub(super) enum RefreshReason {
+    /// To verify the response of a call that is about to be sent.
+    BeforeCall,
+    /// To verify a message whose serial is unknown.
     UnknownSerial,
 }
 
-impl Keyring {
+impl PlatformCertificates {
     /// The key under exactly this serial, unless it has expired.
     pub(super) fn key(&self, serial: &str, now: Millis) -> Option<VerifyingKey> {
-        self.locked(|known| {
-            let mut certificates = known.certificates.iter();
+        self.locked(|state| {
+            let mut certificates = state.certificates.iter();
             certificates
-                .find(|it| it.serial_no == serial && now < it.expires_at)
-                .map(|it| it.key.clone())
+                .find(|certificate| certificate.serial_no == serial && now < certificate.expires_at)
+                .map(|certificate| certificate.key.clone())
         })
     }
 
     /// Whether any certificate is usable at `now`.
-    pub(super) fn usable(&self, now: Millis) -> bool {
-        self.locked(|known| known.certificates.iter().any(|it| now < it.expires_at))
+    pub(super) fn has_usable(&self, now: Millis) -> bool {
+        self.locked(|state| {
+            state.certificates.iter().any(|certificate| now < certificate.expires_at)
+        })
     }
 
     /// Whether a download should start at `now`.
-    pub(super) fn due(&self, want: Want, now: Millis) -> bool {
-        let usable = self.usable(now);
-        self.locked(|known| {
-            let pause_ms = match known.tried {
-                Some(Tried { outcome: Outcome::Unreachable, .. })
-                    if want == Want::Any && !usable =>
+    pub(super) fn is_refresh_due(&self, reason: RefreshReason, now: Millis) -> bool {
+        let has_usable = self.has_usable(now);
+        self.locked(|state| {
+            let pause_ms = match state.last_attempt {
+                Some(RefreshAttempt { outcome: RefreshOutcome::Unreachable, .. })
+                    if reason == RefreshReason::BeforeCall && !has_usable =>
                 {
                     UNREACHABLE_PAUSE_MS
                 }
                 _ => PAUSE_MS,
             };
-            let paused = known.tried.is_some_and(|it| apart_ms(now, it.at) < pause_ms);
-            let wanted = match want {
-                Want::UnknownSerial => true,
-                Want::Any => {
+            let paused = state.last_attempt.is_some_and(|last| apart_ms(now, last.at) < pause_ms);
+            let wanted = match reason {
+                RefreshReason::UnknownSerial => true,
+                RefreshReason::BeforeCall => {
                     let fresh =
-                        known.downloaded.is_some_and(|at| apart_ms(now, at) < REFRESH_AFTER_MS);
-                    !usable || !fresh
+                        state.downloaded.is_some_and(|at| apart_ms(now, at) < REFRESH_AFTER_MS);
+                    !has_usable || !fresh
                 }
             };
             wanted && !paused
         })
     }
 
-    /// Waits until nobody else downloads.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// The lock that one download at a time holds. Waits for another download to end.
+    pub(super) async fn refresh_lock(&self) -> MutexGuard<'_, ()> {
         self.download.lock().await
     }
 
-    /// Takes the turn if nobody else downloads.
-    pub(super) fn turn_now(&self) -> Option<MutexGuard<'_, ()>> {
+    /// The refresh lock, unless another download holds it.
+    pub(super) fn try_refresh_lock(&self) -> Option<MutexGuard<'_, ()>> {
         self.download.try_lock().ok()
     }
 
-    /// A download starts: the next one waits, whatever becomes of this one.
-    pub(super) fn started(&self, now: Millis) {
-        self.tried(Outcome::Unreachable, now);
-        self.failed("it has not ended".to_owned());
+    /// Records that a download starts: the next one pauses, whatever becomes of this one.
+    pub(super) fn refresh_started(&self, now: Millis) {
+        self.record_attempt(RefreshOutcome::Unreachable, now);
+        self.refresh_failed("it has not ended".to_owned());
     }
 
-    /// A download brought nothing that can be used, though WeChat Pay answered.
-    pub(super) fn refused(&self, now: Millis) {
-        self.tried(Outcome::Answered, now);
+    /// Records that WeChat Pay answered the download, usable or not.
+    pub(super) fn refresh_answered(&self, now: Millis) {
+        self.record_attempt(RefreshOutcome::Answered, now);
     }
 
-    /// Why the download brought nothing, for the operator.
-    pub(super) fn failed(&self, why: String) {
-        self.locked(|known| known.why = why);
+    /// Records for the operator why the download failed.
+    pub(super) fn refresh_failed(&self, last_failure: String) {
+        self.locked(|state| state.last_failure = last_failure);
     }
 
-    /// Why the last download brought nothing.
-    pub(super) fn why(&self) -> String {
-        self.locked(|known| known.why.clone())
+    /// Why the last download failed; empty when it succeeded.
+    pub(super) fn last_failure(&self) -> String {
+        self.locked(|state| state.last_failure.clone())
     }
 
-    fn tried(&self, outcome: Outcome, now: Millis) {
-        self.locked(|known| known.tried = Some(Tried { at: now, outcome }));
+    fn record_attempt(&self, outcome: RefreshOutcome, now: Millis) {
+        self.locked(|state| state.last_attempt = Some(RefreshAttempt { at: now, outcome }));
     }
 
-    /// A download brought `certificates`. Earlier ones stay until they expire: old and new
+    /// Stores the `certificates` of a download. Earlier ones stay until they expire: old and new
     /// overlap while WeChat Pay rotates them.
-    pub(super) fn keep(&self, certificates: Vec<PlatformCertificate>, now: Millis) {
-        self.locked(|known| {
+    pub(super) fn store(&self, certificates: Vec<PlatformCertificate>, now: Millis) {
+        self.locked(|state| {
             let mut kept = certificates;
-            for old in known.certificates.drain(..) {
-                let replaced = kept.iter().any(|it| it.serial_no == old.serial_no);
+            for old in state.certificates.drain(..) {
+                let replaced =
+                    kept.iter().any(|certificate| certificate.serial_no == old.serial_no);
                 if !replaced && now < old.expires_at {
                     kept.push(old);
                 }
             }
-            known.certificates = kept;
-            known.why.clear();
-            known.downloaded = Some(now);
-            known.tried = Some(Tried { at: now, outcome: Outcome::Answered });
+            state.certificates = kept;
+            state.last_failure.clear();
+            state.downloaded = Some(now);
+            state.last_attempt =
+                Some(RefreshAttempt { at: now, outcome: RefreshOutcome::Answered });
         });
     }
 
-    /// Nothing panics under this lock, and every write leaves the fields in order.
-    fn locked<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
-        act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Nothing panics under this lock, and every write leaves the fields consistent.
+    fn locked<T>(&self, act: impl FnOnce(&mut CertificateState) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Whether `serial` can be a platform certificate's: 40 hex digits, upper case. Nothing else
-/// makes us ask for certificates.
-pub(super) fn plausible(serial: &str) -> bool {
-    serial.len() == 40 && serial.bytes().all(|it| matches!(it, b'0'..=b'9' | b'A'..=b'F'))
+/// Whether `serial` can be a platform certificate's: 40 hex digits, upper case. No other serial
+/// starts a download.
+pub(super) fn is_certificate_serial(serial: &str) -> bool {
+    serial.len() == 40 && serial.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
 }
 
 /// The distance of two times, whichever way the clock was set between them.
@@ -161,10 +165,10 @@ fn apart_ms(a: Millis, b: Millis) -> i64 {
     a.since(b).saturating_abs()
 }
 
-/// At least this long between two downloads: forged answers must not make us ask in a loop.
+/// At least this long between two downloads: forged messages must not make us download in a loop.
 const PAUSE_MS: i64 = MINUTE_MS;
 
-/// With no certificate at all nothing can be paid: an unreachable WeChat Pay is asked again
+/// Without any certificate no buyer can pay: the download from an unreachable WeChat Pay is repeated
 /// sooner, and only before calls of our own.
 const UNREACHABLE_PAUSE_MS: i64 = 5 * SECOND_MS;
 
@@ -186,40 +190,55 @@ mod tests {
 
     #[test]
     fn downloads_are_an_hour_short_of_half_a_day_apart_unless_a_serial_is_unknown() {
-        let ring = Keyring::default();
-        assert!(ring.due(Want::Any, T), "nothing is known");
-        ring.started(T);
-        ring.keep(vec![certificate("A", T.plus(30 * HOUR_MS))], T);
-        assert!(!ring.due(Want::Any, T.plus(10 * HOUR_MS)));
-        assert!(ring.due(Want::Any, T.plus(11 * HOUR_MS)));
-        assert!(!ring.due(Want::UnknownSerial, T.plus(MINUTE_MS - 1)));
-        assert!(ring.due(Want::UnknownSerial, T.plus(MINUTE_MS)));
-        assert!(ring.due(Want::Any, T.plus(31 * HOUR_MS)), "all have expired");
+        let certificates = PlatformCertificates::default();
+        assert!(certificates.is_refresh_due(RefreshReason::BeforeCall, T), "nothing is known");
+        certificates.refresh_started(T);
+        certificates.store(vec![certificate("A", T.plus(30 * HOUR_MS))], T);
+        assert!(!certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(10 * HOUR_MS)));
+        assert!(certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(11 * HOUR_MS)));
+        assert!(!certificates.is_refresh_due(RefreshReason::UnknownSerial, T.plus(MINUTE_MS - 1)));
+        assert!(certificates.is_refresh_due(RefreshReason::UnknownSerial, T.plus(MINUTE_MS)));
+        assert!(
+            certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(31 * HOUR_MS)),
+            "all have expired"
+        );
     }
 
     #[test]
     fn a_failed_download_is_not_repeated_in_a_loop() {
         for (outcome, pause_ms) in
-            [(Outcome::Answered, MINUTE_MS), (Outcome::Unreachable, 5 * SECOND_MS)]
+            [(RefreshOutcome::Answered, MINUTE_MS), (RefreshOutcome::Unreachable, 5 * SECOND_MS)]
         {
-            let ring = Keyring::default();
-            ring.started(T);
-            if outcome == Outcome::Answered {
-                ring.refused(T);
+            let certificates = PlatformCertificates::default();
+            certificates.refresh_started(T);
+            if outcome == RefreshOutcome::Answered {
+                certificates.refresh_answered(T);
             }
-            assert!(!ring.due(Want::Any, T.plus(pause_ms - 1)), "{outcome:?}");
-            assert!(ring.due(Want::Any, T.plus(pause_ms)), "{outcome:?}");
-            assert!(!ring.due(Want::UnknownSerial, T.plus(MINUTE_MS - 1)), "{outcome:?}");
-            assert!(ring.due(Want::Any, T.plus(-2 * MINUTE_MS)), "the clock was set back");
+            assert!(
+                !certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(pause_ms - 1)),
+                "{outcome:?}"
+            );
+            assert!(
+                certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(pause_ms)),
+                "{outcome:?}"
+            );
+            assert!(
+                !certificates.is_refresh_due(RefreshReason::UnknownSerial, T.plus(MINUTE_MS - 1)),
+                "{outcome:?}"
+            );
+            assert!(
+                certificates.is_refresh_due(RefreshReason::BeforeCall, T.plus(-2 * MINUTE_MS)),
+                "the clock was set back"
+            );
         }
     }
 
     #[test]
     fn old_certificates_stay_until_they_expire() {
-        let ring = Keyring::default();
-        ring.keep(vec![certificate("A", T.plus(HOUR_MS)), certificate("B", T.plus(9))], T);
-        ring.keep(vec![certificate("C", T.plus(2 * HOUR_MS))], T.plus(9));
-        let known = |serial, at| ring.key(serial, at).is_some();
+        let certificates = PlatformCertificates::default();
+        certificates.store(vec![certificate("A", T.plus(HOUR_MS)), certificate("B", T.plus(9))], T);
+        certificates.store(vec![certificate("C", T.plus(2 * HOUR_MS))], T.plus(9));
+        let known = |serial, at| certificates.key(serial, at).is_some();
         assert!(known("A", T.plus(9)) && known("C", T.plus(9)));
         assert!(!known("B", T) && !known("a", T) && !known("", T));
         assert!(!known("A", T.plus(HOUR_MS)), "it has expired");
@@ -227,9 +246,9 @@ mod tests {
 
     #[test]
     fn only_serials_of_certificates_are_plausible() {
-        assert!(plausible(&"0F".repeat(20)));
+        assert!(is_certificate_serial(&"0F".repeat(20)));
         for bad in ["", "PUB_KEY_ID_0114232134912410000000000000", &"0f".repeat(20)] {
-            assert!(!plausible(bad), "{bad}");
+            assert!(!is_certificate_serial(bad), "{bad}");
         }
     }
 }

@@ -1,29 +1,34 @@
-//! What the client pays with, signed with the merchant's key.
+//! The client's payment parameters, signed with the merchant's key.
 
 use serde::Serialize;
 
 use super::order::Parties;
-use crate::domain::channel::Product;
 use crate::domain::order::attempt::Material;
+use crate::domain::product::Product;
 use crate::provider::SigningContext;
 use crate::provider::keys::SigningKey;
+use crate::provider::text::to_json;
 
 /// The client's parameters as JSON text. `None` when the material is not `product`'s.
-pub(super) fn order_text(
+pub(super) fn client_parameters(
     product: Product,
     parties: &Parties,
     signing: &SigningKey,
-    stamp: SigningContext<'_>,
+    context: SigningContext<'_>,
 ) -> Option<String> {
-    match (product, stamp.material) {
+    match (product, context.material) {
         (Product::Jsapi, Material::Prepay { prepay_id }) => {
-            Some(jsapi(parties, signing, stamp, prepay_id))
+            Some(jsapi(parties, signing, context, prepay_id))
         }
         (Product::App, Material::Prepay { prepay_id }) => {
-            Some(app(parties, signing, stamp, prepay_id))
+            Some(app(parties, signing, context, prepay_id))
         }
-        (Product::Native, Material::QrCode { code_url, .. }) => Some(to_json(&Native { code_url })),
-        (Product::H5, Material::H5 { h5_url }) => Some(to_json(&H5 { mweb_url: h5_url, h5_url })),
+        (Product::Native, Material::QrCode { code_url, .. }) => {
+            Some(to_json(&NativeParameters { code_url }))
+        }
+        (Product::H5, Material::H5 { h5_url }) => {
+            Some(to_json(&H5Parameters { mweb_url: h5_url, h5_url }))
+        }
         _ => None,
     }
 }
@@ -32,7 +37,7 @@ pub(super) fn order_text(
 /// mini program launch). `timestamp` repeats `timeStamp`, as vk-uni-pay does.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Jsapi<'a> {
+struct JsapiParameters<'a> {
     app_id: &'a str,
     time_stamp: &'a str,
     nonce_str: &'a str,
@@ -45,15 +50,15 @@ struct Jsapi<'a> {
 fn jsapi(
     parties: &Parties,
     signing: &SigningKey,
-    stamp: SigningContext<'_>,
+    context: SigningContext<'_>,
     prepay_id: &str,
 ) -> String {
     let app_id = parties.client_app_id();
-    let time_stamp = &stamp.now.seconds().to_string();
-    let nonce_str = stamp.nonce;
+    let time_stamp = &context.now.seconds().to_string();
+    let nonce_str = context.nonce;
     let package = &format!("prepay_id={prepay_id}");
     let message = format!("{app_id}\n{time_stamp}\n{nonce_str}\n{package}\n");
-    to_json(&Jsapi {
+    to_json(&JsapiParameters {
         app_id,
         time_stamp,
         nonce_str,
@@ -66,7 +71,7 @@ fn jsapi(
 
 /// The OpenSDK's `PayReq` (WeChat Pay V3, APP launch).
 #[derive(Serialize)]
-struct App<'a> {
+struct AppParameters<'a> {
     appid: &'a str,
     partnerid: &'a str,
     prepayid: &'a str,
@@ -79,14 +84,14 @@ struct App<'a> {
 fn app(
     parties: &Parties,
     signing: &SigningKey,
-    stamp: SigningContext<'_>,
+    context: SigningContext<'_>,
     prepayid: &str,
 ) -> String {
     let appid = parties.client_app_id();
-    let timestamp = &stamp.now.seconds().to_string();
-    let noncestr = stamp.nonce;
+    let timestamp = &context.now.seconds().to_string();
+    let noncestr = context.nonce;
     let message = format!("{appid}\n{timestamp}\n{noncestr}\n{prepayid}\n");
-    to_json(&App {
+    to_json(&AppParameters {
         appid,
         partnerid: parties.paid_mch_id(),
         prepayid,
@@ -99,19 +104,15 @@ fn app(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Native<'a> {
+struct NativeParameters<'a> {
     code_url: &'a str,
 }
 
 /// Older clients of vk-uni-pay read `mwebUrl`, newer ones `h5Url`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct H5<'a> {
+struct H5Parameters<'a> {
     mweb_url: &'a str,
     #[serde(rename = "h5Url")]
     h5_url: &'a str,
-}
-
-fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts are always JSON")
 }

@@ -1,17 +1,17 @@
-//! Requests: the text that is signed, and the texts that carry the signature.
+//! Our signature on a request: the text that we sign, and the texts that carry the signature
+//! (Alipay open platform, "signing by yourself").
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use crate::provider::keys::SigningKey;
+use crate::provider::text::percent_encoded;
 
-/// The parameters of one request: sorted by name, as they are signed.
+/// The parameters of one request, sorted by name, as the signature covers them.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters<'a>(BTreeMap<&'static str, Cow<'a, str>>);
+pub(crate) struct RequestParameters<'a>(BTreeMap<&'static str, Cow<'a, str>>);
 
-impl<'a> Parameters<'a> {
+impl<'a> RequestParameters<'a> {
     /// Sets a parameter. An empty value is neither sent nor signed.
     pub(crate) fn set(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
         let value = value.into();
@@ -22,9 +22,9 @@ impl<'a> Parameters<'a> {
 
     /// Signs these parameters, `sign_type` among them (Alipay open platform, "signing by
     /// yourself": only `sign` and empty values are left out).
-    pub(crate) fn signed(self, key: &SigningKey) -> Signed<'a> {
+    pub(crate) fn sign(self, key: &SigningKey) -> SignedParameters<'a> {
         let sign = key.sign(self.text().as_bytes());
-        Signed { parameters: self, sign }
+        SignedParameters { parameters: self, sign }
     }
 
     /// `k=v` joined by `&`, the values as they are.
@@ -44,15 +44,15 @@ impl<'a> Parameters<'a> {
 
 /// Parameters and their signature.
 #[derive(Debug)]
-pub(crate) struct Signed<'a> {
-    parameters: Parameters<'a>,
+pub(crate) struct SignedParameters<'a> {
+    parameters: RequestParameters<'a>,
     sign: String,
 }
 
-impl Signed<'_> {
-    /// Everything in one query: what an app hands to Alipay's SDK, and what follows the `?` of a
-    /// page's address. `biz_content` stands last, as vk-uni-pay's engine has it.
-    pub(crate) fn whole(&self) -> String {
+impl SignedParameters<'_> {
+    /// All parameters in one query: an app gives it to Alipay's SDK, a page's address has it behind
+    /// its `?`. `biz_content` stands last, as vk-uni-pay's engine has it.
+    pub(crate) fn full_query(&self) -> String {
         let mut query = self.query();
         if let Some(document) = self.parameters.0.get(BIZ_CONTENT) {
             append(&mut query, BIZ_CONTENT, document);
@@ -80,7 +80,7 @@ impl Signed<'_> {
     }
 }
 
-/// The parameter that holds what is asked.
+/// The parameter that holds the call's business parameters.
 pub(crate) const BIZ_CONTENT: &str = "biz_content";
 
 fn append(query: &mut String, name: &str, value: &str) {
@@ -89,19 +89,15 @@ fn append(query: &mut String, name: &str, value: &str) {
     }
     query.push_str(name);
     query.push('=');
-    query.extend(utf8_percent_encode(value, RESERVED));
+    query.extend(percent_encoded(value));
 }
-
-/// Everything but RFC 3986's unreserved characters is encoded, the space as `%20`: an app's SDK
-/// reads `+` as itself.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parameters() -> Parameters<'static> {
-        let mut parameters = Parameters::default();
+    fn parameters() -> RequestParameters<'static> {
+        let mut parameters = RequestParameters::default();
         parameters.set("sign_type", "RSA2");
         parameters.set("biz_content", r#"{"subject":"a b+c/中"}"#);
         parameters.set("app_id", "2021");
@@ -117,10 +113,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_encoded_with_a_space_as_percent_20_and_biz_content_last() {
-        let signed = Signed { parameters: parameters(), sign: "a+/=".to_owned() };
+        let signed = SignedParameters { parameters: parameters(), sign: "a+/=".to_owned() };
         let document = "biz_content=%7B%22subject%22%3A%22a%20b%2Bc%2F%E4%B8%AD%22%7D";
         assert_eq!(signed.query(), "app_id=2021&sign_type=RSA2&sign=a%2B%2F%3D");
         assert_eq!(signed.form(), document);
-        assert_eq!(signed.whole(), format!("{}&{document}", signed.query()));
+        assert_eq!(signed.full_query(), format!("{}&{document}", signed.query()));
     }
 }

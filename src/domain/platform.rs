@@ -1,0 +1,49 @@
+//! The platform of the buyer's client.
+
+/// Where the buyer's client runs, in uni-app's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Platform {
+    /// A browser (`h5`, `web`).
+    H5,
+    /// A native app (`app`, `app-plus`, `app-harmony`).
+    App,
+    /// A WeChat mini program (`mp-weixin`).
+    MpWeixin,
+    /// An Alipay mini program (`mp-alipay`).
+    MpAlipay,
+    /// A platform where neither provider can pay (`mp-baidu`, `quickapp-webview`, …).
+    Other,
+}
+
+impl Platform {
+    /// Reads any of uni-app's names, vk-uni-pay's and uniCloud's older ones included. A text that
+    /// is no uni platform at all (`ios`, `windows`, which `getSystemInfo` calls `platform`) is
+    /// `None`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Platform> {
+        match name.to_ascii_lowercase().as_str() {
+            "h5" | "web" | "h5-weixin" => Some(Platform::H5),
+            "app" | "app-plus" | "app-nvue" | "app-android" | "app-ios" | "app-harmony" => {
+                Some(Platform::App)
+            }
+            "mp-weixin" => Some(Platform::MpWeixin),
+            "mp-alipay" => Some(Platform::MpAlipay),
+            other if other.starts_with("mp-") || other.starts_with("quickapp") => {
+                Some(Platform::Other)
+            }
+            _ => None,
+        }
+    }
+
+    /// vk-uni-pay's name: `h5`, `app-plus`, `mp-weixin`, `mp-alipay`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Platform::H5 => "h5",
+            Platform::App => "app-plus",
+            Platform::MpWeixin => "mp-weixin",
+            Platform::MpAlipay => "mp-alipay",
+            Platform::Other => "other",
+        }
+    }
+}
