@@ -35,7 +35,7 @@ use paygate::store::sqlite::Sqlite;
 use paygate::{CallerContext, Engine, PaymentLayer, Pricing};
 use tokio::net::TcpListener;
 
-/// What the shop's checkout shows. A real one is drawn at random and stands in no source.
+/// The token of the shop's checkout. A real one is random and stands in no source.
 const CALLER_TOKEN: &str = "the-checkout-of-this-demo-shop-knows-it";
 
 #[tokio::main]
@@ -49,11 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Where the simulated providers reach this shop.
     let here = format!("http://{}", listener.local_addr()?).parse()?;
     let engine = start(&store, here).await?;
-    // Right here: whoever holds the token is the shop's own checkout, which looks the price up.
+    // Right here: only the shop's own checkout has the token, and it looks the price up.
     // `Pricing::danger_trust_every_caller()` would be wrong: any browser could buy tea for 1 fen.
-    // It is right where a layer further out has compared the amount with the shop's order.
+    // It is right where an outer layer has compared the amount with the shop's order.
     let payments = PaymentLayer::new(engine.clone(), Pricing::caller_token(CALLER_TOKEN)?)
-        .peer_addr(|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0))
+        .peer_addr(|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0))
         .inject_context();
     let app = Router::new()
         .route("/", get(|| async { "tea, 1 fen\n" }))
@@ -64,12 +64,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
         .await?;
-    // A provider call whose client has left may still run: its outcome is recorded first.
+    // A provider call may still run without its client: the engine records its outcome first.
     engine.shutdown().await;
     Ok(())
 }
 
-/// The caller as `inject_context` sees it: the same that payments are made for.
+/// The caller in `inject_context`'s form: the same as for payments.
 async fn whoami(Extension(caller): Extension<CallerContext>) -> String {
     let address = caller.client_ip.map_or("an unknown address".to_owned(), |ip| ip.to_string());
     let device = if caller.is_pc { "a PC" } else { "no PC" };
@@ -80,7 +80,7 @@ async fn whoami(Extension(caller): Extension<CallerContext>) -> String {
 async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
     let mock = Mock::start(MockConfig {
         listen: "127.0.0.1:0".parse()?,
-        // Providers never forget an order either.
+        // Real providers keep their orders, too.
         ledger_path: Some(store.with_extension("db-ledger.json")),
         clock: Arc::new(SystemClock),
         hurry: HURRY,
@@ -91,7 +91,7 @@ async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
         .provider(wxpay::V3::new(keys::wxpay_merchant(mock.wxpay_base_url()))?)
         .provider(alipay::AlipayGateway::new(keys::alipay_merchant(mock.alipay_gateway_url())))
         .public_url(here)
-        // A paid order is shipped once: the event comes again until this returns without an error.
+        // The event comes again until this returns without an error.
         .on(EventType::PaymentSucceeded, "goods", |order: OrderEvent| async move {
             println!("ship {}", order.out_trade_no);
         })

@@ -14,7 +14,7 @@
 //!              "type": "goods"}}'
 //! ```
 //!
-//! `paygate --help` lists every variable, `paygate check` says what they come to.
+//! `paygate --help` lists every variable, `paygate check` prints their effective values.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -58,11 +58,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
-    let mut told = pin!(tokio::signal::ctrl_c());
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => accepted?,
-            _ = &mut told => break,
+            _ = &mut interrupt => break,
         };
         while connections.try_join_next().is_some() {}
         let shop = shop.clone();
@@ -77,7 +77,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
             let mut connection = pin!(connection);
-            // A connection that breaks is its client's affair: there is nobody to tell.
+            // Where a connection breaks, there is no client left for an error.
             tokio::select! {
                 _ = connection.as_mut() => return,
                 _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
@@ -88,12 +88,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     drop(listener);
     drop(stop);
     while connections.join_next().await.is_some() {}
-    // A provider call whose client has left may still run: its outcome is recorded first.
+    // A provider call may still run without its client: the engine records its outcome first.
     engine.shutdown().await;
     Ok(())
 }
 
-/// The shop itself: whatever is no payment.
+/// The shop itself, for every request that is not a payment operation.
 async fn home(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let text = format!("tea, 1 fen (you asked for {})\n", request.uri().path());
     Ok(Response::new(Full::from(text)))

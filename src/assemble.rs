@@ -1,5 +1,4 @@
-//! From a configuration to a running engine and its layer: the only file that names every
-//! concrete type.
+//! From a configuration to a running engine and its layer. No other file names every concrete type.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +8,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::config::{Config, Merchant, PricingChoice, Repayment, StoreChoice, Switch};
-use crate::engine::{self, AutoRefundPolicy, Builder, Engine, Switching};
+use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
+use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::ShopClient;
 use crate::merchant::webhook::Webhook;
@@ -22,17 +21,18 @@ use crate::store::{StoreError, StoreMode};
 
 impl Config {
     /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
-    /// the layer. A layer of another app than the sidecar needs
-    /// [`peer_addr`](PaymentLayer::peer_addr) besides.
+    /// the layer. In another app than the sidecar, also call
+    /// [`peer_addr`](PaymentLayer::peer_addr) on the layer.
     ///
     /// # Errors
     ///
-    /// [`StartError`]: what is unavailable, and what helps.
-    pub async fn start(&self) -> Result<(Engine, PaymentLayer), StartError> {
+    /// [`AssembleError`]: the store, a setting, or the simulated providers cannot be used.
+    pub async fn start(&self) -> Result<(Engine, PaymentLayer), AssembleError> {
         let pricing = self.pricing()?;
-        let builder = self.with_webhook(with_store(self, self.builder())?)?;
+        let builder = with_store(self, self.builder())?;
+        let builder = self.with_webhook(builder)?;
         let builder = with_merchants(self, builder).await?;
-        let engine = builder.start().await.map_err(StartError::Engine)?;
+        let engine = builder.start().await.map_err(AssembleError::Engine)?;
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .mount(&self.mount)
             .body_bytes_max(self.body_bytes_max)
@@ -41,54 +41,51 @@ impl Config {
         Ok((engine, payments))
     }
 
-    fn pricing(&self) -> Result<Pricing, StartError> {
+    fn pricing(&self) -> Result<Pricing, AssembleError> {
         match &self.pricing {
             PricingChoice::CallerToken(token) => {
-                Pricing::caller_token(token.expose()).map_err(|it| refused(&it))
+                Pricing::caller_token(token.expose()).map_err(|error| refused(&error))
             }
             PricingChoice::Quote(secret) => {
-                Pricing::quote(secret.expose()).map_err(|it| refused(&it))
+                Pricing::quote(secret.expose()).map_err(|error| refused(&error))
             }
-            PricingChoice::Callback(url) => shop_price(url.clone(), self.call_timeout),
-            PricingChoice::EverybodyOnLoopback => Ok(Pricing::loopback()),
+            PricingChoice::Callback(url) => pricing_callback(url.clone(), self.call_timeout),
+            PricingChoice::Loopback => Ok(Pricing::loopback()),
         }
     }
 
     fn builder(&self) -> Builder {
-        // In mock mode only: the simulated providers are on this machine, wherever we listen.
-        let here = || format!("http://127.0.0.1:{}", self.listen.port()).parse().ok();
+        // In mock mode only: the simulated providers are on this machine and reach any listener.
+        let loopback = || format!("http://127.0.0.1:{}", self.listen.port()).parse().ok();
         let builder = Engine::builder()
             .mount(&self.mount)
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
-            .auto_refund(AutoRefundPolicy {
-                duplicate: self.duplicate == Repayment::Refund,
-                late: self.late == Repayment::Refund,
-            })
+            .auto_refund(self.auto_refund)
             .switching(match self.switch {
-                Switch::Close => Switching::Close,
-                Switch::Reject => Switching::Reject,
+                SwitchChoice::Close => Switching::Close,
+                SwitchChoice::Reject => Switching::Reject,
             });
-        match self.public_url.clone().or_else(here) {
+        match self.public_url.clone().or_else(loopback) {
             Some(url) => builder.public_url(url),
             None => builder,
         }
     }
 
-    fn with_webhook(&self, builder: Builder) -> Result<Builder, StartError> {
+    fn with_webhook(&self, builder: Builder) -> Result<Builder, AssembleError> {
         let Some(webhook) = &self.webhook else { return Ok(builder) };
         let webhook = Webhook::with_key(&webhook.url, &webhook.key);
-        let webhook =
-            webhook.map_err(|it| StartError::Refused(format!("PAYGATE_WEBHOOK_URL: {it}")))?;
+        let webhook = webhook
+            .map_err(|error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}")))?;
         Ok(builder.webhook(webhook))
     }
 }
 
-/// Asks the service at `url` for every price.
-fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
+/// Pricing that asks the shop's service at `url` on every request.
+fn pricing_callback(url: Url, timeout: Duration) -> Result<Pricing, AssembleError> {
     let client = ShopClient::new(&url, timeout)
-        .map_err(|it| StartError::Refused(format!("PAYGATE_PRICING_URL: {it}")))?;
+        .map_err(|error| AssembleError::Refused(format!("PAYGATE_PRICING_URL: {error}")))?;
     let service = Arc::new((client, url));
     Ok(Pricing::callback(move |question| {
         let service = service.clone();
@@ -96,8 +93,9 @@ fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
             let body = pricing::question_json(&question)?;
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let own = [(AUTHORIZATION, question.authorization), (COOKIE, question.cookie)];
-            headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            let credentials = [(AUTHORIZATION, question.authorization), (COOKIE, question.cookie)];
+            headers
+                .extend(credentials.into_iter().filter_map(|(name, value)| Some((name, value?))));
             let (client, url) = &*service;
             let answer = client.post(url, headers, body.into()).await?;
             pricing::read_answer(question.operation, answer.status, &answer.body)
@@ -105,20 +103,20 @@ fn shop_price(url: Url, timeout: Duration) -> Result<Pricing, StartError> {
     }))
 }
 
-fn with_store(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+fn with_store(config: &Config, builder: Builder) -> Result<Builder, AssembleError> {
     match &config.store {
         StoreChoice::Memory => Ok(builder.store(Memory::new())),
         #[cfg(feature = "sqlite")]
         StoreChoice::Sqlite(path) => {
             let store = crate::store::sqlite::Sqlite::open_as(path, config.mode);
-            Ok(builder.store(store.map_err(StartError::Store)?))
+            Ok(builder.store(store.map_err(AssembleError::Store)?))
         }
         #[cfg(not(feature = "sqlite"))]
-        StoreChoice::Sqlite(_) => Err(left_out("sqlite")),
+        StoreChoice::Sqlite(_) => Err(feature_missing("sqlite")),
     }
 }
 
-async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, StartError> {
+async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, AssembleError> {
     if config.mode == StoreMode::Mock {
         return with_mock(config, builder).await;
     }
@@ -131,12 +129,12 @@ async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, St
 
 /// One entry for each provider.
 #[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
-fn with_merchant(merchant: &Merchant, builder: Builder) -> Result<Builder, StartError> {
+fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder, AssembleError> {
     #[cfg(feature = "wxpay")]
     let builder = match merchant.wxpay.clone().map(crate::provider::wxpay::V3::new).transpose() {
         Ok(provider) => with_provider(provider, merchant, builder),
         Err(error) => {
-            return Err(StartError::Refused(format!("the merchant {}: {error}", merchant.pid)));
+            return Err(AssembleError::Refused(format!("the merchant {}: {error}", merchant.pid)));
         }
     };
     #[cfg(feature = "alipay")]
@@ -149,7 +147,7 @@ fn with_merchant(merchant: &Merchant, builder: Builder) -> Result<Builder, Start
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 fn with_provider(
     provider: Option<impl Provider + 'static>,
-    merchant: &Merchant,
+    merchant: &MerchantConfig,
     builder: Builder,
 ) -> Builder {
     match provider {
@@ -158,9 +156,9 @@ fn with_provider(
     }
 }
 
-/// Every configured merchant pays at the simulated providers with their one set of keys.
+/// Starts the simulated providers. All configured merchants use their one set of keys.
 #[cfg(feature = "mock")]
-async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, StartError> {
+async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, AssembleError> {
     use crate::clock::SystemClock;
     use crate::mock::{HURRY, Mock, MockConfig, keys};
 
@@ -176,12 +174,12 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Sta
     let mock =
         Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock), hurry: HURRY })
             .await
-            .map_err(|source| StartError::Mock { listen, source })?;
+            .map_err(|source| AssembleError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());
         alipay.choice = merchant.choice;
-        let merchant = Merchant {
+        let merchant = MerchantConfig {
             wxpay: Some(keys::wxpay_merchant(mock.wxpay_base_url())),
             alipay: Some(alipay),
             ..merchant.clone()
@@ -192,49 +190,49 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Sta
 }
 
 #[cfg(not(feature = "mock"))]
-async fn with_mock(_: &Config, _: Builder) -> Result<Builder, StartError> {
-    Err(left_out("mock"))
+async fn with_mock(_: &Config, _: Builder) -> Result<Builder, AssembleError> {
+    Err(feature_missing("mock"))
 }
 
-fn refused(problem: &dyn fmt::Display) -> StartError {
-    StartError::Refused(problem.to_string())
+fn refused(problem: &dyn fmt::Display) -> AssembleError {
+    AssembleError::Refused(problem.to_string())
 }
 
 #[cfg(not(all(feature = "mock", feature = "sqlite")))]
-fn left_out(feature: &str) -> StartError {
-    StartError::Refused(format!("this build is without the feature `{feature}`"))
+fn feature_missing(feature: &str) -> AssembleError {
+    AssembleError::Refused(format!("this build is without the feature `{feature}`"))
 }
 
-/// Why a configuration did not start.
+/// Why [`Config::start`] did not start an engine.
 #[non_exhaustive]
 #[derive(Debug)]
-pub enum StartError {
-    /// The configuration is valid in form, and not usable.
+pub enum AssembleError {
+    /// A setting is valid in form and cannot be used.
     Refused(String),
     /// The store cannot be used.
     Store(StoreError),
     /// The simulated providers cannot run.
     Mock {
-        /// Where they were to listen.
+        /// Their address, `PAYGATE_MOCK_LISTEN`.
         listen: std::net::SocketAddr,
-        /// Why they cannot.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The engine did not start.
     Engine(engine::StartError),
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for AssembleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Refused(why) => f.write_str(why),
-            StartError::Store(error) => error.fmt(f),
-            StartError::Mock { listen, source } => {
+            AssembleError::Refused(reason) => f.write_str(reason),
+            AssembleError::Store(error) => error.fmt(f),
+            AssembleError::Mock { listen, source } => {
                 write!(f, "PAYGATE_MOCK_LISTEN: the simulated providers at {listen}: {source}")
             }
-            StartError::Engine(error) => error.fmt(f),
+            AssembleError::Engine(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for AssembleError {}

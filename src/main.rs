@@ -1,4 +1,5 @@
-//! The program: read the configuration or exit 64, run a command, drain, say how it ended.
+//! The program: it reads the configuration or exits with 64, runs one command, drains, and exits
+//! with a code of sysexits.h.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -6,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use paygate::assemble::StartError;
+use paygate::assemble::AssembleError;
 use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
@@ -34,127 +35,109 @@ enum Command {
     Health,
 }
 
-/// How the program failed, by sysexits.h.
-enum Exit {
-    Configuration = 64,
-    Unavailable = 69,
-    Internal = 70,
-}
-
-type Outcome = Result<(), (Exit, String)>;
-
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(told) => {
-            let wrong = told.use_stderr();
-            let _ = told.print();
-            return ExitCode::from(if wrong { Exit::Configuration as u8 } else { 0 });
+        Err(help_or_error) => {
+            let is_error = help_or_error.use_stderr();
+            let _ = help_or_error.print();
+            return ExitCode::from(if is_error { Exit::Configuration as u8 } else { 0 });
         }
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return end(Err((Exit::Internal, error.to_string()))),
+        Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => end(serve().await),
-            Command::Check => end(check()),
-            Command::Mock => end(mock().await),
-            Command::Schema { name } => end(print_schema(name.as_deref())),
-            Command::Health => ask_health().await,
+            Command::Serve => exit_code(serve().await),
+            Command::Check => exit_code(check()),
+            Command::Mock => exit_code(mock().await),
+            Command::Schema { name } => exit_code(print_schema(name.as_deref())),
+            Command::Health => check_health().await,
         }
     })
 }
 
-fn end(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((exit, message)) => {
-            // Whoever read standard error may be gone: the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "paygate: {message}");
-            ExitCode::from(exit as u8)
-        }
-    }
-}
-
-/// Runs the sidecar until it is told to end, and drains.
-async fn serve() -> Outcome {
-    let mut config = Config::from_env().map_err(wrong)?;
-    telemetry::init(&config.log, config.log_format).map_err(wrong)?;
+/// Serves until a signal comes, then drains.
+async fn serve() -> CommandResult {
+    let mut config = Config::from_env().map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let upstream = config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(wrong)?;
+    let upstream =
+        config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(misconfigured)?;
     let listeners =
         Listeners::bind(config.listen, config.admin_listen).await.map_err(unavailable)?;
-    // With port 0 asked for: the simulated providers notify at the one that was given.
+    // Where port 0 is configured, the simulated providers notify at the port that is bound.
     config.listen = listeners.public_addr().map_err(internal)?;
-    let told = told_to_end().map_err(internal)?;
+    let signal = told_to_end().map_err(internal)?;
     let (engine, payments) = config.start().await.map_err(not_started)?;
-    let payments = payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|it| it.0));
+    let payments =
+        payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|peer| peer.0));
     let limits = Limits::default();
     let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits.stall);
-    let (say_stop, stopping) = stop();
+    let (begin_stop, stopping) = stop();
     let admin = admin(&config, &engine, stopping.clone());
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, grace };
-    let told = async {
-        told.await;
+    let signal = async {
+        signal.await;
         engine.stop_waiting();
     };
-    sidecar.run(told, say_stop, stopping).await;
+    sidecar.run(signal, begin_stop, stopping).await;
     engine.shutdown().await;
     Ok(())
 }
 
 fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping) -> Admin {
-    let (engine, asked) = (engine.clone(), engine.clone());
+    let (engine, probed) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
         ready: Arc::new(move || {
-            let engine = engine.clone();
+            let engine = probed.clone();
             Box::pin(async move { engine.ready().await.is_ok() })
         }),
         stopping,
         schemas: schemas.collect(),
-        engine: asked,
+        engine,
         token: config.admin_token.clone(),
         mount: config.mount.clone(),
         body_bytes_max: config.body_bytes_max,
     })
 }
 
-/// Validates the configuration and prints the effective one.
-fn check() -> Outcome {
-    let config = Config::from_env().map_err(wrong)?;
+/// Validates the configuration and prints its effective values.
+fn check() -> CommandResult {
+    let config = Config::from_env().map_err(misconfigured)?;
     print!("{}", config.describe());
     Ok(())
 }
 
-/// Runs the simulated providers alone.
-async fn mock() -> Outcome {
-    let config = config::mock_alone(&config::environment()).map_err(wrong)?;
-    telemetry::init(&config.log, config.log_format).map_err(wrong)?;
-    let told = told_to_end().map_err(internal)?;
+/// Runs the simulated providers without an engine.
+async fn mock() -> CommandResult {
+    let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
+    let signal = told_to_end().map_err(internal)?;
     let clock = Arc::new(SystemClock);
     let mock =
         Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock, hurry: HURRY })
             .await
             .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
-    told.await;
+    signal.await;
     mock.shutdown().await;
     Ok(())
 }
 
-/// Prints one JSON Schema, or their names.
-fn print_schema(name: Option<&str>) -> Outcome {
+/// Prints one JSON Schema, or the names of all.
+fn print_schema(name: Option<&str>) -> CommandResult {
     match name {
         None => schema::NAMES.iter().for_each(|name| println!("{name}")),
         Some(name) => match schema::text(name) {
             Some(text) => println!("{}", text.trim_end()),
             None => {
-                return Err(wrong(format!(
+                return Err(misconfigured(format!(
                     "there is no schema {name}; `paygate schema` lists them"
                 )));
             }
@@ -164,15 +147,35 @@ fn print_schema(name: Option<&str>) -> Outcome {
 }
 
 /// Asks the running sidecar whether it is ready.
-async fn ask_health() -> ExitCode {
+async fn check_health() -> ExitCode {
     match config::health_address(&config::environment()) {
-        Err(problems) => end(Err(wrong(problems))),
+        Err(problems) => exit_code(Err(misconfigured(problems))),
         Ok(admin) if health::is_ready(admin).await => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
     }
 }
 
-fn wrong(problem: impl Display) -> (Exit, String) {
+fn exit_code(outcome: CommandResult) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((exit, message)) => {
+            // The reader of standard error may be gone: the exit code remains.
+            let _ = writeln!(std::io::stderr(), "paygate: {message}");
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+/// An exit code of sysexits.h.
+enum Exit {
+    Configuration = 64,
+    Unavailable = 69,
+    Internal = 70,
+}
+
+type CommandResult = Result<(), (Exit, String)>;
+
+fn misconfigured(problem: impl Display) -> (Exit, String) {
     (Exit::Configuration, problem.to_string())
 }
 
@@ -184,10 +187,10 @@ fn internal(problem: impl Display) -> (Exit, String) {
     (Exit::Internal, problem.to_string())
 }
 
-fn not_started(error: StartError) -> (Exit, String) {
+fn not_started(error: AssembleError) -> (Exit, String) {
     match error {
-        StartError::Refused(_) => wrong(error),
-        StartError::Store(_) | StartError::Mock { .. } => unavailable(error),
+        AssembleError::Refused(_) => misconfigured(error),
+        AssembleError::Store(_) | AssembleError::Mock { .. } => unavailable(error),
         _ => internal(error),
     }
 }

@@ -1,7 +1,6 @@
-//! The examples, run as their headers say and asked over HTTP.
+//! The examples, run as their headers describe, and called over HTTP.
 //!
-//! `cargo test` builds them; `cargo test --test examples` alone takes them as they were built
-//! last.
+//! `cargo test` builds them; `cargo test --test examples` alone runs the last build.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -25,10 +24,10 @@ use tokio::time::timeout;
 /// A program that takes longer than this for anything hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// What `sidecar.env` says.
+/// The secret in `sidecar.env`.
 const WEBHOOK_SECRET: &str = "everybody-knows-the-secret-of-this-demo-shop";
 
-/// What `axum_shop`'s header shows.
+/// The token in `axum_shop`'s header.
 const CALLER_TOKEN: &str = "the-checkout-of-this-demo-shop-knows-it";
 
 #[tokio::test]
@@ -40,8 +39,8 @@ async fn the_axum_shop_takes_payments_beside_its_own_pages() {
     let whoami = first.page("/whoami").await;
     assert!(whoami.starts_with("h5 at 127.0.0.1, no PC, request "), "{whoami}");
 
-    let unasked = first.create(&order(1), None).await;
-    assert_eq!(unasked.status(), 401);
+    let refused = first.create(&order(1), None).await;
+    assert_eq!(refused.status(), 401);
     let created = first.create(&order(1), Some(CALLER_TOKEN)).await;
     assert_eq!(created.headers()["x-paygate-mode"], "mock");
     let created = code_url(created).await;
@@ -76,48 +75,48 @@ async fn the_hyper_shop_is_configured_by_its_environment() {
 }
 
 #[tokio::test]
-async fn the_hyper_shop_says_what_is_wrong_with_its_environment() {
+async fn the_hyper_shop_reports_an_invalid_environment() {
     let home = TempDir::new().unwrap();
     let mut shop = example("hyper_shop", home.path(), &[]);
     let Output { status, stderr, .. } = ended(shop.env("PAYGATE_MODE", "moc")).await;
     assert_eq!(status.code(), Some(1));
-    let told = String::from_utf8(stderr).unwrap();
-    assert!(told.contains("PAYGATE_MODE: ") && told.contains("live or mock"), "{told}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("PAYGATE_MODE: ") && stderr.contains("live or mock"), "{stderr}");
 }
 
 #[tokio::test]
 async fn a_store_of_ones_own_keeps_an_order_and_its_price() {
     let home = TempDir::new().unwrap();
     let Output { status, stdout, .. } = ended(&mut example("custom_store", home.path(), &[])).await;
-    let said = String::from_utf8(stdout).unwrap();
-    assert_eq!(status.code(), Some(0), "{said}");
+    let stdout = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(0), "{stdout}");
     let lines: Vec<&str> =
-        said.lines().map(|line| line.split_once(": ").unwrap().1.trim()).collect();
-    let [created, again, other, calls] = lines[..] else { panic!("{said}") };
+        stdout.lines().map(|line| line.split_once(": ").unwrap().1.trim()).collect();
+    let [created, again, other, calls] = lines[..] else { panic!("{stdout}") };
     let material = created.strip_suffix(" (replayed: false)").unwrap();
-    assert!(material.contains("weixin://"), "{said}");
+    assert!(material.contains("weixin://"), "{stdout}");
     assert_eq!(again.strip_suffix(" (replayed: true)"), Some(material));
     assert_eq!(other, "refused, it differs at /data/total_fee");
     assert_eq!(calls, "1");
 }
 
 #[tokio::test]
-async fn the_example_environment_runs_the_sidecar_though_nobody_reads_its_log() {
+async fn the_example_environment_runs_the_sidecar_without_a_reader_of_its_log() {
     let home = TempDir::new().unwrap();
-    let nobody = "http://127.0.0.1:1".parse().unwrap();
-    let sidecar = Program::sidecar(home.path(), &nobody, &[]).await;
+    let unused = "http://127.0.0.1:1".parse().unwrap();
+    let sidecar = Program::sidecar(home.path(), &unused, &[]).await;
     assert!(code_url(sidecar.create(&order(1), None).await).await.starts_with("weixin://"));
     assert!(home.path().join("paygate-mock.db").exists());
-    // It says that it stops, into a pipe that is closed.
+    // It logs its stop into a closed pipe.
     sidecar.interrupted().await;
 }
 
 #[tokio::test]
-async fn a_buyer_who_waits_to_be_told_does_not_hold_up_the_end() {
+async fn a_waiting_query_does_not_delay_the_end() {
     let home = TempDir::new().unwrap();
-    let nobody = "http://127.0.0.1:1".parse().unwrap();
-    let sidecar = Program::sidecar(home.path(), &nobody, &[]).await;
-    let created = read(sidecar.create(&order(1), None).await).await;
+    let unused = "http://127.0.0.1:1".parse().unwrap();
+    let sidecar = Program::sidecar(home.path(), &unused, &[]).await;
+    let created = read_json(sidecar.create(&order(1), None).await).await;
     let no = &created["out_trade_no"];
     let body = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40}).to_string();
     let mut stream = BufReader::new(TcpStream::connect(sidecar.addr()).await.unwrap());
@@ -128,18 +127,18 @@ async fn a_buyer_who_waits_to_be_told_does_not_hold_up_the_end() {
         body.len()
     );
     stream.get_mut().write_all(head.as_bytes()).await.unwrap();
-    let mut told = String::new();
-    timeout(HANGS, stream.read_line(&mut told)).await.expect("it reads the body").unwrap();
-    assert!(told.starts_with("HTTP/1.1 100 "), "{told}");
+    let mut answer = String::new();
+    timeout(HANGS, stream.read_line(&mut answer)).await.expect("it reads the body").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
     sidecar.interrupt().await;
     stream.get_mut().write_all(body.as_bytes()).await.unwrap();
-    timeout(HANGS, stream.read_to_string(&mut told)).await.expect("it answers").unwrap();
-    assert!(told.contains("HTTP/1.1 200 OK") && told.contains("\"code\":2002"), "{told}");
+    timeout(HANGS, stream.read_to_string(&mut answer)).await.expect("it answers").unwrap();
+    assert!(answer.contains("HTTP/1.1 200 OK") && answer.contains("\"code\":2002"), "{answer}");
     sidecar.ended().await;
 }
 
 #[tokio::test]
-async fn the_node_shop_behind_the_sidecar_notices_nothing() {
+async fn the_node_shop_behind_the_sidecar_works_unchanged() {
     let Ok(_) = Command::new("node").arg("--version").output().await else {
         println!("skipped: node is not on the PATH (apt-get install nodejs)");
         return;
@@ -161,7 +160,7 @@ async fn the_node_shop_behind_the_sidecar_notices_nothing() {
     check_upgrade(sidecar.addr()).await;
 }
 
-/// The shop sees what the client sent, and who it was.
+/// The shop sees the client's headers and its address.
 async fn check_headers(sidecar: &Program) {
     let request = Client::new()
         .get(sidecar.at("/headers"))
@@ -169,7 +168,7 @@ async fn check_headers(sidecar: &Program) {
         .header("x-forwarded-for", "1.2.3.4")
         .header("connection", "x-hop")
         .header("x-hop", "1");
-    let seen: Value = read(request.send().await.unwrap()).await;
+    let seen: Value = read_json(request.send().await.unwrap()).await;
     let authority = sidecar.addr().to_string();
     for (name, value) in [
         ("x-cup", "small"),
@@ -183,11 +182,11 @@ async fn check_headers(sidecar: &Program) {
     assert_eq!(seen["x-hop"], Value::Null);
 }
 
-/// The shop opens an order and names its price, paygate answers how to pay for it; it is paid, and
-/// the shop hears of it.
+/// The shop opens an order and names its price, paygate answers with a QR code; the buyer pays, and
+/// the shop gets the event.
 async fn check_order(sidecar: &Program) {
     let tea = Client::new().post(sidecar.at("/api/orders")).body(r#"{"product":"tea"}"#);
-    let opened: Value = read(tea.send().await.unwrap()).await;
+    let opened: Value = read_json(tea.send().await.unwrap()).await;
     let no = opened["out_trade_no"].as_str().unwrap();
     let body = json!({"provider": "wxpay", "isPC": true, "data": {"out_trade_no": no}});
     let code_url = code_url(sidecar.create(&body, None).await).await;
@@ -203,41 +202,41 @@ async fn check_order(sidecar: &Program) {
     let mock = sidecar.mock.as_ref().unwrap();
     let pay = Client::new().post(mock.join("/_mock/pay").unwrap());
     let pay = pay.header("content-type", "application/json");
-    read(pay.body(purchase.to_string()).send().await.unwrap()).await;
+    read_json(pay.body(purchase.to_string()).send().await.unwrap()).await;
     let waiting = json!({"out_trade_no": no, "await_notify": true, "await_max_time": 40});
-    let asked = sidecar.post("/pay/queryPayment", &waiting, None).await;
-    assert_eq!(read(asked).await["user_order_success"], true);
+    let queried = sidecar.post("/pay/queryPayment", &waiting, None).await;
+    assert_eq!(read_json(queried).await["user_order_success"], true);
     assert_eq!(order().await["paid"], true);
-    let told: Value = serde_json::from_str(&sidecar.page("/paygate/events").await).unwrap();
-    let [event] = &told["events"].as_array().unwrap()[..] else { panic!("{told}") };
+    let taken: Value = serde_json::from_str(&sidecar.page("/paygate/events").await).unwrap();
+    let [event] = &taken["events"].as_array().unwrap()[..] else { panic!("{taken}") };
     assert_eq!((&event["type"], &event["out_trade_no"]), (&json!("payment.succeeded"), &json!(no)));
     let forged = Client::new().post(sidecar.at("/paygate/events"));
     let forged = forged.header("webhook-id", "evt_x").body(r#"{"type":"payment.succeeded"}"#);
     assert_eq!(forged.send().await.unwrap().status(), 401);
 }
 
-/// A sized body, and one of which each piece comes back before the next is sent.
+/// A sized body, and a streamed one: each piece comes back before the next is sent.
 async fn check_echo(sidecar: &Program) {
     let large: Bytes = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let request = Client::new().post(sidecar.at("/echo")).body(large.clone());
     assert!(request.send().await.unwrap().bytes().await.unwrap() == large, "the body came back");
 
-    let (say, said) = mpsc::channel::<&str>(1);
-    let pieces = stream::unfold(said, async |mut said| {
-        said.recv().await.map(|piece| (Ok::<_, Infallible>(piece), said))
+    let (sender, receiver) = mpsc::channel::<&str>(1);
+    let pieces = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|piece| (Ok::<_, Infallible>(piece), receiver))
     });
-    say.send("first").await.unwrap();
+    sender.send("first").await.unwrap();
     let request = Client::new().post(sidecar.at("/echo")).body(Body::wrap_stream(pieces));
     let mut response = timeout(HANGS, request.send()).await.expect("it streams").unwrap();
     for (piece, next) in [("first", Some("second")), ("second", Some("third")), ("third", None)] {
         let echoed = timeout(HANGS, response.chunk()).await.expect("it streams").unwrap();
         assert_eq!(echoed.unwrap(), piece);
         match next {
-            Some(next) => say.send(next).await.unwrap(),
+            Some(next) => sender.send(next).await.unwrap(),
             None => break,
         }
     }
-    drop(say);
+    drop(sender);
     assert_eq!(response.chunk().await.unwrap(), None);
 }
 
@@ -295,22 +294,22 @@ struct Program {
 }
 
 impl Program {
-    /// Starts an example and waits until it says where it listens.
+    /// Starts an example and waits until it prints its address.
     async fn listening(command: Command) -> Program {
         Program::started(command, "listening on ").await
     }
 
-    /// Starts a program and waits for the line that tells its address after `words`.
+    /// Starts a program and waits for the line with its address after `words`.
     async fn started(mut command: Command, words: &str) -> Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let base = said(&mut lines, |line| line.strip_prefix(words)?.parse().ok()).await;
+        let base = first_found(&mut lines, |line| line.strip_prefix(words)?.parse().ok()).await;
         Program { child, base, mock: None }
     }
 
     /// The sidecar as `examples/sidecar.env` configures it, before `upstream` and on ports that
-    /// the operating system picks. Its log is read until it says where it listens, no further.
+    /// the operating system picks. The test reads its log up to the address, no further.
     async fn sidecar(home: &Path, upstream: &Url, more: &[(&str, &str)]) -> Program {
         let file = std::fs::read_to_string(root().join("examples/sidecar.env")).unwrap();
         let lines = file.lines().filter(|line| !line.starts_with('#'));
@@ -328,7 +327,7 @@ impl Program {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut address = async |message: &str| -> Url {
-            let address = said(&mut lines, |line| {
+            let address = first_found(&mut lines, |line| {
                 let event: Value = serde_json::from_str(line).ok()?;
                 let addr = event["addr"].as_str()?;
                 (event["message"] == message).then(|| format!("http://{addr}"))?.parse().ok()
@@ -389,16 +388,16 @@ impl Program {
     }
 }
 
-/// What `read` finds in the first line in which it finds something.
-async fn said<T>(
+/// The first thing that `find` finds in a line.
+async fn first_found<T>(
     lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
-    read: impl Fn(&str) -> Option<T>,
+    find: impl Fn(&str) -> Option<T>,
 ) -> T {
     let mut all = String::new();
     loop {
         let line = timeout(HANGS, lines.next_line()).await.expect("it goes on").unwrap();
-        let line = line.unwrap_or_else(|| panic!("it ended and had said:\n{all}"));
-        if let Some(found) = read(&line) {
+        let line = line.unwrap_or_else(|| panic!("it ended after:\n{all}"));
+        if let Some(found) = find(&line) {
             return found;
         }
         all += &format!("{line}\n");
@@ -416,7 +415,7 @@ fn order(total_fee: u64) -> Value {
 }
 
 /// A successful answer's JSON.
-async fn read(response: Response) -> Value {
+async fn read_json(response: Response) -> Value {
     let status = response.status();
     let text = response.text().await.unwrap();
     assert_eq!(status, 200, "{text}");
@@ -424,5 +423,5 @@ async fn read(response: Response) -> Value {
 }
 
 async fn code_url(response: Response) -> String {
-    read(response).await["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
+    read_json(response).await["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
 }

@@ -1,7 +1,7 @@
 //! The program itself, started as a user starts it: variables in, exit code and output out.
 //!
 //! Every program runs in an empty directory with no variables but the given ones, on ports that
-//! the operating system picks; it tells them in its log.
+//! the operating system picks; it logs them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;
@@ -26,13 +26,13 @@ const TOKEN: &str = "canary-admin-token-of-more-than-32-characters";
 const CALLER: &str = "canary-caller-token-of-more-than-32-characters";
 
 #[tokio::test]
-async fn without_variables_it_shows_both_ways_to_go_on() {
+async fn without_variables_it_shows_both_ways_to_start() {
     let home = TempDir::new().unwrap();
     let output = run(home.path(), &[], &[]).await;
     assert_eq!(output.status.code(), Some(64));
-    let told = text(&output.stderr);
-    for method in ["PAYGATE_MODE=mock", "PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING"] {
-        assert!(told.contains(method), "{told}");
+    let stderr = text(&output.stderr);
+    for words in ["PAYGATE_MODE=mock", "PAYGATE_PUBLIC_URL", "PAYGATE_STORE", "PAYGATE_PRICING"] {
+        assert!(stderr.contains(words), "{stderr}");
     }
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing was created");
 }
@@ -48,7 +48,7 @@ async fn help_names_every_variable_and_an_unknown_command_is_64() {
 }
 
 #[tokio::test]
-async fn it_serves_says_so_and_ends_when_told() {
+async fn it_serves_and_ends_on_sigterm() {
     let program = Program::start(TempDir::new().unwrap(), &[]).await;
     assert_eq!(program.ready().await, 200);
     assert_eq!(program.health().await.code(), Some(0));
@@ -84,7 +84,7 @@ async fn a_request_in_flight_outlives_the_signal() {
 }
 
 #[tokio::test]
-async fn what_is_taken_is_told_with_its_variable_and_exits_69() {
+async fn an_address_in_use_is_named_with_its_variable_and_exits_69() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     for variable in ["PAYGATE_LISTEN", "PAYGATE_ADMIN_LISTEN", "PAYGATE_MOCK_LISTEN"] {
@@ -93,8 +93,8 @@ async fn what_is_taken_is_told_with_its_variable_and_exits_69() {
         variables.insert(variable, &addr);
         let output = run(home.path(), &[], &variables.into_iter().collect::<Vec<_>>()).await;
         assert_eq!(output.status.code(), Some(69), "{variable}");
-        let told = text(&output.stderr);
-        assert!(told.contains(variable) && told.contains(&addr), "{told}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(variable) && stderr.contains(&addr), "{stderr}");
     }
 }
 
@@ -133,7 +133,8 @@ async fn two_hundred_first_requests_at_once_are_one_order_at_the_provider() {
     let ledger = ledger.split_once("\r\n\r\n").unwrap().1;
     let ledger: serde_json::Value = serde_json::from_str(ledger).unwrap();
     let orders = ledger["orders"].as_array().unwrap();
-    let counts: Vec<_> = orders.iter().map(|it| it["create_calls"].as_u64().unwrap()).collect();
+    let counts: Vec<_> =
+        orders.iter().map(|order| order["create_calls"].as_u64().unwrap()).collect();
     assert_eq!(counts, [1], "{ledger}");
 }
 
@@ -149,11 +150,11 @@ async fn in_a_container_mock_mode_listens_everywhere_and_payments_work() {
 }
 
 #[tokio::test]
-async fn health_is_1_where_nobody_answers_and_64_where_nobody_can() {
+async fn health_exits_1_without_an_answer_and_64_without_an_address() {
     let home = TempDir::new().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    let asked = run(home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", &nobody)]).await;
-    assert_eq!(asked.status.code(), Some(1));
+    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let unanswered = run(home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", &unused)]).await;
+    assert_eq!(unanswered.status.code(), Some(1));
     let off = run(home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", "off")]).await;
     assert_eq!(off.status.code(), Some(64));
 }
@@ -170,7 +171,7 @@ async fn no_secret_is_in_any_output() {
     let answer = program.create("no-2107151010101541003").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     program.signal("TERM").await;
-    let (_, said) = program.ended().await;
+    let (_, log) = program.ended().await;
 
     let home = TempDir::new().unwrap();
     let mut variables = mock_mode();
@@ -178,7 +179,7 @@ async fn no_secret_is_in_any_output() {
     let variables: Vec<_> = variables.into_iter().collect();
     let checked = run(home.path(), &["check"], &variables).await;
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
-    for output in [said, text(&checked.stdout), text(&checked.stderr)] {
+    for output in [log, text(&checked.stdout), text(&checked.stderr)] {
         assert!(!output.contains("canary"), "{output}");
     }
 }
@@ -222,8 +223,9 @@ struct Program {
     home: TempDir,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    said: String,
-    /// By the message that tells them.
+    /// Every line of the log until now.
+    logged: String,
+    /// By the log message that holds them.
     addresses: HashMap<String, SocketAddr>,
 }
 
@@ -240,7 +242,7 @@ impl Program {
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let addresses = HashMap::new();
-        let mut program = Program { home, child, log, said: String::new(), addresses };
+        let mut program = Program { home, child, log, logged: String::new(), addresses };
         program.until(ADMIN).await;
         program
     }
@@ -250,14 +252,14 @@ impl Program {
         loop {
             let line = timeout(HANGS, self.log.next_line()).await.expect("it goes on").unwrap();
             let line =
-                line.unwrap_or_else(|| panic!("it ended before {message:?}:\n{}", self.said));
-            self.said += &format!("{line}\n");
+                line.unwrap_or_else(|| panic!("it ended before {message:?}:\n{}", self.logged));
+            self.logged += &format!("{line}\n");
             let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
-            let told = event["message"].as_str().unwrap_or_default();
+            let logged = event["message"].as_str().unwrap_or_default();
             if let Some(addr) = event["addr"].as_str().and_then(|addr| addr.parse().ok()) {
-                self.addresses.insert(told.to_owned(), addr);
+                self.addresses.insert(logged.to_owned(), addr);
             }
-            if told == message {
+            if logged == message {
                 return;
             }
         }
@@ -273,7 +275,7 @@ impl Program {
         answer["HTTP/1.1 ".len()..][..3].parse().unwrap()
     }
 
-    /// What `paygate health` says of it.
+    /// The exit code of `paygate health`.
     async fn health(&self) -> ExitStatus {
         let admin = self.addresses[ADMIN].to_string();
         run(self.home.path(), &["health"], &[("PAYGATE_ADMIN_LISTEN", &admin)]).await.status
@@ -302,13 +304,13 @@ impl Program {
         assert!(sent.unwrap().success());
     }
 
-    /// Its end, and everything it said.
+    /// Waits for its end: the exit code, and the whole log.
     async fn ended(mut self) -> (ExitStatus, String) {
         while let Some(line) = timeout(HANGS, self.log.next_line()).await.expect("it ends").unwrap()
         {
-            self.said += &format!("{line}\n");
+            self.logged += &format!("{line}\n");
         }
-        (self.child.wait().await.unwrap(), self.said)
+        (self.child.wait().await.unwrap(), self.logged)
     }
 
     /// Waits for its end, and gives its directory to another one.
@@ -318,7 +320,7 @@ impl Program {
     }
 }
 
-/// Told last when the program starts.
+/// The last message of a start.
 const ADMIN: &str = "serving health and admin";
 
 /// One request on a connection of its own: the whole answer.

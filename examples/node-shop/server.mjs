@@ -28,12 +28,12 @@ const routes = new Map([
   ['GET /api/products', (req, res) => json(res, 200, Object.fromEntries(PRODUCTS))],
   ['POST /api/orders', openOrder],
   ['GET /headers', (req, res) => json(res, 200, req.headers)],
-  ['POST /paygate/price', tellPrice],
+  ['POST /paygate/price', answerPrice],
   ['POST /paygate/events', takeEvent],
   ['GET /paygate/events', (req, res) => json(res, 200, { events: [...handled.values()] })],
 ])
 
-/** Opens an order. The shop sets number and price; the buyer only says what it wants. */
+/** Opens an order. The shop sets number and price; the buyer only picks a product. */
 async function openOrder(req, res) {
   const product = PRODUCTS.get(JSON.parse(await bodyOf(req)).product)
   if (!product) return json(res, 404, { code: 404, msg: 'no such product' })
@@ -44,10 +44,10 @@ async function openOrder(req, res) {
 }
 
 /**
- * Tells paygate what an order costs (PAYGATE_PRICING=callback). A real shop looks at the cookie,
- * too: whether the order is this buyer's.
+ * Answers paygate with an order's price (PAYGATE_PRICING=callback). A real shop also checks by the
+ * cookie whether the order is this buyer's.
  */
-async function tellPrice(req, res) {
+async function answerPrice(req, res) {
   const order = orders.get(JSON.parse(await bodyOf(req)).data?.out_trade_no)
   if (!order) return json(res, 404, { code: 40401, msg: 'no such order' })
   const { out_trade_no, total_fee, subject, type } = order
@@ -67,10 +67,10 @@ async function takeEvent(req, res) {
   const order = orders.get(out_trade_no)
   if (type === 'payment.succeeded' && order) {
     if (order.total_fee !== total_fee) return json(res, 200, { code: 1, msg: 'wrong amount' })
-    order.paid = true // A real shop ships here, and remembers both in one transaction.
+    order.paid = true // A real shop ships here, and records both in one transaction.
   }
   handled.set(id, { id, type, timestamp, out_trade_no, total_fee })
-  // A real shop keeps them in its database; this one forgets the oldest.
+  // A real shop keeps them in its database; this one deletes the oldest.
   if (handled.size > EVENTS_MAX) handled.delete(handled.keys().next().value)
   json(res, 200, { code: 0 })
 }

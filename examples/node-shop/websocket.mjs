@@ -56,8 +56,8 @@ function takeFrame(buffer) {
   if (short === 127) length = Number(buffer.readBigUInt64BE(2))
   const opcode = first & 0x0f
   // A client masks every frame, and nobody agreed on extensions: 1002 is a protocol error.
-  const isIll = !(second & 0x80) || first & 0x70 || (opcode >= CLOSE && short > 125)
-  if (isIll) return { error: 1002, bytes: buffer.length }
+  const isInvalid = !(second & 0x80) || first & 0x70 || (opcode >= CLOSE && short > 125)
+  if (isInvalid) return { error: 1002, bytes: buffer.length }
   if (length > PAYLOAD_BYTES_MAX) return { error: 1009, bytes: buffer.length }
   const bytes = start + 4 + length
   if (buffer.length < bytes) return undefined

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::problem::Wrong;
+use super::problem::ProblemReason;
 
-/// What was read, and what is to be said about it.
-pub(super) struct Contents {
+/// A file that was read.
+pub(super) struct FileContents {
     /// The bytes, as they are.
     pub(super) bytes: Vec<u8>,
     /// Whether others than the owner and the group can read the file.
@@ -16,10 +16,12 @@ pub(super) struct Contents {
 
 /// Reads a regular file of 1 to `bytes_max` bytes.
 ///
-/// The path is not repeated in what is wrong: somebody may have put the secret itself there.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Contents, Wrong> {
-    let unreadable = |error: io::Error| Wrong::from(format!("cannot be read: {error}"));
-    // Asked before it is opened: opening a pipe would wait for its other end.
+/// # Errors
+///
+/// The reason, without the path: the operator may have set the secret itself in its place.
+pub(super) fn read_file(path: &Path, bytes_max: u64) -> Result<FileContents, ProblemReason> {
+    let unreadable = |error: io::Error| ProblemReason::from(format!("cannot be read: {error}"));
+    // Checked before the file is opened: opening a pipe would wait for its other end.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err("is not a regular file".into());
@@ -33,7 +35,7 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Contents, Wrong> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err("is empty".into());
     }
-    Ok(Contents { bytes, readable_by_others: readable_by_others(&metadata) })
+    Ok(FileContents { bytes, readable_by_others: readable_by_others(&metadata) })
 }
 
 #[cfg(unix)]

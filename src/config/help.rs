@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::table::{Group, Preset, VARS, Var};
+use super::table::{DefaultValue, VARIABLES, Variable, VariableGroup};
 
-/// What `paygate --help` prints: usage, commands, exit codes and every variable.
+/// The text of `paygate --help`: usage, commands, exit codes and every variable.
 #[must_use]
 pub fn text() -> String {
     format!("{USAGE}{}", variables())
@@ -14,15 +14,16 @@ pub fn text() -> String {
 #[must_use]
 pub fn variables() -> String {
     let mut text = String::from(INTRODUCTION);
-    for group in Group::ALL {
+    for group in VariableGroup::ALL {
         let _ = writeln!(text, "\n{}:\n", group.title());
-        for var in VARS.iter().filter(|var| var.group == group) {
-            let file = if var.file { format!(" or {}_FILE", var.name) } else { String::new() };
-            let secret = if var.secret { "  (secret)" } else { "" };
-            let _ = writeln!(text, "  {}{file}{secret}", var.name);
-            let _ = writeln!(text, "      {}", var.doc);
-            let _ = writeln!(text, "      accepted: {}", var.form);
-            let _ = writeln!(text, "      default:  {}", default_words(var));
+        for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
+            let file =
+                if variable.file { format!(" or {}_FILE", variable.name) } else { String::new() };
+            let secret = if variable.secret { "  (secret)" } else { "" };
+            let _ = writeln!(text, "  {}{file}{secret}", variable.name);
+            let _ = writeln!(text, "      {}", variable.doc);
+            let _ = writeln!(text, "      accepted: {}", variable.form);
+            let _ = writeln!(text, "      default:  {}", default_words(variable));
         }
     }
     text
@@ -32,32 +33,33 @@ pub fn variables() -> String {
 #[must_use]
 pub fn markdown_table() -> String {
     let mut text = String::new();
-    for group in Group::ALL {
+    for group in VariableGroup::ALL {
         let _ = writeln!(text, "#### {}\n", group.title());
         text.push_str("| variable | default | meaning | accepted |\n| --- | --- | --- | --- |\n");
-        for var in VARS.iter().filter(|var| var.group == group) {
-            let marks = match (var.secret, var.file) {
+        for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
+            let marks = match (variable.secret, variable.file) {
                 (true, _) => " (secret, `_FILE`)",
                 (false, true) => " (`_FILE`)",
                 (false, false) => "",
             };
-            let default = match var.preset {
-                Preset::Value(value) => format!("`{value}`"),
-                _ => default_words(var),
+            let default = match variable.default {
+                DefaultValue::Fixed(value) => format!("`{value}`"),
+                _ => default_words(variable),
             };
-            let cells = [&default, var.doc, var.form].map(|cell| cell.replace('|', "\\|"));
-            let _ = writeln!(text, "| `{}`{marks} | {} |", var.name, cells.join(" | "));
+            let cells =
+                [&default, variable.doc, variable.form].map(|cell| cell.replace('|', "\\|"));
+            let _ = writeln!(text, "| `{}`{marks} | {} |", variable.name, cells.join(" | "));
         }
         text.push('\n');
     }
     text
 }
 
-fn default_words(var: &Var) -> String {
-    match var.preset {
-        Preset::None => "none".to_owned(),
-        Preset::Value(value) => value.to_owned(),
-        Preset::Depends { live, mock } => format!("live: {live}; mock: {mock}"),
+fn default_words(variable: &Variable) -> String {
+    match variable.default {
+        DefaultValue::Unset => "none".to_owned(),
+        DefaultValue::Fixed(value) => value.to_owned(),
+        DefaultValue::ByMode { live, mock } => format!("live: {live}; mock: {mock}"),
     }
 }
 
@@ -68,7 +70,7 @@ Usage: paygate [COMMAND]
 
 Commands:
   serve          run the sidecar (the default)
-  check          validate the configuration and print what takes effect, without secrets
+  check          validate the configuration and print its effective values, without secrets
   mock           run only the simulated WeChat Pay and Alipay
   schema [NAME]  print a JSON Schema, or list their names
   health         ask the running sidecar's /readyz; exit code 0 or 1
@@ -80,7 +82,7 @@ Options:
 Exit codes:
   0   a clean stop
   1   health: not ready
-  64  the configuration is wrong; everything that is wrong with it is printed
+  64  the configuration is invalid; every problem of it is printed
   69  a needed service is not available: a port, the store
   70  an internal fault
 
@@ -89,7 +91,7 @@ Exit codes:
 const INTRODUCTION: &str = "\
 Variables:
 
-  Everything is configured by environment variables. What is marked `or ..._FILE` can stand in a
+  Environment variables are the only configuration. A value marked `or ..._FILE` can stand in a
   file instead. White space around a value, a line break at its end included, does not count; an
   empty value counts as not set. Durations and sizes carry a unit.
 ";

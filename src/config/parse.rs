@@ -1,4 +1,4 @@
-//! Texts to values. Every function is total, and says what is wrong without repeating the text.
+//! Parses the texts of variables. No error repeats the text: it may be a secret.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -7,15 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::problem::Wrong;
+use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
 use crate::merchant::client::is_no_shop;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
 
-/// `300ms`, `8s`, `5m`, `2h`, `7d`: more than nothing, at most a year.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+/// `300ms`, `8s`, `5m`, `2h`, `7d`: longer than 0, at most a year.
+pub(super) fn duration(text: &str) -> Result<Duration, ProblemReason> {
     let (count, unit) = count_and_unit(text)?;
     let ms: u64 = match unit {
         "ms" => 1,
@@ -27,22 +27,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     };
     match count.checked_mul(ms) {
         None => Err("is too long".into()),
-        Some(0) => Err("must be longer than nothing".into()),
+        Some(0) => Err("must be longer than 0".into()),
         Some(ms) if ms > YEAR_MS => Err("is too long".into()),
         Some(ms) => Ok(Duration::from_millis(ms)),
     }
 }
 
-/// As long as an order may stay open at a provider: WeChat Pay keeps one for 7 days at most, and
-/// under 5 minutes a buyer cannot be expected to pay.
-pub(super) fn order_ttl(text: &str) -> Result<Duration, Wrong> {
+/// The time that an order may stay open at a provider: WeChat Pay keeps one for 7 days at most, and
+/// a buyer needs 5 minutes to pay.
+pub(super) fn order_ttl(text: &str) -> Result<Duration, ProblemReason> {
     let ttl = duration(text)?;
-    let matches_order = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
-    matches_order.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
+    let is_valid = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
+    is_valid.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
 }
 
-/// `64KiB`, `1MiB`: the size of a body that is read into memory.
-pub(super) fn body_size(text: &str) -> Result<usize, Wrong> {
+/// `64KiB`, `1MiB`: the size of a body in memory, in bytes.
+pub(super) fn body_size(text: &str) -> Result<usize, ProblemReason> {
     let (count, unit) = count_and_unit(text)?;
     let bytes: u64 = match unit {
         "B" => 1,
@@ -51,41 +51,41 @@ pub(super) fn body_size(text: &str) -> Result<usize, Wrong> {
         "GiB" => 1 << 30,
         _ => return Err("has an unknown unit".into()),
     };
-    let size = count.checked_mul(bytes).filter(|it| (1 << 10..=16 << 20).contains(it));
-    let size = size.and_then(|it| usize::try_from(it).ok());
+    let size = count.checked_mul(bytes).filter(|size| (1 << 10..=16 << 20).contains(size));
+    let size = size.and_then(|size| usize::try_from(size).ok());
     size.ok_or_else(|| "is not between 1KiB and 16MiB".into())
 }
 
 /// A number of things kept in memory.
-pub(super) fn count(text: &str) -> Result<usize, Wrong> {
+pub(super) fn count(text: &str) -> Result<usize, ProblemReason> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let count = text.parse().ok().filter(|it| digits && (1..=10_000_000).contains(it));
+    let count = text.parse().ok().filter(|count| digits && (1..=10_000_000).contains(count));
     count.ok_or_else(|| "is not a whole number between 1 and 10000000".into())
 }
 
 /// `true`, `false`.
-pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+pub(super) fn boolean(text: &str) -> Result<bool, ProblemReason> {
     choice(text, &[("true", true), ("false", false)])
 }
 
-/// The value behind one of the names.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
+/// The value of one of the names.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ProblemReason> {
     let found = choices.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| "is none of the accepted words".into())
 }
 
 /// `127.0.0.1:8787`, `[::1]:8787`.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, ProblemReason> {
     text.parse().map_err(|_| "is not an IP address with a port".into())
 }
 
 /// An address, or `off`.
-pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Wrong> {
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, ProblemReason> {
     if text == "off" { Ok(None) } else { address(text).map(Some) }
 }
 
 /// Networks with commas between them; a bare address is a network of one.
-pub(super) fn networks(text: &str) -> Result<TrustedProxies, Wrong> {
+pub(super) fn networks(text: &str) -> Result<TrustedProxies, ProblemReason> {
     let networks: Vec<IpNet> =
         items(text, |item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)).ok())
             .map_err(|n| format!("item {n} is neither an address nor a network"))?;
@@ -94,7 +94,7 @@ pub(super) fn networks(text: &str) -> Result<TrustedProxies, Wrong> {
 }
 
 /// Origins with commas between them, in the form in which browsers send them.
-pub(super) fn origins(text: &str) -> Result<Vec<String>, Wrong> {
+pub(super) fn origins(text: &str) -> Result<Vec<String>, ProblemReason> {
     if text.split(',').any(|item| item.trim() == "*") {
         return Err("must name its origins: * would let every page on the internet call".into());
     }
@@ -107,19 +107,19 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, Wrong> {
 }
 
 /// `/pay`, `/shop/pay`.
-pub(super) fn mount(text: &str) -> Result<String, Wrong> {
+pub(super) fn mount(text: &str) -> Result<String, ProblemReason> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-    let segment = |it: &str| !it.is_empty() && it != "." && it != ".." && it.bytes().all(plain);
+    let is_segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
     match text.strip_prefix('/') {
         None => Err("does not start with /".into()),
         Some(_) if text.len() > 64 => Err("is longer than 64 bytes".into()),
-        Some(path) if path.split('/').all(segment) => Ok(text.to_owned()),
+        Some(path) if path.split('/').all(is_segment) => Ok(text.to_owned()),
         Some(_) => Err("has an empty segment or a character that is not accepted".into()),
     }
 }
 
-/// Where providers reach us.
-pub(super) fn public_url(text: &str) -> Result<Url, Wrong> {
+/// The URL at which providers reach paygate.
+pub(super) fn public_url(text: &str) -> Result<Url, ProblemReason> {
     if text.len() > 200 {
         return Err("is longer than 200 bytes".into());
     }
@@ -127,7 +127,7 @@ pub(super) fn public_url(text: &str) -> Result<Url, Wrong> {
 }
 
 /// An https URL, or an http one on loopback.
-pub(super) fn https_url(text: &str) -> Result<Url, Wrong> {
+pub(super) fn https_url(text: &str) -> Result<Url, ProblemReason> {
     let url = web_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds a user name or password".into());
@@ -142,13 +142,13 @@ pub(super) fn https_url(text: &str) -> Result<Url, Wrong> {
 }
 
 /// An https URL (or http on loopback) without a path.
-pub(super) fn https_origin(text: &str) -> Result<Url, Wrong> {
+pub(super) fn https_origin(text: &str) -> Result<Url, ProblemReason> {
     let url = https_url(text)?;
     if only_origin(&url) { Ok(url) } else { Err("has a path".into()) }
 }
 
 /// An http URL without anything but scheme, host and port.
-pub(super) fn upstream(text: &str) -> Result<Url, Wrong> {
+pub(super) fn upstream(text: &str) -> Result<Url, ProblemReason> {
     let url = web_url(text)?;
     if url.scheme() != "http" {
         return Err("is not plain http".into());
@@ -157,7 +157,7 @@ pub(super) fn upstream(text: &str) -> Result<Url, Wrong> {
 }
 
 /// An http or https URL without a fragment.
-pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
+pub(super) fn web_url(text: &str) -> Result<Url, ProblemReason> {
     let url = Url::parse(text).map_err(|_| "is not a URL")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("is neither https nor http".into());
@@ -168,9 +168,9 @@ pub(super) fn web_url(text: &str) -> Result<Url, Wrong> {
     Ok(url)
 }
 
-/// Where one of the shop's own services is: any host but those where clouds hand out a machine's
-/// credentials.
-pub(super) fn shop_url(text: &str) -> Result<Url, Wrong> {
+/// The URL of one of the shop's own services: any host but those at which clouds give out a
+/// machine's credentials.
+pub(super) fn shop_url(text: &str) -> Result<Url, ProblemReason> {
     let url = web_url(text)?;
     let address = match url.host() {
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
@@ -178,22 +178,24 @@ pub(super) fn shop_url(text: &str) -> Result<Url, Wrong> {
         Some(Host::Domain(_)) | None => return Ok(url),
     };
     if is_no_shop(address) {
-        return Err("is a link-local or metadata address, where no shop is".into());
+        return Err("is a link-local or metadata address, which no shop has".into());
     }
     Ok(url)
 }
 
-/// Where the shop is asked for prices, with the client's own `Authorization`.
-pub(super) fn pricing_url(text: &str) -> Result<Url, Wrong> {
+/// The shop's price service, which gets the client's own `Authorization`.
+pub(super) fn pricing_url(text: &str) -> Result<Url, ProblemReason> {
     let url = shop_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password, where the client's own go".into());
+        return Err(
+            "holds a user name or password, but the request carries the client's own".into()
+        );
     }
     Ok(url)
 }
 
 /// The secret that quotes are signed with.
-pub(super) fn quote_secret(text: &str) -> Result<Secret, Wrong> {
+pub(super) fn quote_secret(text: &str) -> Result<Secret, ProblemReason> {
     if text.len() < Pricing::QUOTE_SECRET_BYTES_MIN {
         return Err("is shorter than 32 bytes".into());
     }
@@ -211,25 +213,25 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// A log filter: levels, for everything or for a target.
-pub(super) fn log_filter(text: &str) -> Result<String, Wrong> {
-    let level = |it: &str| LEVELS.contains(&it);
-    let target = |it: &str| {
-        !it.is_empty() && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+pub(super) fn log_filter(text: &str) -> Result<String, ProblemReason> {
+    let is_level = |text: &str| LEVELS.contains(&text);
+    let is_target = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
     };
     let filters = items(text, |item| {
-        let matches_order = match item.split_once('=') {
-            Some((name, value)) => target(name) && level(value),
-            None => level(item),
+        let is_valid = match item.split_once('=') {
+            Some((name, value)) => is_target(name) && is_level(value),
+            None => is_level(item),
         };
-        matches_order.then(|| item.to_owned())
+        is_valid.then(|| item.to_owned())
     });
     filters
         .map(|filters| filters.join(","))
         .map_err(|n| format!("item {n} is neither a level nor target=level").into())
 }
 
-/// A bearer token: long enough not to be guessed, and possible in a header.
-pub(super) fn token(text: &str) -> Result<Secret, Wrong> {
+/// A bearer token: too long to be guessed, of characters that a header can hold.
+pub(super) fn token(text: &str) -> Result<Secret, ProblemReason> {
     match text.chars().count() {
         _ if !text.bytes().all(|b| b.is_ascii_graphic()) => {
             Err("has a character that cannot stand in a header".into())
@@ -240,29 +242,29 @@ pub(super) fn token(text: &str) -> Result<Secret, Wrong> {
 }
 
 /// The key that events are signed with.
-pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, Wrong> {
-    webhook::key_of(text).map_err(|it| it.to_string().into())
+pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, ProblemReason> {
+    webhook::key_of(text).map_err(|error| error.to_string().into())
 }
 
 /// A name of letters and digits: an app's or an account's.
-pub(super) fn identifier(text: &str) -> Result<String, Wrong> {
-    let matches_order =
+pub(super) fn identifier(text: &str) -> Result<String, ProblemReason> {
+    let is_valid =
         (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-    matches_order.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 letters and digits".into())
+    is_valid.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 letters and digits".into())
 }
 
 /// 1 to 32 digits.
-pub(super) fn digits(text: &str) -> Result<String, Wrong> {
-    let matches_order = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    matches_order.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 digits".into())
+pub(super) fn digits(text: &str) -> Result<String, ProblemReason> {
+    let is_valid = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    is_valid.then(|| text.to_owned()).ok_or_else(|| "is not 1 to 32 digits".into())
 }
 
-/// The items of a list with commas; an ill one gives its place, from 1.
+/// The items of a list with commas. The error is the place of an invalid one, from 1.
 fn items<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, usize> {
-    text.split(',').enumerate().map(|(at, item)| parse(item.trim()).ok_or(at + 1)).collect()
+    text.split(',').enumerate().map(|(index, item)| parse(item.trim()).ok_or(index + 1)).collect()
 }
 
-fn count_and_unit(text: &str) -> Result<(u64, &str), Wrong> {
+fn count_and_unit(text: &str) -> Result<(u64, &str), ProblemReason> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     match text.split_at(end) {
         ("", _) => Err("is not a whole number with a unit".into()),
@@ -287,14 +289,14 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 mod tests {
     use super::*;
 
-    fn check<T>(parse: impl Fn(&str) -> Result<T, Wrong>, good: &[&str], bad: &[&str]) {
+    fn check<T>(parse: impl Fn(&str) -> Result<T, ProblemReason>, good: &[&str], bad: &[&str]) {
         for text in good {
             assert!(parse(text).is_ok(), "{text} is refused");
         }
         for text in bad {
-            let wrong = parse(text).err().unwrap_or_else(|| panic!("{text} is accepted"));
-            let told = text.len() > 3 && wrong.contains(text);
-            assert!(!told, "{wrong} tells the value {text}");
+            let reason = parse(text).err().unwrap_or_else(|| panic!("{text} is accepted"));
+            let is_repeated = text.len() > 3 && reason.contains(text);
+            assert!(!is_repeated, "{reason} repeats the value {text}");
         }
     }
 

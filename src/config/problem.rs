@@ -1,51 +1,50 @@
-//! What is wrong with a configuration, all of it at once.
+//! The problems of a configuration, reported all at once.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use super::table::Var;
+use super::table::Variable;
 
-/// One thing that is wrong. Never holds a value that was read.
+/// One problem. It never holds a value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The variable that has to change.
     pub variable: String,
-    /// What is wrong with it.
-    pub wrong: String,
-    /// What is accepted, and an example of it; an unknown name has neither.
+    /// The reason, in words that follow the variable's name: `has no unit`.
+    pub reason: String,
+    /// The accepted form, and a line with an example; `None` for an unknown name.
     pub accepted: Option<(&'static str, String)>,
 }
 
 impl Problem {
-    pub(super) fn with(var: &'static Var, wrong: impl Into<String>) -> Problem {
-        let accepted = Some((var.form, var.example_line()));
-        Problem { variable: var.name.to_owned(), wrong: wrong.into(), accepted }
+    pub(super) fn with(variable: &'static Variable, reason: impl Into<String>) -> Problem {
+        let accepted = Some((variable.form, variable.example_line()));
+        Problem { variable: variable.name.to_owned(), reason: reason.into(), accepted }
     }
 }
 
-/// Everything that is wrong with a configuration. Its `Display` is what the program prints before
-/// it ends with exit code 64.
+/// All problems of a configuration. The program prints its `Display` and ends with exit code 64.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     problems: Vec<Problem>,
-    advice: Advice,
+    help: HelpText,
 }
 
-/// What is said beside the problems.
+/// The help that the program prints with the problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// Nothing was configured at all: both ways to go on.
-    WaysToGoOn,
-    /// Where the variables are explained.
-    Help,
+pub(super) enum HelpText {
+    /// How to start, when no variable is set.
+    GettingStarted,
+    /// Where to read about the variables.
+    Reference,
 }
 
 impl Problems {
-    pub(super) fn new(problems: Vec<Problem>, advice: Advice) -> Problems {
-        Problems { problems, advice }
+    pub(super) fn new(problems: Vec<Problem>, help: HelpText) -> Problems {
+        Problems { problems, help }
     }
 
-    /// The exit code of a program whose configuration is wrong (`EX_USAGE` of sysexits.h).
+    /// The exit code of a program with an invalid configuration (`EX_USAGE` of sysexits.h).
     pub const EXIT_CODE: u8 = 64;
 
     /// The problems, in the order of the table of variables.
@@ -57,14 +56,14 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.advice == Advice::WaysToGoOn {
-            f.write_str(WAYS_TO_GO_ON)?;
+        if self.help == HelpText::GettingStarted {
+            f.write_str(GETTING_STARTED)?;
         }
         let count = self.problems.len();
         let noun = if count == 1 { "problem" } else { "problems" };
         writeln!(f, "{count} {noun} in the configuration:")?;
         for problem in &self.problems {
-            writeln!(f, "\n  {}: {}", problem.variable, problem.wrong)?;
+            writeln!(f, "\n  {}: {}", problem.variable, problem.reason)?;
             if let Some((form, example)) = &problem.accepted {
                 writeln!(f, "      accepted: {form}")?;
                 writeln!(f, "      example:  {example}")?;
@@ -76,11 +75,12 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// What is wrong with one value, in words that follow "it": `has no unit`. Never the value.
-pub(super) type Wrong = Cow<'static, str>;
+/// Why a value is refused, in words that follow the variable's name: `has no unit`. It never
+/// repeats the value.
+pub(super) type ProblemReason = Cow<'static, str>;
 
-const WAYS_TO_GO_ON: &str = "\
-Nothing is configured. There are two ways to go on.
+const GETTING_STARTED: &str = "\
+Nothing is configured. There are two ways to start.
 
 Without any account, against simulated providers:
 

@@ -1,83 +1,84 @@
-//! Reads variables by the table, and collects what is wrong and what is to be said.
+//! Reads variables by the table, and collects problems and warnings.
 
 use std::path::PathBuf;
 
 use super::file;
-use super::problem::{Advice, Problem, Problems, Wrong};
-use super::source::{PREFIX, Strings};
+use super::problem::{HelpText, Problem, ProblemReason, Problems};
+use super::source::{PREFIX, VariableSource};
 use super::suggest;
-use super::table::{Preset, VARS, Var};
+use super::table::{DefaultValue, VARIABLES, Variable};
 
-/// Reads the variables of one configuration; nothing stops at the first problem.
+/// Reads the variables of one configuration; it goes on after a problem.
 pub(super) struct Reader<'a> {
-    strings: &'a dyn Strings,
+    source: &'a dyn VariableSource,
     problems: Vec<Problem>,
     warnings: Vec<String>,
-    sources: Vec<(&'static Var, Source)>,
+    values: Vec<(&'static Variable, RawValue)>,
 }
 
-/// Where a value is from, with the value.
-pub(super) enum Source {
-    /// The variable itself.
+/// A value as it was set, and where.
+pub(super) enum RawValue {
+    /// The text of the variable itself.
     Environment(String),
-    /// The file that `NAME_FILE` names.
+    /// The bytes of the file that `NAME_FILE` names.
     File(PathBuf, Vec<u8>),
 }
 
-impl Source {
+impl RawValue {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Source::Environment(text) => text.as_bytes(),
-            Source::File(_, bytes) => bytes,
+            RawValue::Environment(text) => text.as_bytes(),
+            RawValue::File(_, bytes) => bytes,
         }
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(strings: &'a dyn Strings) -> Reader<'a> {
-        Reader { strings, problems: Vec::new(), warnings: Vec::new(), sources: Vec::new() }
+    pub(super) fn new(source: &'a dyn VariableSource) -> Reader<'a> {
+        Reader { source, problems: Vec::new(), warnings: Vec::new(), values: Vec::new() }
     }
 
-    /// Whether the variable, or its file, is set. An empty text counts as not set, as it does for
-    /// the tools that pass environments on.
-    pub(super) fn given(&self, name: &str) -> bool {
-        let set = |name: &str| self.strings.get(name).is_some_and(|it| !it.trim().is_empty());
-        set(name) || (var(name).file && set(&var(name).name_file()))
+    /// Whether the variable, or its file, is set. An empty text counts as not set: tools that pass
+    /// environments on set variables to it.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        let variable = variable(name);
+        let has_text = |name: &str| self.set_text(name).is_some();
+        has_text(name) || (variable.file && has_text(&variable.name_file()))
     }
 
     /// Whether one of these variables is set.
-    pub(super) fn any_given(&self, which: impl Fn(&Var) -> bool) -> bool {
-        VARS.iter().any(|var| which(var) && self.given(var.name))
+    pub(super) fn is_any_set(&self, which: impl Fn(&Variable) -> bool) -> bool {
+        VARIABLES.iter().any(|variable| which(variable) && self.is_set(variable.name))
     }
 
-    /// Whether a variable that was read starts so.
+    /// Whether the value of a variable that was read starts with `start`.
     pub(super) fn starts_with(&self, name: &str, start: &str) -> bool {
-        let read = self.sources.iter().find(|(var, _)| var.name == name);
-        read.is_some_and(|(_, source)| source.bytes().trim_ascii().starts_with(start.as_bytes()))
+        let read = self.values.iter().find(|(variable, _)| variable.name == name);
+        read.is_some_and(|(_, value)| value.bytes().trim_ascii().starts_with(start.as_bytes()))
     }
 
-    /// Whether something is wrong with one of these variables.
-    pub(super) fn complained_of(&self, which: impl Fn(&str) -> bool) -> bool {
-        self.problems.iter().any(|it| which(&it.variable))
+    /// Whether one of these variables has a problem.
+    pub(super) fn has_problem(&self, which: impl Fn(&str) -> bool) -> bool {
+        self.problems.iter().any(|problem| which(&problem.variable))
     }
 
-    /// The value as bytes: what a file holds is not touched (it may be DER).
+    /// The value as bytes. The content of a file is not trimmed: it may be DER.
     pub(super) fn bytes(&mut self, name: &'static str) -> Option<Vec<u8>> {
-        let source = self.source(var(name))?;
-        let bytes = source.bytes().to_vec();
-        self.sources.push((var(name), source));
+        let value = self.raw_value(variable(name))?;
+        let bytes = value.bytes().to_vec();
+        self.values.push((variable(name), value));
         Some(bytes)
     }
 
     /// The value as one line of text, without the white space around it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         let Ok(text) = String::from_utf8(self.bytes(name)?) else {
-            self.wrong(name, "is not UTF-8");
+            self.report(name, "is not UTF-8");
             return None;
         };
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.contains(char::is_control) {
-            self.wrong(name, "holds a line break or another control character");
+            self.report(name, "holds a line break or another control character");
             return None;
         }
         Some(text.to_owned())
@@ -87,122 +88,127 @@ impl<'a> Reader<'a> {
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
+        parse: impl Fn(&str) -> Result<T, ProblemReason>,
     ) -> Option<T> {
         let text = self.text(name)?;
-        parse(&text).map_err(|wrong| self.wrong(name, wrong)).ok()
+        parse(&text).map_err(|reason| self.report(name, reason)).ok()
     }
 
-    /// The value of a variable that has a default, which also stands in for an ill value, so that
-    /// the rules between variables can still be judged.
+    /// The value of a variable that has a default. The default also replaces an invalid value, so
+    /// that the cross checks can still run.
     pub(super) fn value<T>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
+        parse: impl Fn(&str) -> Result<T, ProblemReason>,
     ) -> T {
         if let Some(value) = self.optional(name, &parse) {
             return value;
         }
-        let Preset::Value(default) = var(name).preset else {
+        let DefaultValue::Fixed(default) = variable(name).default else {
             unreachable!("{name} is read as a variable with a default")
         };
         parse(default).expect("the defaults of the table are valid")
     }
 
-    /// Demands a variable; one that was given and is ill was complained about already.
-    pub(super) fn require(&mut self, name: &'static str, wrong: impl Into<Wrong>) {
-        if !self.given(name) {
-            self.wrong(name, wrong);
+    /// Reports a variable that is not set. One that is set and invalid was reported when it was
+    /// read.
+    pub(super) fn require(&mut self, name: &'static str, reason: impl Into<ProblemReason>) {
+        if !self.is_set(name) {
+            self.report(name, reason);
         }
     }
 
-    /// Records what is wrong with a variable.
-    pub(super) fn wrong(&mut self, name: &str, wrong: impl Into<Wrong>) {
-        self.problems.push(Problem::with(var(name), wrong.into()));
+    /// Adds a problem of a variable.
+    pub(super) fn report(&mut self, name: &str, reason: impl Into<ProblemReason>) {
+        self.problems.push(Problem::with(variable(name), reason.into()));
     }
 
-    /// Records what the operator should know.
+    /// Adds a sentence for the operator.
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
 
-    /// Complains about every `PAYGATE_*` name that is not in the table, and about texts that are
-    /// empty.
+    /// Reports every `PAYGATE_*` name that is not in the table, and warns of empty texts.
     pub(super) fn check_names(&mut self) {
-        for (name, nearest) in suggest::unknown(self.strings) {
-            let wrong = format!("is no variable of ours; did you mean {nearest}?");
-            self.problems.push(Problem { variable: name, wrong, accepted: None });
+        for (name, nearest) in suggest::unknown_names(self.source) {
+            let reason = format!("is no variable of ours; did you mean {nearest}?");
+            self.problems.push(Problem { variable: name, reason, accepted: None });
         }
-        for var in VARS {
-            for name in [var.name.to_owned(), var.name_file()] {
-                if self.strings.get(&name).is_some_and(|it| it.trim().is_empty()) {
+        for variable in VARIABLES {
+            for name in [variable.name.to_owned(), variable.name_file()] {
+                if self.source.get(&name).is_some_and(|text| text.trim().is_empty()) {
                     self.warn(format!("{name} is empty and counts as not set"));
                 }
             }
         }
     }
 
-    /// What was read, if nothing was wrong.
-    pub(super) fn finish(mut self) -> Result<Findings, Problems> {
+    /// The warnings and values, or all problems in the order of the table.
+    pub(super) fn finish(mut self) -> Result<ReadResult, Problems> {
         if self.problems.is_empty() {
-            return Ok(Findings { warnings: self.warnings, sources: self.sources });
+            return Ok(ReadResult { warnings: self.warnings, values: self.values });
         }
-        let place = |it: &Problem| VARS.iter().position(|var| var.name == it.variable);
-        self.problems.sort_by_key(place);
-        let nothing = !self.strings.names().iter().any(|name| name.starts_with(PREFIX));
-        let advice = if nothing { Advice::WaysToGoOn } else { Advice::Help };
-        Err(Problems::new(self.problems, advice))
+        self.problems.sort_by_key(|problem| {
+            VARIABLES.iter().position(|variable| variable.name == problem.variable)
+        });
+        let is_unconfigured = !self.source.names().iter().any(|name| name.starts_with(PREFIX));
+        let help = if is_unconfigured { HelpText::GettingStarted } else { HelpText::Reference };
+        Err(Problems::new(self.problems, help))
     }
 
-    fn source(&mut self, var: &'static Var) -> Option<Source> {
-        let text = self.set_text(var.name);
-        let path = var.file.then(|| self.set_text(&var.name_file())).flatten();
+    fn raw_value(&mut self, variable: &'static Variable) -> Option<RawValue> {
+        let text = self.set_text(variable.name);
+        let path = variable.file.then(|| self.set_text(&variable.name_file())).flatten();
         match (text, path) {
             (None, None) => None,
             (Some(_), Some(_)) => {
-                self.wrong(var.name, format!("is set twice: also {} is set", var.name_file()));
+                let reason = format!("is set twice: also {} is set", variable.name_file());
+                self.report(variable.name, reason);
                 None
             }
             (Some(text), None) if text.contains('\u{fffd}') => {
-                self.wrong(var.name, "is not UTF-8");
+                self.report(variable.name, "is not UTF-8");
                 None
             }
-            (Some(text), None) => Some(Source::Environment(text)),
-            (None, Some(path)) => self.file(var, PathBuf::from(path)),
+            (Some(text), None) => Some(RawValue::Environment(text)),
+            (None, Some(path)) => self.read_file(variable, PathBuf::from(path)),
         }
     }
 
-    fn file(&mut self, var: &'static Var, path: PathBuf) -> Option<Source> {
-        match file::read(&path, FILE_BYTES_MAX) {
-            Err(wrong) => {
-                self.wrong(var.name, format!("the file in {} {wrong}", var.name_file()));
+    fn read_file(&mut self, variable: &'static Variable, path: PathBuf) -> Option<RawValue> {
+        let name_file = variable.name_file();
+        match file::read_file(&path, FILE_BYTES_MAX) {
+            Err(reason) => {
+                self.report(variable.name, format!("the file in {name_file} {reason}"));
                 None
             }
-            Ok(contents) => {
-                if contents.readable_by_others && (var.secret || var.name == "PAYGATE_STORE") {
-                    let name = var.name_file();
-                    self.warn(format!("every user of this machine can read the file in {name}"));
+            Ok(file) => {
+                let is_secret = variable.secret || variable.name == "PAYGATE_STORE";
+                if file.readable_by_others && is_secret {
+                    self.warn(format!(
+                        "every user of this machine can read the file in {name_file}"
+                    ));
                 }
-                Some(Source::File(path, contents.bytes))
+                Some(RawValue::File(path, file.bytes))
             }
         }
     }
 
     fn set_text(&self, name: &str) -> Option<String> {
-        self.strings.get(name).filter(|text| !text.trim().is_empty())
+        self.source.get(name).filter(|text| !text.trim().is_empty())
     }
 }
 
-/// What was found on the way to a valid configuration.
-pub(super) struct Findings {
-    /// What the operator should know.
+/// What a reader has read of a valid configuration.
+pub(super) struct ReadResult {
+    /// One sentence each, for the operator.
     pub(super) warnings: Vec<String>,
-    /// Where the values of the variables that were set are from.
-    pub(super) sources: Vec<(&'static Var, Source)>,
+    /// The variables that are set.
+    pub(super) values: Vec<(&'static Variable, RawValue)>,
 }
 
-fn var(name: &str) -> &'static Var {
-    Var::find(name).expect("every variable that is read stands in the table")
+fn variable(name: &str) -> &'static Variable {
+    Variable::find(name).expect("every variable that is read stands in the table")
 }
 
 /// More than any key, certificate or secret has.

@@ -1,45 +1,41 @@
-//! A configuration as it takes effect, fit to be shown to anybody.
+//! The effective configuration as text, without secrets.
 
 use std::fmt::Write as _;
 
 use url::Url;
 
-use super::reader::Source;
-use super::table::{Preset, VARS, Var};
-use super::{Config, Merchant, Mode};
-
-/// One variable's value, as far as it may be shown.
-#[derive(Clone)]
-pub(super) struct Effective {
-    name: &'static str,
-    shown: String,
-    source: String,
-}
+use super::reader::RawValue;
+use super::settings::{Config, EffectiveValue, MerchantConfig, Mode};
+use super::table::{DefaultValue, VARIABLES, Variable};
+use crate::domain::channel::PayType;
 
 /// Every variable's effective value.
-pub(super) fn effective(mode: Mode, sources: &[(&'static Var, Source)]) -> Vec<Effective> {
-    let effective = |var: &'static Var| {
-        let set = sources.iter().find(|(it, _)| it.name == var.name);
-        let (shown, source) = match (set.map(|(_, source)| source), var.preset) {
-            (Some(source), _) => (shown(var, source), place(source)),
-            (None, Preset::None) => (String::new(), "not set".to_owned()),
-            (None, Preset::Value(value)) => (value.to_owned(), "default".to_owned()),
-            (None, Preset::Depends { live, .. }) if mode == Mode::Live => {
+pub(super) fn effective_values(
+    mode: Mode,
+    values: &[(&'static Variable, RawValue)],
+) -> Vec<EffectiveValue> {
+    let effective = |variable: &'static Variable| {
+        let set = values.iter().find(|(read, _)| read.name == variable.name);
+        let (redacted, origin) = match (set.map(|(_, value)| value), variable.default) {
+            (Some(value), _) => (redacted(variable, value), origin(value)),
+            (None, DefaultValue::Unset) => (String::new(), "not set".to_owned()),
+            (None, DefaultValue::Fixed(value)) => (value.to_owned(), "default".to_owned()),
+            (None, DefaultValue::ByMode { live, .. }) if mode == Mode::Live => {
                 (String::new(), format!("not set: {live}"))
             }
-            (None, Preset::Depends { mock, .. }) => (mock.to_owned(), "default".to_owned()),
+            (None, DefaultValue::ByMode { mock, .. }) => (mock.to_owned(), "default".to_owned()),
         };
-        Effective { name: var.name, shown, source }
+        EffectiveValue { name: variable.name, redacted, origin }
     };
-    VARS.iter().map(effective).collect()
+    VARIABLES.iter().map(effective).collect()
 }
 
-/// The whole, one variable a line.
-pub(super) fn text(config: &Config) -> String {
+/// One variable a line, then the merchants and the warnings.
+pub(super) fn describe(config: &Config) -> String {
     let mut text = String::new();
-    for Effective { name, shown, source } in &config.effective {
-        let assignment = format!("{name}={shown}");
-        let _ = writeln!(text, "{assignment:<64} ({source})");
+    for EffectiveValue { name, redacted, origin } in &config.effective {
+        let assignment = format!("{name}={redacted}");
+        let _ = writeln!(text, "{assignment:<64} ({origin})");
     }
     for merchant in &config.merchants {
         let _ = writeln!(text, "merchant {}: {}", merchant.pid, pay_types(config.mode, merchant));
@@ -50,26 +46,26 @@ pub(super) fn text(config: &Config) -> String {
     text
 }
 
-fn pay_types(mode: Mode, merchant: &Merchant) -> String {
+fn pay_types(mode: Mode, merchant: &MerchantConfig) -> String {
     if mode == Mode::Mock {
         return "every pay type, with the mock's keys".to_owned();
     }
-    let names: Vec<&str> = merchant.pay_types().into_iter().map(|it| it.name()).collect();
+    let names: Vec<&str> = merchant.pay_types().into_iter().map(PayType::name).collect();
     if names.is_empty() { "no pay type".to_owned() } else { names.join(", ") }
 }
 
-fn place(source: &Source) -> String {
-    match source {
-        Source::Environment(_) => "environment".to_owned(),
-        Source::File(path, _) => format!("file {}", path.display()),
+fn origin(value: &RawValue) -> String {
+    match value {
+        RawValue::Environment(_) => "environment".to_owned(),
+        RawValue::File(path, _) => format!("file {}", path.display()),
     }
 }
 
-fn shown(var: &Var, source: &Source) -> String {
-    if var.secret {
+fn redacted(variable: &Variable, value: &RawValue) -> String {
+    if variable.secret {
         return HIDDEN.to_owned();
     }
-    let bytes = source.bytes();
+    let bytes = value.bytes();
     match std::str::from_utf8(bytes).map(str::trim) {
         Ok(text) if text.contains("://") => without_secrets(text),
         Ok(text) if text.len() <= 100 && !text.contains(char::is_control) => text.to_owned(),
@@ -77,7 +73,7 @@ fn shown(var: &Var, source: &Source) -> String {
     }
 }
 
-/// A URL's password, a user name without one, and a query may be secrets.
+/// Hides a URL's password, a user name without one, and the query: each may be a secret.
 fn without_secrets(text: &str) -> String {
     if !text.contains(['@', '?']) {
         return text.to_owned();
@@ -104,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_shown_without_what_may_be_secret() {
+    fn urls_are_shown_without_secrets() {
         for (url, shown) in [
             ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
             ("postgres://app:hunter2@db/pay", "postgres://app:***@db/pay"),

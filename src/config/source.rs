@@ -1,18 +1,18 @@
-//! Where configuration texts come from: the process's environment, or a map in tests.
+//! Where the configuration's texts come from: the process's environment, or a map in tests.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 /// Named texts, as an environment holds them.
-pub trait Strings {
-    /// The text under `name`. What is not UTF-8 holds U+FFFD in place of the ill bytes.
+pub trait VariableSource {
+    /// The text under `name`. U+FFFD stands in place of bytes that are not UTF-8.
     fn get(&self, name: &str) -> Option<String>;
 
     /// Every name.
     fn names(&self) -> Vec<String>;
 }
 
-impl Strings for BTreeMap<String, String> {
+impl VariableSource for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).cloned()
     }
@@ -22,8 +22,8 @@ impl Strings for BTreeMap<String, String> {
     }
 }
 
-/// The process's `PAYGATE_*` variables: the only place that reads the environment. Everything
-/// after it takes [`Strings`].
+/// Reads the process's `PAYGATE_*` variables. No other function reads the environment: everything
+/// after it takes a [`VariableSource`].
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn environment() -> BTreeMap<String, String> {
@@ -35,5 +35,5 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What every name of ours starts with.
+/// What the name of every variable of paygate starts with.
 pub(super) const PREFIX: &str = "PAYGATE_";

@@ -1,5 +1,5 @@
-//! Disks and files that fail under the program: nothing is sent that is not durable, it says what
-//! helps, and after a restart everything that was answered is there.
+//! Disks and files that fail under the program: it sends nothing that is not durable, it names the
+//! remedy, and after a restart every answered order is there.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,37 +12,37 @@ use super::{HANGS, Output, Program, TempDir, ask, mock_mode, run, text};
 
 const STORE: &str = "paygate-mock.db";
 
-/// What the client was told: HTTP status and the body.
-fn told(answer: &str) -> (u16, Value) {
+/// An answer's HTTP status and its body.
+fn parse_answer(answer: &str) -> (u16, Value) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head["HTTP/1.1 ".len()..][..3].parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 fn code_url(answer: &str) -> String {
-    let (status, body) = told(answer);
+    let (status, body) = parse_answer(answer);
     assert_eq!(status, 200, "{answer}");
     body["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
 }
 
-/// The numbers that the simulated providers know, and how many calls created them.
+/// The numbers in the simulated providers' ledger, and how many calls created each.
 async fn ledger(program: &Program) -> Vec<(String, u64)> {
     let providers = program.addresses["simulating WeChat Pay and Alipay"];
     let answer = ask(providers, "GET /_mock/ledger HTTP/1.1\r\n", "").await;
-    let orders = told(&answer).1["orders"].as_array().unwrap().clone();
+    let orders = parse_answer(&answer).1["orders"].as_array().unwrap().clone();
     let mut known: Vec<_> = orders
         .iter()
-        .map(|it| {
-            let no = it["out_trade_no"].as_str().unwrap().to_owned();
-            (no, it["create_calls"].as_u64().unwrap())
+        .map(|order| {
+            let no = order["out_trade_no"].as_str().unwrap().to_owned();
+            (no, order["create_calls"].as_u64().unwrap())
         })
         .collect();
     known.sort();
     known
 }
 
-/// It takes nothing more, and says so to everybody who asks.
+/// The program refuses orders, and is not ready.
 async fn check_refuses(program: &Program, out_trade_no: &str) {
-    let (status, body) = told(&program.create(out_trade_no).await);
+    let (status, body) = parse_answer(&program.create(out_trade_no).await);
     assert_eq!((status, &body["code"]), (503, &json!(5001)), "{body}");
     assert_eq!(program.ready().await, 503);
 }
@@ -97,7 +97,7 @@ async fn a_disk_that_fails_keeps_every_order_from_the_providers_until_a_restart(
         check_refuses(&program, later).await;
         assert_eq!(ledger(&program).await, [(before.to_owned(), 1)], "{fault}");
         program.until("the store failed before anything was sent").await;
-        assert!(program.said.contains("restart paygate"), "{fault}: {}", program.said);
+        assert!(program.logged.contains("restart paygate"), "{fault}: {}", program.logged);
         program.signal("KILL").await;
 
         let program = Program::start(program.killed().await, &[]).await;
@@ -111,7 +111,7 @@ async fn a_disk_that_fails_keeps_every_order_from_the_providers_until_a_restart(
     }
 }
 
-/// There, or to be made: the store is whole when the disk works again.
+/// An existing store or a new one: it is whole when the disk works again.
 #[tokio::test]
 async fn a_disk_that_fails_at_the_start_ends_it_with_69_and_spoils_nothing() {
     let faults = TempDir::new().unwrap();
@@ -138,25 +138,25 @@ async fn a_disk_that_fails_at_the_start_ends_it_with_69_and_spoils_nothing() {
     }
 }
 
-/// It did not start, and said why and what helps.
+/// The program did not start, and named the store and the remedy.
 fn check_ends(ended: &Output, remedy: &str) {
-    let told = text(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(69), "{told}");
-    assert!(told.contains(remedy) && told.contains(STORE), "{remedy}: {told}");
-    assert!(!told.contains("serving payments"), "{told}");
+    let stderr = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains(remedy) && stderr.contains(STORE), "{remedy}: {stderr}");
+    assert!(!stderr.contains("serving payments"), "{stderr}");
 }
 
-/// What is wrong with the store when the program starts, and a word of the remedy.
+/// Each fault of a store at the start, and a part of the remedy's text.
 #[tokio::test]
 async fn a_store_that_cannot_be_used_ends_the_start_with_69_and_the_remedy() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil, &str); 7] = [
-        ("of the other mode", |it| drop(Sqlite::open(it).unwrap()), "PAYGATE_MODE=live"),
-        ("newer", |it| tamper(it, "PRAGMA user_version = 99"), "start that version"),
-        ("without a table", |it| tamper(it, "DROP TABLE refunds"), "Restore its last copy"),
+        ("of the other mode", |path| drop(Sqlite::open(path).unwrap()), "PAYGATE_MODE=live"),
+        ("newer", |path| tamper(path, "PRAGMA user_version = 99"), "start that version"),
+        ("without a table", |path| tamper(path, "DROP TABLE refunds"), "Restore its last copy"),
         ("truncated", truncate, "Restore its last copy"),
-        ("no database", |it| fs::write(it, "shopping list").unwrap(), "Restore its last copy"),
-        ("empty", |it| fs::write(it, "").unwrap(), "Restore its last copy"),
+        ("no database", |path| fs::write(path, "shopping list").unwrap(), "Restore its last copy"),
+        ("empty", |path| fs::write(path, "").unwrap(), "Restore its last copy"),
         ("read-only", read_only, "let paygate's user write it"),
     ];
     for (name, spoil, remedy) in cases {

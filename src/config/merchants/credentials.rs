@@ -1,118 +1,160 @@
-//! The pieces a merchant's account is made of, wherever they stand.
+//! The ids, keys and certificates of a merchant's account.
 //!
-//! The default merchant's stand in variables, the others' in fields of `vk-pay-config` documents;
-//! what is accepted is the same.
+//! The default merchant has them in variables, the others in fields of `vk-pay-config` documents.
+//! The same forms are accepted in both.
+
+use std::collections::BTreeMap;
 
 use x509_parser::parse_x509_certificate;
 
 use super::mock_keys::is_mock_key;
-use crate::config::problem::Wrong;
+use crate::config::parse;
+use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
+use crate::domain::channel::PayType;
 use crate::provider::keys::{KeyError, SigningKey, VerifyingKey, to_der};
 
-/// One piece, by its name in either place.
-pub(in crate::config) struct Piece {
+/// One id, key or certificate, by its name in either place.
+pub(in crate::config) struct Credential {
     pub(in crate::config) variable: &'static str,
-    /// Empty where vk-uni-pay has no such field.
+    /// The document's field; empty where vk-uni-pay has no such field.
     pub(in crate::config) field: &'static str,
 }
 
-/// A place where pieces stand.
-pub(in crate::config) trait Pieces {
-    /// Whether something stands there, be it ill.
-    fn given(&self, piece: &Piece) -> bool;
+/// A place that holds credentials: the variables, or a node of a document.
+pub(in crate::config) trait Credentials {
+    /// Whether the credential has a value, also an invalid one.
+    fn is_set(&self, credential: &Credential) -> bool;
 
-    /// What stands there. What cannot be read was complained about.
-    fn read(&mut self, piece: &Piece) -> Option<Vec<u8>>;
+    /// The credential's bytes. A value that cannot be read is reported here.
+    fn read(&mut self, credential: &Credential) -> Option<Vec<u8>>;
 
-    /// Records what is wrong.
-    fn wrong(&mut self, piece: &Piece, wrong: Wrong);
+    /// Adds a problem of the credential.
+    fn report(&mut self, credential: &Credential, reason: ProblemReason);
 }
 
-impl Pieces for Reader<'_> {
-    fn given(&self, piece: &Piece) -> bool {
-        Reader::given(self, piece.variable)
+impl Credentials for Reader<'_> {
+    fn is_set(&self, credential: &Credential) -> bool {
+        Reader::is_set(self, credential.variable)
     }
 
-    fn read(&mut self, piece: &Piece) -> Option<Vec<u8>> {
-        self.bytes(piece.variable)
+    fn read(&mut self, credential: &Credential) -> Option<Vec<u8>> {
+        self.bytes(credential.variable)
     }
 
-    fn wrong(&mut self, piece: &Piece, wrong: Wrong) {
-        Reader::wrong(self, piece.variable, wrong);
-    }
-}
-
-/// Complains when a piece is absent.
-pub(in crate::config) fn require(pieces: &mut dyn Pieces, piece: &Piece, wrong: impl Into<Wrong>) {
-    if !pieces.given(piece) {
-        pieces.wrong(piece, wrong.into());
+    fn report(&mut self, credential: &Credential, reason: ProblemReason) {
+        Reader::report(self, credential.variable, reason);
     }
 }
 
-/// A piece of text, if it is there.
-pub(in crate::config) fn text<T>(
-    pieces: &mut dyn Pieces,
-    piece: &Piece,
-    parse: impl Fn(&str) -> Result<T, Wrong>,
+/// Reports a credential that has no value.
+pub(in crate::config) fn require(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+    reason: impl Into<ProblemReason>,
+) {
+    if !credentials.is_set(credential) {
+        credentials.report(credential, reason.into());
+    }
+}
+
+/// Parses a credential as text; `None` when it is absent or invalid.
+pub(in crate::config) fn parse_text<T>(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+    parse: impl Fn(&str) -> Result<T, ProblemReason>,
 ) -> Option<T> {
-    bytes(pieces, piece, |bytes| {
+    parse_bytes(credentials, credential, |bytes| {
         let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
         parse(text.trim_start_matches('\u{feff}').trim())
     })
 }
 
-/// A piece in any form, if it is there.
-pub(in crate::config) fn bytes<T>(
-    pieces: &mut dyn Pieces,
-    piece: &Piece,
-    parse: impl Fn(&[u8]) -> Result<T, Wrong>,
+/// Parses a credential as bytes; `None` when it is absent or invalid.
+pub(in crate::config) fn parse_bytes<T>(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+    parse: impl Fn(&[u8]) -> Result<T, ProblemReason>,
 ) -> Option<T> {
-    let bytes = pieces.read(piece)?;
-    parse(&bytes).map_err(|wrong| pieces.wrong(piece, wrong)).ok()
+    let bytes = credentials.read(credential)?;
+    parse(&bytes).map_err(|reason| credentials.report(credential, reason)).ok()
 }
 
-/// A merchant's private key.
-pub(in crate::config) fn signing_key(pieces: &mut dyn Pieces, piece: &Piece) -> Option<SigningKey> {
-    require(pieces, piece, "is required");
-    bytes(pieces, piece, |bytes| {
-        let key = SigningKey::parse(bytes).map_err(key_wrong)?;
+/// Reads the app id of each pay type: its own variable's, or else the one in `default`.
+pub(in crate::config) fn read_app_ids(
+    reader: &mut Reader<'_>,
+    default: &'static str,
+    names: &[(PayType, &'static str)],
+) -> BTreeMap<PayType, String> {
+    if !names.iter().any(|(_, name)| reader.is_set(name)) {
+        reader.require(default, "is required");
+    }
+    let default = reader.optional(default, parse::identifier);
+    let app_id = |(pay_type, name): &(PayType, &'static str)| {
+        let own = reader.optional(name, parse::identifier);
+        Some((*pay_type, own.or_else(|| default.clone())?))
+    };
+    names.iter().filter_map(app_id).collect()
+}
+
+/// Parses a merchant's private key, which is required.
+pub(in crate::config) fn signing_key(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+) -> Option<SigningKey> {
+    require(credentials, credential, "is required");
+    parse_bytes(credentials, credential, |bytes| {
+        let key = SigningKey::parse(bytes).map_err(key_reason)?;
         refuse_mock_key(key.fingerprint())?;
         Ok(key)
     })
 }
 
-/// A provider's public key: not the mock's, and not the merchant's own.
+/// Parses a provider's public key. The mock's, and the merchant's own, are invalid.
 pub(in crate::config) fn verifying_key(
-    pieces: &mut dyn Pieces,
-    piece: &Piece,
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
     own: Option<&SigningKey>,
 ) -> Option<VerifyingKey> {
-    bytes(pieces, piece, |bytes| {
-        let key = VerifyingKey::parse(bytes).map_err(key_wrong)?;
+    parse_bytes(credentials, credential, |bytes| {
+        let key = VerifyingKey::parse(bytes).map_err(key_reason)?;
         refuse_mock_key(key.fingerprint())?;
         if own.is_some_and(|own| own.fingerprint() == key.fingerprint()) {
-            return Err("is the other half of the private key: the provider's is wanted".into());
+            return Err(
+                "is the other half of the private key: set the provider's public key".into()
+            );
         }
         Ok(key)
     })
 }
 
+/// Refuses a certificate that is not the private key's.
+pub(in crate::config) fn check_own_certificate(
+    bytes: &[u8],
+    own: Option<&SigningKey>,
+) -> Result<(), ProblemReason> {
+    let key = certificate_key(bytes).map_err(key_reason)?;
+    if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
+        return Err("is not the private key's certificate".into());
+    }
+    Ok(())
+}
+
 /// The key of the first certificate in `bytes`.
-pub(in crate::config) fn certificate_key(bytes: &[u8]) -> Result<VerifyingKey, KeyError> {
+fn certificate_key(bytes: &[u8]) -> Result<VerifyingKey, KeyError> {
     let der = to_der(bytes, "CERTIFICATE")?;
     let (_, certificate) =
         parse_x509_certificate(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))?;
     VerifyingKey::from_der(certificate.public_key().raw)
 }
 
-/// What is wrong with a key or certificate.
-pub(in crate::config) fn key_wrong(error: KeyError) -> Wrong {
+/// Why a key or certificate is refused.
+pub(in crate::config) fn key_reason(error: KeyError) -> ProblemReason {
     error.to_string().into()
 }
 
-/// Live mode takes no key that anybody can read in paygate's source.
-pub(in crate::config) fn refuse_mock_key(fingerprint: [u8; 32]) -> Result<(), Wrong> {
+/// Refuses the mock's keys: anybody can read them in paygate's source.
+pub(in crate::config) fn refuse_mock_key(fingerprint: [u8; 32]) -> Result<(), ProblemReason> {
     if is_mock_key(fingerprint) {
         return Err("is a key of the simulated providers, which anybody can read".into());
     }

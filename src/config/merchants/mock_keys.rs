@@ -2,8 +2,8 @@
 
 /// SHA-256 of the SubjectPublicKeyInfo of every key under `src/mock/keys`, in lower-case hex.
 ///
-/// They stand here, and not in the mock, because live mode refuses them in every build. The test
-/// below prints what belongs here when the keys change.
+/// They stand here, and not in the mock, because live mode refuses them in every build. When the
+/// keys change, the test below prints the new list.
 const FINGERPRINTS: &[&str] = &[
     "37c07ce747e1ea5ad7162bf7985ece836502d2925eedf50d1e2a7a6cce2cb886",
     "3e5bc980cfb60e656e8ff967b0d8299c8050670138930066c9a90ec663ebc1e7",
@@ -40,12 +40,12 @@ mod tests {
         let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
         let keys = files.map(|path| std::fs::read(path).unwrap());
         let fingerprints = keys.filter_map(|key| {
-            let public = || VerifyingKey::parse(&key).map(|it| it.fingerprint());
-            SigningKey::parse(&key).map(|it| it.fingerprint()).or_else(|_| public()).ok()
+            let public = || VerifyingKey::parse(&key).map(|key| key.fingerprint());
+            SigningKey::parse(&key).map(|key| key.fingerprint()).or_else(|_| public()).ok()
         });
         let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let wanted: BTreeSet<String> = fingerprints.map(hex).collect();
-        let listed: BTreeSet<String> = FINGERPRINTS.iter().map(|it| (*it).to_owned()).collect();
+        let listed: BTreeSet<String> = FINGERPRINTS.iter().map(|hex| (*hex).to_owned()).collect();
         assert_eq!(listed, wanted, "FINGERPRINTS is not what src/mock/keys holds");
     }
 }

@@ -1,4 +1,4 @@
-//! `NAME_FILE`: what is read, trimmed, refused and warned of; and the forms keys come in.
+//! `NAME_FILE`: reading, trimming, problems and warnings; and the accepted forms of keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};

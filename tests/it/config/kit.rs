@@ -17,7 +17,7 @@ pub(super) fn mock(more: &[(&str, &str)]) -> Vars {
     with(&[&[("PAYGATE_MODE", "mock")], more].concat())
 }
 
-/// A complete live mode with WeChat Pay, changed by `more`; an empty value takes one away.
+/// A complete live mode with WeChat Pay, changed by `more`; an empty value removes a variable.
 pub(super) fn live(more: &[(&str, &str)]) -> Vars {
     let mut vars = with(&[
         ("PAYGATE_STORE", "sqlite:paygate.db"),
@@ -55,14 +55,13 @@ pub(super) fn problems(vars: &Vars) -> Problems {
     Config::read(vars).expect_err("a configuration that is refused")
 }
 
-/// Asserts that exactly one thing is wrong: `name`, for the reason that `words` are a part of.
+/// Asserts that the only problem is `name`, for a reason that contains `words`.
 #[track_caller]
 pub(super) fn refused(vars: &Vars, name: &str, words: &str) {
     let problems = problems(vars);
-    let told: Vec<_> = problems.list().iter().map(|it| (&*it.variable, &*it.wrong)).collect();
-    let [(variable, wrong)] = told[..] else { panic!("not one problem: {told:?}") };
-    assert_eq!(variable, name, "{wrong}");
-    assert!(wrong.contains(words), "{wrong:?} does not say {words:?}");
+    let [problem] = problems.list() else { panic!("not one problem: {problems}") };
+    assert_eq!(problem.variable, name, "{problem:?}");
+    assert!(problem.reason.contains(words), "{words:?} is missing in {problem:?}");
 }
 
 /// A key pair and its certificate, as PEM.
@@ -95,7 +94,7 @@ fn pair() -> Pair {
 pub(super) const TOKEN: &str = "canary-caller-token-0123456789abcdef";
 pub(super) const API_V3_KEY: &str = "canary-api-v3-key-0123456789abcd";
 
-/// Made for this test; 1024 bits.
+/// A key of 1024 bits, made for this test.
 pub(super) const SHORT_KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIICdgIBADANBgkqhkiG9w0BAQEFAASCAmAwggJcAgEAAoGBAOnfxrvgw4VjWZD9\n\

@@ -1,4 +1,4 @@
-//! Live mode: what must be there, and what does not fit together.
+//! Live mode: required variables, and variables that contradict each other.
 
 use paygate::config::{Config, PricingChoice};
 use paygate::domain::channel::PayType;
@@ -33,8 +33,8 @@ fn a_provider_is_complete_or_absent() {
         refused(&live_alipay(&[(name, "")]), name, "is required");
     }
     let vars = live(&[("PAYGATE_ALIPAY_APP_ID_H5", "2014072300007148")]);
-    let told = problems(&vars).to_string();
-    assert!(told.contains("PAYGATE_ALIPAY_PRIVATE_KEY: is required"), "{told}");
+    let text = problems(&vars).to_string();
+    assert!(text.contains("PAYGATE_ALIPAY_PRIVATE_KEY: is required"), "{text}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn alipay_is_configured_by_key_or_by_certificates() {
 }
 
 #[test]
-fn live_mode_pays_at_the_real_providers_unless_told() {
+fn live_mode_uses_the_real_providers_by_default() {
     let own = "https://proxy.example.com/";
     for (url, reached) in [
         ("", "https://api.mch.weixin.qq.com/"),
@@ -128,7 +128,7 @@ fn live_mode_pays_at_the_real_providers_unless_told() {
 }
 
 #[test]
-fn what_later_versions_bring_is_refused_in_plain_words() {
+fn features_of_later_versions_are_refused_in_plain_words() {
     let words = "this version does not have yet";
     refused(&live(&[("PAYGATE_WXPAY_VERSION", "2")]), "PAYGATE_WXPAY_VERSION", words);
     refused(&live(&[("PAYGATE_STORE", "postgres://u:p@db/pay")]), "PAYGATE_STORE", words);
@@ -142,9 +142,9 @@ fn each_kind_of_pricing_needs_its_own_variable() {
         ("callback", "PAYGATE_PRICING_URL"),
     ] {
         let vars = live(&[("PAYGATE_PRICING", pricing), ("PAYGATE_CALLER_TOKEN", "")]);
-        let told = problems(&vars).to_string();
+        let text = problems(&vars).to_string();
         let expected = format!("{name}: is required with PAYGATE_PRICING={pricing}");
-        assert!(told.contains(&expected), "{told}");
+        assert!(text.contains(&expected), "{text}");
     }
 }
 
@@ -204,8 +204,8 @@ fn a_stop_that_may_cut_a_call_is_warned_of() {
 fn a_lease_is_longer_than_the_budget_where_there_are_leases() {
     Config::read(&live(&[("PAYGATE_LEASE", "1s")])).unwrap();
     let vars = live(&[("PAYGATE_STORE", "postgres://db/pay"), ("PAYGATE_LEASE", "29s")]);
-    let told = problems(&vars).to_string();
-    assert!(told.contains("PAYGATE_LEASE: is shorter than PAYGATE_CALL_BUDGET and 10s"), "{told}");
+    let text = problems(&vars).to_string();
+    assert!(text.contains("PAYGATE_LEASE: is shorter than PAYGATE_CALL_BUDGET and 10s"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::kit::{API_V3_KEY, PROVIDER, SHOP, Vars, live, mock, problems, refused};
 
-/// What vk-uni-pay's template has where nothing was filled in.
+/// vk-uni-pay's template, without any value.
 fn template() -> Value {
     let wxpay = json!({
         "appId": "", "secret": "", "mchId": "", "key": "", "pfx": "", "v3Key": "",
@@ -47,7 +47,7 @@ fn alipay_node() -> Value {
     })
 }
 
-/// The template, with these nodes filled in.
+/// The template, with values in these nodes.
 fn document(pid: &str, nodes: &[(&str, &str, Value)]) -> Value {
     let mut document = template();
     document["_id"] = pid.into();
@@ -74,8 +74,9 @@ fn only(file: &NamedTempFile) -> Vars {
     vars
 }
 
+/// Asserts that the document has problems, and `words` are a part of their text.
 #[track_caller]
-fn told(document: Value, words: &str) {
+fn assert_refused(document: Value, words: &str) {
     let file = file(&document.to_string());
     let problems = problems(&only(&file));
     for problem in problems.list() {
@@ -164,7 +165,7 @@ fn a_node_without_version_3_is_version_2_and_refused_by_name() {
         let mut node = wxpay_node();
         node["version"] = version;
         let document = document("001", &[("wxpay", "h5", node)]);
-        told(document, "pid 001, wxpay.h5 is for version 2 of WeChat Pay's API");
+        assert_refused(document, "pid 001, wxpay.h5 is for version 2 of WeChat Pay's API");
     }
     for version in [json!(3), json!("3"), json!(3.0), json!({ "$numberInt": "3" })] {
         let mut node = wxpay_node();
@@ -175,7 +176,7 @@ fn a_node_without_version_3_is_version_2_and_refused_by_name() {
 }
 
 #[test]
-fn an_ill_field_is_named_by_document_node_and_field() {
+fn an_invalid_field_is_named_by_document_node_and_field() {
     for (provider, field, value, words) in [
         ("wxpay", "v3Key", "canary", "wxpay.h5.v3Key: has 6 bytes instead of 32"),
         ("wxpay", "mchId", "canary", "wxpay.h5.mchId: is not 1 to 32 digits"),
@@ -190,12 +191,12 @@ fn an_ill_field_is_named_by_document_node_and_field() {
     ] {
         let mut node = if provider == "wxpay" { wxpay_node() } else { alipay_node() };
         node[field] = value.into();
-        told(document("001", &[(provider, "h5", node)]), words);
+        assert_refused(document("001", &[(provider, "h5", node)]), words);
     }
 }
 
 #[test]
-fn an_ill_document_is_named_by_its_place() {
+fn an_invalid_document_is_named_by_its_place() {
     let good = document("001", &[("wxpay", "h5", wxpay_node())]);
     for (id, words) in [
         (Value::Null, "document 2 has no text called _id"),
@@ -207,21 +208,21 @@ fn an_ill_document_is_named_by_its_place() {
     ] {
         let mut other = document("x", &[("alipay", "h5", alipay_node())]);
         other["_id"] = id;
-        told(json!([good, other]), words);
+        assert_refused(json!([good, other]), words);
     }
-    told(json!([good, "canary"]), "document 2 is not an object");
-    told(json!([]), "holds no document");
+    assert_refused(json!([good, "canary"]), "document 2 is not an object");
+    assert_refused(json!([]), "holds no document");
 }
 
 #[test]
-fn what_is_no_json_is_told_by_its_place_only() {
+fn invalid_json_is_reported_by_its_place_only() {
     let file = file("[{\"_id\": \"001\",\n \"canary\": canary}]");
     refused(&only(&file), "PAYGATE_MERCHANTS", "is not JSON at line 2");
     assert!(!problems(&only(&file)).to_string().contains("canary"));
 }
 
 #[test]
-fn what_paygate_does_not_use_is_warned_of_and_an_empty_template_is_not() {
+fn unused_nodes_cause_warnings_and_an_empty_template_does_not() {
     let mut document = document("001", &[("wxpay", "h5", wxpay_node())]);
     document["wxpay"]["transfer"]["mchId"] = "1900000001".into();
     document["appleiap"] = json!({ "password": "canary" });
@@ -229,11 +230,11 @@ fn what_paygate_does_not_use_is_warned_of_and_an_empty_template_is_not() {
     document["comment"] = "canary".into();
     let file = file(&document.to_string());
     let config = Config::read(&only(&file)).unwrap();
-    let told: Vec<_> =
+    let warnings: Vec<_> =
         config.warnings.iter().filter(|it| it.starts_with("PAYGATE_MERCHANTS")).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     for place in ["wxpay.transfer", "wxpay.h5-weixin", "appleiap"] {
-        assert!(told.iter().any(|it| it.contains(place)), "{place}: {told:?}");
+        assert!(warnings.iter().any(|text| text.contains(place)), "{place}: {warnings:?}");
     }
     assert!(!format!("{config:?}").contains("canary"));
 }
@@ -272,8 +273,8 @@ fn documents_without_keys_name_merchants_in_mock_mode() {
 #[test]
 fn live_mode_with_documents_that_cannot_be_paid_is_refused() {
     let file = file(&template().to_string());
-    let told = problems(&only(&file)).to_string();
-    assert!(told.contains("without a merchant nobody can be paid"), "{told}");
+    let text = problems(&only(&file)).to_string();
+    assert!(text.contains("without a merchant nobody can be paid"), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn mock_mode_refuses_live_credentials() {
 }
 
 #[test]
-fn mock_mode_listens_beyond_loopback_only_when_told_to() {
+fn mock_mode_listens_beyond_loopback_only_with_mock_expose() {
     for name in ["PAYGATE_LISTEN", "PAYGATE_ADMIN_LISTEN", "PAYGATE_MOCK_LISTEN"] {
         for address in ["0.0.0.0:9000", "[::]:9000", "192.168.1.2:9000"] {
             refused(&mock(&[(name, address)]), name, "PAYGATE_MOCK_EXPOSE=true");

@@ -1,4 +1,4 @@
-//! Configuration: what is accepted, what is refused, and what is never told.
+//! Configuration: accepted and refused values, and secrets that no output shows.
 #![cfg_attr(
     not(feature = "mock"),
     allow(unused_imports, dead_code, reason = "mock mode needs the feature")
@@ -13,10 +13,12 @@ mod mock;
 mod table;
 
 use kit::{live, mock, problems, refused, with};
-use paygate::config::{Config, Mode, PricingChoice, StoreChoice, health_address, mock_alone};
+use paygate::config::{
+    Config, Mode, PricingChoice, StoreChoice, health_address, mock_command_config,
+};
 
 #[test]
-fn without_any_variable_both_ways_to_go_on_are_shown() {
+fn without_any_variable_both_ways_to_start_are_shown() {
     let text = problems(&with(&[])).to_string();
     for expected in
         ["PAYGATE_MODE=mock paygate", "PAYGATE_STORE", "PAYGATE_PUBLIC_URL", "PAYGATE_MERCHANTS"]
@@ -29,7 +31,7 @@ fn without_any_variable_both_ways_to_go_on_are_shown() {
 
 #[cfg(feature = "mock")]
 #[test]
-fn every_problem_is_told_at_once_with_the_accepted_form_and_an_example() {
+fn every_problem_is_reported_at_once_with_the_accepted_form_and_an_example() {
     let text = problems(&with(&[
         ("PAYGATE_MODE", "mock"),
         ("PAYGATE_CALL_TIMEOUT", "8"),
@@ -56,7 +58,7 @@ fn mock_mode_needs_nothing_else() {
     assert_eq!(config.mode, Mode::Mock);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8787");
     assert_eq!(config.store, StoreChoice::Sqlite("paygate-mock.db".into()));
-    assert_eq!(config.pricing, PricingChoice::EverybodyOnLoopback);
+    assert_eq!(config.pricing, PricingChoice::Loopback);
     assert_eq!(config.body_bytes_max, 65_536);
     assert_eq!(config.order_ttl.as_secs(), 1_800);
     assert_eq!(config.merchants.len(), 1);
@@ -74,7 +76,7 @@ fn an_empty_text_counts_as_not_set_and_is_mentioned() {
 
 #[cfg(feature = "mock")]
 #[test]
-fn what_kubernetes_injects_is_ignored_and_other_names_are_not() {
+fn kubernetes_variables_are_ignored_and_other_unknown_names_are_not() {
     Config::read(&mock(&[
         ("PAYGATE_SERVICE_HOST", "10.0.0.1"),
         ("PAYGATE_PORT_8787_TCP_ADDR", "10.0.0.1"),
@@ -104,25 +106,25 @@ fn every_effective_value_is_described_with_its_source() {
 
 #[test]
 fn the_simulated_providers_alone_need_an_address_only() {
-    let alone = mock_alone(&with(&[])).unwrap();
-    assert_eq!(alone.listen.to_string(), "127.0.0.1:8789");
+    let config = mock_command_config(&with(&[])).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8789");
     let exposed = [("PAYGATE_MOCK_LISTEN", "0.0.0.0:8789")];
-    assert!(mock_alone(&with(&exposed)).is_err());
+    assert!(mock_command_config(&with(&exposed)).is_err());
     let exposed = [exposed[0], ("PAYGATE_MOCK_EXPOSE", "true")];
-    assert!(mock_alone(&with(&exposed)).is_ok());
-    assert!(mock_alone(&with(&[("PAYGATE_LOGS", "info")])).is_err());
+    assert!(mock_command_config(&with(&exposed)).is_ok());
+    assert!(mock_command_config(&with(&[("PAYGATE_LOGS", "info")])).is_err());
 }
 
 #[test]
 fn health_asks_the_admin_address_and_cannot_when_it_is_off() {
-    for (set, asked) in [
+    for (set, expected) in [
         ("127.0.0.1:8788", "127.0.0.1:8788"),
         ("0.0.0.0:9000", "127.0.0.1:9000"),
         ("[::]:9000", "[::1]:9000"),
         ("10.0.0.7:9000", "10.0.0.7:9000"),
     ] {
         let address = health_address(&with(&[("PAYGATE_ADMIN_LISTEN", set)])).unwrap();
-        assert_eq!(address.to_string(), asked);
+        assert_eq!(address.to_string(), expected);
     }
     let off = health_address(&with(&[("PAYGATE_ADMIN_LISTEN", "off")])).unwrap_err();
     assert!(off.to_string().contains("PAYGATE_ADMIN_LISTEN: is off"));

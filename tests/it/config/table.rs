@@ -1,14 +1,14 @@
-//! The table of variables: each one is read, explained, and refuses what it should.
+//! The table of variables: each one is read, explained, and refuses invalid values.
 
 use std::collections::BTreeSet;
 
-use paygate::config::table::{Preset, VARS, markdown_table};
+use paygate::config::table::{DefaultValue, VARIABLES};
 use paygate::config::{Config, help};
 
 use super::kit::{PROVIDER, SHOP, live, live_alipay, mock, problems};
 
 /// For every variable, values that it refuses.
-const ILL: &[(&str, &[&str])] = &[
+const INVALID: &[(&str, &[&str])] = &[
     ("PAYGATE_MODE", &["prod", "LIVE"]),
     ("PAYGATE_LISTEN", &["8787", "localhost:8787"]),
     ("PAYGATE_ADMIN_LISTEN", &["on", "127.0.0.1"]),
@@ -78,35 +78,35 @@ const ILL: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_variable_refuses_an_ill_value_and_is_named() {
-    let listed: BTreeSet<&str> = ILL.iter().map(|(name, _)| *name).collect();
-    assert_eq!(listed, VARS.iter().map(|var| var.name).collect());
-    for (name, values) in ILL {
+fn every_variable_refuses_an_invalid_value_and_is_named() {
+    let listed: BTreeSet<&str> = INVALID.iter().map(|(name, _)| *name).collect();
+    assert_eq!(listed, VARIABLES.iter().map(|var| var.name).collect());
+    for (name, values) in INVALID {
         for value in *values {
             let vars = if name.contains("ALIPAY") { live_alipay } else { live };
             let problems = problems(&vars(&[(name, value)]));
-            let named = problems.list().iter().any(|it| it.variable == *name);
-            assert!(named, "{name}={value:?} is not complained about:\n{problems}");
+            let named = problems.list().iter().any(|problem| problem.variable == *name);
+            assert!(named, "{name}={value:?} is not reported:\n{problems}");
         }
     }
 }
 
 #[test]
-fn no_variable_takes_what_is_not_utf_8() {
-    for var in VARS {
+fn no_variable_accepts_bytes_that_are_not_utf_8() {
+    for var in VARIABLES {
         let vars = if var.name.contains("ALIPAY") { live_alipay } else { live };
         let problems = problems(&vars(&[(var.name, "a\u{fffd}b")]));
-        let said = problems.list().iter().any(|it| it.variable == var.name);
-        assert!(said, "{} takes it", var.name);
+        let is_reported = problems.list().iter().any(|problem| problem.variable == var.name);
+        assert!(is_reported, "{} accepts it", var.name);
     }
 }
 
 #[cfg(feature = "mock")]
 #[test]
 fn every_default_and_every_example_is_accepted() {
-    for var in VARS {
-        let default = match var.preset {
-            Preset::Value(value) => value,
+    for var in VARIABLES {
+        let default = match var.default {
+            DefaultValue::Fixed(value) => value,
             _ => var.example,
         };
         for value in [default, var.example] {
@@ -139,10 +139,10 @@ fn every_default_and_every_example_is_accepted() {
 }
 
 #[test]
-fn no_secret_is_ever_told() {
+fn no_secret_is_ever_shown() {
     const CANARY: &str = "canary";
     let key = format!("{CANARY}{}", "0".repeat(80));
-    for (name, ill) in [
+    for (name, value) in [
         ("PAYGATE_ADMIN_TOKEN", "canary-short"),
         ("PAYGATE_CALLER_TOKEN", "canary-short"),
         ("PAYGATE_QUOTE_SECRET", "canary-short"),
@@ -156,10 +156,10 @@ fn no_secret_is_ever_told() {
         ("PAYGATE_PRICING_URL", "https://user:canary@a.b"),
         ("PAYGATE_CALLER_TOKEN_FILE", "canary-in-place-of-a-path"),
     ] {
-        let vars = live(&[(name, ill)]);
+        let vars = live(&[(name, value)]);
         let problems = problems(&vars);
         for text in [problems.to_string(), format!("{problems:?}")] {
-            assert!(!text.contains(CANARY), "{name} is told:\n{text}");
+            assert!(!text.contains(CANARY), "{name} is shown:\n{text}");
         }
     }
     let config = Config::read(&live(&[
@@ -183,8 +183,8 @@ fn no_secret_is_ever_told() {
 
 #[test]
 fn help_and_the_readmes_table_hold_every_variable() {
-    let (help, table) = (help::text(), markdown_table());
-    for var in VARS {
+    let (help, table) = (help::text(), help::markdown_table());
+    for var in VARIABLES {
         assert!(help.contains(var.doc) && help.contains(var.name), "{}", var.name);
         assert!(table.contains(&format!("| `{}`", var.name)), "{}", var.name);
         assert!(!var.doc.is_empty() && !var.form.is_empty() && !var.example.is_empty());

@@ -1,0 +1,233 @@
+//! One node of a `vk-pay-config` document: a merchant's app and account for one pay type.
+
+#[cfg(feature = "wxpay")]
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+#[cfg(feature = "alipay")]
+use super::alipay;
+use super::credentials::{Credential, Credentials};
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+use super::credentials::{parse_text, require};
+#[cfg(feature = "wxpay")]
+use super::wxpay;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+use crate::config::parse;
+use crate::config::problem::ProblemReason;
+use crate::config::reader::Reader;
+use crate::config::settings::MerchantConfig;
+use crate::domain::channel::{PayType, ProviderId};
+#[cfg(feature = "wxpay")]
+use crate::provider::wxpay::{Site, WxpayApp};
+
+/// The providers' addresses, for every merchant.
+pub(in crate::config) struct ProviderUrls {
+    pub(in crate::config) wxpay: Url,
+    pub(in crate::config) alipay: Url,
+    /// Alipay's test gateway, or the address that stands in for it.
+    pub(in crate::config) alipay_sandbox: Url,
+}
+
+/// A node's fields, and its place as problems name it.
+pub(in crate::config) struct PayTypeNode<'a, 'b> {
+    pub(in crate::config) reader: &'a mut Reader<'b>,
+    pub(in crate::config) place: String,
+    pub(in crate::config) fields: &'a Map<String, Value>,
+    pub(in crate::config) urls: &'a ProviderUrls,
+}
+
+impl Credentials for PayTypeNode<'_, '_> {
+    fn is_set(&self, credential: &Credential) -> bool {
+        self.has(credential.field)
+    }
+
+    fn read(&mut self, credential: &Credential) -> Option<Vec<u8>> {
+        match self.fields.get(credential.field).filter(|value| !is_blank(value))? {
+            Value::String(text) => Some(text.clone().into_bytes()),
+            Value::Number(number) => Some(number.to_string().into_bytes()),
+            _ => {
+                self.report(credential, "is not a text".into());
+                None
+            }
+        }
+    }
+
+    fn report(&mut self, credential: &Credential, reason: ProblemReason) {
+        let reason = format!("{}.{}: {reason}", self.place, credential.field);
+        self.reader.report(MERCHANTS, reason);
+    }
+}
+
+impl PayTypeNode<'_, '_> {
+    /// Whether the field has a value.
+    pub(in crate::config) fn has(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(|value| !is_blank(value))
+    }
+
+    /// Whether a field that payments need has a value. A node with an `appId` and its `secret`
+    /// alone serves vk-uni-pay's log-in.
+    pub(in crate::config) fn has_keys(&self, provider: ProviderId) -> bool {
+        let fields: &[&str] = match provider {
+            ProviderId::Wxpay => &WXPAY_KEYS,
+            ProviderId::Alipay => &ALIPAY_KEYS,
+        };
+        fields.iter().any(|field| self.has(field))
+    }
+
+    pub(in crate::config) fn warn(&mut self, words: &str) {
+        self.reader.warn(format!("PAYGATE_MERCHANTS: {} {words}", self.place));
+    }
+
+    /// Adds a problem of the whole node.
+    pub(in crate::config) fn report_node(&mut self, words: &str) {
+        self.reader.report(MERCHANTS, format!("{} {words}", self.place));
+    }
+
+    /// Adds the node's app to its merchant.
+    pub(in crate::config) fn add_app(
+        &mut self,
+        pay_type: PayType,
+        merchant: &mut MerchantConfig,
+        others: &[MerchantConfig],
+    ) {
+        match pay_type.provider() {
+            #[cfg(feature = "wxpay")]
+            ProviderId::Wxpay => {
+                if let Some(app) = self.wxpay_app(pay_type, merchant, others) {
+                    merchant.wxpay.get_or_insert_default().apps.insert(pay_type, app);
+                }
+            }
+            #[cfg(feature = "alipay")]
+            ProviderId::Alipay => {
+                if let Some(app) = self.alipay_app() {
+                    let choice = merchant.choice;
+                    let alipay = merchant.alipay.get_or_insert_default();
+                    alipay.choice = choice;
+                    alipay.apps.insert(pay_type, app);
+                }
+            }
+            #[cfg(not(all(feature = "wxpay", feature = "alipay")))]
+            _ => self.report_node("is for a provider that this build does not have"),
+        }
+    }
+
+    #[cfg(feature = "wxpay")]
+    fn wxpay_app(
+        &mut self,
+        pay_type: PayType,
+        merchant: &MerchantConfig,
+        others: &[MerchantConfig],
+    ) -> Option<WxpayApp> {
+        if !self.is_version_3() {
+            self.report_node(
+                "is for version 2 of WeChat Pay's API (as every node without \"version\": 3), \
+                 which this version of paygate does not have yet",
+            );
+            return None;
+        }
+        require(self, &APP_ID, "is required");
+        let app_id = parse_text(self, &APP_ID, parse::identifier);
+        let base_url = &self.urls.wxpay;
+        let account = wxpay::read_account(self, base_url);
+        let site = if pay_type == PayType::WxpayMweb { self.site() } else { None };
+        let account = Arc::new(account?);
+        let known = others.iter().chain([merchant]).filter_map(|other| other.wxpay.as_ref());
+        let mut accounts = known.flat_map(|wxpay| wxpay.apps.values()).map(|app| &app.account);
+        // Nodes of one account share it, so that its platform certificates are downloaded once.
+        let shared = accounts.find(|known| known.is_same(&account)).cloned();
+        Some(WxpayApp { app_id: app_id?, account: shared.unwrap_or(account), site })
+    }
+
+    /// `version`: an absent one is 2, as in vk-uni-pay.
+    #[cfg(feature = "wxpay")]
+    fn is_version_3(&self) -> bool {
+        match self.fields.get("version") {
+            Some(Value::Number(number)) => number.as_f64() == Some(3.0),
+            Some(Value::String(text)) => text.trim() == "3",
+            Some(Value::Object(extended)) => {
+                extended.get("$numberInt").and_then(Value::as_str) == Some("3")
+            }
+            _ => false,
+        }
+    }
+
+    /// `sceneInfo.h5_info`, by V2's names or V3's.
+    #[cfg(feature = "wxpay")]
+    fn site(&mut self) -> Option<Site> {
+        let fields = self.fields.get("sceneInfo")?.get("h5_info")?.as_object()?;
+        let place = format!("{}.sceneInfo.h5_info", self.place);
+        let mut node = PayTypeNode { reader: self.reader, place, fields, urls: self.urls };
+        let name = if node.has("wap_name") { WAP_NAME } else { APP_NAME };
+        let url = if node.has("wap_url") { WAP_URL } else { APP_URL };
+        match (node.has(name.field), node.has(url.field)) {
+            (false, false) => return None,
+            (true, false) => node.report_node("has a name and no URL"),
+            (false, true) => node.report_node("has a URL and no name"),
+            (true, true) => {}
+        }
+        let name = parse_text(&mut node, &name, wxpay::site_name);
+        let url = parse_text(&mut node, &url, wxpay::site_url);
+        Some(Site { name: name?, url: url? })
+    }
+
+    #[cfg(feature = "alipay")]
+    fn alipay_app(&mut self) -> Option<crate::provider::alipay::AlipayApp> {
+        require(self, &APP_ID, "is required");
+        let app_id = parse_text(self, &APP_ID, parse::identifier);
+        let keys = alipay::read_keys(self);
+        let sandbox = self.fields.get("sandbox").is_some_and(is_true);
+        let ProviderUrls { alipay, alipay_sandbox, .. } = self.urls;
+        let gateway = if sandbox { alipay_sandbox } else { alipay };
+        Some(keys?.app(app_id?, gateway.clone()))
+    }
+}
+
+/// Whether a value is empty, as a template's are.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) | Value::Number(_) => false,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.iter().all(is_blank),
+        Value::Object(fields) => fields.values().all(is_blank),
+    }
+}
+
+/// Whether a value is `true`, also as text.
+pub(super) fn is_true(value: &Value) -> bool {
+    value == &Value::Bool(true) || value.as_str() == Some("true")
+}
+
+/// The variable that names the file.
+pub(super) const MERCHANTS: &str = "PAYGATE_MERCHANTS";
+
+const APP_ID: Credential = Credential { variable: MERCHANTS, field: "appId" };
+#[cfg(feature = "wxpay")]
+const WAP_NAME: Credential = Credential { variable: MERCHANTS, field: "wap_name" };
+#[cfg(feature = "wxpay")]
+const WAP_URL: Credential = Credential { variable: MERCHANTS, field: "wap_url" };
+#[cfg(feature = "wxpay")]
+const APP_NAME: Credential = Credential { variable: MERCHANTS, field: "app_name" };
+#[cfg(feature = "wxpay")]
+const APP_URL: Credential = Credential { variable: MERCHANTS, field: "app_url" };
+
+const WXPAY_KEYS: [&str; 8] = [
+    "mchId",
+    "key",
+    "pfx",
+    "v3Key",
+    "appCertContent",
+    "appPrivateKeyContent",
+    "wxpayPublicKeyContent",
+    "wxpayPublicKeyId",
+];
+
+const ALIPAY_KEYS: [&str; 5] = [
+    "privateKey",
+    "alipayPublicKey",
+    "appCertContent",
+    "alipayPublicCertContent",
+    "alipayRootCertContent",
+];
