@@ -4,8 +4,8 @@
 //! cargo run --example custom_store
 //! ```
 //!
-//! It creates an order, opens the file anew as after a crash, and asks again, first for the same
-//! and then for another price. There is nothing to `curl`: the engine is called without HTTP.
+//! It creates an order, opens the file anew as after a crash, and sends it again, first for the
+//! same and then for another price. There is nothing to `curl`: the engine is called without HTTP.
 //! WeChat Pay is simulated inside, so no account is needed.
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,12 +22,15 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
-use paygate::domain::order::record::{decode, encode};
+use paygate::domain::order::record::{RecordError, decode, encode};
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
-use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
+use paygate::store::{
+    BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind, channel_numbers,
+    refund_numbers,
+};
 use paygate::{Engine, guard};
 use serde::{Deserialize, Serialize};
 
@@ -90,12 +93,12 @@ fn caller() -> CallerContext {
 /// A change of an order appends the whole order as a line and is on disk before it is answered.
 /// The last line with a number counts, so opening reads all of them, into memory. For a shop that
 /// sells some thousand things: nothing ever shrinks the file, and each change waits for the disk
-/// alone, on the thread that asks.
-pub(crate) struct Journal(Mutex<Held>);
+/// alone, on the caller's thread.
+pub(crate) struct Journal(Mutex<JournalState>);
 
-/// What the file says.
+/// What the file holds.
 #[derive(Default)]
-struct Held {
+struct JournalState {
     /// Absent once the store is closed, or a write failed: what the disk then holds is unknown
     /// until the file is read again.
     file: Option<File>,
@@ -105,11 +108,11 @@ struct Held {
     transactions: HashMap<TransactionId, OutTradeNo>,
     /// Payments of no order, as they became known.
     unmatched: Vec<UnmatchedPayment>,
-    /// What the shop is told.
+    /// The events for the shop.
     outbox: HashMap<EventId, OutboxEvent>,
-    /// What of it is to be sent, by when.
+    /// Those that are to be sent, by when.
     sendings: BTreeSet<(Millis, EventId)>,
-    /// Orders about which a provider is to be asked, by when.
+    /// Orders about which to query a provider, by when.
     due: BTreeSet<(Millis, OutTradeNo)>,
 }
 
@@ -117,11 +120,11 @@ struct Held {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    /// An order's record as it stands, and what the shop is to be told with it: all or nothing.
+    /// An order's record, and the events for the shop that it comes with: all or nothing.
     Order { record: String, outbox: Vec<OutboxEvent> },
-    /// Where an event stands on its way to the shop.
+    /// The state, tries and next sending of an event.
     Event(OutboxEvent),
-    /// A payment of no order, and what tells of it.
+    /// A payment of no order, and its event.
     UnmatchedPayment { unmatched: UnmatchedPayment, event: OutboxEvent },
 }
 
@@ -136,15 +139,15 @@ impl Journal {
         file.try_lock().map_err(|error| failed(StoreErrorKind::Unavailable, error))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
-        // What stands after the last line's end was being written when the process died. Nobody
-        // was told that it is durable.
+        // What stands after the last line's end was being written when the process died. No
+        // caller got an answer that it is durable.
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         bytes.truncate(whole);
-        let mut held = Held::default();
+        let mut journal = JournalState::default();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let line = serde_json::from_slice(line)
                 .map_err(|_| failed(StoreErrorKind::Corrupt, "a line is none of ours"))?;
-            held.keep(line)?;
+            journal.keep(line)?;
         }
         file.set_len(u64::try_from(whole).unwrap_or(u64::MAX)).map_err(io)?;
         // A line may have been written and not yet be on disk. The file's name is the directory's.
@@ -153,14 +156,14 @@ impl Journal {
         if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
             File::open(directory).and_then(|it| it.sync_all()).map_err(io)?;
         }
-        held.file = Some(file);
-        Ok(Journal(Mutex::new(held)))
+        journal.file = Some(file);
+        Ok(Journal(Mutex::new(journal)))
     }
 
-    fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.file {
-            Some(_) => Ok(held),
+    fn state(&self) -> Result<MutexGuard<'_, JournalState>, StoreError> {
+        let journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match journal.file {
+            Some(_) => Ok(journal),
             None => Err(failed(StoreErrorKind::Unavailable, "the store is closed")),
         }
     }
@@ -168,17 +171,17 @@ impl Journal {
 
 impl Store for Journal {
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.orders.get(no).cloned()) })
+        Box::pin(async move { Ok(self.state()?.orders.get(no).cloned()) })
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
         Box::pin(async move {
             // Looking and writing happen under one lock: of two claims one is first.
-            let mut held = self.held()?;
-            if let Some(known) = held.orders.get(order.out_trade_no()) {
-                return Ok(Claim::Known(Box::new(known.clone())));
+            let mut journal = self.state()?;
+            if let Some(known) = journal.orders.get(order.out_trade_no()) {
+                return Ok(Claim::Existing(Box::new(known.clone())));
             }
-            held.write_order(order, &[])?;
+            journal.write_order(order, &[])?;
             Ok(Claim::Fresh)
         })
     }
@@ -189,14 +192,14 @@ impl Store for Journal {
         outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            let Some(stored) = held.orders.get(order.out_trade_no()) else {
+            let mut journal = self.state()?;
+            let Some(stored) = journal.orders.get(order.out_trade_no()) else {
                 return Err(failed(StoreErrorKind::Corrupt, "a claimed order is missing"));
             };
             if Some(stored.version) != order.version.checked_sub(1) {
                 return Ok(Committed::OtherVersion(Box::new(stored.clone())));
             }
-            held.write_order(order, outbox)?;
+            journal.write_order(order, outbox)?;
             Ok(Committed::Done)
         })
     }
@@ -208,14 +211,14 @@ impl Store for Journal {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         let key = (provider, pid.clone(), channel_no.clone());
-        Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.state()?.channel_numbers.get(&key).cloned()) })
     }
 
     fn find_transaction<'a>(
         &'a self,
         id: &'a TransactionId,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.transactions.get(id).cloned()) })
+        Box::pin(async move { Ok(self.state()?.transactions.get(id).cloned()) })
     }
 
     fn find_refund<'a>(
@@ -224,13 +227,13 @@ impl Store for Journal {
         out_refund_no: &'a str,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         let key = (pid.clone(), out_refund_no.to_owned());
-        Box::pin(async move { Ok(self.held()?.refund_numbers.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.state()?.refund_numbers.get(&key).cloned()) })
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let due = held.due.iter().take_while(|(due, _)| *due <= now);
+            let journal = self.state()?;
+            let due = journal.due.iter().take_while(|(due, _)| *due <= now);
             Ok(due.take(limit).map(|(_, no)| no.clone()).collect())
         })
     }
@@ -241,9 +244,9 @@ impl Store for Journal {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
-            Ok(due.take(limit).filter_map(|(_, id)| held.outbox.get(id)).cloned().collect())
+            let journal = self.state()?;
+            let due = journal.sendings.iter().take_while(|(next, _)| *next <= now);
+            Ok(due.take(limit).filter_map(|(_, id)| journal.outbox.get(id)).cloned().collect())
         })
     }
 
@@ -253,9 +256,10 @@ impl Store for Journal {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
-            found.sort_by_key(|it| (it.next_at, &it.id));
+            let journal = self.state()?;
+            let events = journal.outbox.values().filter(|event| event.state == state);
+            let mut found: Vec<_> = events.collect();
+            found.sort_by_key(|event| (event.next_at, &event.id));
             Ok(found.into_iter().take(limit).cloned().collect())
         })
     }
@@ -264,21 +268,21 @@ impl Store for Journal {
         &'a self,
         id: &'a EventId,
     ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
+        Box::pin(async move { Ok(self.state()?.outbox.get(id).cloned()) })
     }
 
     fn outbox_set<'a>(
         &'a self,
         event: &'a OutboxEvent,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    ) -> BoxFuture<'a, Result<EventUpdate, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            let Some(stored) = held.outbox.get(&event.id).cloned() else {
-                return Ok(Settled::Missing);
+            let mut journal = self.state()?;
+            let Some(stored) = journal.outbox.get(&event.id).cloned() else {
+                return Ok(EventUpdate::Missing);
             };
-            let (state, tries, next) = (event.state, event.tries, event.next_at);
-            held.write(Line::Event(OutboxEvent { state, tries, next_at: next, ..stored }))?;
-            Ok(Settled::Done)
+            let OutboxEvent { state, tries, next_at, .. } = *event;
+            journal.write(Line::Event(OutboxEvent { state, tries, next_at, ..stored }))?;
+            Ok(EventUpdate::Done)
         })
     }
 
@@ -288,34 +292,29 @@ impl Store for Journal {
         event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            let key =
-                |it: &UnmatchedPayment| (it.provider, it.pid.clone(), it.transaction_id.clone());
-            if held.unmatched.iter().any(|it| key(it) == key(unmatched)) {
+            let mut journal = self.state()?;
+            if journal.unmatched.iter().any(|known| known.key() == unmatched.key()) {
                 return Ok(false);
             }
             let (unmatched, event) = (unmatched.clone(), event.clone());
-            held.write(Line::UnmatchedPayment { unmatched, event })?;
+            journal.write(Line::UnmatchedPayment { unmatched, event })?;
             Ok(true)
         })
     }
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let is_open =
-                |it: &&UnmatchedPayment| !held.transactions.contains_key(&it.transaction_id);
-            let mut found: Vec<&UnmatchedPayment> = held.unmatched.iter().filter(is_open).collect();
-            found.sort_by_key(|it| {
-                (it.discovered_at, it.provider.name(), &it.pid, &it.transaction_id)
-            });
-            let older = found.len().saturating_sub(limit);
-            Ok(found.into_iter().skip(older).cloned().collect())
+            let journal = self.state()?;
+            let belongs_to_none = |payment: &&UnmatchedPayment| {
+                !journal.transactions.contains_key(&payment.transaction_id)
+            };
+            let found = journal.unmatched.iter().filter(belongs_to_none).collect();
+            Ok(UnmatchedPayment::last(found, limit))
         })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.held().map(drop) })
+        Box::pin(async move { self.state().map(drop) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -326,8 +325,8 @@ impl Store for Journal {
     }
 }
 
-impl Held {
-    /// Writes an order, and with it what the shop is told.
+impl JournalState {
+    /// Writes an order, and the events for the shop that it comes with.
     fn write_order(&mut self, order: &Order, outbox: &[OutboxEvent]) -> Result<(), StoreError> {
         if self.has_anothers_number(order) {
             let why = "a number at the provider, or of a refund, belongs to another order";
@@ -337,7 +336,7 @@ impl Held {
         self.write(Line::Order { record: encode(order), outbox: outbox.to_vec() })
     }
 
-    /// Writes a line, waits until it is on disk, and only then knows what it says.
+    /// Writes a line, waits until it is on disk, and only then serves what is in it.
     fn write(&mut self, line: Line) -> Result<(), StoreError> {
         let mut bytes = serde_json::to_vec(&line).map_err(|it| failed(StoreErrorKind::Io, it))?;
         bytes.push(b'\n');
@@ -352,16 +351,19 @@ impl Held {
     }
 
     fn has_anothers_number(&self, order: &Order) -> bool {
-        let anothers =
-            |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != order.out_trade_no());
-        channel_numbers(order).any(|it| anothers(self.channel_numbers.get(&it)))
-            || refund_numbers(order).any(|it| anothers(self.refund_numbers.get(&it)))
+        let own = order.out_trade_no();
+        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|owner| owner != own);
+        channel_numbers(order).any(|number| is_anothers(self.channel_numbers.get(&number)))
+            || refund_numbers(order).any(|number| is_anothers(self.refund_numbers.get(&number)))
     }
 
     fn keep(&mut self, line: Line) -> Result<(), StoreError> {
         match line {
             Line::Order { record, outbox } => {
-                let order = decode(&record).map_err(|ill| failed(StoreErrorKind::Corrupt, ill))?;
+                let order = decode(&record).map_err(|error| match error {
+                    RecordError::Newer { .. } => failed(StoreErrorKind::Newer, error),
+                    RecordError::Invalid { .. } => failed(StoreErrorKind::Corrupt, error),
+                })?;
                 self.keep_order(order);
                 outbox.into_iter().for_each(|event| self.add_event(event));
             }
@@ -374,7 +376,7 @@ impl Held {
         Ok(())
     }
 
-    /// What was told before stays as it is.
+    /// An event that is in the outbox stays as it is.
     fn add_event(&mut self, event: OutboxEvent) {
         if !self.outbox.contains_key(&event.id) {
             self.keep_event(event);
@@ -399,24 +401,14 @@ impl Held {
         if let Some(due) = order.due() {
             self.due.insert((due, no.clone()));
         }
-        self.channel_numbers.extend(channel_numbers(&order).map(|it| (it, no.clone())));
-        self.refund_numbers.extend(refund_numbers(&order).map(|it| (it, no.clone())));
+        self.channel_numbers.extend(channel_numbers(&order).map(|number| (number, no.clone())));
+        self.refund_numbers.extend(refund_numbers(&order).map(|number| (number, no.clone())));
         for payment in &order.payments {
             let id = payment.transaction_id.clone();
             self.transactions.entry(id).or_insert_with(|| no.clone());
         }
         self.orders.insert(no, order);
     }
-}
-
-fn channel_numbers(order: &Order) -> impl Iterator<Item = (ProviderId, Pid, ChannelNo)> {
-    let pid = &order.terms.pid;
-    order.attempts.iter().map(|it| (it.method.provider(), pid.clone(), it.channel_no.clone()))
-}
-
-fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
-    let refunds = order.payments.iter().flat_map(|it| &it.refunds);
-    refunds.map(|it| (order.terms.pid.clone(), it.out_refund_no.clone()))
 }
 
 fn failed(kind: StoreErrorKind, why: impl fmt::Display) -> StoreError {

@@ -254,6 +254,7 @@ pub struct OutboxEvent {
     /// The order.
     pub out_trade_no: OutTradeNo,
     /// The order's type: which handler, and `{type}` in the webhook's URL.
+    #[serde(rename = "type")]
     pub kind: String,
     /// What the shop is sent, byte for byte: JSON.
     pub body: String,

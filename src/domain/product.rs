@@ -157,7 +157,7 @@ pub struct PaymentMethod {
     /// The buyer, where the product names one.
     pub openid: Option<String>,
     /// The buyer's address, where the product is bound to it (WeChat Pay H5).
-    pub address: Option<IpAddr>,
+    pub client_ip: Option<IpAddr>,
 }
 
 impl PaymentMethod {

@@ -89,7 +89,7 @@ impl OrderTerms {
         self.body.as_deref().unwrap_or(&self.subject)
     }
 
-    /// The fingerprint of these facts, by the current version.
+    /// The fingerprint of these terms, by the current version.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let text = |it: &Option<String>| it.as_ref().map(|it| it.as_bytes().to_vec());
@@ -129,7 +129,7 @@ const FIELDS_V1: [&str; 12] = [
     "profit_sharing",
 ];
 
-/// Digests of an order's facts: enough to name what differs, nothing to read back.
+/// Digests of an order's terms: enough to name what differs, nothing to read back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
 pub struct Fingerprint([Option<[u8; 16]>; FIELDS_V1.len()]);
@@ -163,7 +163,7 @@ impl TryFrom<BTreeMap<String, String>> for Fingerprint {
         let mut digests = [None; FIELDS_V1.len()];
         for (digest, name) in digests.iter_mut().zip(FIELDS_V1) {
             if let Some(hex) = fields.remove(name) {
-                let bytes = u128::from_str_radix(&hex, 16).map_err(|_| "an ill digest")?;
+                let bytes = u128::from_str_radix(&hex, 16).map_err(|_| "an invalid digest")?;
                 *digest = Some(bytes.to_be_bytes());
             }
         }

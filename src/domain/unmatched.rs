@@ -1,4 +1,4 @@
-//! Payments of no order: money that a provider took under a number that nobody here ordered by.
+//! Payments of no order: money that a provider took under a number that no stored order has.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,30 +7,30 @@ use super::ids::{ChannelNo, Pid, TransactionId};
 use super::money::Fen;
 use super::time::Millis;
 
-/// A payment that its provider told, and that belongs to no order: the store was restored from a
-/// copy, or the shop sold it by another system under the same merchant. It stays recorded when its
+/// A payment that its provider reported, and that belongs to no order: the store was restored from
+/// a copy, or the shop sold by another system under the same merchant. It stays recorded when its
 /// order becomes known, and is then no longer listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmatchedPayment {
-    /// Who took the money.
+    /// The provider that took the money.
     pub provider: ProviderId,
-    /// For which merchant.
+    /// The merchant that it took the money for.
     pub pid: Pid,
     /// The merchant's account at the provider.
     pub account: String,
-    /// The order's number, as the provider told it.
+    /// The order's number in the provider's message.
     pub channel_no: ChannelNo,
     /// The provider's number of the payment.
     pub transaction_id: TransactionId,
-    /// How much, in fen, or in hundredths of `currency`.
+    /// The amount, in fen, or in hundredths of `currency`.
     pub total_fee: Fen,
     /// The currency, if it is not CNY.
     pub currency: Option<String>,
-    /// When the provider took it, if told.
+    /// When the provider took it, if it reports that.
     pub paid_at: Option<Millis>,
     /// When it became known here.
     pub discovered_at: Millis,
-    /// The provider's message as it was verified, JSON.
+    /// The provider's message after its signature was verified: JSON.
     pub message: String,
 }
 
@@ -38,4 +38,21 @@ impl UnmatchedPayment {
     /// What comes in place of the order's type in its event: it picks the handler, and stands for
     /// `{type}` in the webhook's URL.
     pub const KIND: &'static str = "unmatched";
+
+    /// What makes it another payment than every other: a store records each once.
+    #[must_use]
+    pub fn key(&self) -> (ProviderId, Pid, TransactionId) {
+        (self.provider, self.pid.clone(), self.transaction_id.clone())
+    }
+
+    /// Orders `payments` as a store lists them, and leaves the last `limit` of them.
+    #[must_use]
+    pub fn last(mut payments: Vec<&UnmatchedPayment>, limit: usize) -> Vec<UnmatchedPayment> {
+        payments.sort_by_key(|payment| {
+            let name = payment.provider.name();
+            (payment.discovered_at, name, &payment.pid, &payment.transaction_id)
+        });
+        let older = payments.len().saturating_sub(limit);
+        payments.into_iter().skip(older).cloned().collect()
+    }
 }

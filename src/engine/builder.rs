@@ -85,7 +85,12 @@ impl Default for Builder {
 impl Builder {
     /// Where orders live. Required.
     pub fn store(self, store: impl Store + 'static) -> Builder {
-        Builder { store: Some(Arc::new(store)), ..self }
+        self.shared_store(Arc::new(store))
+    }
+
+    /// As [`Builder::store`], with a store that its owner goes on using.
+    pub fn shared_store(self, store: Arc<dyn Store>) -> Builder {
+        Builder { store: Some(store), ..self }
     }
 
     /// A provider of the default merchant.

@@ -206,8 +206,8 @@ mod tests {
     use crate::domain::channel::ApiVersion;
 
     fn account() -> Account {
-        let number = "1900000001".to_owned();
-        Account { number, partner: None, version: ApiVersion::WxpayV3 }
+        let id = "1900000001".to_owned();
+        Account { id, sub_mchid: None, api_version: ApiVersion::WxpayV3 }
     }
 
     fn call(breakers: &CircuitBreakers, result: &Result<(), Failure>) -> Result<(), Refused> {

@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
+use super::{
+    BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind, channel_numbers,
+    refund_numbers,
+};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
@@ -19,7 +22,7 @@ use crate::domain::unmatched::UnmatchedPayment;
 /// Each value is one opening: [`Memory::reopen`] stands for the next process, and makes this one
 /// an earlier owner.
 pub struct Memory {
-    held: Arc<Mutex<Held>>,
+    state: Arc<Mutex<MemoryState>>,
     /// The fence that this opening raised.
     fence: u64,
     closed: AtomicBool,
@@ -36,30 +39,31 @@ impl Memory {
     /// one wakes up it can look up, and can no longer write.
     #[must_use]
     pub fn reopen(&self) -> Memory {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.fence = held.fence.saturating_add(1);
-        let (fence, held) = (held.fence, Arc::clone(&self.held));
-        Memory { held, fence, closed: AtomicBool::new(false) }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.fence = state.fence.saturating_add(1);
+        let (fence, state) = (state.fence, Arc::clone(&self.state));
+        Memory { state, fence, closed: AtomicBool::new(false) }
     }
 
-    fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+    /// What is stored, unless this opening was closed.
+    fn state(&self) -> Result<MutexGuard<'_, MemoryState>, StoreError> {
         match self.closed.load(Ordering::Relaxed) {
             true => Err(StoreError::closed()),
-            false => Ok(self.held.lock().unwrap_or_else(PoisonError::into_inner)),
+            false => Ok(self.state.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 }
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory { held: Arc::default(), fence: 0, closed: AtomicBool::new(false) }
+        Memory { state: Arc::default(), fence: 0, closed: AtomicBool::new(false) }
     }
 }
 
 /// How many orders there are, and nothing of what they hold.
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let orders = self.held.lock().unwrap_or_else(PoisonError::into_inner).orders.len();
+        let orders = self.state.lock().unwrap_or_else(PoisonError::into_inner).orders.len();
         f.debug_struct("Memory").field("orders", &orders).finish_non_exhaustive()
     }
 }
@@ -69,23 +73,24 @@ impl Store for Memory {
         &'a self,
         out_trade_no: &'a OutTradeNo,
     ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
-        Box::pin(
-            async move { Ok(self.held()?.orders.get(out_trade_no).map(|it| it.order.clone())) },
-        )
+        Box::pin(async move {
+            let state = self.state()?;
+            Ok(state.orders.get(out_trade_no).map(|stored| stored.order.clone()))
+        })
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            if held.fence != self.fence {
+            let mut state = self.state()?;
+            if state.fence != self.fence {
                 return Err(other_owner());
             }
-            if let Some(known) = held.orders.get(order.out_trade_no()) {
-                return Ok(Claim::Known(Box::new(known.order.clone())));
+            if let Some(known) = state.orders.get(order.out_trade_no()) {
+                return Ok(Claim::Existing(Box::new(known.order.clone())));
             }
-            held.take_numbers(order)?;
-            let serial = held.orders.len();
-            held.put(serial, order);
+            state.take_numbers(order)?;
+            let serial = state.orders.len();
+            state.put(serial, order);
             Ok(Claim::Fresh)
         })
     }
@@ -96,24 +101,24 @@ impl Store for Memory {
         outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            if held.fence != self.fence {
+            let mut state = self.state()?;
+            if state.fence != self.fence {
                 return Ok(Committed::Lost);
             }
-            let stored = held.orders.get(order.out_trade_no());
+            let stored = state.orders.get(order.out_trade_no());
             let stored = stored.ok_or_else(StoreError::not_stored)?;
             if Some(stored.order.version) != order.version.checked_sub(1) {
                 return Ok(Committed::OtherVersion(Box::new(stored.order.clone())));
             }
             let (serial, was_due) = (stored.serial, stored.order.due());
-            held.take_numbers(order)?;
+            state.take_numbers(order)?;
             if let Some(due) = was_due {
-                held.due.remove(&(due, serial));
+                state.due.remove(&(due, serial));
             }
-            held.put(serial, order);
+            state.put(serial, order);
             for event in outbox {
-                if !held.outbox.contains_key(&event.id) {
-                    held.put_event(event.clone());
+                if !state.outbox.contains_key(&event.id) {
+                    state.put_event(event.clone());
                 }
             }
             Ok(Committed::Done)
@@ -127,14 +132,14 @@ impl Store for Memory {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         let key = (provider, pid.clone(), channel_no.clone());
-        Box::pin(async move { Ok(self.held()?.channel_numbers.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.state()?.channel_numbers.get(&key).cloned()) })
     }
 
     fn find_transaction<'a>(
         &'a self,
         id: &'a TransactionId,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.transactions.get(id).cloned()) })
+        Box::pin(async move { Ok(self.state()?.transactions.get(id).cloned()) })
     }
 
     fn find_refund<'a>(
@@ -143,13 +148,13 @@ impl Store for Memory {
         out_refund_no: &'a str,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         let key = (pid.clone(), out_refund_no.to_owned());
-        Box::pin(async move { Ok(self.held()?.refund_numbers.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.state()?.refund_numbers.get(&key).cloned()) })
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let due = held.due.range(..=(now, usize::MAX));
+            let state = self.state()?;
+            let due = state.due.range(..=(now, usize::MAX));
             Ok(due.take(limit).map(|(_, out_trade_no)| out_trade_no.clone()).collect())
         })
     }
@@ -160,9 +165,9 @@ impl Store for Memory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let due = held.sendings.iter().take_while(|(next, _)| *next <= now);
-            Ok(due.take(limit).filter_map(|(_, id)| held.outbox.get(id)).cloned().collect())
+            let state = self.state()?;
+            let due = state.sendings.iter().take_while(|(next, _)| *next <= now);
+            Ok(due.take(limit).filter_map(|(_, id)| state.outbox.get(id)).cloned().collect())
         })
     }
 
@@ -172,9 +177,10 @@ impl Store for Memory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let mut found: Vec<_> = held.outbox.values().filter(|it| it.state == state).collect();
-            found.sort_by_key(|it| (it.next_at, &it.id));
+            let stored = self.state()?;
+            let events = stored.outbox.values().filter(|event| event.state == state);
+            let mut found: Vec<_> = events.collect();
+            found.sort_by_key(|event| (event.next_at, &event.id));
             Ok(found.into_iter().take(limit).cloned().collect())
         })
     }
@@ -183,25 +189,25 @@ impl Store for Memory {
         &'a self,
         id: &'a EventId,
     ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
-        Box::pin(async move { Ok(self.held()?.outbox.get(id).cloned()) })
+        Box::pin(async move { Ok(self.state()?.outbox.get(id).cloned()) })
     }
 
     fn outbox_set<'a>(
         &'a self,
         event: &'a OutboxEvent,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    ) -> BoxFuture<'a, Result<EventUpdate, StoreError>> {
         Box::pin(async move {
-            let mut held = self.held()?;
-            if held.fence != self.fence {
-                return Ok(Settled::Lost);
+            let mut state = self.state()?;
+            if state.fence != self.fence {
+                return Ok(EventUpdate::Lost);
             }
-            let Some(stored) = held.outbox.remove(&event.id) else {
-                return Ok(Settled::Missing);
+            let Some(stored) = state.outbox.remove(&event.id) else {
+                return Ok(EventUpdate::Missing);
             };
-            held.sendings.remove(&(stored.next_at, stored.id.clone()));
-            let (state, tries, next) = (event.state, event.tries, event.next_at);
-            held.put_event(OutboxEvent { state, tries, next_at: next, ..stored });
-            Ok(Settled::Done)
+            state.sendings.remove(&(stored.next_at, stored.id.clone()));
+            let OutboxEvent { state: delivery, tries, next_at, .. } = *event;
+            state.put_event(OutboxEvent { state: delivery, tries, next_at, ..stored });
+            Ok(EventUpdate::Done)
         })
     }
 
@@ -210,19 +216,18 @@ impl Store for Memory {
         unmatched: &'a UnmatchedPayment,
         event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        let (pid, id) = (unmatched.pid.clone(), unmatched.transaction_id.clone());
-        let key = (unmatched.provider, pid, id);
+        let key = unmatched.key();
         Box::pin(async move {
-            let mut held = self.held()?;
-            if held.fence != self.fence {
+            let mut state = self.state()?;
+            if state.fence != self.fence {
                 return Err(other_owner());
             }
-            if held.unmatched.contains_key(&key) {
+            if state.unmatched.contains_key(&key) {
                 return Ok(false);
             }
-            held.unmatched.insert(key, unmatched.clone());
-            if !held.outbox.contains_key(&event.id) {
-                held.put_event(event.clone());
+            state.unmatched.insert(key, unmatched.clone());
+            if !state.outbox.contains_key(&event.id) {
+                state.put_event(event.clone());
             }
             Ok(true)
         })
@@ -230,22 +235,18 @@ impl Store for Memory {
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
-            let held = self.held()?;
-            let is_open =
-                |it: &&UnmatchedPayment| !held.transactions.contains_key(&it.transaction_id);
-            let mut found: Vec<&UnmatchedPayment> =
-                held.unmatched.values().filter(is_open).collect();
-            found.sort_by_key(|it| {
-                (it.discovered_at, it.provider.name(), &it.pid, &it.transaction_id)
-            });
-            let older = found.len().saturating_sub(limit);
-            Ok(found.into_iter().skip(older).cloned().collect())
+            let state = self.state()?;
+            let belongs_to_none = |payment: &&UnmatchedPayment| {
+                !state.transactions.contains_key(&payment.transaction_id)
+            };
+            let found = state.unmatched.values().filter(belongs_to_none).collect();
+            Ok(UnmatchedPayment::last(found, limit))
         })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            match self.held()?.fence == self.fence {
+            match self.state()?.fence == self.fence {
                 true => Ok(()),
                 false => Err(other_owner()),
             }
@@ -263,8 +264,8 @@ fn other_owner() -> StoreError {
 }
 
 #[derive(Default)]
-struct Held {
-    orders: HashMap<OutTradeNo, Entry>,
+struct MemoryState {
+    orders: HashMap<OutTradeNo, StoredOrder>,
     channel_numbers: HashMap<(ProviderId, Pid, ChannelNo), OutTradeNo>,
     refund_numbers: HashMap<(Pid, String), OutTradeNo>,
     transactions: HashMap<TransactionId, OutTradeNo>,
@@ -277,29 +278,24 @@ struct Held {
     fence: u64,
 }
 
-struct Entry {
-    /// Tells orders of one moment apart, in the order of their claims.
+struct StoredOrder {
+    /// The order of the claims, for orders that are due at one moment.
     serial: usize,
     order: Order,
 }
 
-impl Held {
+impl MemoryState {
     /// Makes every number of `order` its own, or none when one is another order's.
     fn take_numbers(&mut self, order: &Order) -> Result<(), StoreError> {
-        let (pid, out_trade_no) = (&order.terms.pid, order.out_trade_no());
-        let attempts = order.attempts.iter();
-        let channels: Vec<_> =
-            attempts.map(|it| (it.method.provider(), pid.clone(), it.channel_no.clone())).collect();
-        let refunds = order.payments.iter().flat_map(|it| &it.refunds);
-        let refunds: Vec<_> = refunds.map(|it| (pid.clone(), it.out_refund_no.clone())).collect();
-        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|it| it != out_trade_no);
-        if channels.iter().any(|it| is_anothers(self.channel_numbers.get(it)))
-            || refunds.iter().any(|it| is_anothers(self.refund_numbers.get(it)))
+        let own = order.out_trade_no();
+        let is_anothers = |owner: Option<&OutTradeNo>| owner.is_some_and(|owner| owner != own);
+        if channel_numbers(order).any(|number| is_anothers(self.channel_numbers.get(&number)))
+            || refund_numbers(order).any(|number| is_anothers(self.refund_numbers.get(&number)))
         {
             return Err(StoreError::number_taken());
         }
-        self.channel_numbers.extend(channels.into_iter().map(|it| (it, out_trade_no.clone())));
-        self.refund_numbers.extend(refunds.into_iter().map(|it| (it, out_trade_no.clone())));
+        self.channel_numbers.extend(channel_numbers(order).map(|number| (number, own.clone())));
+        self.refund_numbers.extend(refund_numbers(order).map(|number| (number, own.clone())));
         Ok(())
     }
 
@@ -319,6 +315,6 @@ impl Held {
             let id = payment.transaction_id.clone();
             self.transactions.entry(id).or_insert_with(|| out_trade_no.clone());
         }
-        self.orders.insert(out_trade_no.clone(), Entry { serial, order: order.clone() });
+        self.orders.insert(out_trade_no.clone(), StoredOrder { serial, order: order.clone() });
     }
 }

@@ -1,4 +1,4 @@
-//! Where orders live: what the engine asks of a store.
+//! Where orders live: what the engine needs of a store.
 //!
 //! Every commit is durable before it returns, is a compare-and-set on the order's version, and
 //! carries the store's fence: opening a store that one process owns raises it, so that a worker
@@ -6,7 +6,6 @@
 //! while an earlier opening lasts needs no other fence.
 
 pub mod memory;
-mod shared;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -21,15 +20,23 @@ use crate::domain::unmatched::UnmatchedPayment;
 pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
+///
+/// A store keeps an order as the record that [`encode`](crate::domain::order::record::encode)
+/// writes, so that it reads the records of earlier versions, and keeps what a newer paygate added.
 pub trait Store: Send + Sync + Debug {
     /// The order with this number. A store that was restored from a copy gives out every order
-    /// with what [`Order::restored`] makes of it.
+    /// as [`Order::restored`] makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Newer`] when a newer paygate wrote the order's record in a version that
+    /// this program cannot read; the record stays as it is.
     fn load<'a>(
         &'a self,
         out_trade_no: &'a OutTradeNo,
     ) -> BoxFuture<'a, Result<Option<Order>, StoreError>>;
 
-    /// Claims the order's number: one statement, never look-then-insert. The order, its attempts
+    /// Claims the order's number: one statement, no look-up before it. The order, its attempts
     /// and their channel numbers are durable when this returns [`Claim::Fresh`]. Dropping the
     /// future takes nothing back that was handed over.
     ///
@@ -41,8 +48,8 @@ pub trait Store: Send + Sync + Debug {
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>>;
 
     /// Replaces the order whose stored version is one less, with its attempts and their channel
-    /// numbers, and adds to the outbox what the shop is to be told, all or nothing; an event that
-    /// is in the outbox stays as it is. Durable when this returns [`Committed::Done`]; nothing was
+    /// numbers, and adds the events for the shop to the outbox, all or nothing; an event that is
+    /// in the outbox stays as it is. Durable when this returns [`Committed::Done`]; nothing was
     /// written when it returns anything else. Dropping the future takes nothing back that was
     /// handed over.
     ///
@@ -80,11 +87,12 @@ pub trait Store: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>>;
 
     /// At most `limit` orders whose [`Order::due`] is at or before `now`, the earliest first.
-    /// Never reads the others.
+    /// Never reads the others. An order that could not be loaded may be left out.
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
     /// At most `limit` pending events whose next sending is at or before `now`, the earliest
-    /// first, those of one moment by their numbers. Never reads the others.
+    /// first, those of one moment by their numbers. Never reads the others. An event of a type
+    /// that this program does not know may be left out.
     fn outbox_due(
         &self,
         now: Millis,
@@ -104,16 +112,16 @@ pub trait Store: Send + Sync + Debug {
         id: &'a EventId,
     ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>>;
 
-    /// Replaces where an event stands: its state, tries and next sending. Durable when this
-    /// returns [`Settled::Done`].
+    /// Replaces an event's state, tries and next sending. Durable when this
+    /// returns [`EventUpdate::Done`].
     fn outbox_set<'a>(
         &'a self,
         event: &'a OutboxEvent,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>>;
+    ) -> BoxFuture<'a, Result<EventUpdate, StoreError>>;
 
-    /// Records a payment of no order, and adds to the outbox what tells of it, all or nothing and
-    /// once: whether it was not recorded before, by provider, merchant and transaction. Durable
-    /// when this returns.
+    /// Records a payment of no order, and adds its event to the outbox, all or nothing and once:
+    /// whether it was not recorded before, by [`UnmatchedPayment::key`]. Durable when this
+    /// returns.
     ///
     /// # Errors
     ///
@@ -128,7 +136,7 @@ pub trait Store: Send + Sync + Debug {
     /// of a stored order by now.
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>>;
 
-    /// Whether the store can be written to, and is still this opening's: `/readyz` asks.
+    /// Whether the store can be written to, and is still this opening's: what `/readyz` answers.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Waits until what was committed is on disk and lets go of the store: this opening answers
@@ -141,8 +149,8 @@ pub trait Store: Send + Sync + Debug {
 pub enum Claim {
     /// The number was free and is this order's.
     Fresh,
-    /// The number is another order's: here it is.
-    Known(Box<Order>),
+    /// The number is another order's: this one's.
+    Existing(Box<Order>),
 }
 
 /// The outcome of [`Store::commit`].
@@ -153,14 +161,14 @@ pub enum Committed {
     /// Another version is stored, and nothing was written: the stored order, read in the same
     /// transaction. What happened may be applied to it anew.
     OtherVersion(Box<Order>),
-    /// The store was opened again since this opening, and nothing was written: who was told this
-    /// writes nothing more, and sends nothing more.
+    /// The store was opened again since this opening, and nothing was written: the caller writes
+    /// nothing more, and sends nothing more.
     Lost,
 }
 
 /// The outcome of [`Store::outbox_set`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum EventUpdate {
     /// Durable.
     Done,
     /// There is no such event.
@@ -169,7 +177,7 @@ pub enum Settled {
     Lost,
 }
 
-/// Why a store did not do what it was asked.
+/// Why a store refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError {
     /// What is wrong.
@@ -185,7 +193,7 @@ pub enum StoreErrorKind {
     Unavailable,
     /// It belongs to the other mode (`live`, `mock`).
     OtherMode,
-    /// A newer paygate wrote it.
+    /// A newer paygate wrote the store, or one order's record in it.
     Newer,
     /// It is damaged, or no paygate store.
     Corrupt,
@@ -227,7 +235,21 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What a store remembers of its use, and opens for no other.
+/// The numbers that an order's attempts have at their providers: each belongs to one order.
+pub fn channel_numbers(order: &Order) -> impl Iterator<Item = (ProviderId, Pid, ChannelNo)> {
+    order.attempts.iter().map(|attempt| {
+        let provider = attempt.method.provider();
+        (provider, order.terms.pid.clone(), attempt.channel_no.clone())
+    })
+}
+
+/// The numbers that an order's refunds have: each belongs to one order of a merchant.
+pub fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
+    let refunds = order.payments.iter().flat_map(|payment| &payment.refunds);
+    refunds.map(|refund| (order.terms.pid.clone(), refund.out_refund_no.clone()))
+}
+
+/// What a store is used for: a store keeps it, and opens for no other use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {
     /// Real money.

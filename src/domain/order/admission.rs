@@ -90,7 +90,7 @@ mod tests {
     use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
     use crate::domain::money::Fen;
     use crate::domain::order::attempt::{Material, Params};
-    use crate::domain::order::{Flags, Origin, TradeUpdate, Transition};
+    use crate::domain::order::{Flags, OrderClient, TradeUpdate, Transition};
     use crate::domain::product::Product;
     use crate::domain::request::OrderTerms;
 
@@ -117,7 +117,7 @@ mod tests {
 
     fn method(product: Product) -> PaymentMethod {
         let app_id = "wx1".to_owned();
-        PaymentMethod { pay_type: PayType::WxpayH5, product, app_id, openid: None, address: None }
+        PaymentMethod { pay_type: PayType::WxpayH5, product, app_id, openid: None, client_ip: None }
     }
 
     fn attempt(n: u32, state: AttemptState) -> Attempt {
@@ -152,7 +152,7 @@ mod tests {
             flags: Flags::default(),
             attempts: vec![attempt(1, state)],
             payments: Vec::new(),
-            origin: Origin::default(),
+            client: OrderClient::default(),
             created_at: Millis(0),
             version: 1,
             unknown: Default::default(),

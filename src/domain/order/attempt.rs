@@ -14,6 +14,7 @@ use crate::domain::time::{MINUTE_MS, Millis, SECOND_MS};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// 1 for the order's first attempt.
+    #[serde(rename = "attempt_no")]
     pub n: u32,
     /// How the buyer pays.
     pub method: PaymentMethod,
@@ -95,27 +96,27 @@ const CLOCKS_APART_MAX_MS: i64 = MINUTE_MS.saturating_mul(5);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Account {
     /// WeChat Pay's `mchid`, of a partner `sp_mchid`; Alipay's `app_id`.
-    pub number: String,
-    /// The merchant that a partner of WeChat Pay collects for: `sub_mchid`.
-    pub partner: Option<String>,
-    /// The API's version.
-    pub version: ApiVersion,
+    pub id: String,
+    /// The merchant that a partner of WeChat Pay collects for.
+    pub sub_mchid: Option<String>,
+    /// The version of the provider's API.
+    pub api_version: ApiVersion,
 }
 
 impl Account {
     /// Whether a number of one account is the same trade at the other.
     #[must_use]
     pub fn shares_numbers(&self, other: &Account) -> bool {
-        let is_same = self.number == other.number && self.partner == other.partner;
-        let is_of_merchant = self.version.number_scope() == NumberScope::Merchant;
-        is_same || (is_of_merchant && self.version == other.version)
+        let is_same = self.id == other.id && self.sub_mchid == other.sub_mchid;
+        let is_of_merchant = self.api_version.number_scope() == NumberScope::Merchant;
+        is_same || (is_of_merchant && self.api_version == other.api_version)
     }
 }
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.version, self.number)?;
-        self.partner.iter().try_for_each(|partner| write!(f, "/{partner}"))
+        write!(f, "{} {}", self.api_version, self.id)?;
+        self.sub_mchid.iter().try_for_each(|sub_mchid| write!(f, "/{sub_mchid}"))
     }
 }
 
@@ -133,7 +134,7 @@ pub struct Params {
 }
 
 /// What is known of an attempt. Ranks only rise, until what its provider refused or did not know is
-/// sent once more: see [`AttemptState::rank`].
+/// sent once more: see [`AttemptState::precedence`].
 ///
 /// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
 /// before it knows what they are.
@@ -256,31 +257,31 @@ mod tests {
         let written = serde_json::to_string(account).unwrap();
         assert_eq!(written, json);
         assert_eq!(serde_json::from_str::<Account>(&written).unwrap(), *account);
-        let version = serde_json::to_string(&account.version).unwrap();
-        assert_eq!(version, format!("\"{}\"", account.version.name()));
+        let version = serde_json::to_string(&account.api_version).unwrap();
+        assert_eq!(version, format!("\"{}\"", account.api_version.name()));
     }
 
     #[test]
     fn an_account_is_written_as_it_is_named() {
-        let account = |version, partner: Option<&str>| Account {
-            number: "1900000001".to_owned(),
-            partner: partner.map(str::to_owned),
-            version,
+        let account = |api_version, sub_mchid: Option<&str>| Account {
+            id: "1900000001".to_owned(),
+            sub_mchid: sub_mchid.map(str::to_owned),
+            api_version,
         };
         check(
             &account(ApiVersion::WxpayV3, Some("1900000109")),
             "wxpay_v3 1900000001/1900000109",
-            r#"{"number":"1900000001","partner":"1900000109","version":"wxpay_v3"}"#,
+            r#"{"id":"1900000001","sub_mchid":"1900000109","api_version":"wxpay_v3"}"#,
         );
         check(
             &account(ApiVersion::WxpayV2, None),
             "wxpay_v2 1900000001",
-            r#"{"number":"1900000001","partner":null,"version":"wxpay_v2"}"#,
+            r#"{"id":"1900000001","sub_mchid":null,"api_version":"wxpay_v2"}"#,
         );
         check(
             &account(ApiVersion::Alipay, None),
             "alipay 1900000001",
-            r#"{"number":"1900000001","partner":null,"version":"alipay"}"#,
+            r#"{"id":"1900000001","sub_mchid":null,"api_version":"alipay"}"#,
         );
     }
 }

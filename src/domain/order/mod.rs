@@ -14,5 +14,5 @@ pub mod refund;
 mod state;
 pub mod transition;
 
-pub use state::{Flags, Order, OrderStatus, Origin};
+pub use state::{Flags, Order, OrderClient, OrderStatus};
 pub use transition::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};

@@ -15,6 +15,7 @@ use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Payment {
     /// The number of the attempt that the buyer paid.
+    #[serde(rename = "attempt_no")]
     pub attempt: u32,
     /// The provider's number: refunds name it.
     pub transaction_id: TransactionId,
@@ -57,6 +58,19 @@ pub enum PaymentRole {
     Late,
     /// One of another amount, app or merchant.
     Mismatch,
+}
+
+impl PaymentRole {
+    /// The name in records, columns and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PaymentRole::Winning => "winning",
+            PaymentRole::Duplicate => "duplicate",
+            PaymentRole::Late => "late",
+            PaymentRole::Mismatch => "mismatch",
+        }
+    }
 }
 
 /// How long the provider may take to notify of a refund that only a total reports.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::payment::{Payment, PaymentRole};
-use super::record::Unknown;
+use super::record::unknown::UnknownMembers;
 use super::refund::Refund;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, TransactionId};
@@ -18,7 +18,7 @@ use crate::domain::time::Millis;
 pub struct Order {
     /// What is bought.
     pub terms: OrderTerms,
-    /// Digests of the facts, by which a repeat is compared.
+    /// Digests of the terms, by which a repeat is compared.
     pub fingerprint: Fingerprint,
     /// `data.time_expire` of the first request.
     pub deadline: Option<Millis>,
@@ -30,15 +30,15 @@ pub struct Order {
     pub attempts: Vec<Attempt>,
     /// Every payment, in the order in which they became known.
     pub payments: Vec<Payment>,
-    /// Who asked first, for the shop's records.
-    pub origin: Origin,
+    /// The client that made the first request, for the shop's records.
+    pub client: OrderClient,
     /// When the number was claimed.
     pub created_at: Millis,
     /// How often it changed: the compare-and-set of every commit.
     pub version: u64,
-    /// What a newer paygate recorded of it: kept, and never looked at.
+    /// The members of its record that this program does not know: kept, and never read.
     #[serde(skip)]
-    pub unknown: Unknown,
+    pub unknown: UnknownMembers,
 }
 
 /// Where an order stands.
@@ -82,9 +82,9 @@ pub struct Flags {
     pub mismatch: bool,
 }
 
-/// Who asked first.
+/// The client that made an order's first request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct OrderClient {
     /// vk-uni-pay's platform name.
     pub platform: String,
     /// The caller's address.

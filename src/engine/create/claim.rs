@@ -5,7 +5,7 @@ use super::resolve::Resolved;
 use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Attempt, AttemptState};
 use crate::domain::order::next_attempt::NextAttempt;
-use crate::domain::order::{Flags, Order, OrderStatus, Origin};
+use crate::domain::order::{Flags, Order, OrderClient, OrderStatus};
 use crate::domain::product::Product;
 use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
 use crate::engine::parts::EngineParts;
@@ -36,7 +36,7 @@ impl EngineParts {
             created_at: attempt.opened_at,
             attempts: vec![attempt],
             payments: Vec::new(),
-            origin: Origin {
+            client: OrderClient {
                 platform: caller.platform.name().to_owned(),
                 client_ip: caller.client_ip.map(|ip| ip.to_string()),
                 app_id: caller.app_id.clone(),

@@ -159,7 +159,7 @@ mod tests {
             product: Product::Native,
             app_id: "wx".into(),
             openid: None,
-            address: None,
+            client_ip: None,
         };
         ReplayEntry {
             fingerprint: Box::new(terms.fingerprint()),

@@ -52,7 +52,7 @@ impl EngineParts {
             product,
             app_id,
             openid: openid(&request, product, &*provider)?,
-            address: self.address(pay_type, product, &caller)?,
+            client_ip: self.address(pay_type, product, &caller)?,
         };
         let fingerprint = request.terms.fingerprint();
         Ok(Resolved { request, caller, provider, key: RequestKey { method, fingerprint } })

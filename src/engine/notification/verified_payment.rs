@@ -44,7 +44,7 @@ impl<'a> VerifiedPayment<'a> {
     pub(super) fn is_of_another_version(&self, order: &Order) -> bool {
         let version = self.target.provider.version();
         let is_other = |attempt: &Attempt| {
-            attempt.account.as_ref().is_some_and(|account| account.version != version)
+            attempt.account.as_ref().is_some_and(|account| account.api_version != version)
         };
         let mut sharing = self.attempts_under_number(order).peekable();
         sharing.peek().is_some() && sharing.all(is_other)

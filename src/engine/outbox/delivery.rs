@@ -13,7 +13,7 @@ use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::engine::failures::store_unreachable;
 use crate::engine::parts::{Engine, EngineParts};
 use crate::error::{Error, Kind};
-use crate::store::Settled;
+use crate::store::EventUpdate;
 
 /// The most events that are on their way at once.
 const AT_ONCE: usize = 64;
@@ -80,12 +80,12 @@ impl Engine {
         let now = self.0.clock.now();
         let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
-            Settled::Done => {
+            EventUpdate::Done => {
                 self.0.outbox.wake();
                 Ok(())
             }
-            Settled::Missing => Err(Error::new(Kind::NotFound)),
-            Settled::Lost => Err(Error::new(Kind::NotSent)),
+            EventUpdate::Missing => Err(Error::new(Kind::NotFound)),
+            EventUpdate::Lost => Err(Error::new(Kind::NotSent)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::time::{DAY_MS, HOUR_MS, SECOND_MS};
 use crate::engine::parts::EngineParts;
-use crate::store::Settled;
+use crate::store::EventUpdate;
 
 /// How long paygate waits before it goes on after the store did not record a delivery.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -33,10 +33,10 @@ impl EngineParts {
         }
         let settled = OutboxEvent { state, tries, next_at, ..event };
         match self.store.outbox_set(&settled).await {
-            Ok(Settled::Done) => self.waiters.wake(&settled.out_trade_no),
+            Ok(EventUpdate::Done) => self.waiters.wake(&settled.out_trade_no),
             // Paygate sends it again under the same id, but not all the time because a disk is
             // full.
-            Ok(Settled::Missing | Settled::Lost) => {
+            Ok(EventUpdate::Missing | EventUpdate::Lost) => {
                 tracing::error!(id = %settled.id, "another process owns the store: restart paygate");
                 tokio::time::sleep(STORE_PAUSE).await;
             }

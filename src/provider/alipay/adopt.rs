@@ -41,9 +41,13 @@ pub(super) fn adopt_trade(
             product,
             app_id: app_id.to_owned(),
             openid: trade.openid.clone().filter(|_| product.needs_openid()),
-            address: None,
+            client_ip: None,
         },
-        account: Account { number: app_id.to_owned(), partner: None, version: ApiVersion::Alipay },
+        account: Account {
+            id: app_id.to_owned(),
+            sub_mchid: None,
+            api_version: ApiVersion::Alipay,
+        },
         params: Params {
             document: document.to_string(),
             notify_url: notify_url.to_owned(),

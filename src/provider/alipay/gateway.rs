@@ -44,9 +44,9 @@ impl AlipayGateway {
     /// The app that opened an attempt, whatever pay type it is configured for today.
     fn app(&self, attempt: &Attempt) -> Option<&AlipayApp> {
         let account = attempt.account.as_ref();
-        let app_id = account.map_or(&attempt.method.app_id, |account| &account.number);
+        let app_id = account.map_or(&attempt.method.app_id, |account| &account.id);
         let opened_with = |app: &&AlipayApp| app.app_id == *app_id;
-        if account.is_some_and(|account| account.version != VERSION) {
+        if account.is_some_and(|account| account.api_version != VERSION) {
             return None;
         }
         let configured = self.merchant.apps.get(&attempt.method.pay_type).filter(opened_with);
@@ -118,8 +118,8 @@ impl Provider for AlipayGateway {
     }
 
     fn has_account(&self, account: &Account) -> bool {
-        account.version == VERSION
-            && self.merchant.apps.values().any(|app| app.app_id == account.number)
+        account.api_version == VERSION
+            && self.merchant.apps.values().any(|app| app.app_id == account.id)
     }
 
     fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
@@ -254,7 +254,7 @@ impl Provider for AlipayGateway {
         let named = |name: &str| message.get(name).and_then(Value::as_str);
         named("out_trade_no") == Some(attempt.channel_no.as_str())
             && self.account_of(attempt).is_some_and(|account| {
-                account.version == VERSION && named("app_id") == Some(account.number.as_str())
+                account.api_version == VERSION && named("app_id") == Some(account.id.as_str())
             })
     }
 
@@ -273,7 +273,7 @@ const VERSION: ApiVersion = ApiVersion::Alipay;
 
 /// The account of an app. An order with an `app_auth_token` pays another merchant through it.
 fn account(app_id: &str) -> Account {
-    Account { number: app_id.to_owned(), partner: None, version: VERSION }
+    Account { id: app_id.to_owned(), sub_mchid: None, api_version: VERSION }
 }
 
 /// Queries a trade. We use its replies only while both clocks agree: by a wrong clock, a trade that

@@ -76,7 +76,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn unpaid(order: &'a Order, attempt: &'a Attempt) -> Row<'a> {
-        let (terms, origin) = (&order.terms, &order.origin);
+        let (terms, client) = (&order.terms, &order.client);
         Row {
             id: terms.out_trade_no.as_str(),
             out_trade_no: terms.out_trade_no.as_str(),
@@ -88,8 +88,8 @@ impl<'a> Row<'a> {
             pay_type: attempt.method.pay_type.name(),
             provider_pay_method: attempt.method.product,
             provider_appid: &attempt.method.app_id,
-            platform: &origin.platform,
-            uni_platform: &origin.platform,
+            platform: &client.platform,
+            uni_platform: &client.platform,
             description: terms.description(),
             total_fee: terms.total_fee.fen(),
             refund_fee: 0,
@@ -97,11 +97,11 @@ impl<'a> Row<'a> {
             refund_list: Vec::new(),
             user_order_success: None,
             user_id: terms.user_id.as_deref(),
-            nickname: origin.nickname.as_deref(),
+            nickname: client.nickname.as_deref(),
             openid: attempt.method.openid.as_deref(),
-            device_id: origin.device_id.as_deref(),
-            client_ip: origin.client_ip.as_deref(),
-            appid: origin.app_id.as_deref(),
+            device_id: client.device_id.as_deref(),
+            client_ip: client.client_ip.as_deref(),
+            appid: client.app_id.as_deref(),
             custom: terms.custom.as_ref().map(as_written),
             notify_url: &attempt.params.notify_url,
             create_date: order.created_at.0,

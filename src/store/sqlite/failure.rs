@@ -3,10 +3,15 @@
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::ErrorCode;
 
+use crate::domain::order::record::RECORD_VERSION;
 use crate::store::{StoreError, StoreErrorKind};
+
+/// The first failed write of an opening: after it, the store does nothing any more.
+pub(super) type FirstFailure = Arc<OnceLock<StoreError>>;
 
 /// `path` cannot be used as it is, but nothing is wrong with what it holds.
 pub(super) fn unavailable(path: impl Display, why: impl Display) -> StoreError {
@@ -33,6 +38,16 @@ pub(super) fn corrupt(path: impl Display, why: impl Display) -> StoreError {
          since providers remember every number"
     );
     StoreError::new(StoreErrorKind::Corrupt, message)
+}
+
+/// A newer paygate wrote an order's record in a version that this program cannot read.
+pub(super) fn newer_record(path: &Path, version: u32) -> StoreError {
+    let message = format!(
+        "{} holds an order that a newer paygate wrote (record {version}, this one knows \
+         {RECORD_VERSION}). The order was left as it is: start the newer version again to serve it",
+        path.display()
+    );
+    StoreError::new(StoreErrorKind::Newer, message)
 }
 
 /// SQLite failed while the database was being opened: nothing of an order was touched.

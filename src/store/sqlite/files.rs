@@ -1,4 +1,4 @@
-//! The files of one store: where they are, who owns them, who may read them.
+//! The files of one store: their paths, the lock of the process that owns them, their rights.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,15 +10,15 @@ use super::failure::{corrupt, refused, unavailable};
 use super::{failure, schema};
 use crate::store::{StoreError, StoreMode};
 
-/// The place of one store: a file, and its companions beside it.
+/// The database file of one store, and the companions beside it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     database: PathBuf,
 }
 
-impl Place {
+impl DatabaseFile {
     /// Finds the one absolute path of `path`, so that every way to write it meets the same lock.
-    pub(super) fn find(path: &Path) -> Result<Place, StoreError> {
+    pub(super) fn find(path: &Path) -> Result<DatabaseFile, StoreError> {
         let shown = path.display();
         let Some(name) = path.file_name() else {
             return Err(unavailable(shown, "names no file"));
@@ -57,7 +57,7 @@ impl Place {
                 return Err(unavailable(database.display(), why));
             }
         }
-        Ok(Place { database })
+        Ok(DatabaseFile { database })
     }
 
     /// The database file.
@@ -156,8 +156,8 @@ impl Place {
         sync_directory(&self.database).map_err(refused)
     }
 
-    /// Takes the store's files from everybody's eyes but their owner's: they hold buyers' names
-    /// and an order's secrets. SQLite gives later companions the database's rights.
+    /// Lets nobody but their owner read the store's files: they hold buyers' names and an order's
+    /// secrets. SQLite gives later companions the database's rights.
     pub(super) fn restrict(&self) {
         let companions = [self.beside("-wal"), self.beside("-shm"), self.beside("-lock")];
         for path in companions.iter().chain([&self.database]) {
@@ -170,12 +170,12 @@ impl Place {
 
     /// The files that the store has by its names: the database, and its write-ahead log once
     /// something was written.
-    pub(super) fn originals(&self) -> Result<Originals, StoreError> {
+    pub(super) fn opened_files(&self) -> Result<OpenedFiles, StoreError> {
         let find = |path: PathBuf| match file_number(&path) {
             Ok(number) => Ok((path, number)),
             Err(error) => Err(refused(&path, &error)),
         };
-        Ok(Originals([find(self.database.clone())?, find(self.beside("-wal"))?]))
+        Ok(OpenedFiles([find(self.database.clone())?, find(self.beside("-wal"))?]))
     }
 
     /// A connection that writes.
@@ -199,9 +199,9 @@ impl Place {
 /// The files that a store was opened with. SQLite goes on with them when somebody removes them or
 /// puts others in their places, and what it writes then is gone with the process.
 #[derive(Debug)]
-pub(super) struct Originals([(PathBuf, FileNumber); 2]);
+pub(super) struct OpenedFiles([(PathBuf, FileNumber); 2]);
 
-impl Originals {
+impl OpenedFiles {
     /// The database file.
     pub(super) fn database(&self) -> &Path {
         &self.0[0].0
@@ -213,14 +213,14 @@ impl Originals {
         let is_same = |(path, number): &&(PathBuf, FileNumber)| {
             file_number(path).is_ok_and(|found| found == *number)
         };
-        match self.0.iter().find(|it| !is_same(it)) {
+        match self.0.iter().find(|file| !is_same(file)) {
             Some((path, _)) => Err(failure::replaced(path)),
             None => Ok(()),
         }
     }
 }
 
-/// What tells one file from every other of this machine: device and inode.
+/// The number of a file, unique on this machine: device and inode.
 #[cfg(unix)]
 type FileNumber = (u64, u64);
 
@@ -230,7 +230,7 @@ fn file_number(path: &Path) -> io::Result<FileNumber> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// Elsewhere a file that is open cannot be removed.
+/// Other systems than Unix remove no file that is open.
 #[cfg(not(unix))]
 type FileNumber = ();
 

@@ -4,6 +4,10 @@
 //! transaction is on disk (write-ahead log, `synchronous = FULL`); a few other threads look up
 //! and never wait for it. A shop can read the file with any SQLite tool while paygate runs.
 //!
+//! Opening a store that an earlier paygate wrote brings its tables and its orders' records up to
+//! date, in one transaction, which takes as much room on the disk again. A store that a newer
+//! paygate wrote is opened where that paygate marked it as compatible.
+//!
 //! ```
 //! use paygate::store::sqlite::Sqlite;
 //! use paygate::store::{StoreErrorKind, StoreMode};
@@ -20,33 +24,37 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreMode};
+use super::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreMode};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
-use crate::domain::order::record::{decode, encode};
+use crate::domain::order::record::{RecordError, decode, encode};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::UnmatchedPayment;
-use files::Place;
-use reader::{EventRow, Lookups, Readers, UnmatchedRow};
-use rows::{Outcome, Row, Rows};
-use writer::{Answer, Held, Work, Writer};
+use failure::FirstFailure;
+use files::DatabaseFile;
+use reader::{EventRow, ReadStatements, Readers, UnmatchedRow};
+use rows::{OrderRow, WriteOutcome, WriteStatements};
+use unreadable::UnreadableRows;
+use writer::{WriteAnswer, WriteCommand, Writer, WriterParts};
 
 mod failure;
 mod files;
+mod migrations;
 #[cfg(test)]
 mod plans;
 mod reader;
 mod rows;
 mod schema;
+mod unreadable;
 mod workers;
 mod writer;
 
@@ -59,15 +67,14 @@ pub struct Sqlite {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
-    broken: Broken,
+    failed: FirstFailure,
     restored: Option<Millis>,
+    unreadable_orders: UnreadableRows,
+    unreadable_events: UnreadableRows,
 }
 
-/// The first failed write: after it, nothing is done any more.
-type Broken = Arc<OnceLock<StoreError>>;
-
 /// How long the writer waits for another program that writes to the file (a person's SQLite
-/// tool) before it says so.
+/// tool) before it answers that the store is busy.
 const BUSY: Duration = Duration::from_secs(5);
 
 impl Sqlite {
@@ -83,31 +90,33 @@ impl Sqlite {
     }
 
     /// Opens the store at `path` in `mode`, and makes it when there is no such file. Blocks for
-    /// some milliseconds.
+    /// some milliseconds, longer where it brings an earlier paygate's store up to date.
     ///
     /// # Errors
     ///
     /// `Unavailable` when the file cannot be used or another process holds it; `OtherMode`,
-    /// `Newer` and `Corrupt` as [`StoreErrorKind`](super::StoreErrorKind) says. The file is then
-    /// as it was, and the message says what helps.
+    /// `Newer` and `Corrupt` as [`StoreErrorKind`](super::StoreErrorKind) describes them. The file
+    /// is then as it was, and the message has the remedy.
     pub fn open_as(path: impl AsRef<Path>, mode: StoreMode) -> Result<Sqlite, StoreError> {
-        let place = Place::find(path.as_ref())?;
-        let lock = place.lock()?;
-        if !place.is_there()? {
-            place.create(mode)?;
+        let file = DatabaseFile::find(path.as_ref())?;
+        let lock = file.lock()?;
+        if !file.is_there()? {
+            file.create(mode)?;
         }
-        place.restrict();
-        let (connection, fence) = own(&place, mode)?;
+        file.restrict();
+        let (connection, fence) = own(&file, mode)?;
         let restored = schema::restored(&connection);
-        let restored = restored.map_err(|error| failure::opening(place.database(), &error))?;
-        let broken = Broken::default();
-        let readers = Readers::start(&place, &broken)?;
-        let path = place.database().to_owned();
-        let originals = place.originals()?;
-        let held = Held { connection, originals, fence, lock, broken: Arc::clone(&broken) };
-        let started = Writer::start(held);
+        let restored = restored.map_err(|error| failure::opening(file.database(), &error))?;
+        let failed = FirstFailure::default();
+        let readers = Readers::start(&file, &failed)?;
+        let path = file.database().to_owned();
+        let opened_files = file.opened_files()?;
+        let failure = Arc::clone(&failed);
+        let parts = WriterParts { connection, opened_files, fence, lock, failed: failure };
+        let started = Writer::start(parts);
         let writer = started.map_err(|error| failure::unavailable(path.display(), error))?;
-        Ok(Sqlite { path, writer, readers, broken, restored })
+        let (unreadable_orders, unreadable_events) = Default::default();
+        Ok(Sqlite { path, writer, readers, failed, restored, unreadable_orders, unreadable_events })
     }
 
     /// How many transactions were written since the store was opened. Many requests share one:
@@ -117,19 +126,22 @@ impl Sqlite {
         self.writer.transactions()
     }
 
-    fn sound(&self) -> Result<(), StoreError> {
-        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    async fn write(&self, work: Work) -> Result<Answer, StoreError> {
-        self.sound()?;
-        let answer = self.writer.ask(work).await;
-        // A request that met the end of the writer says why it ended.
-        answer.map_err(|error| self.broken.get().cloned().unwrap_or(error))
+    async fn write(&self, command: WriteCommand) -> Result<WriteAnswer, StoreError> {
+        self.check_writable()?;
+        let answer = self.writer.ask(command).await;
+        // A request that met the end of the writer is answered with why it ended.
+        answer.map_err(|error| self.failed.get().cloned().unwrap_or(error))
     }
 
     fn decode(&self, record: &str) -> Result<Order, StoreError> {
-        let order = decode(record).map_err(|ill| failure::corrupt(self.path.display(), ill))?;
+        let order = decode(record).map_err(|error| match error {
+            RecordError::Newer { version } => failure::newer_record(&self.path, version),
+            RecordError::Invalid { .. } => failure::corrupt(self.path.display(), error),
+        })?;
         Ok(match self.restored {
             Some(at) => order.restored(at),
             None => order,
@@ -138,36 +150,54 @@ impl Sqlite {
 
     fn number(&self, text: &str) -> Result<OutTradeNo, StoreError> {
         OutTradeNo::parse(text)
-            .ok_or_else(|| failure::corrupt(self.path.display(), "an order's number is ill"))
+            .ok_or_else(|| failure::corrupt(self.path.display(), "an order's number is invalid"))
     }
 
     fn event(&self, row: EventRow) -> Result<OutboxEvent, StoreError> {
-        let ill = || failure::corrupt(self.path.display(), "an event in the outbox is ill");
+        let invalid = || failure::corrupt(self.path.display(), "an event in the outbox is invalid");
         Ok(OutboxEvent {
-            id: EventId::parse(&row.id).ok_or_else(ill)?,
-            event: EventType::parse(&row.event).ok_or_else(ill)?,
+            id: EventId::parse(&row.id).ok_or_else(invalid)?,
+            event: EventType::parse(&row.event).ok_or_else(invalid)?,
             out_trade_no: self.number(&row.out_trade_no)?,
             kind: row.kind,
             body: row.body,
             created_at: Millis(row.created_ms),
-            state: DeliveryState::parse(&row.state).ok_or_else(ill)?,
+            state: DeliveryState::parse(&row.state).ok_or_else(invalid)?,
             tries: row.tries,
             next_at: Millis(row.next_ms),
         })
     }
 
+    /// The events of `rows`, at most `limit`, without those that this program cannot read: an
+    /// older paygate passes over the events that a newer one added.
+    fn events(&self, rows: Vec<EventRow>, limit: usize) -> Vec<OutboxEvent> {
+        let events = rows.into_iter().filter_map(|row| {
+            let id = row.id.clone();
+            match self.event(row) {
+                Ok(event) => Some(event),
+                Err(error) => {
+                    if self.unreadable_events.add(&id) {
+                        tracing::error!(id, %error, "paygate passes over an event of the outbox");
+                    }
+                    None
+                }
+            }
+        });
+        events.take(limit).collect()
+    }
+
     fn read_unmatched(&self, row: UnmatchedRow) -> Result<UnmatchedPayment, StoreError> {
-        let ill = || failure::corrupt(self.path.display(), "a payment of no order is ill");
+        let invalid = || failure::corrupt(self.path.display(), "a payment of no order is invalid");
         Ok(UnmatchedPayment {
-            provider: ProviderId::parse(&row.provider).ok_or_else(ill)?,
+            provider: ProviderId::parse(&row.provider).ok_or_else(invalid)?,
             pid: Pid::new(&row.pid),
             account: row.account,
             channel_no: ChannelNo::first(&self.number(&row.channel_no)?),
             transaction_id: TransactionId(row.transaction_id.into()),
-            total_fee: u64::try_from(row.total_fee).ok().and_then(Fen::new).ok_or_else(ill)?,
+            total_fee: u64::try_from(row.total_fee).ok().and_then(Fen::new).ok_or_else(invalid)?,
             currency: row.currency,
             paid_at: row.paid_ms.map(Millis),
-            discovered_at: Millis(row.known_ms),
+            discovered_at: Millis(row.discovered_ms),
             message: row.message,
         })
     }
@@ -194,22 +224,27 @@ impl Store for Sqlite {
         out_trade_no: &'a OutTradeNo,
     ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
-            let out_trade_no = out_trade_no.clone();
-            let record = self.readers.ask(move |lookups| lookups.load(&out_trade_no)).await?;
-            record.map(|record| self.decode(&record)).transpose()
+            self.check_writable()?;
+            let number = out_trade_no.clone();
+            let record = self.readers.ask(move |statements| statements.load(&number)).await?;
+            let order = record.map(|record| self.decode(&record)).transpose();
+            match order {
+                Ok(_) => self.unreadable_orders.remove(out_trade_no.as_str()),
+                Err(_) => _ = self.unreadable_orders.add(out_trade_no.as_str()),
+            }
+            order
         })
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Claim(row(order, &[]))).await? {
-                Answer::Done(Outcome::Written) => Ok(Claim::Fresh),
-                Answer::Done(Outcome::Known(record)) => {
-                    self.decode(&record).map(|order| Claim::Known(Box::new(order)))
+            match self.write(WriteCommand::Claim(row(order, &[]))).await? {
+                WriteAnswer::Done(WriteOutcome::Written) => Ok(Claim::Fresh),
+                WriteAnswer::Done(WriteOutcome::Existing(record)) => {
+                    self.decode(&record).map(|order| Claim::Existing(Box::new(order)))
                 }
-                Answer::Done(_) => Err(StoreError::number_taken()),
-                Answer::OtherOwner => Err(self.other_owner()),
+                WriteAnswer::Done(_) => Err(StoreError::number_taken()),
+                WriteAnswer::OtherOwner => Err(self.other_owner()),
             }
         })
     }
@@ -220,14 +255,16 @@ impl Store for Sqlite {
         outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Commit(row(order, outbox))).await? {
-                Answer::Done(Outcome::Written) => Ok(Committed::Done),
-                Answer::Done(Outcome::NumberTaken) => Err(StoreError::number_taken()),
-                Answer::Done(Outcome::OtherVersion(record) | Outcome::Known(record)) => {
-                    self.decode(&record).map(|order| Committed::OtherVersion(Box::new(order)))
+            match self.write(WriteCommand::Commit(row(order, outbox))).await? {
+                WriteAnswer::Done(WriteOutcome::Written) => Ok(Committed::Done),
+                WriteAnswer::Done(WriteOutcome::NumberTaken) => Err(StoreError::number_taken()),
+                WriteAnswer::Done(
+                    WriteOutcome::OtherVersion(record) | WriteOutcome::Existing(record),
+                ) => self.decode(&record).map(|order| Committed::OtherVersion(Box::new(order))),
+                WriteAnswer::Done(WriteOutcome::Missing | WriteOutcome::Unchanged) => {
+                    Err(StoreError::not_stored())
                 }
-                Answer::Done(Outcome::Missing | Outcome::Stands) => Err(StoreError::not_stored()),
-                Answer::OtherOwner => Ok(Committed::Lost),
+                WriteAnswer::OtherOwner => Ok(Committed::Lost),
             }
         })
     }
@@ -239,10 +276,13 @@ impl Store for Sqlite {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
+            self.check_writable()?;
             let (pid, channel_no) = (pid.clone(), channel_no.clone());
-            let ask = self.readers.ask(move |it| it.find_channel(provider, &pid, &channel_no));
-            ask.await?.map(|out_trade_no| self.number(&out_trade_no)).transpose()
+            let found = self
+                .readers
+                .ask(move |statements| statements.find_channel(provider, &pid, &channel_no))
+                .await?;
+            found.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
@@ -251,10 +291,10 @@ impl Store for Sqlite {
         id: &'a TransactionId,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
+            self.check_writable()?;
             let id = id.clone();
             let out_trade_no =
-                self.readers.ask(move |lookups| lookups.find_transaction(&id)).await?;
+                self.readers.ask(move |statements| statements.find_transaction(&id)).await?;
             out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
@@ -265,19 +305,21 @@ impl Store for Sqlite {
         out_refund_no: &'a str,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
+            self.check_writable()?;
             let (pid, refund) = (pid.clone(), out_refund_no.to_owned());
             let out_trade_no =
-                self.readers.ask(move |lookups| lookups.find_refund(&pid, &refund)).await?;
+                self.readers.ask(move |statements| statements.find_refund(&pid, &refund)).await?;
             out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
-            let numbers = self.readers.ask(move |lookups| lookups.due(now, limit)).await?;
-            numbers.iter().map(|out_trade_no| self.number(out_trade_no)).collect()
+            self.check_writable()?;
+            let length = self.unreadable_orders.beyond(limit);
+            let numbers = self.readers.ask(move |statements| statements.due(now, length)).await?;
+            let readable = numbers.iter().filter(|number| !self.unreadable_orders.contains(number));
+            readable.take(limit).map(|out_trade_no| self.number(out_trade_no)).collect()
         })
     }
 
@@ -287,9 +329,11 @@ impl Store for Sqlite {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
-            let rows = self.readers.ask(move |lookups| lookups.outbox_due(now, limit)).await?;
-            rows.into_iter().map(|row| self.event(row)).collect()
+            self.check_writable()?;
+            let length = self.unreadable_events.beyond(limit);
+            let rows =
+                self.readers.ask(move |statements| statements.outbox_due(now, length)).await?;
+            Ok(self.events(rows, limit))
         })
     }
 
@@ -299,9 +343,10 @@ impl Store for Sqlite {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
-            let rows = self.readers.ask(move |lookups| lookups.outbox_list(state, limit)).await?;
-            rows.into_iter().map(|row| self.event(row)).collect()
+            self.check_writable()?;
+            let length = self.unreadable_events.beyond(limit);
+            let listed = self.readers.ask(move |statements| statements.outbox_list(state, length));
+            Ok(self.events(listed.await?, limit))
         })
     }
 
@@ -310,9 +355,9 @@ impl Store for Sqlite {
         id: &'a EventId,
     ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
+            self.check_writable()?;
             let id = id.clone();
-            let row = self.readers.ask(move |lookups| lookups.outbox_find(&id)).await?;
+            let row = self.readers.ask(move |statements| statements.outbox_find(&id)).await?;
             row.map(|row| self.event(row)).transpose()
         })
     }
@@ -320,12 +365,12 @@ impl Store for Sqlite {
     fn outbox_set<'a>(
         &'a self,
         event: &'a OutboxEvent,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    ) -> BoxFuture<'a, Result<EventUpdate, StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Transition(Box::new(event.clone()))).await? {
-                Answer::Done(Outcome::Written) => Ok(Settled::Done),
-                Answer::Done(_) => Ok(Settled::Missing),
-                Answer::OtherOwner => Ok(Settled::Lost),
+            match self.write(WriteCommand::UpdateEvent(Box::new(event.clone()))).await? {
+                WriteAnswer::Done(WriteOutcome::Written) => Ok(EventUpdate::Done),
+                WriteAnswer::Done(_) => Ok(EventUpdate::Missing),
+                WriteAnswer::OtherOwner => Ok(EventUpdate::Lost),
             }
         })
     }
@@ -337,33 +382,33 @@ impl Store for Sqlite {
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let both = Box::new((unmatched.clone(), event.clone()));
-            match self.write(Work::UnmatchedPayment(both)).await? {
-                Answer::Done(outcome) => Ok(outcome == Outcome::Written),
-                Answer::OtherOwner => Err(self.other_owner()),
+            match self.write(WriteCommand::AddUnmatched(both)).await? {
+                WriteAnswer::Done(outcome) => Ok(outcome == WriteOutcome::Written),
+                WriteAnswer::OtherOwner => Err(self.other_owner()),
             }
         })
     }
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
-            self.sound()?;
-            let rows = self.readers.ask(move |lookups| lookups.unmatched(limit)).await?;
+            self.check_writable()?;
+            let rows = self.readers.ask(move |statements| statements.unmatched(limit)).await?;
             rows.into_iter().rev().map(|row| self.read_unmatched(row)).collect()
         })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            match self.write(Work::Probe).await? {
-                Answer::Done(_) => Ok(()),
-                Answer::OtherOwner => Err(self.other_owner()),
+            match self.write(WriteCommand::Probe).await? {
+                WriteAnswer::Done(_) => Ok(()),
+                WriteAnswer::OtherOwner => Err(self.other_owner()),
             }
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // A panic of a thread was told by the panic hook; nothing is left to do.
+            // The panic hook reported the panic of a thread; nothing is left to do.
             drop(tokio::task::spawn_blocking(self.stop()).await);
         })
     }
@@ -378,10 +423,10 @@ impl Sqlite {
 }
 
 /// Opens the database, judges it, and makes this process its owner.
-fn own(place: &Place, mode: StoreMode) -> Result<(Connection, i64), StoreError> {
-    let path = place.database();
+fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreError> {
+    let path = file.database();
     let failed = |error| failure::opening(path, &error);
-    let connection = place.open_for_writing().map_err(failed)?;
+    let connection = file.open_for_writing().map_err(failed)?;
     // A database that is refused stays as it is: closing it must not move its write-ahead log.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(keep_log, true).map_err(failed)?;
@@ -390,10 +435,10 @@ fn own(place: &Place, mode: StoreMode) -> Result<(Connection, i64), StoreError> 
     connection.execute_batch(SETTINGS).map_err(failed)?;
     // Every table, column and index that is used, before anything is written for good.
     let check = |connection: &Connection| {
-        Rows::prepare(connection)?;
-        Lookups::prepare(connection).map(drop)
+        WriteStatements::prepare(connection)?;
+        ReadStatements::prepare(connection).map(drop)
     };
-    schema::migrate(&connection, check).map_err(failed)?;
+    migrations::migrate(&connection, check).map_err(failed)?;
     let journal: String = connection
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(failed)?;
@@ -416,6 +461,6 @@ PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;
 ";
 
-fn row(order: &Order, outbox: &[OutboxEvent]) -> Box<Row> {
-    Box::new(Row { order: order.clone(), record: encode(order), outbox: outbox.to_vec() })
+fn row(order: &Order, outbox: &[OutboxEvent]) -> Box<OrderRow> {
+    Box::new(OrderRow { order: order.clone(), record: encode(order), outbox: outbox.to_vec() })
 }

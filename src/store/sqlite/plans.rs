@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::reader::Lookups;
-use super::rows::Rows;
+use super::reader::ReadStatements;
+use super::rows::WriteStatements;
 use super::schema;
 use crate::store::StoreMode;
 
@@ -17,7 +17,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     steps.collect::<rusqlite::Result<_>>().unwrap()
 }
 
-/// Whether a step reads, or sorts, more than what was asked for.
+/// Whether a step reads, or sorts, more than what it returns.
 fn is_long(step: &str) -> bool {
     step.starts_with("SCAN") || step.contains("TEMP B-TREE")
 }
@@ -31,10 +31,10 @@ fn store() -> Connection {
 #[test]
 fn no_look_up_and_no_write_reads_a_whole_table() {
     let connection = store();
-    let writes = Rows::STATEMENTS.map(str::to_owned);
-    for sql in Lookups::statements().into_iter().chain(writes) {
+    let writes = WriteStatements::STATEMENTS.map(str::to_owned);
+    for sql in ReadStatements::statements().into_iter().chain(writes) {
         let steps = plan(&connection, &sql);
-        assert!(!steps.iter().any(|it| is_long(it)), "{sql}: {steps:#?}");
+        assert!(!steps.iter().any(|step| is_long(step)), "{sql}: {steps:#?}");
     }
 }
 
@@ -49,6 +49,6 @@ fn a_statement_that_reads_a_whole_table_would_be_seen() {
     ];
     for sql in long {
         let steps = plan(&connection, sql);
-        assert!(steps.iter().any(|it| is_long(it)), "{sql}: {steps:#?}");
+        assert!(steps.iter().any(|step| is_long(step)), "{sql}: {steps:#?}");
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use tokio::sync::oneshot;
 
-use super::files::Place;
+use super::failure::{self, FirstFailure};
+use super::files::DatabaseFile;
 use super::workers::Workers;
-use super::{Broken, failure};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
@@ -19,46 +19,46 @@ use crate::store::{StoreError, StoreErrorKind};
 /// has to wait for the disk.
 const READERS: usize = 3;
 
-type Question = Box<dyn FnOnce(&mut Lookups<'_>) + Send>;
+type Lookup = Box<dyn FnOnce(&mut ReadStatements<'_>) + Send>;
 
 /// The way to the reading threads.
 #[derive(Debug)]
 pub(super) struct Readers {
-    workers: Workers<Question>,
+    workers: Workers<Lookup>,
     path: PathBuf,
 }
 
 impl Readers {
     /// Starts the threads, and waits until each has opened every file of the store.
     pub(super) fn start(
-        place: &Place,
-        broken: &Broken,
+        file: &DatabaseFile,
+        failed: &FirstFailure,
     ) -> std::result::Result<Readers, StoreError> {
-        let path = place.database().to_owned();
-        let (workers, queue) = Workers::<Question>::new();
+        let path = file.database().to_owned();
+        let (workers, queue) = Workers::<Lookup>::new();
         let queue = Arc::new(Mutex::new(queue));
         let (opening, opened_all) = mpsc::channel::<()>();
         for _ in 0..READERS {
-            let opened = place.open_for_reading().and_then(|connection| {
+            let opened = file.open_for_reading().and_then(|connection| {
                 connection.execute_batch("PRAGMA query_only = ON")?;
                 Ok(connection)
             });
             let connection = opened.map_err(|error| failure::opening(&path, &error))?;
-            let (queue, broken, path) = (Arc::clone(&queue), Arc::clone(broken), path.clone());
+            let (queue, failed, path) = (Arc::clone(&queue), Arc::clone(failed), path.clone());
             let opening = opening.clone();
-            let run = move || match Lookups::prepare(&connection) {
-                Ok(mut lookups) => {
+            let run = move || match ReadStatements::prepare(&connection) {
+                Ok(mut statements) => {
                     drop(opening);
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                        let Ok(question) = next else { break };
-                        question(&mut lookups);
+                        let Ok(lookup) = next else { break };
+                        lookup(&mut statements);
                     }
                 }
-                Err(error) => drop(broken.set(failure::reading(&path, &error))),
+                Err(error) => drop(failed.set(failure::reading(&path, &error))),
             };
             let started = workers.start("paygate-lookup", run);
-            started.map_err(|error| failure::unavailable(place.database().display(), error))?;
+            started.map_err(|error| failure::unavailable(file.database().display(), error))?;
         }
         drop(opening);
         // Nothing is ever sent: it ends when the last thread lets go of it.
@@ -69,12 +69,12 @@ impl Readers {
     /// Asks one of the threads.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Lookups<'_>) -> Result<T> + Send + 'static,
+        lookup: impl FnOnce(&mut ReadStatements<'_>) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.workers.send(Box::new(move |lookups| {
+        self.workers.send(Box::new(move |statements| {
             if !answer.is_closed() {
-                drop(answer.send(question(lookups)));
+                drop(answer.send(lookup(statements)));
             }
         }))?;
         match answered.await {
@@ -86,14 +86,14 @@ impl Readers {
         }
     }
 
-    /// What takes no more questions, and waits until those that were asked are answered.
+    /// Returns a function that ends the queue, and waits until every look-up is answered.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
         self.workers.stop()
     }
 }
 
 /// The statements of one reading thread.
-pub(super) struct Lookups<'c> {
+pub(super) struct ReadStatements<'c> {
     load: Statement<'c>,
     find_channel: Statement<'c>,
     find_transaction: Statement<'c>,
@@ -105,13 +105,13 @@ pub(super) struct Lookups<'c> {
     unmatched: Statement<'c>,
 }
 
-impl<'c> Lookups<'c> {
+impl<'c> ReadStatements<'c> {
     /// Prepares the statements; fails when a table, a column or an index is missing.
-    pub(super) fn prepare(connection: &'c Connection) -> Result<Lookups<'c>> {
+    pub(super) fn prepare(connection: &'c Connection) -> Result<ReadStatements<'c>> {
         let [by_no, by_channel, by_transaction, by_refund, due, events @ ..] =
-            Lookups::statements().map(|sql| connection.prepare(&sql));
+            ReadStatements::statements().map(|sql| connection.prepare(&sql));
         let [outbox_due, outbox_list, outbox_find, unmatched] = events;
-        Ok(Lookups {
+        Ok(ReadStatements {
             load: by_no?,
             find_channel: by_channel?,
             find_transaction: by_transaction?,
@@ -273,7 +273,7 @@ pub(super) struct UnmatchedRow {
     pub(super) total_fee: i64,
     pub(super) currency: Option<String>,
     pub(super) paid_ms: Option<i64>,
-    pub(super) known_ms: i64,
+    pub(super) discovered_ms: i64,
     pub(super) message: String,
 }
 
@@ -287,7 +287,7 @@ fn unmatched(row: &rusqlite::Row<'_>) -> Result<UnmatchedRow> {
         total_fee: row.get(5)?,
         currency: row.get(6)?,
         paid_ms: row.get(7)?,
-        known_ms: row.get(8)?,
+        discovered_ms: row.get(8)?,
         message: row.get(9)?,
     })
 }
@@ -295,9 +295,9 @@ fn unmatched(row: &rusqlite::Row<'_>) -> Result<UnmatchedRow> {
 /// The bound that holds for all makes SQLite read the index backwards, and only as far as `limit`.
 const UNMATCHED: &str = "
 SELECT provider, pid, account, channel_no, transaction_id, total_fee, currency,
-    paid_ms, known_ms, message
-FROM unmatched INDEXED BY unmatched_known
-WHERE known_ms <= ?1 AND NOT EXISTS (
+    paid_ms, discovered_ms, message
+FROM unmatched INDEXED BY unmatched_discovered
+WHERE discovered_ms <= ?1 AND NOT EXISTS (
     SELECT 1 FROM payments INDEXED BY payments_transaction
     WHERE payments.transaction_id = unmatched.transaction_id)
-ORDER BY known_ms DESC, provider DESC, pid DESC, transaction_id DESC LIMIT ?2";
+ORDER BY discovered_ms DESC, provider DESC, pid DESC, transaction_id DESC LIMIT ?2";

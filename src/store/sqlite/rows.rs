@@ -5,32 +5,31 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use crate::domain::event::OutboxEvent;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
-use crate::domain::order::payment::{Payment, PaymentRole};
-use crate::domain::order::refund::RefundState;
+use crate::domain::order::payment::Payment;
 use crate::domain::unmatched::UnmatchedPayment;
 
-/// An order on its way to the disk.
+/// An order as it is written.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct OrderRow {
     /// The columns.
     pub(super) order: Order,
     /// The whole, as JSON.
     pub(super) record: String,
-    /// What the shop is to be told with it.
+    /// The events for the shop that it comes with.
     pub(super) outbox: Vec<OutboxEvent>,
 }
 
-/// What became of one order's rows.
+/// The outcome of one command.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     /// They are written.
     Written,
-    /// The number is claimed already: by this record.
-    Known(String),
+    /// The number is claimed already: by the order of this record.
+    Existing(String),
     /// Another version is stored: this record.
     OtherVersion(String),
     /// It is recorded already, and stays as it is.
-    Stands,
+    Unchanged,
     /// There is no such order, or no such event.
     Missing,
     /// A number at the provider, or of a refund, is another order's.
@@ -38,7 +37,7 @@ pub(super) enum Outcome {
 }
 
 /// The writer's statements about orders.
-pub(super) struct Rows<'c> {
+pub(super) struct WriteStatements<'c> {
     connection: &'c Connection,
     claim: Statement<'c>,
     known: Statement<'c>,
@@ -53,7 +52,7 @@ pub(super) struct Rows<'c> {
     unmatched: Statement<'c>,
 }
 
-impl<'c> Rows<'c> {
+impl<'c> WriteStatements<'c> {
     /// Every statement that a write of an order or an event executes.
     pub(super) const STATEMENTS: [&'static str; 11] = [
         CLAIM,
@@ -70,12 +69,12 @@ impl<'c> Rows<'c> {
     ];
 
     /// Prepares the statements; fails when a table or a column is missing.
-    pub(super) fn prepare(connection: &'c Connection) -> Result<Rows<'c>> {
+    pub(super) fn prepare(connection: &'c Connection) -> Result<WriteStatements<'c>> {
         let [claim, known, replace, attempt, parts @ ..] =
-            Rows::STATEMENTS.map(|sql| connection.prepare(sql));
+            WriteStatements::STATEMENTS.map(|sql| connection.prepare(sql));
         let [channel_owner, channel_number, add_event, set_event, payment, refund, unmatched] =
             parts;
-        Ok(Rows {
+        Ok(WriteStatements {
             connection,
             claim: claim?,
             known: known?,
@@ -92,8 +91,8 @@ impl<'c> Rows<'c> {
     }
 
     /// Inserts the order unless its number is claimed.
-    pub(super) fn claim(&mut self, row: &Row) -> Result<Outcome> {
-        let Row { order, record, .. } = row;
+    pub(super) fn claim(&mut self, row: &OrderRow) -> Result<WriteOutcome> {
+        let OrderRow { order, record, .. } = row;
         let terms = &order.terms;
         let inserted = self.claim.execute(params![
             terms.out_trade_no.as_str(),
@@ -104,12 +103,12 @@ impl<'c> Rows<'c> {
             terms.user_id,
             integer(terms.total_fee.fen()),
             order.created_at.0,
-            order.due().map(|it| it.0),
+            order.due().map(|due| due.0),
             record,
         ])?;
         if inserted == 0 {
             let stored = self.known(order)?;
-            return Ok(stored.map_or(Outcome::Missing, Outcome::Known));
+            return Ok(stored.map_or(WriteOutcome::Missing, WriteOutcome::Existing));
         }
         self.parts(self.connection.last_insert_rowid(), order)
     }
@@ -120,21 +119,21 @@ impl<'c> Rows<'c> {
     }
 
     /// Replaces the order whose stored version is one less.
-    pub(super) fn replace(&mut self, row: &Row) -> Result<Outcome> {
-        let Row { order, record, outbox } = row;
+    pub(super) fn replace(&mut self, row: &OrderRow) -> Result<WriteOutcome> {
+        let OrderRow { order, record, outbox } = row;
         let id = self.replace.query_row(
             params![
                 order.terms.out_trade_no.as_str(),
                 integer(order.version),
                 order.status.number(),
-                order.due().map(|it| it.0),
+                order.due().map(|due| due.0),
                 record,
             ],
             |row| row.get(0),
         );
         let Some(id) = id.optional()? else {
             let stored = self.known(order)?;
-            return Ok(stored.map_or(Outcome::Missing, Outcome::OtherVersion));
+            return Ok(stored.map_or(WriteOutcome::Missing, WriteOutcome::OtherVersion));
         };
         for event in outbox {
             self.add_event(Some(id), event)?;
@@ -142,20 +141,20 @@ impl<'c> Rows<'c> {
         self.parts(id, order)
     }
 
-    fn parts(&mut self, order_id: i64, order: &Order) -> Result<Outcome> {
+    fn parts(&mut self, order_id: i64, order: &Order) -> Result<WriteOutcome> {
         for attempt in &order.attempts {
             self.attempt(order_id, order, attempt)?;
             if !self.take_channel_number(order_id, order, attempt)? {
-                return Ok(Outcome::NumberTaken);
+                return Ok(WriteOutcome::NumberTaken);
             }
         }
         for payment in &order.payments {
             self.payment(order_id, payment)?;
             if !self.take_refund_numbers(order_id, order, payment)? {
-                return Ok(Outcome::NumberTaken);
+                return Ok(WriteOutcome::NumberTaken);
             }
         }
-        Ok(Outcome::Written)
+        Ok(WriteOutcome::Written)
     }
 
     fn attempt(&mut self, order_id: i64, order: &Order, attempt: &Attempt) -> Result<usize> {
@@ -169,7 +168,7 @@ impl<'c> Rows<'c> {
             attempt.state.name(),
             attempt.opened_at.0,
             attempt.expires_at.0,
-            attempt.last_queried_at.map(|it| it.0),
+            attempt.last_queried_at.map(|at| at.0),
             attempt.superseded,
         ])
     }
@@ -209,19 +208,19 @@ impl<'c> Rows<'c> {
         ])
     }
 
-    /// Replaces where an event stands.
-    pub(super) fn set_event(&mut self, event: &OutboxEvent) -> Result<Outcome> {
+    /// Replaces an event's state, tries and next sending.
+    pub(super) fn set_event(&mut self, event: &OutboxEvent) -> Result<WriteOutcome> {
         let (id, state) = (event.id.as_str(), event.state.name());
         let changed = self.set_event.execute(params![id, state, event.tries, event.next_at.0])?;
-        Ok(if changed == 1 { Outcome::Written } else { Outcome::Missing })
+        Ok(if changed == 1 { WriteOutcome::Written } else { WriteOutcome::Missing })
     }
 
-    /// Records a payment of no order, and what tells of it.
+    /// Records a payment of no order, and its event.
     pub(super) fn add_unmatched(
         &mut self,
         unmatched: &UnmatchedPayment,
         event: &OutboxEvent,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let inserted = self.unmatched.execute(params![
             unmatched.provider.name(),
             unmatched.pid.as_str(),
@@ -230,15 +229,15 @@ impl<'c> Rows<'c> {
             unmatched.channel_no.as_str(),
             integer(unmatched.total_fee.fen()),
             unmatched.currency,
-            unmatched.paid_at.map(|it| it.0),
+            unmatched.paid_at.map(|at| at.0),
             unmatched.discovered_at.0,
             unmatched.message,
         ])?;
         if inserted == 0 {
-            return Ok(Outcome::Stands);
+            return Ok(WriteOutcome::Unchanged);
         }
         self.add_event(None, event)?;
-        Ok(Outcome::Written)
+        Ok(WriteOutcome::Written)
     }
 
     fn payment(&mut self, order_id: i64, payment: &Payment) -> Result<usize> {
@@ -248,7 +247,7 @@ impl<'c> Rows<'c> {
             payment.attempt,
             integer(payment.total_fee.fen()),
             payment.paid_at.0,
-            role(payment.role),
+            payment.role.name(),
         ])
     }
 
@@ -267,7 +266,7 @@ impl<'c> Rows<'c> {
                 payment.transaction_id.0,
                 refund.refund_id,
                 integer(refund.refund_fee.fen()),
-                state(refund.state),
+                refund.state.name(),
                 refund.requested_at.0,
             ])?;
             if written == 0 {
@@ -294,18 +293,20 @@ RETURNING id";
 /// An attempt's number is never used again: what it was opened with stays.
 const ATTEMPT: &str = "
 INSERT INTO attempts
-    (order_id, n, provider, pid, pay_type, channel_no, state,
-     opened_ms, expires_ms, asked_ms, superseded)
+    (order_id, attempt_no, provider, pid, pay_type, channel_no, state,
+     opened_ms, expires_ms, last_queried_ms, superseded)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-ON CONFLICT (order_id, n) DO UPDATE SET
-    state = excluded.state, asked_ms = excluded.asked_ms, superseded = excluded.superseded";
+ON CONFLICT (order_id, attempt_no) DO UPDATE SET
+    state = excluded.state, last_queried_ms = excluded.last_queried_ms,
+    superseded = excluded.superseded";
 
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";
 
-const CHANNEL_NUMBER: &str = "INSERT INTO channel_numbers VALUES (?1, ?2, ?3, ?4)";
+const CHANNEL_NUMBER: &str = "
+INSERT INTO channel_numbers (provider, pid, channel_no, order_id) VALUES (?1, ?2, ?3, ?4)";
 
-/// The number of an event follows from what happened: it is told once.
+/// The number of an event follows from what happened, so that an event is added once.
 const ADD_EVENT: &str = "
 INSERT INTO outbox
     (id, order_id, out_trade_no, event, type, body, created_ms, state, tries, next_ms)
@@ -315,47 +316,30 @@ ON CONFLICT (id) DO NOTHING";
 const SET_EVENT: &str = "UPDATE outbox SET state = ?2, tries = ?3, next_ms = ?4 WHERE id = ?1";
 
 const PAYMENT: &str = "
-INSERT INTO payments (order_id, transaction_id, attempt, total_fee, paid_ms, role)
+INSERT INTO payments (order_id, transaction_id, attempt_no, total_fee, paid_ms, role)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (order_id, transaction_id) DO UPDATE SET
-    attempt = excluded.attempt, total_fee = excluded.total_fee,
+    attempt_no = excluded.attempt_no, total_fee = excluded.total_fee,
     paid_ms = excluded.paid_ms, role = excluded.role";
 
 const REFUND: &str = "
 INSERT INTO refunds
-    (pid, out_refund_no, order_id, transaction_id, refund_id, refund_fee, state, asked_ms)
+    (pid, out_refund_no, order_id, transaction_id, refund_id, refund_fee, state, requested_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (pid, out_refund_no) DO UPDATE SET
     transaction_id = excluded.transaction_id, refund_id = excluded.refund_id,
-    refund_fee = excluded.refund_fee, state = excluded.state, asked_ms = excluded.asked_ms
+    refund_fee = excluded.refund_fee, state = excluded.state,
+    requested_ms = excluded.requested_ms
 WHERE order_id = excluded.order_id";
 
 const UNMATCHED: &str = "
 INSERT INTO unmatched
     (provider, pid, transaction_id, account, channel_no, total_fee, currency,
-     paid_ms, known_ms, message)
+     paid_ms, discovered_ms, message)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (provider, pid, transaction_id) DO NOTHING";
 
 /// SQLite's integers have a sign; fen and versions stay far below its limit.
 fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn role(role: PaymentRole) -> &'static str {
-    match role {
-        PaymentRole::Winning => "winning",
-        PaymentRole::Duplicate => "duplicate",
-        PaymentRole::Late => "late",
-        PaymentRole::Mismatch => "mismatch",
-    }
-}
-
-fn state(state: RefundState) -> &'static str {
-    match state {
-        RefundState::Processing => "PROCESSING",
-        RefundState::Success => "SUCCESS",
-        RefundState::Abnormal => "ABNORMAL",
-        RefundState::Closed => "CLOSED",
-    }
 }

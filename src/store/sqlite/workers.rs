@@ -40,15 +40,15 @@ impl<T: Send + 'static> Workers<T> {
         sender.send(work).map_err(|_| StoreError::closed())
     }
 
-    /// What takes no more work, and waits until that which was handed over is done.
+    /// Returns a function that ends the queue, and waits until what was handed over is done.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
         let (queue, threads) = (Arc::clone(&self.queue), Arc::clone(&self.threads));
         move || {
             drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-            // Held while joining, so that a second caller waits as well.
+            // WriterParts while joining, so that a second caller waits as well.
             let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
             for thread in threads.drain(..) {
-                // A panic of the thread was told by the panic hook; nothing is left to do.
+                // The panic hook reported the panic of a thread; nothing is left to do.
                 drop(thread.join());
             }
         }

@@ -11,10 +11,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::files::Originals;
-use super::rows::{Outcome, Row, Rows};
+use super::failure::{self, FirstFailure};
+use super::files::OpenedFiles;
+use super::rows::{OrderRow, WriteOutcome, WriteStatements};
 use super::workers::Workers;
-use super::{Broken, failure};
 use crate::domain::event::OutboxEvent;
 use crate::domain::unmatched::UnmatchedPayment;
 use crate::store::{StoreError, StoreErrorKind};
@@ -26,47 +26,47 @@ const WAITING_MAX: usize = 1024;
 /// for a disk, which they save.
 const LINGER: Duration = Duration::from_micros(200);
 
-/// What the thread is asked to do.
+/// What the thread does for a caller.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum WriteCommand {
     /// Insert this order unless its number is claimed.
-    Claim(Box<Row>),
+    Claim(Box<OrderRow>),
     /// Replace the order whose version is one less.
-    Commit(Box<Row>),
-    /// Replace where this event stands.
-    Transition(Box<OutboxEvent>),
-    /// Record this payment of no order, and add to the outbox what tells of it.
-    UnmatchedPayment(Box<(UnmatchedPayment, OutboxEvent)>),
+    Commit(Box<OrderRow>),
+    /// Replace the state, the tries and the next sending of this event.
+    UpdateEvent(Box<OutboxEvent>),
+    /// Record this payment of no order, and add its event to the outbox.
+    AddUnmatched(Box<(UnmatchedPayment, OutboxEvent)>),
     /// Write something that is nobody's.
     Probe,
 }
 
-/// What became of it.
+/// What became of a command.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum WriteAnswer {
     /// Durable.
-    Done(Outcome),
+    Done(WriteOutcome),
     /// Another process has opened the store since: nothing was written.
     OtherOwner,
 }
 
-/// One request, and who waits for its answer.
-struct Request {
-    work: Work,
-    answer: oneshot::Sender<Result<Answer, StoreError>>,
+/// One command, and where its answer goes.
+struct WriteRequest {
+    command: WriteCommand,
+    answer: oneshot::Sender<Result<WriteAnswer, StoreError>>,
     _waiting: OwnedSemaphorePermit,
 }
 
 /// The way to the writing thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    workers: Workers<Request>,
+    workers: Workers<WriteRequest>,
     waiting: Arc<Semaphore>,
     transactions: Arc<AtomicU64>,
 }
 
 /// What the writing thread owns.
-pub(super) struct Held {
+pub(super) struct WriterParts {
     /// The database.
     pub(super) connection: Connection,
     /// The fence this process raised.
@@ -74,28 +74,28 @@ pub(super) struct Held {
     /// The lock, let go of when the connection is closed.
     pub(super) lock: File,
     /// The files that are written to.
-    pub(super) originals: Originals,
-    /// Where a failed write is told.
-    pub(super) broken: Broken,
+    pub(super) opened_files: OpenedFiles,
+    /// Where a failed write is recorded.
+    pub(super) failed: FirstFailure,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(held: Held) -> std::io::Result<Writer> {
+    pub(super) fn start(parts: WriterParts) -> std::io::Result<Writer> {
         let (workers, queue) = Workers::new();
         let transactions = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&transactions);
-        workers.start("paygate-store", move || run(held, &queue, &counted))?;
+        workers.start("paygate-store", move || run(parts, &queue, &counted))?;
         Ok(Writer { workers, waiting: Arc::new(Semaphore::new(WAITING_MAX)), transactions })
     }
 
-    /// Hands `work` over and waits until it is on disk. Dropped before the hand-over, nothing is
+    /// Hands `command` over and waits until it is on disk. Dropped before the hand-over, nothing is
     /// written; dropped after it, all is.
-    pub(super) async fn ask(&self, work: Work) -> Result<Answer, StoreError> {
+    pub(super) async fn ask(&self, command: WriteCommand) -> Result<WriteAnswer, StoreError> {
         let waiting = Arc::clone(&self.waiting).acquire_owned().await;
         let _waiting = waiting.map_err(|_| StoreError::closed())?;
         let (answer, answered) = oneshot::channel();
-        self.workers.send(Request { work, answer, _waiting })?;
+        self.workers.send(WriteRequest { command, answer, _waiting })?;
         answered.await.unwrap_or_else(|_| {
             let message = "the store's writer ended: restart paygate";
             Err(StoreError::new(StoreErrorKind::Io, message))
@@ -107,29 +107,29 @@ impl Writer {
         self.transactions.load(Ordering::Relaxed)
     }
 
-    /// What takes no more work, and waits until that which was handed over is on disk.
+    /// Returns a function that ends the queue, and waits until what was handed over is on disk.
     pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
         self.workers.stop()
     }
 }
 
-fn run(held: Held, queue: &Receiver<Request>, transactions: &AtomicU64) {
-    let Held { connection, originals, fence, lock, broken } = held;
+fn run(parts: WriterParts, queue: &Receiver<WriteRequest>, transactions: &AtomicU64) {
+    let WriterParts { connection, opened_files, fence, lock, failed } = parts;
     match Transactions::prepare(&connection, fence, transactions) {
         Ok(mut statements) => {
             let mut expected = 1;
             while let Ok(first) = queue.recv() {
                 let batch = gather(queue, first, expected);
                 expected = batch.len();
-                serve(&mut statements, batch, &originals, &broken);
-                if broken.get().is_some() {
+                serve(&mut statements, batch, &opened_files, &failed);
+                if failed.get().is_some() {
                     break;
                 }
             }
         }
-        Err(error) => drop(broken.set(failure::writing(originals.database(), &error))),
+        Err(error) => drop(failed.set(failure::writing(opened_files.database(), &error))),
     }
-    if broken.get().is_some() {
+    if failed.get().is_some() {
         // What the disk has is unknown: the next opening reads the write-ahead log from the disk.
         let flag = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         drop(connection.set_db_config(flag, true));
@@ -140,7 +140,11 @@ fn run(held: Held, queue: &Receiver<Request>, transactions: &AtomicU64) {
 
 /// The requests of the next transaction: all that wait, and where the last transaction had
 /// several, as many again, as long as they keep coming. A lone request waits for nobody.
-fn gather(queue: &Receiver<Request>, first: Request, expected: usize) -> Vec<Request> {
+fn gather(
+    queue: &Receiver<WriteRequest>,
+    first: WriteRequest,
+    expected: usize,
+) -> Vec<WriteRequest> {
     let mut batch = vec![first];
     while batch.len() < WAITING_MAX {
         let next = match queue.try_recv() {
@@ -159,25 +163,25 @@ fn gather(queue: &Receiver<Request>, first: Request, expected: usize) -> Vec<Req
 /// Writes `batch` and answers it.
 fn serve(
     statements: &mut Transactions<'_>,
-    batch: Vec<Request>,
-    originals: &Originals,
-    broken: &Broken,
+    batch: Vec<WriteRequest>,
+    opened_files: &OpenedFiles,
+    failed: &FirstFailure,
 ) {
-    let broke = |error: StoreError| broken.get_or_init(|| error).clone();
-    let works = batch.iter().map(|it| &it.work);
-    let answers: Result<Vec<Answer>, StoreError> = match statements.write(works) {
+    let record_failure = |error: StoreError| failed.get_or_init(|| error).clone();
+    let commands = batch.iter().map(|request| &request.command);
+    let answers: Result<Vec<WriteAnswer>, StoreError> = match statements.write(commands) {
         // What is in a file without a name is not durable.
-        Ok(answers) => originals.check().map(|()| answers).map_err(broke),
-        Err(Stop::Busy) => Err(StoreError::new(
+        Ok(answers) => opened_files.check().map(|()| answers).map_err(record_failure),
+        Err(TransactionError::Busy) => Err(StoreError::new(
             StoreErrorKind::Unavailable,
             "the store is being written by another program; nothing was written",
         )),
-        Err(Stop::Failed(error)) => {
+        Err(TransactionError::Failed(error)) => {
             statements.roll_back();
-            Err(broke(failure::writing(originals.database(), &error)))
+            Err(record_failure(failure::writing(opened_files.database(), &error)))
         }
     };
-    // Who no longer waits has its write all the same.
+    // The write stays when its caller no longer waits.
     match answers {
         Ok(answers) => {
             for (request, answer) in batch.into_iter().zip(answers) {
@@ -193,23 +197,23 @@ fn serve(
 }
 
 /// Why a transaction was not written.
-enum Stop {
+enum TransactionError {
     /// Another program holds the database: later.
     Busy,
     /// For good.
     Failed(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Stop {
-    fn from(error: rusqlite::Error) -> Stop {
-        Stop::Failed(error)
+impl From<rusqlite::Error> for TransactionError {
+    fn from(error: rusqlite::Error) -> TransactionError {
+        TransactionError::Failed(error)
     }
 }
 
 /// The writer's statements.
 struct Transactions<'c> {
     written: &'c AtomicU64,
-    rows: Rows<'c>,
+    rows: WriteStatements<'c>,
     fence: i64,
     begin: Statement<'c>,
     stored_fence: Statement<'c>,
@@ -229,7 +233,7 @@ impl<'c> Transactions<'c> {
     ) -> rusqlite::Result<Transactions<'c>> {
         Ok(Transactions {
             written,
-            rows: Rows::prepare(connection)?,
+            rows: WriteStatements::prepare(connection)?,
             fence,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             stored_fence: connection.prepare("SELECT fence FROM meta")?,
@@ -242,42 +246,45 @@ impl<'c> Transactions<'c> {
         })
     }
 
-    /// One transaction for all `works`; a savepoint for each, so that one that finds a conflict
+    /// One transaction for all `commands`; a savepoint for each, so that one that finds a conflict
     /// leaves its neighbours alone.
-    fn write<'w>(&mut self, works: impl Iterator<Item = &'w Work>) -> Result<Vec<Answer>, Stop> {
+    fn write<'w>(
+        &mut self,
+        commands: impl Iterator<Item = &'w WriteCommand>,
+    ) -> Result<Vec<WriteAnswer>, TransactionError> {
         match self.begin.execute([]) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                return Err(Stop::Busy);
+                return Err(TransactionError::Busy);
             }
             begun => begun?,
         };
         let fence: i64 = self.stored_fence.query_row([], |row| row.get(0))?;
         if fence != self.fence {
             self.roll_back.execute([])?;
-            return Ok(works.map(|_| Answer::OtherOwner).collect());
+            return Ok(commands.map(|_| WriteAnswer::OtherOwner).collect());
         }
         let mut answers = Vec::new();
-        for work in works {
+        for command in commands {
             self.mark.execute([])?;
-            let outcome = self.apply(work)?;
-            if !matches!(outcome, Outcome::Written) {
+            let outcome = self.apply(command)?;
+            if !matches!(outcome, WriteOutcome::Written) {
                 self.undo.execute([])?;
             }
             self.keep.execute([])?;
-            answers.push(Answer::Done(outcome));
+            answers.push(WriteAnswer::Done(outcome));
         }
         self.commit.execute([])?;
         self.written.fetch_add(1, Ordering::Relaxed);
         Ok(answers)
     }
 
-    fn apply(&mut self, work: &Work) -> rusqlite::Result<Outcome> {
-        match work {
-            Work::Claim(row) => self.rows.claim(row),
-            Work::Commit(row) => self.rows.replace(row),
-            Work::Transition(event) => self.rows.set_event(event),
-            Work::UnmatchedPayment(both) => self.rows.add_unmatched(&both.0, &both.1),
-            Work::Probe => self.probe.execute([]).map(|_| Outcome::Written),
+    fn apply(&mut self, command: &WriteCommand) -> rusqlite::Result<WriteOutcome> {
+        match command {
+            WriteCommand::Claim(row) => self.rows.claim(row),
+            WriteCommand::Commit(row) => self.rows.replace(row),
+            WriteCommand::UpdateEvent(event) => self.rows.set_event(event),
+            WriteCommand::AddUnmatched(both) => self.rows.add_unmatched(&both.0, &both.1),
+            WriteCommand::Probe => self.probe.execute([]).map(|_| WriteOutcome::Written),
         }
     }
 

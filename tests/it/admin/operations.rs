@@ -271,7 +271,7 @@ async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
     let store = Arc::new(Memory::new());
     let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock)).unwrap();
-    let shop = Shop::with(store.clone(), providers).await;
+    let shop = Shop::over(ManualClock::new(), store.clone(), providers, |it| it).await;
     let admin = admin(&shop, Some(TOKEN));
     let payments = async |query: &str| {
         let request = authorised(Request::get(format!("/pay/payments{query}")));
@@ -284,7 +284,7 @@ async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
         let heard = hears.clone();
         async move { heard.lock().unwrap().push(event.out_trade_no.to_string()) }
     });
-    assert_eq!(added(&store, &payment).await, Ok(true));
+    assert_eq!(added(&*store, &payment).await, Ok(true));
     shop.engine.dispatch().await;
     assert_eq!(*heard.lock().unwrap(), ["of-no-order"]);
     assert_eq!(shop.engine.unmatched(1).await.unwrap(), [payment]);

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 
-fn account_as(number: &str, version: ApiVersion) -> Account {
-    Account { number: number.to_owned(), partner: None, version }
+fn account_as(id: &str, api_version: ApiVersion) -> Account {
+    Account { id: id.to_owned(), sub_mchid: None, api_version }
 }
 
 #[test]

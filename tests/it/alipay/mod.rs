@@ -125,7 +125,7 @@ fn attempt(app: AlipayApp, product: Product, terms: &OrderTerms) -> Attempt {
         product,
         app_id: app.app_id.clone(),
         openid: None,
-        address: None,
+        client_ip: None,
     };
     Attempt {
         n: 1,

@@ -134,7 +134,7 @@ async fn a_payment_that_came_by_notification_can_be_asked_about_and_refunded() {
         let (no, trade) = merchant.told_payment(&*provider).await;
         merchant.providers.advance_ms(DAY_MS);
         let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
-        let account = Account { number: number.to_owned(), partner: None, version };
+        let account = Account { id: number.to_owned(), sub_mchid: None, api_version: version };
         assert_eq!(adopted.account, account);
         let method = &adopted.method;
         assert_eq!((method.pay_type, method.product, &*method.app_id), (pay_type, product, app_id));

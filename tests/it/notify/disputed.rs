@@ -26,7 +26,7 @@ async fn disputed(provider: ProviderId, claimed_fee: u64) -> (Shop, RecordingWeb
     let (clock, providers) = (other.clock.clone(), other.providers.clone());
     let store = Arc::new(Memory::new());
     let hears = webhook.clone();
-    let shop = Shop::at(clock, store.clone(), providers, |it| it.webhook(hears)).await;
+    let shop = Shop::over(clock, store.clone(), providers, |it| it.webhook(hears)).await;
     let created = shop.create(&qr_with_custom(provider)).await.unwrap();
     let paid = shop.pay(&created).unwrap();
     let receipt = Receipt {
@@ -222,12 +222,12 @@ async fn a_notification_of_another_version_than_the_attempt_was_opened_in_is_not
     let (other, _) = shop_with_webhook().await;
     let (clock, providers) = (other.clock.clone(), other.providers.clone());
     let store = Arc::new(Memory::new());
-    let shop = Shop::at(clock, store.clone(), providers, |it| it).await;
+    let shop = Shop::over(clock, store.clone(), providers, |it| it).await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
     let mut next = shop.order(NO).await;
     next.version += 1;
-    next.attempts[0].account.as_mut().unwrap().version = ApiVersion::WxpayV2;
+    next.attempts[0].account.as_mut().unwrap().api_version = ApiVersion::WxpayV2;
     assert_eq!(store.commit(&next, &[]).await, Ok(Committed::Done));
     assert_eq!(shop.notify().await, [Err(Kind::Unverifiable)]);
     assert_eq!(shop.order(NO).await, next);

@@ -15,7 +15,7 @@ use paygate::domain::order::{Order, OrderStatus};
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::UnmatchedPayment;
 use paygate::store::memory::Memory;
-use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
+use paygate::store::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 
 use super::audit;
 use super::crash::CrashSwitch;
@@ -240,7 +240,7 @@ impl Store for Held {
     fn outbox_set<'a>(
         &'a self,
         event: &'a OutboxEvent,
-    ) -> BoxFuture<'a, Result<Settled, StoreError>> {
+    ) -> BoxFuture<'a, Result<EventUpdate, StoreError>> {
         Box::pin(async move {
             self.moment().await;
             let fails = self.shared.troubled() && self.rng.below(200) == 0;

@@ -122,7 +122,7 @@ async fn check_journal(fact: impl AsyncFnOnce(&dyn Store, Reopen<'_>)) {
     drop(store);
     // Whatever the fact did, the file can be read again, and what a crash left half written goes.
     let mut file = std::fs::File::options().append(true).open(&path).unwrap();
-    std::io::Write::write_all(&mut file, b"{\"facts\":{\"out_tra\xe8").unwrap();
+    std::io::Write::write_all(&mut file, b"{\"terms\":{\"out_tra\xe8").unwrap();
     for no in ["after-the-crash-1", "after-the-crash-2"] {
         let journal = custom_store::Journal::open(&path).unwrap();
         claimed(&journal, &order(no, 1)).await;
@@ -160,7 +160,7 @@ async fn a_number_is_claimed_once_by_200_at_once(store: &dyn Store) {
     for claim in &claims {
         match claim.as_ref().unwrap() {
             Claim::Fresh => {}
-            Claim::Known(known) => assert_eq!(known.as_ref(), winners[0]),
+            Claim::Existing(known) => assert_eq!(known.as_ref(), winners[0]),
         }
     }
 }
@@ -169,7 +169,7 @@ async fn a_known_number_answers_with_its_order_and_changes_nothing(store: &dyn S
     let first = order("known-number", 1);
     let second = later(&order("known-number", 2), live());
     claimed(store, &first).await;
-    assert_eq!(store.claim(&second).await, Ok(Claim::Known(Box::new(first.clone()))));
+    assert_eq!(store.claim(&second).await, Ok(Claim::Existing(Box::new(first.clone()))));
     assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(first)));
     assert_eq!(store.load(&number("unknown-number")).await, Ok(None));
 }
@@ -385,7 +385,7 @@ async fn any_order_comes_back_as_it_was(store: &dyn Store) {
         assert_eq!(stored.as_ref(), Some(&order), "case {case}");
         let other = orders.new_tree(&mut runner).unwrap().current();
         let terms = order.terms.clone();
-        let next = Order { status: other.status, origin: other.origin, ..order.clone() };
+        let next = Order { status: other.status, client: other.client, ..order.clone() };
         let next = Order { terms, version: order.version + 1, ..next };
         committed(store, &next).await;
         assert_eq!(store.load(order.out_trade_no()).await, Ok(Some(next)), "case {case}");

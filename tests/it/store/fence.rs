@@ -4,7 +4,7 @@
 use paygate::domain::event::{DeliveryState, OutboxEvent};
 use paygate::domain::order::Order;
 use paygate::domain::time::Millis;
-use paygate::store::{Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
+use paygate::store::{Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 
 use super::orders::{later, live, order};
 use super::outbox::event;
@@ -82,7 +82,7 @@ pub(super) async fn what_an_earlier_opening_wrote_is_the_next_ones(
         assert_eq!(earlier.claim(order).await, Ok(Claim::Fresh));
     }
     let owner = next_owner(earlier, reopen).await;
-    assert_eq!(owner.claim(&first).await, Ok(Claim::Known(Box::new(first.clone()))));
+    assert_eq!(owner.claim(&first).await, Ok(Claim::Existing(Box::new(first.clone()))));
     let due: Vec<_> = [&first, &second].map(|it| it.out_trade_no().clone()).into();
     assert_eq!(owner.due(Millis(i64::MAX), 9).await, Ok(due));
     let attempt = &first.attempts[0];
@@ -115,16 +115,16 @@ pub(super) async fn an_event_outlives_its_process_and_is_set_by_the_owner_only(
     let both = [first.clone(), second.clone()];
     assert_eq!(earlier.commit(&paid, &both).await, Ok(Committed::Done));
     let tried = OutboxEvent { tries: 1, next_at: Millis(7), ..first };
-    assert_eq!(earlier.outbox_set(&tried).await, Ok(Settled::Done));
+    assert_eq!(earlier.outbox_set(&tried).await, Ok(EventUpdate::Done));
     let accepted = OutboxEvent { state: DeliveryState::Accepted, ..second.clone() };
-    assert_eq!(earlier.outbox_set(&accepted).await, Ok(Settled::Done));
+    assert_eq!(earlier.outbox_set(&accepted).await, Ok(EventUpdate::Done));
 
     let owner = next_owner(earlier, reopen).await;
     assert_eq!(owner.outbox_due(Millis(7), 9).await, Ok(vec![tried.clone()]));
     assert_eq!(owner.outbox_find(&second.id).await, Ok(Some(accepted.clone())));
     let late = OutboxEvent { tries: 9, ..tried.clone() };
     match earlier.outbox_set(&late).await {
-        Ok(outcome) => assert_eq!(outcome, Settled::Lost),
+        Ok(outcome) => assert_eq!(outcome, EventUpdate::Lost),
         Err(error) => assert_eq!(error.kind, StoreErrorKind::Unavailable, "closed"),
     }
     let third = event(&claimed, 3);
@@ -135,7 +135,7 @@ pub(super) async fn an_event_outlives_its_process_and_is_set_by_the_owner_only(
     }
     assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(tried.clone())));
     assert_eq!(owner.outbox_find(&third.id).await, Ok(None));
-    assert_eq!(owner.outbox_set(&late).await, Ok(Settled::Done));
+    assert_eq!(owner.outbox_set(&late).await, Ok(EventUpdate::Done));
     assert_eq!(owner.outbox_find(&tried.id).await, Ok(Some(late)));
 }
 

@@ -13,4 +13,8 @@ mod migrated;
 #[cfg(all(feature = "sqlite", unix))]
 mod moved;
 #[cfg(feature = "sqlite")]
+mod newer;
+#[cfg(all(feature = "sqlite", feature = "mock"))]
+mod served;
+#[cfg(feature = "sqlite")]
 mod sqlite;

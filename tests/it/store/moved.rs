@@ -6,12 +6,12 @@ use paygate::domain::order::attempt::AttemptState;
 use paygate::store::{Claim, Store, StoreErrorKind};
 
 use super::orders::{later, order};
-use super::sqlite::Place;
+use super::sqlite::TempStore;
 
 /// What happens to the files, and which of them the message names.
 #[tokio::test]
 async fn a_store_whose_files_were_removed_or_replaced_accepts_nothing_more() {
-    type Move = fn(&Place);
+    type Move = fn(&TempStore);
     let cases: [(&str, Move, &str); 5] = [
         ("the database is removed", |it| remove(it, ""), "paygate.db was"),
         ("everything is removed", everything, "paygate.db was"),
@@ -21,12 +21,12 @@ async fn a_store_whose_files_were_removed_or_replaced_accepts_nothing_more() {
     ];
     for (name, happens, told) in cases {
         for is_asked_first in [false, true] {
-            let place = Place::new();
-            let store = place.open();
+            let file = TempStore::new();
+            let store = file.open();
             let (before, after) = (order("before-it", 1), order("after-it", 2));
             assert_eq!(store.claim(&before).await, Ok(Claim::Fresh), "{name}");
             assert_eq!(store.ready().await, Ok(()), "{name}");
-            happens(&place);
+            happens(&file);
             let error = if is_asked_first {
                 store.ready().await.unwrap_err()
             } else {
@@ -43,27 +43,27 @@ async fn a_store_whose_files_were_removed_or_replaced_accepts_nothing_more() {
     }
 }
 
-fn remove(place: &Place, suffix: &str) {
-    fs::remove_file(place.beside(suffix)).unwrap();
+fn remove(file: &TempStore, suffix: &str) {
+    fs::remove_file(file.beside(suffix)).unwrap();
 }
 
-fn everything(place: &Place) {
-    ["", "-wal", "-shm", "-lock"].iter().for_each(|it| remove(place, it));
+fn everything(file: &TempStore) {
+    ["", "-wal", "-shm", "-lock"].iter().for_each(|it| remove(file, it));
 }
 
-fn replace(place: &Place, suffix: &str) {
-    fs::copy(place.beside(suffix), place.beside("-copy")).unwrap();
-    fs::rename(place.beside("-copy"), place.beside(suffix)).unwrap();
+fn replace(file: &TempStore, suffix: &str) {
+    fs::copy(file.beside(suffix), file.beside("-copy")).unwrap();
+    fs::rename(file.beside("-copy"), file.beside(suffix)).unwrap();
 }
 
 /// What SQLite itself does with its files is no removal.
 #[tokio::test]
 async fn a_store_whose_log_was_emptied_goes_on() {
-    let place = Place::new();
-    let store = place.open();
+    let file = TempStore::new();
+    let store = file.open();
     for n in 0..3 {
         assert_eq!(store.claim(&order(&format!("checked-{n}"), n)).await, Ok(Claim::Fresh));
-        place.tamper("PRAGMA wal_checkpoint(TRUNCATE)");
+        file.tamper("PRAGMA wal_checkpoint(TRUNCATE)");
         assert_eq!(store.ready().await, Ok(()));
     }
     let last = order("checked-2", 2);

@@ -10,7 +10,7 @@ use paygate::domain::money::Fen;
 use paygate::domain::order::attempt::{Account, Attempt, AttemptState, Material, Params};
 use paygate::domain::order::payment::{Payment, PaymentRole};
 use paygate::domain::order::refund::{Refund, RefundState};
-use paygate::domain::order::{Flags, Order, OrderStatus, Origin};
+use paygate::domain::order::{Flags, Order, OrderClient, OrderStatus};
 use paygate::domain::product::{PaymentMethod, Product};
 use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
@@ -35,7 +35,7 @@ pub(crate) fn order(no: &str, created: i64) -> Order {
         status: OrderStatus::Open,
         flags: Flags::default(),
         payments: Vec::new(),
-        origin: Origin::default(),
+        client: OrderClient::default(),
         created_at: Millis(created),
         version: 1,
         unknown: Default::default(),
@@ -59,12 +59,12 @@ pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened_at: i64) -> Attempt 
             product: Product::Native,
             app_id: "wx0000000000000001".to_owned(),
             openid: None,
-            address: None,
+            client_ip: None,
         },
         account: Some(Account {
-            number: "1900000001".to_owned(),
-            partner: None,
-            version: ApiVersion::WxpayV3,
+            id: "1900000001".to_owned(),
+            sub_mchid: None,
+            api_version: ApiVersion::WxpayV3,
         }),
         channel_no,
         params: Params {
@@ -136,8 +136,8 @@ pub(crate) fn any_order(prefix: &'static str) -> impl Strategy<Value = Order> {
     ]);
     let flags = any::<[bool; 3]>();
     let times = (of(any::<i64>()), any::<i64>(), 1..i64::MAX as u64);
-    (parts, status, flags, any_origin(), times).prop_map(
-        |((terms, attempts, payments), status, flags, origin, (deadline, created, version))| {
+    (parts, status, flags, any_client(), times).prop_map(
+        |((terms, attempts, payments), status, flags, client, (deadline, created, version))| {
             let mut order = Order {
                 fingerprint: terms.fingerprint(),
                 terms,
@@ -146,7 +146,7 @@ pub(crate) fn any_order(prefix: &'static str) -> impl Strategy<Value = Order> {
                 flags: Flags { duplicate_paid: flags[0], late_paid: flags[1], mismatch: flags[2] },
                 attempts,
                 payments,
-                origin,
+                client,
                 created_at: Millis(created),
                 version,
                 unknown: Default::default(),
@@ -204,7 +204,7 @@ fn any_facts(prefix: &'static str) -> impl Strategy<Value = OrderTerms> {
 fn any_account() -> impl Strategy<Value = Account> {
     let versions = vec![ApiVersion::WxpayV3, ApiVersion::WxpayV2, ApiVersion::Alipay];
     let account = (any_text(), any_text_option(), select(versions));
-    account.prop_map(|(number, partner, version)| Account { number, partner, version })
+    account.prop_map(|(id, sub_mchid, api_version)| Account { id, sub_mchid, api_version })
 }
 
 fn any_attempt() -> impl Strategy<Value = Attempt> {
@@ -222,7 +222,7 @@ fn any_attempt() -> impl Strategy<Value = Attempt> {
                     product: Product::H5,
                     app_id: method.1,
                     openid: method.2,
-                    address: method.3,
+                    client_ip: method.3,
                 },
                 account,
                 channel_no: ChannelNo::first(&number("replaced")),
@@ -324,14 +324,10 @@ fn any_refund() -> impl Strategy<Value = Refund> {
     )
 }
 
-fn any_origin() -> impl Strategy<Value = Origin> {
+fn any_client() -> impl Strategy<Value = OrderClient> {
     let texts = (any_text_option(), any_text_option(), any_text_option(), any_text_option());
-    (any_text(), texts).prop_map(|(platform, (client_ip, app_id, device_id, nickname))| Origin {
-        platform,
-        client_ip,
-        app_id,
-        device_id,
-        nickname,
+    (any_text(), texts).prop_map(|(platform, (client_ip, app_id, device_id, nickname))| {
+        OrderClient { platform, client_ip, app_id, device_id, nickname }
     })
 }
 

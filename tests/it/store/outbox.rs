@@ -5,7 +5,7 @@ use paygate::domain::ids::{ChannelNo, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::order::attempt::AttemptState;
 use paygate::domain::time::Millis;
-use paygate::store::{Committed, Settled, Store, StoreErrorKind};
+use paygate::store::{Committed, EventUpdate, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -91,7 +91,7 @@ pub(super) async fn an_event_that_is_there_stays_as_it_is(store: &dyn Store) {
     assert_eq!(store.commit(&second, &twice).await, Ok(Committed::Done));
     assert_eq!(found(store, &told).await.as_ref(), Some(&told));
     let sent = OutboxEvent { state: DeliveryState::Accepted, tries: 1, ..told };
-    assert_eq!(store.outbox_set(&sent).await, Ok(Settled::Done));
+    assert_eq!(store.outbox_set(&sent).await, Ok(EventUpdate::Done));
     let third = later(&second, AttemptState::Paid);
     let with_new = [otherwise, event(&first, 2)];
     assert_eq!(store.commit(&third, &with_new).await, Ok(Committed::Done));
@@ -119,7 +119,7 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
     let made = cases.map(|(n, ..)| event(&first, n));
     assert_eq!(store.commit(&later(&first, live()), &made).await, Ok(Committed::Done));
     for event in &stands {
-        assert_eq!(store.outbox_set(event).await, Ok(Settled::Done));
+        assert_eq!(store.outbox_set(event).await, Ok(EventUpdate::Done));
     }
     let in_state = |state: DeliveryState| {
         let mut events: Vec<OutboxEvent> = stands.to_vec();
@@ -144,7 +144,7 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
 pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
     let first = order("sent-again", 1);
     let told = event(&first, 1);
-    assert_eq!(store.outbox_set(&told).await, Ok(Settled::Missing), "no such event");
+    assert_eq!(store.outbox_set(&told).await, Ok(EventUpdate::Missing), "no such event");
     assert_eq!(found(store, &told).await, None);
     claimed(store, &first).await;
     let made = std::slice::from_ref(&told);
@@ -167,7 +167,7 @@ pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
             created_at: Millis(99),
             ..stands.clone()
         };
-        assert_eq!(store.outbox_set(&said).await, Ok(Settled::Done));
+        assert_eq!(store.outbox_set(&said).await, Ok(EventUpdate::Done));
         assert_eq!(found(store, &told).await.as_ref(), Some(&stands));
         let pending = if state == DeliveryState::Pending { vec![stands] } else { Vec::new() };
         assert_eq!(due(store, 60, 9).await, pending);
@@ -188,7 +188,7 @@ pub(super) async fn any_event_comes_back_as_it_was(store: &dyn Store) {
         let other = events.new_tree(&mut runner).unwrap().current();
         let (state, tries, next) = (other.state, other.tries, other.next_at);
         let set = OutboxEvent { state, tries, next_at: next, ..made };
-        assert_eq!(store.outbox_set(&set).await, Ok(Settled::Done), "case {case}");
+        assert_eq!(store.outbox_set(&set).await, Ok(EventUpdate::Done), "case {case}");
         assert_eq!(found(store, &set).await.as_ref(), Some(&set), "case {case}");
     }
 }

@@ -17,16 +17,16 @@ use tempfile::TempDir;
 use super::orders::{later, live, order};
 
 /// A directory with the path of a store in it.
-pub(super) struct Place {
+pub(super) struct TempStore {
     directory: TempDir,
     pub(super) path: PathBuf,
 }
 
-impl Place {
-    pub(super) fn new() -> Place {
+impl TempStore {
+    pub(super) fn new() -> TempStore {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("paygate.db");
-        Place { directory, path }
+        TempStore { directory, path }
     }
 
     pub(super) fn open(&self) -> Sqlite {
@@ -65,7 +65,9 @@ pub(crate) fn check_columns(path: &Path) {
         assert_eq!(row.get::<_, i64>(4).unwrap().to_string(), record.terms.total_fee.to_string());
         assert_eq!(row.get::<_, String>(5).unwrap(), record.terms.pid.as_str());
         let attempts: Vec<(u32, String, String)> = connection
-            .prepare("SELECT n, channel_no, state FROM attempts WHERE order_id = ?1 ORDER BY n")
+            .prepare(
+                "SELECT attempt_no, channel_no, state FROM attempts WHERE order_id = ?1 ORDER BY 1",
+            )
             .unwrap()
             .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap()
@@ -96,34 +98,34 @@ fn claim_blocking(path: &Path, order: &Order) {
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {
-    let place = Place::new();
+    let file = TempStore::new();
     let (kept, changed) = (order("kept-order", 1), order("changed-one", 2));
-    let store = place.open();
+    let store = file.open();
     assert_eq!(store.claim(&kept).await, Ok(Claim::Fresh));
     assert_eq!(store.claim(&changed).await, Ok(Claim::Fresh));
     let changed = later(&changed, live());
     assert_eq!(store.commit(&changed, &[]).await, Ok(Committed::Done));
     store.close().await;
     drop(store);
-    assert!(!place.beside("-wal").exists(), "one file is the whole store");
-    let store = place.open();
+    assert!(!file.beside("-wal").exists(), "one file is the whole store");
+    let store = file.open();
     assert_eq!(store.load(kept.out_trade_no()).await, Ok(Some(kept.clone())));
     assert_eq!(store.load(changed.out_trade_no()).await, Ok(Some(changed.clone())));
     assert_eq!(store.due(Millis(i64::MAX), 1).await, Ok(vec![kept.out_trade_no().clone()]));
-    assert_eq!(store.claim(&changed).await, Ok(Claim::Known(Box::new(changed.clone()))));
+    assert_eq!(store.claim(&changed).await, Ok(Claim::Existing(Box::new(changed.clone()))));
 }
 
 /// A process that is killed leaves its files as they are: here they are copied while it runs.
 #[tokio::test]
 async fn a_copy_of_the_files_of_a_running_store_has_every_answered_write() {
-    let (place, copy) = (Place::new(), Place::new());
+    let (file, copy) = (TempStore::new(), TempStore::new());
     let orders: Vec<Order> = (0..50).map(|n| order(&format!("killed-{n}"), n)).collect();
-    let store = place.open();
+    let store = file.open();
     for claim in join_all(orders.iter().map(|it| store.claim(it))).await {
         assert_eq!(claim, Ok(Claim::Fresh));
     }
     for suffix in ["", "-wal"] {
-        fs::copy(place.beside(suffix), copy.beside(suffix)).unwrap();
+        fs::copy(file.beside(suffix), copy.beside(suffix)).unwrap();
     }
     let reopened = copy.open();
     for order in &orders {
@@ -133,52 +135,52 @@ async fn a_copy_of_the_files_of_a_running_store_has_every_answered_write() {
 
 #[test]
 fn a_store_is_held_by_one_process() {
-    let place = Place::new();
-    let store = place.open();
-    let error = place.refusal();
+    let file = TempStore::new();
+    let store = file.open();
+    let error = file.refusal();
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     let holder = format!("held by process {}", std::process::id());
     assert!(error.message.contains(&holder), "{error}");
     // By whatever name it is called.
-    let link = place.directory.path().join("link.db");
-    std::os::unix::fs::symlink(&place.path, &link).unwrap();
+    let link = file.directory.path().join("link.db");
+    std::os::unix::fs::symlink(&file.path, &link).unwrap();
     assert_eq!(Sqlite::open(&link).unwrap_err().kind, StoreErrorKind::Unavailable);
     drop(store);
-    drop(place.open());
+    drop(file.open());
     // A lock belongs to who holds the open file, in this process or in any other.
-    let lock = File::open(place.beside("-lock")).unwrap();
+    let lock = File::open(file.beside("-lock")).unwrap();
     lock.try_lock().unwrap();
-    assert_eq!(place.refusal().kind, StoreErrorKind::Unavailable);
+    assert_eq!(file.refusal().kind, StoreErrorKind::Unavailable);
     drop(lock);
-    drop(place.open());
+    drop(file.open());
 }
 
 #[test]
 fn only_the_owner_reads_the_files() {
-    let place = Place::new();
-    let modes = |place: &Place| -> Vec<u32> {
-        let files = fs::read_dir(place.directory.path()).unwrap();
+    let file = TempStore::new();
+    let modes = |file: &TempStore| -> Vec<u32> {
+        let files = fs::read_dir(file.directory.path()).unwrap();
         files.map(|it| it.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
     };
-    let store = place.open();
-    assert_eq!(modes(&place), [0o600; 4], "the database, -wal, -shm, -lock");
+    let store = file.open();
+    assert_eq!(modes(&file), [0o600; 4], "the database, -wal, -shm, -lock");
     drop(store);
-    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o644)).unwrap();
-    let _store = place.open();
-    assert_eq!(modes(&place), [0o600; 4], "after a copy was put back with other rights");
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = file.open();
+    assert_eq!(modes(&file), [0o600; 4], "after a copy was put back with other rights");
 }
 
 /// What is refused, the kind, and a word of the remedy.
 #[test]
 fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
-    type Spoil = fn(&Place);
+    type Spoil = fn(&TempStore);
     let cases: [(&str, Spoil, StoreErrorKind, &str); 12] = [
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
-            |it| spoil(it, "PRAGMA user_version = 3"),
+            |it| spoil(it, "PRAGMA user_version = 4; UPDATE meta SET compatible_from = 4"),
             StoreErrorKind::Newer,
-            "newer paygate (tables 3, this one knows 2)",
+            "newer paygate (tables 4, this one knows 3)",
         ),
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
@@ -202,30 +204,30 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ("two names", two_names, StoreErrorKind::Unavailable, "hard link"),
     ];
     for (name, spoil, kind, remedy) in cases {
-        let place = Place::new();
-        spoil(&place);
-        let before = fs::read(&place.path).unwrap();
-        let error = place.refusal();
+        let file = TempStore::new();
+        spoil(&file);
+        let before = fs::read(&file.path).unwrap();
+        let error = file.refusal();
         assert_eq!(error.kind, kind, "{name}: {error}");
         assert!(error.message.contains(remedy), "{name}: {error}");
-        assert!(fs::read(&place.path).unwrap() == before, "{name}: the file has changed");
-        assert_eq!(place.refusal(), error, "{name}: a second time");
+        assert!(fs::read(&file.path).unwrap() == before, "{name}: the file has changed");
+        assert_eq!(file.refusal(), error, "{name}: a second time");
     }
 }
 
-fn mock(place: &Place) {
-    drop(Sqlite::open_as(&place.path, StoreMode::Mock).unwrap());
+fn mock(file: &TempStore) {
+    drop(Sqlite::open_as(&file.path, StoreMode::Mock).unwrap());
 }
 
-fn spoil(place: &Place, sql: &str) {
-    claim_blocking(&place.path, &order("before-spoiling", 1));
-    place.tamper(sql);
+fn spoil(file: &TempStore, sql: &str) {
+    claim_blocking(&file.path, &order("before-spoiling", 1));
+    file.tamper(sql);
 }
 
-fn truncate(place: &Place) {
-    claim_blocking(&place.path, &order("before-spoiling", 1));
-    let length = fs::metadata(&place.path).unwrap().len();
-    File::options().write(true).open(&place.path).unwrap().set_len(length / 2).unwrap();
+fn truncate(file: &TempStore) {
+    claim_blocking(&file.path, &order("before-spoiling", 1));
+    let length = fs::metadata(&file.path).unwrap().len();
+    File::options().write(true).open(&file.path).unwrap().set_len(length / 2).unwrap();
 }
 
 #[test]
@@ -237,26 +239,26 @@ fn what_is_no_file_is_no_store() {
     }
 }
 
-fn two_names(place: &Place) {
-    drop(place.open());
-    fs::hard_link(&place.path, place.path.with_extension("other")).unwrap();
+fn two_names(file: &TempStore) {
+    drop(file.open());
+    fs::hard_link(&file.path, file.path.with_extension("other")).unwrap();
 }
 
-fn read_only(place: &Place) {
-    drop(place.open());
-    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o400)).unwrap();
+fn read_only(file: &TempStore) {
+    drop(file.open());
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(0o400)).unwrap();
 }
 
 /// Refused by its mode, with writes that only the write-ahead log has (its owner was killed).
 #[tokio::test]
 async fn a_refused_store_keeps_its_write_ahead_log() {
-    let (place, copy) = (Place::new(), Place::new());
+    let (file, copy) = (TempStore::new(), TempStore::new());
     let logged = order("only-in-the-log", 1);
-    let store = place.open();
+    let store = file.open();
     assert_eq!(store.claim(&logged).await, Ok(Claim::Fresh));
     let files = || ["", "-wal"].map(|it| fs::read(copy.beside(it)).unwrap());
     for suffix in ["", "-wal"] {
-        fs::copy(place.beside(suffix), copy.beside(suffix)).unwrap();
+        fs::copy(file.beside(suffix), copy.beside(suffix)).unwrap();
     }
     let before = files();
     let refused = Sqlite::open_as(&copy.path, StoreMode::Mock).unwrap_err();
@@ -268,11 +270,11 @@ async fn a_refused_store_keeps_its_write_ahead_log() {
 /// A store is never started empty where one was.
 #[test]
 fn a_place_without_a_store_is_refused_where_one_must_be_missing() {
-    let place = Place::new();
+    let file = TempStore::new();
     let cases: [(PathBuf, StoreErrorKind, &str); 4] = [
-        (place.directory.path().join("no/paygate.db"), StoreErrorKind::Unavailable, "directory"),
-        (place.directory.path().to_owned(), StoreErrorKind::Unavailable, "is a directory"),
-        (place.directory.path().join("dangling.db"), StoreErrorKind::Unavailable, "a link"),
+        (file.directory.path().join("no/paygate.db"), StoreErrorKind::Unavailable, "directory"),
+        (file.directory.path().to_owned(), StoreErrorKind::Unavailable, "is a directory"),
+        (file.directory.path().join("dangling.db"), StoreErrorKind::Unavailable, "a link"),
         (PathBuf::from("/"), StoreErrorKind::Unavailable, "names no file"),
     ];
     std::os::unix::fs::symlink("/nowhere/paygate.db", &cases[2].0).unwrap();
@@ -281,27 +283,27 @@ fn a_place_without_a_store_is_refused_where_one_must_be_missing() {
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.message.contains(remedy), "{error}");
     }
-    fs::write(place.beside("-wal"), "left over").unwrap();
-    assert_eq!(place.refusal().kind, StoreErrorKind::Corrupt);
-    assert!(!place.path.exists());
+    fs::write(file.beside("-wal"), "left over").unwrap();
+    assert_eq!(file.refusal().kind, StoreErrorKind::Corrupt);
+    assert!(!file.path.exists());
 }
 
 #[test]
 fn a_crash_while_a_store_is_made_leaves_none() {
-    let place = Place::new();
-    fs::write(place.beside("-new"), "half of it").unwrap();
-    drop(place.open());
-    assert!(!place.beside("-new").exists());
-    drop(place.open());
+    let file = TempStore::new();
+    fs::write(file.beside("-new"), "half of it").unwrap();
+    drop(file.open());
+    assert!(!file.beside("-new").exists());
+    drop(file.open());
 }
 
 /// While another program holds the file, everything else queues up; then it is written at once.
 #[tokio::test]
 async fn a_thousand_claims_at_once_share_a_few_transactions() {
-    let place = Place::new();
-    let store = place.open();
+    let file = TempStore::new();
+    let store = file.open();
     let orders: Vec<Order> = (0..1000).map(|n| order(&format!("many-{n}"), n)).collect();
-    let blocker = Connection::open(&place.path).unwrap();
+    let blocker = Connection::open(&file.path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let claims = join_all(orders.iter().map(|it| store.claim(it)));
     // Unconstrained, all of them are polled, and so queued, before the file is let go of.
@@ -316,11 +318,11 @@ async fn a_thousand_claims_at_once_share_a_few_transactions() {
 
 #[tokio::test]
 async fn looking_up_does_not_wait_for_who_writes() {
-    let place = Place::new();
-    let store = place.open();
+    let file = TempStore::new();
+    let store = file.open();
     let known = order("read-meanwhile", 1);
     assert_eq!(store.claim(&known).await, Ok(Claim::Fresh));
-    let blocker = Connection::open(&place.path).unwrap();
+    let blocker = Connection::open(&file.path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let changed = later(&known, live());
     let commit = store.commit(&changed, &[]);
@@ -337,22 +339,22 @@ async fn looking_up_does_not_wait_for_who_writes() {
 /// A trigger stands for the disk: SQLite fails in the middle of the write.
 #[tokio::test]
 async fn after_a_failed_write_nothing_more_is_accepted_until_the_store_is_opened_again() {
-    let place = Place::new();
+    let file = TempStore::new();
     let (before, failing) = (order("before-it", 1), order("failing-one", 2));
-    let store = place.open();
+    let store = file.open();
     assert_eq!(store.claim(&before).await, Ok(Claim::Fresh));
-    place.tamper(
+    file.tamper(
         "CREATE TRIGGER full BEFORE INSERT ON attempts BEGIN SELECT RAISE(ABORT, 'full'); END",
     );
     let error = store.claim(&failing).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Io);
     assert!(error.message.contains("restart paygate"), "{error}");
-    place.tamper("DROP TRIGGER full");
+    file.tamper("DROP TRIGGER full");
     assert_eq!(store.ready().await, Err(error.clone()));
     assert_eq!(store.load(before.out_trade_no()).await, Err(error.clone()));
     assert_eq!(store.commit(&later(&before, AttemptState::Paid), &[]).await, Err(error));
     drop(store);
-    let store = place.open();
+    let store = file.open();
     assert_eq!(store.load(before.out_trade_no()).await, Ok(Some(before)));
     assert_eq!(store.load(failing.out_trade_no()).await, Ok(None));
     assert_eq!(store.claim(&failing).await, Ok(Claim::Fresh));
@@ -360,11 +362,11 @@ async fn after_a_failed_write_nothing_more_is_accepted_until_the_store_is_opened
 
 #[tokio::test]
 async fn an_ill_record_is_told_without_what_it_says() {
-    let place = Place::new();
-    let store = place.open();
+    let file = TempStore::new();
+    let store = file.open();
     let known = order("ill-record", 1);
     assert_eq!(store.claim(&known).await, Ok(Claim::Fresh));
-    place.tamper("UPDATE orders SET record = '{\"facts\": \"canary\"}'");
+    file.tamper("UPDATE orders SET record = '{\"terms\": \"canary\"}'");
     let error = store.load(known.out_trade_no()).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
     assert!(!error.message.contains("canary"), "{error}");

@@ -17,7 +17,7 @@ use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use paygate::domain::order::Order;
 use paygate::domain::time::Millis;
 use paygate::domain::unmatched::UnmatchedPayment;
-use paygate::store::{BoxFuture, Claim, Committed, Settled, Store, StoreError, StoreErrorKind};
+use paygate::store::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 /// On which side of the write it happens.
@@ -212,7 +212,7 @@ impl<S: Store> Store for Crashing<S> {
         Box::pin(self.look_up(self.0.store.outbox_find(id)))
     }
 
-    fn outbox_set<'a>(&'a self, event: &'a OutboxEvent) -> BoxFuture<'a, Answer<Settled>> {
+    fn outbox_set<'a>(&'a self, event: &'a OutboxEvent) -> BoxFuture<'a, Answer<EventUpdate>> {
         Box::pin(self.write(self.0.store.outbox_set(event)))
     }
 

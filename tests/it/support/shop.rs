@@ -92,9 +92,18 @@ impl Shop {
         providers: InProcess,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Shop {
-        let store: Arc<dyn Store> = Arc::new(store);
+        Shop::over(clock, Arc::new(store), providers, more).await
+    }
+
+    /// The same, with a store that the test goes on using.
+    pub(crate) async fn over(
+        clock: ManualClock,
+        store: Arc<dyn Store>,
+        providers: InProcess,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Shop {
         let builder = Engine::builder()
-            .store(store.clone())
+            .shared_store(store.clone())
             .clock(clock.clone())
             .transport(providers.clone())
             .public_url("https://shop.example.com".parse().unwrap())

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 
-fn account_as(number: &str, partner: Option<&str>, version: ApiVersion) -> Account {
-    Account { number: number.to_owned(), partner: partner.map(str::to_owned), version }
+fn account_as(id: &str, sub_mchid: Option<&str>, api_version: ApiVersion) -> Account {
+    Account { id: id.to_owned(), sub_mchid: sub_mchid.map(str::to_owned), api_version }
 }
 
 /// An order of the merchant's own, or of a merchant that it collects for.

@@ -154,7 +154,7 @@ impl Scene {
                 product: product(self.pay_type),
                 app_id: v3.app_id(self.pay_type, &self.terms).unwrap(),
                 openid: self.openid.map(str::to_owned),
-                address: None,
+                client_ip: None,
             },
             account: v3.account(self.pay_type, &self.terms),
             channel_no: ChannelNo::first(&self.terms.out_trade_no),

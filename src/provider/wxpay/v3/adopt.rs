@@ -44,7 +44,7 @@ pub(super) fn adopt_trade(
             product,
             app_id: parties.client_app_id().to_owned(),
             openid: trade.openid.clone().filter(|_| product.needs_openid()),
-            address: None,
+            client_ip: None,
         },
         account: parties.account(),
         params: Params {

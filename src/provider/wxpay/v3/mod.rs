@@ -143,9 +143,9 @@ impl Provider for V3 {
     fn account(&self, pay_type: PayType, terms: &OrderTerms) -> Option<Account> {
         let app = self.apps.get(&pay_type)?;
         Some(Account {
-            number: app.account.mch_id.clone(),
-            partner: terms.sub_mchid.clone(),
-            version: VERSION,
+            id: app.account.mch_id.clone(),
+            sub_mchid: terms.sub_mchid.clone(),
+            api_version: VERSION,
         })
     }
 
@@ -156,7 +156,7 @@ impl Provider for V3 {
     }
 
     fn has_account(&self, account: &Account) -> bool {
-        account.version == VERSION && self.clients.contains_key(&account.number)
+        account.api_version == VERSION && self.clients.contains_key(&account.id)
     }
 
     fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {

@@ -99,9 +99,9 @@ impl Parties {
     /// The account that calls are made for.
     pub(super) fn account(&self) -> Account {
         Account {
-            number: self.mch_id.clone(),
-            partner: self.sub.as_ref().map(|sub| sub.mch_id.clone()),
-            version: ApiVersion::WxpayV3,
+            id: self.mch_id.clone(),
+            sub_mchid: self.sub.as_ref().map(|sub| sub.mch_id.clone()),
+            api_version: ApiVersion::WxpayV3,
         }
     }
 
