@@ -11,7 +11,7 @@ use url::Url;
 use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
 use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
-use crate::merchant::client::ShopClient;
+use crate::merchant::client::MerchantHttp;
 use crate::merchant::webhook::Webhook;
 use crate::pricing::{self, Pricing};
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
@@ -75,7 +75,7 @@ impl Config {
 
     fn with_webhook(&self, builder: Builder) -> Result<Builder, AssembleError> {
         let Some(webhook) = &self.webhook else { return Ok(builder) };
-        let webhook = Webhook::with_key(&webhook.url, &webhook.key);
+        let webhook = Webhook::with_signing_key(&webhook.url, &webhook.key);
         let webhook = webhook
             .map_err(|error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}")))?;
         Ok(builder.webhook(webhook))
@@ -84,21 +84,21 @@ impl Config {
 
 /// Pricing that asks the shop's service at `url` on every request.
 fn pricing_callback(url: Url, timeout: Duration) -> Result<Pricing, AssembleError> {
-    let client = ShopClient::new(&url, timeout)
+    let client = MerchantHttp::new(&url, timeout)
         .map_err(|error| AssembleError::Refused(format!("PAYGATE_PRICING_URL: {error}")))?;
     let service = Arc::new((client, url));
-    Ok(Pricing::callback(move |question| {
+    Ok(Pricing::callback(move |query| {
         let service = service.clone();
         async move {
-            let body = pricing::question_json(&question)?;
+            let body = pricing::price_request_body(&query)?;
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let credentials = [(AUTHORIZATION, question.authorization), (COOKIE, question.cookie)];
+            let credentials = [(AUTHORIZATION, query.authorization), (COOKIE, query.cookie)];
             headers
                 .extend(credentials.into_iter().filter_map(|(name, value)| Some((name, value?))));
             let (client, url) = &*service;
             let answer = client.post(url, headers, body.into()).await?;
-            pricing::read_answer(question.operation, answer.status, &answer.body)
+            pricing::parse_price_response(query.operation, answer.status, &answer.body)
         }
     }))
 }

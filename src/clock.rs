@@ -1,13 +1,13 @@
-//! The time of day: the only place that reads it.
+//! The time of day, which only this file reads.
 
 use std::fmt::Debug;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Millis;
 
-/// Tells the time of day. Tests bring their own.
+/// Gives the time of day. A test has its own clock.
 pub trait Clock: Send + Sync + Debug {
-    /// Now.
+    /// The current time.
     fn now(&self) -> Millis;
 }
 

@@ -1,7 +1,7 @@
-//! Every way a payment operation can fail.
+//! The errors of payment operations.
 //!
-//! An [`Error`] says its kind (to branch on), whose fault it is (the kind tells), and what is
-//! known about the money ([`Error::money`]). `reply.rs` alone turns it into a status and a text.
+//! An [`Error`] has a kind to branch on, which also implies whose fault it is, and the state of the
+//! money ([`Error::money`]). Only [`reply`](crate::reply) turns it into a status and a text.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum Code {
-    /// `data.out_trade_no` is missing or ill formed.
+    /// `data.out_trade_no` is missing or invalid.
     OutTradeNo = 1001,
     /// `data.type`.
     Type = 1002,
@@ -25,7 +25,7 @@ pub enum Code {
     Body = 4000,
     /// A key of `data.custom` that is taken.
     CustomKey = 4001,
-    /// A key of `data.other` that is paygate's.
+    /// A key of `data.other` that paygate computes.
     OtherKey = 4002,
     /// `data.pid` names no configured merchant.
     Pid = 4003,
@@ -43,11 +43,11 @@ impl Code {
     }
 }
 
-/// What went wrong.
+/// The kind of an error.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// No such path (and no upstream).
+    /// There is no such path, and no upstream.
     NotFound,
     /// Not POST.
     MethodNotAllowed,
@@ -61,9 +61,9 @@ pub enum Kind {
     BodyUnreadable,
     /// Fields break their rules; [`Error::violations`] lists them, the first one gives the code.
     Invalid,
-    /// The caller may not ask.
+    /// The caller is not authorised, or its quote is invalid.
     CallerNotAllowed,
-    /// The shop was asked for the price and refused; [`Error::shop_refusal`] is its answer.
+    /// The shop's callback refused; [`Error::shop_refusal`] is its answer.
     ShopRefused,
     /// This pay type is not possible here.
     PayTypeNotPossible,
@@ -71,38 +71,38 @@ pub enum Kind {
     AlreadyPaid,
     /// The same number with other parameters; the violations name the fields.
     Different,
-    /// Busy; the same request later.
+    /// Another request holds the order; repeat later.
     Busy,
-    /// Another way to pay was asked for and is not opened.
+    /// The request has another payment method, which the order does not switch to.
     SwitchRejected,
     /// The order was closed.
     Closed,
-    /// The provider refused.
+    /// The provider refused the request.
     ProviderRefused,
-    /// Nothing was sent; safe to repeat.
+    /// paygate sent nothing to the provider; it is safe to repeat.
     NotSent,
-    /// The outcome is unknown; repeat with the same number.
+    /// The provider's outcome is unknown; repeat with the same number.
     OutcomeUnknown,
-    /// No such order, or none of the caller's: the same for both.
+    /// There is no such order, or it is another caller's: the answer is the same.
     NoSuchOrder,
     /// The order is not paid.
     NotPaid,
     /// There is no such refund.
     NotRefunded,
-    /// The order is busy: nothing was recorded, nothing will be sent.
+    /// Another request holds the order: paygate recorded nothing and will send nothing.
     TooSoon,
-    /// More is to go back than is left.
+    /// The refund exceeds the part of the payment that is not refunded.
     RefundExceeds,
-    /// A notification that is not verifiably the provider's.
+    /// A notification that cannot be verified as the provider's.
     Unverifiable,
-    /// A genuine payment that does not fit its order: recorded, and not acknowledged.
+    /// A verified payment that does not match its order: recorded, and not acknowledged.
     Mismatched,
 }
 
-/// What is known about the money when an operation failed.
+/// The state of the money after an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Money {
-    /// This request moved nothing.
+pub enum MoneyState {
+    /// This request moved no money.
     Untouched,
     /// The provider may have acted.
     Unknown,
@@ -125,27 +125,27 @@ impl Text {
     }
 }
 
-/// One field that breaks a rule. Never holds the field's value.
+/// A field that breaks a rule. It never holds the field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The vk-uni-pay or paygate number of this violation.
     pub code: Code,
-    /// A JSON pointer to the field; for a missing one, to where it should stand.
+    /// A JSON pointer to the field, or to the place of a missing one.
     pub path: String,
-    /// The broken rule's name, as the schema calls it where one says it (`minimum`, `required`).
+    /// The broken rule's name, by the schema's keyword if it has one (`minimum`, `required`).
     pub rule: &'static str,
-    /// The rule in words.
+    /// The text of the rule.
     pub message: Text,
 }
 
-/// The shop's own answer to a client that it sets no price for.
+/// The shop's refusal, which is the client's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShopRefusal {
     /// The HTTP status: 400 to 499.
     pub status: u16,
-    /// The shop's number.
+    /// The shop's code.
     pub code: i64,
-    /// The shop's words, whatever language the client prefers.
+    /// The shop's message, in the shop's language.
     pub msg: String,
 }
 
@@ -162,7 +162,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of `kind`, told in the kind's own words.
+    /// An error of `kind` with the kind's default text.
     #[must_use]
     pub fn new(kind: Kind) -> Error {
         Error {
@@ -176,25 +176,25 @@ impl Error {
         }
     }
 
-    /// The fields that break their rules. The contract's table order decides the code.
+    /// An error of fields that break their rules. The first violation decides the code.
     #[must_use]
     pub fn invalid(violations: Vec<Violation>) -> Error {
         Error { violations, ..Error::new(Kind::Invalid) }
     }
 
-    /// The shop refused to set a price, and this is what the client is told.
+    /// An error with the shop's refusal, which is the client's answer.
     #[must_use]
     pub fn shop_refused(refusal: ShopRefusal) -> Error {
         Error { shop: Some(Box::new(refusal)), ..Error::new(Kind::ShopRefused) }
     }
 
-    /// The same of another kind, with that kind's own words.
+    /// The same error with another kind, and that kind's default text.
     #[must_use]
     pub fn into_kind(self, kind: Kind) -> Error {
         Error { kind, text: None, ..self }
     }
 
-    /// With other words than the kind's own.
+    /// Replaces the kind's default text.
     #[must_use]
     pub fn text(self, text: Text) -> Error {
         Error { text: Some(Box::new(text)), ..self }
@@ -208,9 +208,8 @@ impl Error {
 
     /// With the provider's own code and message.
     #[must_use]
-    pub fn provider_said(self, code: &str, message: &str) -> Error {
-        let said = (code.to_owned(), message.to_owned());
-        Error { provider: Some(Box::new(said)), ..self }
+    pub fn provider_error(self, code: &str, message: &str) -> Error {
+        Error { provider: Some(Box::new((code.to_owned(), message.to_owned()))), ..self }
     }
 
     /// With vk-uni-pay's status number of the order.
@@ -219,28 +218,28 @@ impl Error {
         Error { status: Some(status), ..self }
     }
 
-    /// With the seconds after which repeating makes sense.
+    /// With the seconds after which the client may repeat the request.
     #[must_use]
     pub fn retry_after_s(self, seconds: u32) -> Error {
         Error { retry_after_s: Some(seconds), ..self }
     }
 
-    /// What went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What is known about the money.
+    /// The state of the money.
     #[must_use]
-    pub fn money(&self) -> Money {
+    pub fn money(&self) -> MoneyState {
         match self.kind {
-            Kind::OutcomeUnknown => Money::Unknown,
-            _ => Money::Untouched,
+            Kind::OutcomeUnknown => MoneyState::Unknown,
+            _ => MoneyState::Untouched,
         }
     }
 
-    /// Words that replace the kind's own.
+    /// The text that replaces the kind's default.
     #[must_use]
     pub fn own_text(&self) -> Option<&Text> {
         self.text.as_deref()
@@ -270,7 +269,7 @@ impl Error {
         self.status
     }
 
-    /// The seconds after which repeating makes sense.
+    /// The seconds after which the client may repeat the request.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         self.retry_after_s

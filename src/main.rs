@@ -16,7 +16,9 @@ use paygate::mock::{HURRY, Mock, MockConfig};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
-use paygate::sidecar::{Listeners, PeerAddr, Sidecar, health, stop, telemetry, told_to_end};
+use paygate::sidecar::{
+    Listeners, PeerAddr, Sidecar, health, shutdown_channel, shutdown_signal, telemetry,
+};
 use tower_layer::Layer;
 
 #[derive(Parser)]
@@ -70,13 +72,13 @@ async fn serve() -> CommandResult {
         Listeners::bind(config.listen, config.admin_listen).await.map_err(unavailable)?;
     // Where port 0 is configured, the simulated providers notify at the port that is bound.
     config.listen = listeners.public_addr().map_err(internal)?;
-    let signal = told_to_end().map_err(internal)?;
+    let signal = shutdown_signal().map_err(internal)?;
     let (engine, payments) = config.start().await.map_err(not_started)?;
     let payments =
         payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|peer| peer.0));
     let limits = Limits::default();
     let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits.stall);
-    let (begin_stop, stopping) = stop();
+    let (trigger, stopping) = shutdown_channel();
     let admin = admin(&config, &engine, stopping.clone());
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
@@ -85,12 +87,12 @@ async fn serve() -> CommandResult {
         signal.await;
         engine.stop_waiting();
     };
-    sidecar.run(signal, begin_stop, stopping).await;
+    sidecar.run(signal, trigger, stopping).await;
     engine.shutdown().await;
     Ok(())
 }
 
-fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::Stopping) -> Admin {
+fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownWatch) -> Admin {
     let (engine, probed) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
@@ -118,7 +120,7 @@ fn check() -> CommandResult {
 async fn mock() -> CommandResult {
     let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
     telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
-    let signal = told_to_end().map_err(internal)?;
+    let signal = shutdown_signal().map_err(internal)?;
     let clock = Arc::new(SystemClock);
     let mock =
         Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock, hurry: HURRY })

@@ -1,27 +1,29 @@
-//! Secrets and random texts.
+//! Secrets, bearer tokens and random texts.
 
 use std::fmt;
 
 use aws_lc_rs::{constant_time, rand};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
-/// A text that is never printed: no `Display`, no `Serialize`, and `Debug` shows `***`.
+/// A text that is never printed: it has no `Display` and no `Serialize`, and `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` secret.
+    /// A secret `text`.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }
 
-    /// The text, for the one place that needs it.
+    /// The text, for the code that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `other` is the same text, in a time that does not tell how much of it is.
+    /// Whether `other` is the same text, compared in constant time.
     #[must_use]
     pub fn matches(&self, other: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(self.0.as_bytes(), other).is_ok()
@@ -34,15 +36,24 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The bearer token of a request that has exactly one `Authorization` header (RFC 6750,
+/// section 2.1).
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
 /// 32 random characters of `[0-9a-f]`: a nonce for a provider, a request id.
 ///
 /// # Panics
 ///
-/// When the operating system has no randomness, on which nothing here can run.
+/// When the operating system provides no randomness.
 #[must_use]
 pub fn random_text() -> String {
     let mut bytes = [0_u8; 16];
-    rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    rand::fill(&mut bytes).expect("the operating system provides random bytes");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

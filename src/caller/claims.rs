@@ -1,4 +1,4 @@
-//! What the client says of itself, in `x-client-info` or in the body.
+//! The client's description of itself, in `x-client-info` or in the body.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,8 +11,9 @@ use crate::domain::platform::Platform;
 /// Reads uniCloud's client information in either casing: `PLATFORM` as the cloud function sees
 /// it, `uniPlatform` as a cloud object does. Upper case wins.
 ///
-/// What is absent, `null`, empty or no text is not claimed. Of the platform's names the first
-/// one that is a uni platform counts, so that `getSystemInfo`'s `platform: "ios"` is no claim.
+/// A member that is absent, `null`, empty or not a text claims nothing. Of the platform's names
+/// the first one that is a uni platform counts, so that `getSystemInfo`'s `platform: "ios"` claims
+/// nothing.
 ///
 /// ```
 /// use paygate::caller::claims_from_json;
@@ -43,7 +44,7 @@ pub fn claims_from_json(object: &Value) -> ClientClaims {
     }
 }
 
-/// What `x-client-info` (percent-encoded JSON, at most 8 KiB) claims. A malformed one claims
+/// The claims of `x-client-info` (percent-encoded JSON, at most 8 KiB). A malformed header claims
 /// nothing and is counted: a client that describes itself badly can still pay.
 #[must_use]
 pub fn claims_from_header(headers: &HeaderMap) -> ClientClaims {

@@ -1,4 +1,4 @@
-//! The caller's address: the peer's, or what trusted proxies say of it.
+//! The caller's address: the peer's, or the one that a trusted proxy forwards.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::domain::address::is_public;
 
-/// The networks whose `X-Forwarded-For` is believed. The default trusts none.
+/// The networks whose `X-Forwarded-For` is trusted. The default trusts none.
 ///
 /// ```
 /// use paygate::caller::TrustedProxies;
@@ -43,14 +43,14 @@ impl TrustedProxies {
         self.networks.is_empty()
     }
 
-    /// A private peer is most likely a proxy that somebody forgot to name: one warning, since
-    /// the buyer's address is lost with every request.
+    /// Warns once of forwarded headers from a private peer: it is most likely a proxy that the
+    /// configuration does not name, and every request loses the buyer's address.
     fn warn_of_forgotten_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
         let forwarded = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED);
         if forwarded && !is_public(peer) && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %peer,
-                "forwarded headers of a private peer are ignored; if it is a proxy of yours, \
+                "paygate ignores the forwarded headers of a private peer; if it is your proxy, \
                  name it in PAYGATE_TRUSTED_PROXIES"
             );
         }
@@ -62,7 +62,8 @@ impl FromStr for TrustedProxies {
 
     /// Reads networks (`10.0.0.0/8`) and addresses, separated by commas or white space.
     fn from_str(list: &str) -> Result<TrustedProxies, TrustedProxiesError> {
-        let items = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|it| !it.is_empty());
+        let items =
+            list.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
         let (mut networks, mut refused) = (Vec::new(), Vec::new());
         for item in items {
             let parsed = item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
@@ -92,7 +93,7 @@ impl TryFrom<Vec<IpNet>> for TrustedProxies {
     }
 }
 
-/// Items of a list of proxies that are no networks.
+/// Items of a list of proxies that are not networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedProxiesError {
     /// The items, at most 64 characters of each.
@@ -116,10 +117,10 @@ impl std::error::Error for TrustedProxiesError {}
 /// The caller's address: the peer's, or, if the peer is a trusted proxy, the right-most address
 /// in `X-Forwarded-For` that is not one.
 ///
-/// An item that is no address ends the walk and leaves the address unknown: what stands left of
-/// it was passed on by somebody unknown. If every item is a trusted proxy, the left-most is
-/// meant. `Forwarded` is ignored: a proxy that sets one header passes the other on unseen.
-/// IPv4-mapped IPv6 addresses come out as IPv4.
+/// An item that is not an address ends the search and leaves the address unknown: an unknown
+/// proxy passed on the items left of it. If every item is a trusted proxy, the left-most counts.
+/// `Forwarded` is ignored: a proxy that sets one header passes the other on unchecked.
+/// IPv4-mapped IPv6 addresses become IPv4.
 #[must_use]
 pub fn client_ip(
     peer: Option<IpAddr>,
@@ -160,12 +161,12 @@ fn parse_item(item: &[u8]) -> Option<IpAddr> {
     let with_port = || (!text.contains('%')).then(|| text.parse::<SocketAddr>().ok()).flatten();
     bare()
         .or_else(|| bracketed().map(IpAddr::V6))
-        .or_else(|| with_port().map(|it| it.ip()))
+        .or_else(|| with_port().map(|socket| socket.ip()))
         .map(|address| address.to_canonical())
 }
 
-/// A network that can be trusted; IPv4-mapped ones as IPv4. All addresses at once (`/0`) cannot:
-/// then the left-most item, which the client wrote, would be believed.
+/// A network that can be trusted; IPv4-mapped ones as IPv4. All addresses (`/0`) cannot be: the
+/// left-most item, which the client wrote, would be trusted.
 fn trustworthy(network: IpNet) -> Option<IpNet> {
     let network = match (network, network.addr().to_canonical()) {
         (IpNet::V6(mapped), IpAddr::V4(address)) => {
@@ -176,7 +177,7 @@ fn trustworthy(network: IpNet) -> Option<IpNet> {
     (network.prefix_len() > 0).then_some(network)
 }
 
-/// The one header that is read.
+/// The only header that gives the caller's address.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// More proxies than any honest chain has.

@@ -1,7 +1,7 @@
-//! Who is asking: the caller's context, as uniCloud injects it.
+//! The caller's context, as uniCloud injects it.
 //!
-//! The server derives the address, the user agent, the source and the request id, whatever the
-//! client says; the client describes its platform, system, app, device and locale.
+//! The server derives the address, the user agent, the source and the request id, and ignores the
+//! client's values of them; the client describes its platform, system, app, device and locale.
 //!
 //! ```
 //! use http::HeaderMap;
@@ -12,12 +12,12 @@
 //! headers.insert("user-agent", "Mozilla/5.0 (Windows NT 10.0) MicroMessenger".parse()?);
 //! let peer = Some("10.0.0.7".parse()?);
 //!
-//! // A stranger's word about its own address is not believed …
+//! // An untrusted peer cannot name another address …
 //! let caller = observe(&headers, peer, &TrustedProxies::default());
 //! assert_eq!(caller.client_ip, peer);
 //! assert!(caller.is_pc);
 //!
-//! // … a trusted proxy's is.
+//! // … a trusted proxy can.
 //! let caller = observe(&headers, peer, &"10.0.0.0/8".parse()?);
 //! assert_eq!(caller.client_ip, Some("114.114.114.114".parse()?));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -34,63 +34,73 @@ use http::HeaderMap;
 
 pub use self::claims::{claims_from_header, claims_from_json, client_info_malformed};
 pub use self::client_ip::{TrustedProxies, TrustedProxiesError, client_ip};
-use self::platform::{Signs, agent_of};
+use self::platform::{ClientSignals, agent_of};
 pub use crate::domain::caller::{Browser, CallerContext, ClientClaims};
 use crate::error::{Code, Error, Text, Violation};
 use crate::secret::random_text;
 
-/// Whom the caller's context is taken from.
+/// The sources that the caller's context trusts.
 #[derive(Clone, Debug, Default)]
 pub struct CallerRules {
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted: TrustedProxies,
     /// Whether the peer is the shop's own backend (pricing by caller token): then the body's
     /// `CLIENTIP` and `CLIENTUA` are the buyer's.
-    pub believe_body: bool,
+    pub trusts_client_context: bool,
 }
 
-/// What the body of a payment request says of its caller.
+/// The caller's description in the body of a payment request.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientInfo<'a> {
     /// `context` or `clientInfo`.
     pub claims: &'a ClientClaims,
-    /// `isPC`, which wins over every sign.
+    /// `isPC`, which overrides every other signal.
     pub is_pc: Option<bool>,
 }
 
 /// The caller of a payment request.
 ///
-/// With [`CallerRules::believe_body`] the peer is the shop's backend, so its own address is
-/// never taken for the buyer's: without a `CLIENTIP` the address is what trusted proxies
-/// forwarded, and otherwise unknown.
+/// With [`CallerRules::trusts_client_context`] the peer is the shop's backend, so its own address
+/// is never taken for the buyer's: without a `CLIENTIP` the address is the one that trusted
+/// proxies forwarded, and otherwise unknown.
 ///
 /// # Errors
 ///
-/// `Invalid` at `/context/CLIENTIP` when the shop's backend gives an address that is none.
+/// `Invalid` at `/context/CLIENTIP` when the shop's backend sends a text that is not an address.
 pub fn resolve(
     headers: &HeaderMap,
     peer: Option<IpAddr>,
-    said: ClientInfo<'_>,
+    declared: ClientInfo<'_>,
     rules: &CallerRules,
 ) -> Result<CallerContext, Error> {
     let address = client_ip(peer, headers, &rules.trusted);
-    if !rules.believe_body {
-        let sender =
-            Sender { address, agent: agent_of(headers), signs: Signs::of_request(headers) };
-        return Ok(context(headers, said, sender));
+    if !rules.trusts_client_context {
+        let source = ClientSource {
+            address,
+            agent: agent_of(headers),
+            signals: ClientSignals::of_request(headers),
+        };
+        return Ok(context(headers, declared, source));
     }
-    let address = match &said.claims.client_ip {
-        Some(text) => Some(parse_told_address(text)?),
-        None => address.filter(|it| {
-            peer.is_some_and(|peer| rules.trusted.contains(peer)) && !rules.trusted.contains(*it)
+    let address = match &declared.claims.client_ip {
+        Some(text) => Some(parse_client_ip(text)?),
+        None => address.filter(|address| {
+            peer.is_some_and(|peer| rules.trusted.contains(peer))
+                && !rules.trusted.contains(*address)
         }),
     };
-    let sender = match &said.claims.user_agent {
-        // The request's client hints and referer are the backend's, so they tell nothing.
-        Some(agent) => Sender { address, agent: agent.clone(), signs: Signs::of_agent(agent) },
-        None => Sender { address, agent: agent_of(headers), signs: Signs::of_request(headers) },
+    let source = match &declared.claims.user_agent {
+        // The request's client hints and referer are the backend's, and do not describe the buyer.
+        Some(agent) => {
+            ClientSource { address, agent: agent.clone(), signals: ClientSignals::of_agent(agent) }
+        }
+        None => ClientSource {
+            address,
+            agent: agent_of(headers),
+            signals: ClientSignals::of_request(headers),
+        },
     };
-    Ok(context(headers, said, sender))
+    Ok(context(headers, declared, source))
 }
 
 /// The caller of any request, by its headers alone.
@@ -100,32 +110,32 @@ pub fn observe(
     peer: Option<IpAddr>,
     trusted: &TrustedProxies,
 ) -> CallerContext {
-    let said = ClientInfo { claims: &ClientClaims::default(), is_pc: None };
-    let sender = Sender {
+    let declared = ClientInfo { claims: &ClientClaims::default(), is_pc: None };
+    let source = ClientSource {
         address: client_ip(peer, headers, trusted),
         agent: agent_of(headers),
-        signs: Signs::of_request(headers),
+        signals: ClientSignals::of_request(headers),
     };
-    context(headers, said, sender)
+    context(headers, declared, source)
 }
 
 /// The buyer's client, as the server sees it.
-struct Sender {
+struct ClientSource {
     address: Option<IpAddr>,
     agent: String,
-    signs: Signs,
+    signals: ClientSignals,
 }
 
-fn context(headers: &HeaderMap, said: ClientInfo<'_>, sender: Sender) -> CallerContext {
-    let claims = merge(claims_from_header(headers), said.claims);
-    let Sender { address, agent, signs } = sender;
+fn context(headers: &HeaderMap, declared: ClientInfo<'_>, source: ClientSource) -> CallerContext {
+    let claims = merge(claims_from_header(headers), declared.claims);
+    let ClientSource { address, agent, signals } = source;
     CallerContext {
         client_ip: address,
         user_agent: plain(&agent, AGENT_BYTES_MAX),
-        platform: signs.platform(&claims),
-        is_pc: said.is_pc.unwrap_or_else(|| signs.is_pc(&claims)),
-        browser: signs.browser(),
-        os: plain_claim(&claims.os).or_else(|| signs.system().map(str::to_owned)),
+        platform: signals.platform(&claims),
+        is_pc: declared.is_pc.unwrap_or_else(|| signals.is_pc(&claims)),
+        browser: signals.browser(),
+        os: plain_claim(&claims.os).or_else(|| signals.system().map(str::to_owned)),
         app_id: plain_claim(&claims.app_id),
         device_id: plain_claim(&claims.device_id),
         locale: plain_claim(&claims.locale),
@@ -134,7 +144,7 @@ fn context(headers: &HeaderMap, said: ClientInfo<'_>, sender: Sender) -> CallerC
     }
 }
 
-/// The header's claims, completed from the body's. Address and user agent are the body's alone:
+/// The header's claims, completed from the body's. Address and user agent come from the body only:
 /// a browser writes the header, and the shop's backend passes it on unread.
 fn merge(header: ClientClaims, body: &ClientClaims) -> ClientClaims {
     let either = |header: Option<String>, body: &Option<String>| header.or_else(|| body.clone());
@@ -151,22 +161,22 @@ fn merge(header: ClientClaims, body: &ClientClaims) -> ClientClaims {
 }
 
 /// The buyer's address, as the shop's backend writes it. `Ipv6Addr` reads no zone id.
-fn parse_told_address(text: &str) -> Result<IpAddr, Error> {
+fn parse_client_ip(text: &str) -> Result<IpAddr, Error> {
     text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| {
         Error::invalid(vec![Violation {
             code: Code::Body,
             path: "/context/CLIENTIP".to_owned(),
             rule: "format",
             message: Text::new(
-                "CLIENTIP必须是IPv4或IPv6地址",
+                "CLIENTIP 必须是 IPv4 或 IPv6 地址",
                 "CLIENTIP must be an IPv4 or IPv6 address",
             ),
         }])
     })
 }
 
-/// The request's own `X-Request-Id`, if there is one that is fit for a log line and an answer's
-/// header, else a made one.
+/// The request's own `X-Request-Id`, if there is exactly one and it is fit for a log line and a
+/// response header, else a random one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> String {
     let is_fit = |id: &&str| {
@@ -174,7 +184,7 @@ pub fn request_id(headers: &HeaderMap) -> String {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     let mut ids = headers.get_all("x-request-id").iter();
-    match (ids.next().and_then(|it| it.to_str().ok()).filter(is_fit), ids.next()) {
+    match (ids.next().and_then(|id| id.to_str().ok()).filter(is_fit), ids.next()) {
         (Some(id), None) => id.to_owned(),
         _ => random_text(),
     }
@@ -184,8 +194,8 @@ fn plain_claim(text: &Option<String>) -> Option<String> {
     text.as_deref().map(|text| plain(text, CLAIM_BYTES_MAX)).filter(|text| !text.is_empty())
 }
 
-/// `text` without what could break or reorder a line of a log or a terminal, in at most
-/// `bytes_max` bytes.
+/// `text` in at most `bytes_max` bytes, without characters that could break or reorder a line of a
+/// log or a terminal.
 fn plain(text: &str, bytes_max: usize) -> String {
     let reorders = |c: char| REORDERING.iter().any(|range| range.contains(&c));
     let mut plain = String::new();

@@ -1,8 +1,8 @@
 //! Where the buyer's client runs: platform, PC or not, browser.
 //!
-//! What the client says of itself comes first; what it leaves open is read off the user agent
-//! and the client hints. A wrong guess selects another pay type, which a provider may refuse:
-//! it never decides who is paid, or how much.
+//! The client's description of itself comes first; the user agent and the client hints complete
+//! it. A wrong guess selects another pay type, which a provider may refuse: it never decides the
+//! payee or the amount.
 
 use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
@@ -10,12 +10,12 @@ use http::header::{REFERER, USER_AGENT};
 use crate::domain::caller::{Browser, ClientClaims};
 use crate::domain::platform::Platform;
 
-/// What a request shows of the client besides its claims.
+/// The signals of a request that describe the client besides its claims.
 #[derive(Clone, Debug)]
-pub(super) struct Signs {
+pub(super) struct ClientSignals {
     /// The user agent in lower case.
     agent: String,
-    /// Where the client hints place it.
+    /// The device that the client hints name.
     hinted: Option<Device>,
     /// Whether a WeChat mini program made the request itself.
     from_mini_program: bool,
@@ -27,21 +27,22 @@ enum Device {
     Handheld,
 }
 
-impl Signs {
-    /// The signs of a request that the client sent itself.
-    pub(super) fn of_request(headers: &HeaderMap) -> Signs {
-        let text = |name| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        Signs {
-            hinted: hinted(text("sec-ch-ua-platform"), text("sec-ch-ua-mobile")),
+impl ClientSignals {
+    /// The signals of a request that the client itself sent.
+    pub(super) fn of_request(headers: &HeaderMap) -> ClientSignals {
+        let text =
+            |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        ClientSignals {
+            hinted: device_by_hints(text("sec-ch-ua-platform"), text("sec-ch-ua-mobile")),
             from_mini_program: text(REFERER.as_str()).starts_with(MINI_PROGRAM_REFERER),
-            ..Signs::of_agent(&agent_of(headers))
+            ..ClientSignals::of_agent(&agent_of(headers))
         }
     }
 
-    /// The signs of a client that somebody else describes by its user agent.
-    pub(super) fn of_agent(agent: &str) -> Signs {
+    /// The signals of a client whose user agent the shop's backend states.
+    pub(super) fn of_agent(agent: &str) -> ClientSignals {
         let agent = agent.to_ascii_lowercase();
-        Signs { agent, hinted: None, from_mini_program: false }
+        ClientSignals { agent, hinted: None, from_mini_program: false }
     }
 
     /// uni-app's platform: the claimed one, else the one whose client has this user agent.
@@ -62,10 +63,10 @@ impl Signs {
     }
 
     /// Whether the buyer sits at a PC: `deviceType`, else the claimed system, else WeChat's PC
-    /// editions, client hints and the user agent. What nothing tells of is no PC.
+    /// editions, client hints and the user agent. Without any of these it is not a PC.
     pub(super) fn is_pc(&self, claims: &ClientClaims) -> bool {
         let claimed = |name: &Option<String>| name.as_deref().unwrap_or("").to_ascii_lowercase();
-        let device = by_type(&claimed(&claims.device_type))
+        let device = device_by_type(&claimed(&claims.device_type))
             .or_else(|| self.by_system(&claimed(&claims.os)))
             .or_else(|| self.is_wechat_on_pc().then_some(Device::Pc))
             .or(self.hinted)
@@ -84,7 +85,7 @@ impl Signs {
         }
     }
 
-    /// The operating system by uni-app's `osName`, as far as the user agent tells.
+    /// The operating system by uni-app's `osName`, if the user agent names one.
     pub(super) fn system(&self) -> Option<&'static str> {
         SYSTEMS.iter().find(|(token, _)| self.has(token)).map(|(_, name)| *name)
     }
@@ -101,7 +102,7 @@ impl Signs {
     }
 
     /// A claimed desktop system is a PC unless the user agent is a handheld's. An iPad that asks
-    /// for desktop pages has a Mac's user agent: only its claimed system tells.
+    /// for desktop pages has a Mac's user agent: only its claimed system shows what it is.
     fn by_system(&self, system: &str) -> Option<Device> {
         match system {
             "ios" | "ipados" | "android" => Some(Device::Handheld),
@@ -126,7 +127,7 @@ pub(super) fn agent_of(headers: &HeaderMap) -> String {
 }
 
 /// uni-app's `deviceType`.
-fn by_type(device_type: &str) -> Option<Device> {
+fn device_by_type(device_type: &str) -> Option<Device> {
     match device_type {
         "pc" => Some(Device::Pc),
         "phone" | "pad" | "tablet" => Some(Device::Handheld),
@@ -134,9 +135,9 @@ fn by_type(device_type: &str) -> Option<Device> {
     }
 }
 
-/// User-Agent Client Hints (WICG), `Sec-CH-UA-Platform` and `Sec-CH-UA-Mobile`. A tablet says
-/// `?0`, so that alone makes no PC.
-fn hinted(platform: &str, mobile: &str) -> Option<Device> {
+/// User-Agent Client Hints (WICG), `Sec-CH-UA-Platform` and `Sec-CH-UA-Mobile`. A tablet sends
+/// `?0`, so that alone does not make a PC.
+fn device_by_hints(platform: &str, mobile: &str) -> Option<Device> {
     match (platform.trim_matches('"'), mobile) {
         (_, "?1") | ("Android" | "iOS", _) => Some(Device::Handheld),
         ("Windows" | "macOS" | "Linux" | "Chrome OS" | "Chromium OS", _) => Some(Device::Pc),
@@ -145,10 +146,10 @@ fn hinted(platform: &str, mobile: &str) -> Option<Device> {
 }
 
 /// The referer of every request by `wx.request`, which a mini program cannot set (WeChat open
-/// documentation, "网络", `referer header 不可设置`). On iOS nothing else tells it from a page.
+/// documentation, "网络", `referer header 不可设置`). On iOS nothing else distinguishes it from a page.
 const MINI_PROGRAM_REFERER: &str = "https://servicewechat.com/";
 
-/// Tokens of user agents, in lower case, the telling ones first: HarmonyOS puts the kind of
+/// Tokens of user agents, in lower case, the more specific first: HarmonyOS puts the kind of
 /// device where others put the system, and a PC of its has `Windows NT` as well (Huawei,
 /// HarmonyOS Guides, "Developing User-Agent"); Windows Phone claimed to be Android.
 const DEVICES: [(&str, Device); 14] = [
@@ -168,7 +169,7 @@ const DEVICES: [(&str, Device); 14] = [
     ("linux", Device::Pc),
 ];
 
-/// Tokens of user agents and the `osName` behind them, the telling ones first.
+/// Tokens of user agents and the `osName` behind them, the more specific first.
 const SYSTEMS: [(&str, &str); 9] = [
     ("openharmony", "harmonyos"),
     ("harmonyos", "harmonyos"),

@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
-use crate::merchant::client::is_no_shop;
+use crate::merchant::client::is_forbidden_address;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
@@ -177,7 +177,7 @@ pub(super) fn shop_url(text: &str) -> Result<Url, ProblemReason> {
         Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
         Some(Host::Domain(_)) | None => return Ok(url),
     };
-    if is_no_shop(address) {
+    if is_forbidden_address(address) {
         return Err("is a link-local or metadata address, which no shop has".into());
     }
     Ok(url)
@@ -243,7 +243,7 @@ pub(super) fn token(text: &str) -> Result<Secret, ProblemReason> {
 
 /// The key that events are signed with.
 pub(super) fn webhook_key(text: &str) -> Result<Vec<u8>, ProblemReason> {
-    webhook::key_of(text).map_err(|error| error.to_string().into())
+    webhook::signing_key(text).map_err(|error| error.to_string().into())
 }
 
 /// A name of letters and digits: an app's or an account's.

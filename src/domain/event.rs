@@ -285,7 +285,7 @@ impl DeliveryState {
     pub const ALL: [DeliveryState; 3] =
         [DeliveryState::Pending, DeliveryState::Accepted, DeliveryState::Parked];
 
-    /// The name in a store and in the admin operations.
+    /// The name in a store. The admin operations call [`DeliveryState::Pending`] `waiting`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

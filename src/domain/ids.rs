@@ -54,6 +54,15 @@ impl fmt::Display for OutTradeNo {
     }
 }
 
+/// One of the two numbers by which a query names an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderNumber {
+    /// The shop's order number.
+    OutTradeNo(OutTradeNo),
+    /// The provider's number of one of the order's payments.
+    TransactionId(TransactionId),
+}
+
 /// A configured merchant: `default`, or the `_id` of a `vk-pay-config` document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

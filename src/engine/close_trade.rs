@@ -48,7 +48,7 @@ impl LockedWork {
             },
             Err(CallFailure::Failed(Failure::Throttled { code, message })) => {
                 tracing::warn!(code, provider_message = message, "the provider throttled a close");
-                Err(busy().provider_said(&code, &message))
+                Err(busy().provider_error(&code, &message))
             }
             Err(failure) => Err(failure.query_error()),
         }

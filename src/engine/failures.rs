@@ -32,7 +32,7 @@ impl CallFailure {
                 | Failure::Throttled { code, message },
             ) => {
                 tracing::warn!(code, provider_message = message, "the provider refused a query");
-                unknown.provider_said(code, message)
+                unknown.provider_error(code, message)
             }
             CallFailure::Failed(Failure::OutcomeUnknown { reason, provider_error }) => {
                 let (code, message) = provider_error.clone().unwrap_or_default();
@@ -56,7 +56,7 @@ impl CallFailure {
         match failure {
             Failure::Refused { code, message } => {
                 tracing::warn!(code, provider_message = message, "the provider refused an order");
-                Error::new(Kind::ProviderRefused).provider_said(code, message)
+                Error::new(Kind::ProviderRefused).provider_error(code, message)
             }
             Failure::NumberInUse { code, message } => {
                 tracing::warn!(
@@ -64,11 +64,11 @@ impl CallFailure {
                     provider_message = message,
                     "the provider has another trade under the order's number"
                 );
-                Error::new(Kind::OutcomeUnknown).provider_said(code, message)
+                Error::new(Kind::OutcomeUnknown).provider_error(code, message)
             }
             Failure::Throttled { code, message } => {
                 tracing::warn!(code, provider_message = message, "the provider throttled an order");
-                Error::new(Kind::NotSent).provider_said(code, message)
+                Error::new(Kind::NotSent).provider_error(code, message)
             }
             Failure::NotSent(reason) => {
                 tracing::warn!(reason, "paygate sent nothing to the provider");
@@ -100,7 +100,7 @@ impl Refused {
 /// Adds the provider's code and message, where it gave some.
 fn with_provider_error(error: Error, provider_error: Option<&(String, String)>) -> Error {
     match provider_error {
-        Some((code, message)) => error.provider_said(code, message),
+        Some((code, message)) => error.provider_error(code, message),
         None => error,
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn contradiction(order: &Order, n: u32, code: &str) -> Error {
     );
     match code {
         "" => Error::new(Kind::OutcomeUnknown),
-        _ => Error::new(Kind::OutcomeUnknown).provider_said(code, ""),
+        _ => Error::new(Kind::OutcomeUnknown).provider_error(code, ""),
     }
 }
 

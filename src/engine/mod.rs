@@ -37,9 +37,10 @@ pub use builder::{Builder, StartError};
 pub use create::created::Created;
 pub use outbox::listeners::{Deliver, Handled, OrderEvent};
 pub use parts::Engine;
-pub use query::{OrderNumber, Queried, Query};
+pub use query::{Queried, Query};
 pub use refund::{Refunded, Refunds};
 pub use settings::Switching;
 
+pub use crate::domain::ids::OrderNumber;
 pub use crate::domain::order::AutoRefundPolicy;
 pub use crate::domain::order::refund::RefundRequest;

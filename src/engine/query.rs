@@ -7,7 +7,7 @@ use super::locked::{LockedWork, Wait};
 use super::parts::{Engine, EngineParts};
 use super::waiters::Waiter;
 use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
-use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::ids::{OrderNumber, OutTradeNo};
 use crate::domain::order::attempt::{Attempt, AttemptState};
 use crate::domain::order::payment::PaymentRole;
 use crate::domain::order::{Order, OrderStatus, TradeUpdate};
@@ -21,15 +21,6 @@ pub struct Query {
     pub number: OrderNumber,
     /// Wait so long, at most, until the shop has accepted the payment.
     pub await_accepted: Option<Duration>,
-}
-
-/// One of the two numbers an order is asked for by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderNumber {
-    /// The shop's.
-    OutTradeNo(OutTradeNo),
-    /// The provider's, of a payment.
-    TransactionId(TransactionId),
 }
 
 /// Where an order stands.

@@ -1,4 +1,4 @@
-//! Reading a body: the right type, not encoded, not too large, in time.
+//! Reads a body of the right type that is not encoded, not too large, and complete in time.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 
 use crate::error::{Error, Kind};
 
-/// How long a client may take to send its whole body: it is some hundred bytes long.
+/// The longest that a client may take to send its whole body, which has some hundred bytes.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a body of JSON that is at most `bytes_max` long.
@@ -19,8 +19,8 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// [`Kind::UnsupportedMediaType`] unless it is `application/json` in UTF-8 and not encoded,
-/// [`Kind::BodyTooLarge`] as soon as that is known, [`Kind::BodyTimeout`] after [`READ_TIMEOUT`],
-/// [`Kind::BodyUnreadable`] when the connection breaks.
+/// [`Kind::BodyTooLarge`] as soon as a length exceeds the limit, [`Kind::BodyTimeout`] after
+/// [`READ_TIMEOUT`], [`Kind::BodyUnreadable`] when the connection breaks.
 pub async fn read_json<B: Body>(
     headers: &HeaderMap,
     body: B,
@@ -39,7 +39,7 @@ pub async fn read_json<B: Body>(
 /// [`Kind::BodyTooLarge`], [`Kind::BodyTimeout`] and [`Kind::BodyUnreadable`], as [`read_json`].
 pub async fn read<B: Body>(headers: &HeaderMap, body: B, bytes_max: usize) -> Result<Bytes, Error> {
     let announced =
-        headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let least = announced.unwrap_or(0).max(body.size_hint().lower());
     if usize::try_from(least).map_or(true, |least| least > bytes_max) {
         return Err(Error::new(Kind::BodyTooLarge));
@@ -49,7 +49,7 @@ pub async fn read<B: Body>(headers: &HeaderMap, body: B, bytes_max: usize) -> Re
         .unwrap_or_else(|_| Err(Error::new(Kind::BodyTimeout)))
 }
 
-/// Most bodies come in one piece, which is not copied.
+/// Collects a body. Most come in one chunk, which is not copied.
 async fn collect<B: Body>(body: B, bytes_max: usize) -> Result<Bytes, Error> {
     let mut body = pin!(body);
     let mut first = Bytes::new();
@@ -84,7 +84,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let (Some(one), None) = (types.next(), types.next()) else { return false };
     let Ok(text) = one.to_str() else { return false };
     let mut parts = text.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
+    let json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     json && parts.all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim_matches('"');

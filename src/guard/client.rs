@@ -1,5 +1,5 @@
-//! What a client sends of a `createPayment` request where the shop sets the price, and the whole
-//! that the two make together.
+//! A `createPayment` request whose price the shop sets: the client's part, and the whole request
+//! that it makes with the price.
 //!
 //! ```
 //! use paygate::domain::json::RawJson;
@@ -13,7 +13,7 @@
 //!     let fields = r#""out_trade_no":"2107151010101541001","subject":"tea","type":"goods""#;
 //!     RawJson::parse(&format!(r#"{{{fields},"total_fee":{total_fee}}}"#)).unwrap()
 //! };
-//! assert_eq!(client.priced(&price("1.0"))?.facts.total_fee.fen(), 1);
+//! assert_eq!(client.priced(&price("1.0"))?.terms.total_fee.fen(), 1);
 //!
 //! let refused = client.priced(&price("100")).unwrap_err();
 //! assert_eq!(refused.violations()[0].path, "/data/total_fee");
@@ -28,8 +28,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::create::{
-    decode_claims, decode_is_pc, decode_need_qrcode, decode_provider, judge, read_whole, text,
-    unreadable,
+    check_schema, decode_claims, decode_is_pc, decode_need_qrcode, decode_provider, read_complete,
+    text, unreadable,
 };
 use super::fields::{self, Violations};
 use super::schema;
@@ -50,19 +50,19 @@ pub(super) fn prepare() {
 
 /// A valid `createPayment` request without its price.
 ///
-/// What the client says of the priced fields decides nothing: it can only contradict.
+/// The client's values of the priced fields decide nothing: they can only contradict the price.
 pub struct ClientRequest {
-    /// Who is to be paid through.
+    /// The provider that the buyer pays through.
     pub provider: ProviderId,
-    /// Whether the buyer sits at a PC, if the client said so.
+    /// `isPC`: whether the buyer sits at a PC, if the client states it.
     pub is_pc: Option<bool>,
-    /// Whether a QR code is wanted whatever the platform.
+    /// `needQRcode`: whether the client wants a QR code on any platform.
     pub need_qrcode: NeedQrcode,
-    /// Which order the client wants to pay.
+    /// The order that the client wants to pay.
     pub out_trade_no: OutTradeNo,
-    /// What the client says of itself.
+    /// The client's description of itself.
     pub claims: ClientClaims,
-    /// The price, signed by the shop, if the client brought it.
+    /// The price, signed by the shop, if the client sends it.
     pub quote: Option<String>,
     /// `data` as the client wrote it.
     pub data: RawJson,
@@ -77,8 +77,8 @@ pub struct ClientRequest {
 pub fn read_client(bytes: &[u8]) -> Result<ClientRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
     let instance = schema::instance(document);
-    judge(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&fields::CREATE_CLIENT))?;
-    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+    check_schema(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&fields::CREATE_CLIENT))?;
+    // The schema has required every part: a missing one is a bug here, and the request is refused.
     decode(document, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
 }
 
@@ -99,12 +99,12 @@ fn decode(document: Json<'_>, instance: Value) -> Option<ClientRequest> {
 
 impl ClientRequest {
     /// The whole request: `price` has the fields of `data` that the shop sets. The client's
-    /// `openid` stands where the shop names none.
+    /// `openid` counts where the price has none.
     ///
     /// # Errors
     ///
-    /// [`Kind::Invalid`] for a priced field that breaks its rule, [`Kind::Different`] naming what
-    /// the client sent and the price contradicts or lacks, [`Kind::CallerNotAllowed`] for the
+    /// [`Kind::Invalid`] for a priced field that breaks its rule, [`Kind::Different`] naming the
+    /// client's fields that the price contradicts or lacks, [`Kind::CallerNotAllowed`] for the
     /// price of another order.
     pub fn priced(&self, price: &RawJson) -> Result<CreateRequest, Error> {
         let price = price.json();
@@ -116,7 +116,7 @@ impl ClientRequest {
         if let Some(root) = instance.as_object_mut() {
             root.insert("data".to_owned(), data);
         }
-        let request = read_whole(Some(price), &instance)?;
+        let request = read_complete(Some(price), &instance)?;
         if request.terms.out_trade_no != self.out_trade_no {
             return Err(Error::new(Kind::CallerNotAllowed));
         }
@@ -133,7 +133,7 @@ impl ClientRequest {
         }
     }
 
-    /// Values are compared, not spellings.
+    /// Refuses client fields that differ from the price. It compares values, not spellings.
     fn contradictions(&self, price: Json<'_>) -> Result<(), Error> {
         let written = self.data.json();
         let Shape::Object(members) = written.shape() else { return Ok(()) };
@@ -150,12 +150,12 @@ impl ClientRequest {
     }
 }
 
-/// A member that is there: `null` and `""` count as absent.
+/// The member called `name`; `null` and `""` count as absent.
 fn present<'a>(object: Json<'a>, name: &str) -> Option<Json<'a>> {
-    object.member(name).filter(|it| !matches!(it.as_str(), "null" | r#""""#))
+    object.member(name).filter(|value| !matches!(value.as_str(), "null" | r#""""#))
 }
 
-/// Names the fields, not their values.
+/// The refusal of a request that differs from the price. It names fields, not values.
 fn different(names: &[Cow<'_, str>]) -> Error {
     let violations = names.iter().map(|name| Violation {
         code: Code::Different,

@@ -1,4 +1,5 @@
-//! From bytes to a `createPayment` request: scan, schema, what a schema cannot say, types.
+//! Reads a `createPayment` request from bytes: scan, schema, the rules that no schema can state,
+//! types.
 
 use std::sync::LazyLock;
 
@@ -22,37 +23,40 @@ use super::schema;
 static CREATE_PAYMENT: LazyLock<Validator> =
     LazyLock::new(|| schema::compile("create-payment").expect("the schema is embedded"));
 
-/// Compiles the schema, unless that was done.
+/// Compiles the schema once.
 pub(super) fn prepare() {
     LazyLock::force(&CREATE_PAYMENT);
 }
 
-/// Reads the body of a `createPayment` request. Pure: whether `pid` is a merchant, `openid` is
-/// needed and `time_expire` is near is judged where that is known.
+/// Reads the body of a `createPayment` request. Pure: the engine checks whether `pid` is a
+/// merchant, `openid` is needed, and `time_expire` is too near.
 ///
 /// # Errors
 ///
-/// [`Kind::BodyUnreadable`] for what is no JSON, or JSON that can be read in two ways;
+/// [`Kind::BodyUnreadable`] for bytes that are not JSON, or JSON that can be read in two ways;
 /// [`Kind::Invalid`] with every field that breaks its rule; [`Kind::CallerNotAllowed`] when
-/// nothing is wrong but that `quote` is no string.
+/// the only violation is a `quote` that is not a string.
 pub fn read_create(bytes: &[u8]) -> Result<CreateRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
-    read_whole(document.member("data"), &schema::instance(document))
+    read_complete(document.member("data"), &schema::instance(document))
 }
 
-/// Reads a whole request: what the schema judges of it, and its `data` as it was written.
+/// Reads a complete request from `instance`, which the schema checks, and `data` as written.
 ///
 /// # Errors
 ///
 /// [`Kind::Invalid`], or [`Kind::CallerNotAllowed`] as [`read_create`].
-pub(super) fn read_whole(data: Option<Json<'_>>, instance: &Value) -> Result<CreateRequest, Error> {
-    judge(&CREATE_PAYMENT, instance, Violations::of(&fields::CREATE))?;
-    // The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+pub(super) fn read_complete(
+    data: Option<Json<'_>>,
+    instance: &Value,
+) -> Result<CreateRequest, Error> {
+    check_schema(&CREATE_PAYMENT, instance, Violations::of(&fields::CREATE))?;
+    // The schema has required every part: a missing one is a bug here, and the request is refused.
     decode(data, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
 }
 
-/// Judges a document by its schema, and by what no schema can say.
-pub(super) fn judge(
+/// Checks a document by its schema, and by the rules that no schema can state.
+pub(super) fn check_schema(
     schema: &Validator,
     instance: &Value,
     mut violations: Violations,
@@ -60,16 +64,16 @@ pub(super) fn judge(
     for error in schema.iter_errors(instance) {
         violations.add_broken(&error);
     }
-    judge_texts(instance, &mut violations);
+    check_texts(instance, &mut violations);
     violations.into_result()
 }
 
 pub(super) fn unreadable(why: Unreadable) -> Error {
     let text = match why {
-        Unreadable::NotUtf8 => Text::new("请求体不是UTF-8", "the body is not UTF-8"),
-        Unreadable::Syntax => Text::new("请求体不是JSON", "the body is not JSON"),
+        Unreadable::NotUtf8 => Text::new("请求体不是 UTF-8", "the body is not UTF-8"),
+        Unreadable::Syntax => Text::new("请求体不是 JSON", "the body is not JSON"),
         Unreadable::TooDeep => {
-            Text::new("请求体嵌套超过32层", "the body is nested deeper than 32 levels")
+            Text::new("请求体嵌套超过 32 层", "the body is nested deeper than 32 levels")
         }
         Unreadable::DuplicateKey => {
             Text::new("请求体中有重复的键", "a key stands twice in one object of the body")
@@ -79,27 +83,27 @@ pub(super) fn unreadable(why: Unreadable) -> Error {
     Error::new(Kind::BodyUnreadable).text(text)
 }
 
-/// What a schema cannot say: lengths in bytes, characters by their width, URLs.
-fn judge_texts(instance: &Value, violations: &mut Violations) {
+/// The rules that no schema can state: lengths in bytes, characters by their width, URLs.
+fn check_texts(instance: &Value, violations: &mut Violations) {
     let provider = instance.as_object().and_then(decode_provider);
     let description_bytes_max = provider.and_then(ProviderId::description_bytes_max);
     let text = |path: &str| instance.pointer(path).and_then(Value::as_str);
     for path in ["/data/subject", "/data/body"] {
         let Some((text, bytes_max)) = text(path).zip(description_bytes_max) else { continue };
-        if text.chars().any(|it| it.len_utf8() == 4) {
+        if text.chars().any(|c| c.len_utf8() == 4) {
             violations.add(path.to_owned(), "pattern");
         } else if text.len() > bytes_max {
             violations.add(path.to_owned(), "maxLength");
         }
     }
     let path = "/data/return_url";
-    if text(path).is_some_and(|it| !it.is_empty() && !is_web_url(it)) {
+    if text(path).is_some_and(|url| !url.is_empty() && !is_web_url(url)) {
         violations.add(path.to_owned(), "format");
     }
 }
 
 fn is_web_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 fn decode(written: Option<Json<'_>>, instance: &Value) -> Option<CreateRequest> {
@@ -109,7 +113,7 @@ fn decode(written: Option<Json<'_>>, instance: &Value) -> Option<CreateRequest> 
         provider: decode_provider(root)?,
         is_pc: decode_is_pc(root),
         need_qrcode: decode_need_qrcode(root),
-        terms: decode_facts(written?, data)?,
+        terms: decode_terms(written?, data)?,
         openid: text(data, "openid"),
         time_expire: data.get("time_expire").and_then(Value::as_i64).map(Millis),
         nickname: text(data, "nickname"),
@@ -135,9 +139,9 @@ pub(super) fn decode_need_qrcode(root: &Map<String, Value>) -> NeedQrcode {
     }
 }
 
-fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<OrderTerms> {
+fn decode_terms(written: Json<'_>, data: &Map<String, Value>) -> Option<OrderTerms> {
     let raw = |name| data.get(name)?.as_object().and(written.member(name)).map(RawJson::from);
-    // Exact: the instance holds a whole number as itself.
+    // Exact: the instance holds a whole number unchanged.
     let total_fee = data.get("total_fee")?.as_i64()?;
     Some(OrderTerms {
         out_trade_no: OutTradeNo::parse(data.get("out_trade_no")?.as_str()?)?,
@@ -145,7 +149,7 @@ fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<OrderTer
         subject: text(data, "subject")?,
         body: text(data, "body"),
         kind: text(data, "type")?,
-        pid: text(data, "pid").map_or_else(Pid::default, |it| Pid::new(&it)),
+        pid: text(data, "pid").map_or_else(Pid::default, |pid| Pid::new(&pid)),
         user_id: text(data, "user_id"),
         custom: raw("custom"),
         other: raw("other"),
@@ -156,7 +160,7 @@ fn decode_facts(written: Json<'_>, data: &Map<String, Value>) -> Option<OrderTer
     })
 }
 
-/// What `context` does not tell, `clientInfo` may.
+/// The client's description of itself in `context`, completed from `clientInfo`.
 pub(super) fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
     let claims = |name| root.get(name).map(claims_from_json).unwrap_or_default();
     let (first, second) = (claims("context"), claims("clientInfo"));
@@ -172,7 +176,7 @@ pub(super) fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
     }
 }
 
-/// A text that is there: `null` and `""` count as absent.
+/// The text called `name`; `null` and `""` count as absent.
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
-    object.get(name).and_then(Value::as_str).filter(|it| !it.is_empty()).map(str::to_owned)
+    object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }

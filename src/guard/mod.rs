@@ -1,6 +1,6 @@
-//! Cheap refusals, in order: the route, the method, the size, the JSON, the schema.
+//! Cheap refusals, in order: the path ([`route`]), the method, the size, the JSON, the schema.
 //!
-//! What passes is a typed request; nothing behind the guard reads a body again. A refusal names
+//! A request that passes is typed; no part behind the guard reads a body again. A refusal names
 //! fields and rules and never quotes a value.
 //!
 //! ```
@@ -9,7 +9,7 @@
 //! let body = br#"{"provider": "wxpay", "data": {"out_trade_no": "2107151010101541001",
 //!     "total_fee": 1, "subject": "tea", "type": "goods"}}"#;
 //! let request = guard::read_create(body)?;
-//! assert_eq!(request.facts.total_fee.fen(), 1);
+//! assert_eq!(request.terms.total_fee.fen(), 1);
 //!
 //! let refused = guard::read_create(br#"{"provider": "wxpay", "data": {}}"#).unwrap_err();
 //! assert_eq!(refused.violations()[0].path, "/data/out_trade_no");
@@ -29,9 +29,9 @@ pub mod schema;
 
 pub use client::{ClientRequest, read_client};
 pub use create::read_create;
-pub use query::{AskedBy, QueryRequest, read_query};
+pub use query::{QueryRequest, read_query};
 pub use refund::{RefundQuery, read_close, read_query_refund, read_refund};
-pub use route::{Mount, Operation, Route};
+pub use route::{Mount, PaymentOperation, RouteDecision};
 
 use bytes::Bytes;
 use http::Method;
@@ -42,7 +42,7 @@ use http_body::Body;
 use crate::domain::request::CreateRequest;
 use crate::error::{Error, Kind};
 
-/// The refusals in front of the payment operations.
+/// Refuses requests in front of the payment operations.
 #[derive(Clone, Debug)]
 pub struct Guard {
     mount: Mount,
@@ -60,13 +60,13 @@ impl Guard {
         Guard { mount, body_bytes_max }
     }
 
-    /// Which operation a request's path is: no allocation where it is none.
+    /// Which operation a request's path names, without an allocation where it names none.
     #[must_use]
-    pub fn route(&self, path: &str) -> Route {
+    pub fn route(&self, path: &str) -> RouteDecision {
         self.mount.route(path)
     }
 
-    /// Reads a whole `createPayment` request: its sender names the price.
+    /// Reads a whole `createPayment` request, whose caller names the price.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Guard {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the body; nothing else has happened by then.
+    /// Dropping the future drops the body and changes nothing else.
     pub async fn create<B>(&self, parts: &Parts, body: B) -> Result<CreateRequest, Error>
     where
         B: Body,
@@ -83,7 +83,7 @@ impl Guard {
         read_create(&self.read(parts, body).await?)
     }
 
-    /// Reads what a client sends of a `createPayment` request where the shop sets the price.
+    /// Reads the client's part of a `createPayment` request whose price the shop sets.
     ///
     /// # Errors
     ///
@@ -112,8 +112,9 @@ impl Guard {
         read_query(&self.read(parts, body).await?)
     }
 
-    /// Reads a provider's notification, of any type: the bytes that were signed. The limit of
-    /// payment requests is not theirs: a shop that lowers it would lose payments.
+    /// Reads a provider's notification of any content type: the bytes that the provider signed.
+    /// The size limit of payment requests does not apply: a shop that lowers it would lose
+    /// payments.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! From bytes to the requests about money that goes back, and the one that ends an order: `refund`,
-//! `queryRefund` and `closePayment`.
+//! Reads the requests of `refund`, `queryRefund` and `closePayment` from bytes.
 
 use std::sync::LazyLock;
 
@@ -8,7 +7,7 @@ use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 
 use super::create::{text, unreadable};
-use super::fields::{Field, Form, Violations, field};
+use super::fields::{BodyRules, FieldRule, Violations, field};
 use super::schema;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::json::scan;
@@ -38,7 +37,7 @@ pub enum RefundQuery {
 ///
 /// [`Kind::BodyUnreadable`] and [`Kind::Invalid`], as [`read_create`](super::read_create).
 pub fn read_refund(bytes: &[u8]) -> Result<RefundRequest, Error> {
-    let root = judged(bytes, &REFUND, Violations::of(&REFUND_FORM))?;
+    let root = checked_object(bytes, &REFUND, Violations::of(&REFUND_FORM))?;
     complete(decode_refund(&root))
 }
 
@@ -48,7 +47,7 @@ pub fn read_refund(bytes: &[u8]) -> Result<RefundRequest, Error> {
 ///
 /// As [`read_refund`].
 pub fn read_query_refund(bytes: &[u8]) -> Result<RefundQuery, Error> {
-    let root = judged(bytes, &QUERY_REFUND, Violations::of(&QUERY_FORM))?;
+    let root = checked_object(bytes, &QUERY_REFUND, Violations::of(&QUERY_FORM))?;
     complete(match text(&root, "out_refund_no") {
         Some(number) => Some(RefundQuery::OutRefundNo(number)),
         None => decode_number(&root).map(RefundQuery::OutTradeNo),
@@ -61,12 +60,12 @@ pub fn read_query_refund(bytes: &[u8]) -> Result<RefundQuery, Error> {
 ///
 /// As [`read_refund`].
 pub fn read_close(bytes: &[u8]) -> Result<OutTradeNo, Error> {
-    let root = judged(bytes, &CLOSE_PAYMENT, Violations::of(&CLOSE_FORM))?;
+    let root = checked_object(bytes, &CLOSE_PAYMENT, Violations::of(&CLOSE_FORM))?;
     complete(decode_number(&root))
 }
 
 /// The object in `bytes`, if the schema accepts it.
-fn judged(
+fn checked_object(
     bytes: &[u8],
     schema: &Validator,
     mut violations: Violations,
@@ -76,20 +75,20 @@ fn judged(
     for error in schema.iter_errors(&instance) {
         match error.kind() {
             ValidationErrorKind::OneOfNotValid { .. } => has_number = false,
-            // What is no object has both numbers, as far as a schema can say.
+            // Under the schema, a value that is not an object has both numbers.
             ValidationErrorKind::OneOfMultipleValid { .. } if !instance.is_object() => {}
             ValidationErrorKind::OneOfMultipleValid { .. } => {
                 violations.add("/out_trade_no".to_owned(), "oneOf");
             }
-            // `null` or `""` where something must be.
+            // `null` or `""` for a required field.
             ValidationErrorKind::Not { .. } => {
                 violations.add_missing(error.instance_path().as_str());
             }
             _ => violations.add_broken(&error),
         }
     }
-    // An ill number is no missing one.
-    if !has_number && !violations.tells_of("/out_trade_no") {
+    // An invalid number is not a missing one.
+    if !has_number && !violations.has_field("/out_trade_no") {
         violations.add_missing("/out_refund_no");
     }
     violations.into_result()?;
@@ -99,7 +98,7 @@ fn judged(
     }
 }
 
-/// The schema has said that every part is there: a gap would be a fault of ours, and refuses.
+/// The schema has required every part: a missing one is a bug here, and the request is refused.
 fn complete<T>(decoded: Option<T>) -> Result<T, Error> {
     decoded.ok_or_else(|| Error::new(Kind::BodyUnreadable))
 }
@@ -114,7 +113,7 @@ fn decode_refund(root: &Map<String, Value>) -> Option<RefundRequest> {
         out_refund_no: text(root, "out_refund_no"),
         refund_fee,
         refund_desc: text(root, "refund_desc"),
-        transaction_id: text(root, "transaction_id").map(|it| TransactionId(it.into())),
+        transaction_id: text(root, "transaction_id").map(|id| TransactionId(id.into())),
     })
 }
 
@@ -122,32 +121,32 @@ fn decode_number(root: &Map<String, Value>) -> Option<OutTradeNo> {
     OutTradeNo::parse(root.get("out_trade_no")?.as_str()?)
 }
 
-const REFUND_FORM: Form = Form {
+const REFUND_FORM: BodyRules = BodyRules {
     fields: &[
         OUT_TRADE_NO,
         field(
             "/out_refund_no",
             Code::Body,
-            "out_refund_no必须是最多64位的字符串,只能包含数字、字母、_和-,且指定refund_fee时必填",
+            "out_refund_no 必须是最多 64 位的字符串，只能包含数字、字母、_ 和 -，且指定 refund_fee 时必填",
             "out_refund_no must be a string of at most 64 of 0-9 A-Z a-z _ -, and be there with \
              refund_fee",
         ),
         field(
             "/refund_fee",
             Code::Body,
-            "refund_fee必须是正整数,单位为分,最大10000000000",
+            "refund_fee 必须是正整数，单位为分，最大 10000000000",
             "refund_fee must be a whole JSON number of fen from 1 to 10000000000",
         ),
         field(
             "/refund_desc",
             Code::Body,
-            "refund_desc必须是最多80个字符的字符串",
+            "refund_desc 必须是最多 80 个字符的字符串",
             "refund_desc must be a string of at most 80 characters",
         ),
         field(
             "/transaction_id",
             Code::Body,
-            "transaction_id必须是最多64位的字符串,只能包含数字、字母、_和-",
+            "transaction_id 必须是最多 64 位的字符串，只能包含数字、字母、_ 和 -",
             "transaction_id must be a string of at most 64 of 0-9 A-Z a-z _ -",
         ),
         UNKNOWN,
@@ -155,19 +154,19 @@ const REFUND_FORM: Form = Form {
     required: &[("", &["out_trade_no"])],
 };
 
-const QUERY_FORM: Form = Form {
+const QUERY_FORM: BodyRules = BodyRules {
     fields: &[
         field(
             "/out_refund_no",
             Code::Body,
-            "out_refund_no必须是最多64位的字符串,只能包含数字、字母和_-|*@;或改用out_trade_no",
+            "out_refund_no 必须是最多 64 位的字符串，只能包含数字、字母和 _-|*@；或改用 out_trade_no",
             "out_refund_no must be a string of at most 64 of 0-9 A-Z a-z _ - | * @, or \
              out_trade_no be sent",
         ),
         field(
             "/out_trade_no",
             Code::OutTradeNo,
-            "out_trade_no必须是6到64位的字符串,只能包含数字、字母、_和-,且不能与out_refund_no同时使用",
+            "out_trade_no 必须是 6 到 64 位的字符串，只能包含数字、字母、_ 和 -，且不能与 out_refund_no 同时使用",
             "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, and stand alone",
         ),
         UNKNOWN,
@@ -175,14 +174,14 @@ const QUERY_FORM: Form = Form {
     required: &[("", &["out_refund_no"])],
 };
 
-const CLOSE_FORM: Form =
-    Form { fields: &[OUT_TRADE_NO, UNKNOWN], required: &[("", &["out_trade_no"])] };
+const CLOSE_FORM: BodyRules =
+    BodyRules { fields: &[OUT_TRADE_NO, UNKNOWN], required: &[("", &["out_trade_no"])] };
 
-const OUT_TRADE_NO: Field = field(
+const OUT_TRADE_NO: FieldRule = field(
     "/out_trade_no",
     Code::OutTradeNo,
-    "out_trade_no必须是6到64位的字符串,只能包含数字、字母、_和-",
+    "out_trade_no 必须是 6 到 64 位的字符串，只能包含数字、字母、_ 和 -",
     "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -",
 );
 
-const UNKNOWN: Field = field("", Code::Body, "请求中有未知字段", "there is no such field");
+const UNKNOWN: FieldRule = field("", Code::Body, "请求中有未知字段", "there is no such field");

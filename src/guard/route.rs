@@ -1,35 +1,36 @@
-//! Which operation a path is.
+//! Decides whether a request path is a payment operation, is refused, or passes through.
 //!
-//! A path is an operation when it is spelt exactly like one. A path that others might normalise
-//! into one (`//`, `.`, `..`, `%63`, `%2F`, `\`, `;x`, a trailing slash, another case) is neither
-//! run nor passed on: two readers of one path must not disagree about what it is.
+//! A path is an operation when it is spelt exactly like one. The guard refuses a path that another
+//! HTTP server could normalise into one (`//`, `.`, `..`, `%63`, `%2F`, `\`, `;x`, a trailing
+//! slash, another case): it neither runs the operation nor forwards the request, since two servers
+//! must not disagree about one path.
 
 use percent_encoding::percent_decode_str;
 
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
 
-/// What is to become of a request.
+/// The guard's decision about a request's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Not ours: it goes on unchanged.
-    Pass,
-    /// Nearly ours, or below `notify/` and none: 404.
+pub enum RouteDecision {
+    /// Not a payment operation: the request is forwarded unchanged.
+    PassThrough,
+    /// Nearly a payment operation, or an invalid path below `notify/`: 404.
     Refuse,
-    /// Ours.
-    Operation(Operation),
+    /// A payment operation.
+    Operation(PaymentOperation),
 }
 
 /// A public payment operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum PaymentOperation {
     /// `{mount}/createPayment`
     CreatePayment,
     /// `{mount}/queryPayment`
     QueryPayment,
     /// `{mount}/notify/{provider}/{pay_type}/{merchant}`
     Notify {
-        /// Who notifies.
+        /// The provider that notifies.
         provider: ProviderId,
         /// The pay type that the notification's address was made for.
         pay_type: PayType,
@@ -46,8 +47,8 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Reads a prefix: nothing, `/`, or up to 8 segments of `[0-9A-Za-z._~-]` that are no dots
-    /// alone; a slash at its end does not count. `None` for anything else.
+    /// Parses a prefix: an empty text, `/`, or up to 8 segments of `[0-9A-Za-z._~-]` other than `.`
+    /// and `..`, with or without a slash at its end. `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Mount> {
         let path = text.strip_suffix('/').unwrap_or(text);
@@ -55,7 +56,8 @@ impl Mount {
             return Some(Mount { path: String::new(), segments: 0 });
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-');
-        let segment_fits = |it: &str| !matches!(it, "" | "." | "..") && it.bytes().all(plain);
+        let segment_fits =
+            |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
         let segments = path.strip_prefix('/')?.split('/');
         let count = segments.clone().count();
         (count <= MOUNT_SEGMENTS_MAX && segments.clone().all(segment_fits))
@@ -68,43 +70,50 @@ impl Mount {
         &self.path
     }
 
-    /// What a request for `path` (no query) is.
+    /// The decision about a request for `path`, which has no query.
     #[must_use]
-    pub fn route(&self, path: &str) -> Route {
+    pub fn route(&self, path: &str) -> RouteDecision {
         match path.strip_prefix(self.path.as_str()) {
-            Some("/createPayment") => return Route::Operation(Operation::CreatePayment),
-            Some("/queryPayment") => return Route::Operation(Operation::QueryPayment),
+            Some("/createPayment") => {
+                return RouteDecision::Operation(PaymentOperation::CreatePayment);
+            }
+            Some("/queryPayment") => {
+                return RouteDecision::Operation(PaymentOperation::QueryPayment);
+            }
             Some(rest) => {
                 if let Some(address) = rest.strip_prefix("/notify/") {
-                    return notify(address).map_or(Route::Refuse, Route::Operation);
+                    return notify(address).map_or(RouteDecision::Refuse, RouteDecision::Operation);
                 }
             }
             None => {}
         }
         let bytes = path.as_bytes();
-        let disguised =
-            if is_plain(bytes) { self.differs_in_case(bytes) } else { self.normalises(bytes) };
-        if disguised { Route::Refuse } else { Route::Pass }
+        let disguised = if is_plain(bytes) {
+            self.differs_in_case_or_slash(bytes)
+        } else {
+            self.normalizes_to_operation(bytes)
+        };
+        if disguised { RouteDecision::Refuse } else { RouteDecision::PassThrough }
     }
 
-    /// For a path that normalisation leaves alone: an operation in another case, or with a slash
-    /// at its end.
-    fn differs_in_case(&self, path: &[u8]) -> bool {
+    /// Whether a path that normalisation leaves unchanged is an operation in another case, or with
+    /// a slash at its end.
+    fn differs_in_case_or_slash(&self, path: &[u8]) -> bool {
         let Some((mount, rest)) = path.split_at_checked(self.path.len()) else { return false };
         if !mount.eq_ignore_ascii_case(self.path.as_bytes()) {
             return false;
         }
         let rest = rest.strip_suffix(b"/").unwrap_or(rest);
-        let notify = rest.get(..8).is_some_and(|it| it.eq_ignore_ascii_case(b"/notify/"));
+        let notify = rest.get(..8).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"/notify/"));
         let is = |name: &str| {
-            rest.strip_prefix(b"/").is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+            rest.strip_prefix(b"/").is_some_and(|rest| rest.eq_ignore_ascii_case(name.as_bytes()))
         };
         notify || NAMES.into_iter().any(is)
     }
 
-    /// Whether undoing every disguise makes this path an operation.
-    fn normalises(&self, path: &[u8]) -> bool {
-        let walk = Walk::of(path);
+    /// Whether normalisation makes this path an operation.
+    fn normalizes_to_operation(&self, path: &[u8]) -> bool {
+        let walk = NormalizedPath::of(path);
         let segments = walk.segments.get(..walk.depth.min(SEGMENTS_MAX)).unwrap_or_default();
         let mut mount = self.path.split('/').skip(1);
         if !segments.iter().zip(mount.by_ref()).all(|(segment, name)| is_named(segment, name)) {
@@ -122,10 +131,10 @@ const NAMES: [&str; 2] = ["createPayment", "queryPayment"];
 const MOUNT_SEGMENTS_MAX: usize = 8;
 /// More than any operation has.
 const SEGMENTS_MAX: usize = MOUNT_SEGMENTS_MAX + 4;
-/// As `data.pid`'s schema says.
+/// The limit of `data.pid` in the schema.
 const MERCHANT_CHARS_MAX: usize = 128;
 
-fn notify(address: &str) -> Option<Operation> {
+fn notify(address: &str) -> Option<PaymentOperation> {
     let mut parts = address.split('/');
     let (provider, pay_type, merchant) = (parts.next()?, parts.next()?, parts.next()?);
     let pay_type = PayType::parse(pay_type)?;
@@ -138,10 +147,10 @@ fn notify(address: &str) -> Option<Operation> {
         && merchant.chars().count() <= MERCHANT_CHARS_MAX
         && !merchant.contains(char::is_control);
     let provider = pay_type.provider();
-    named.then(|| Operation::Notify { provider, pay_type, merchant: Pid::new(&merchant) })
+    named.then(|| PaymentOperation::Notify { provider, pay_type, merchant: Pid::new(&merchant) })
 }
 
-/// Whether normalisation would leave this path alone, but for its case and a slash at its end.
+/// Whether normalisation leaves this path unchanged, except its case and a slash at its end.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = b' ';
     path.iter().all(|&byte| {
@@ -153,14 +162,14 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 /// A path's segments after normalisation: the first ones, and how many there are.
-struct Walk<'a> {
+struct NormalizedPath<'a> {
     segments: [&'a [u8]; SEGMENTS_MAX],
     depth: usize,
 }
 
-impl<'a> Walk<'a> {
-    fn of(path: &'a [u8]) -> Walk<'a> {
-        let mut walk = Walk { segments: [b""; SEGMENTS_MAX], depth: 0 };
+impl<'a> NormalizedPath<'a> {
+    fn of(path: &'a [u8]) -> NormalizedPath<'a> {
+        let mut walk = NormalizedPath { segments: [b""; SEGMENTS_MAX], depth: 0 };
         let mut from = 0;
         let mut at = 0;
         while let Some((byte, next)) = decoded(path, at) {
@@ -203,7 +212,8 @@ fn decoded(path: &[u8], at: usize) -> Option<(u8, usize)> {
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
-    let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    let value =
+        |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let [high, low] = digits else { return None };
     Some((value(high)? << 4) | value(low)?)
 }
@@ -213,7 +223,7 @@ fn is_named(segment: &[u8], name: &str) -> bool {
     let mut names = name.bytes();
     let mut at = 0;
     while let Some((byte, next)) = decoded(segment, at).filter(|(byte, _)| *byte != b';') {
-        if !names.next().is_some_and(|it| it.eq_ignore_ascii_case(&byte)) {
+        if !names.next().is_some_and(|name| name.eq_ignore_ascii_case(&byte)) {
             return false;
         }
         at = next;
@@ -236,7 +246,7 @@ mod tests {
             let mount = Mount::parse("/pay").expect("a mount");
             let _ = mount.route(&path);
             let detour = format!("{}{}/pay/./createPayment", "/x".repeat(deep), "/..".repeat(deep));
-            prop_assert_eq!(mount.route(&detour), Route::Refuse);
+            prop_assert_eq!(mount.route(&detour), RouteDecision::Refuse);
         }
 
         #[test]
@@ -249,7 +259,7 @@ mod tests {
             let escape = if twice { "%25" } else { "%" };
             let encoded = format!("{before}{escape}{:02x}{}", rest.as_bytes()[0], &rest[1..]);
             let mount = Mount::parse("/pay").expect("a mount");
-            prop_assert_eq!(mount.route(&encoded), Route::Refuse);
+            prop_assert_eq!(mount.route(&encoded), RouteDecision::Refuse);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON Schemas: embedded, listed, printed, served; and compiled without a network.
+//! The embedded JSON Schemas, which are compiled without a network.
 
 use jsonschema::{PatternOptions, Registry, Validator};
 use serde_json::{Map, Value};
@@ -7,7 +7,7 @@ use crate::domain::json::{Json, Shape, Whole, scan};
 
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
-        /// The names of every schema.
+        /// The name of every schema.
         pub const NAMES: &[&str] = &[$($name),+];
 
         /// The text of the schema called `name`: JSON Schema, draft 2020-12.
@@ -50,8 +50,8 @@ embedded![
     "event-refund-closed",
 ];
 
-/// Whether `json` is what the schema called `name` describes; `None` where there is no such schema
-/// or no such thing as JSON. It compiles the schema each time: for tests and tools.
+/// Whether the schema called `name` accepts `json`; `None` for an unknown name, or for bytes that
+/// are not JSON. It compiles the schema each time: for tests and tools.
 #[must_use]
 pub fn accepts(name: &str, json: &[u8]) -> Option<bool> {
     let instance = instance(scan(json).ok()?);
@@ -82,9 +82,9 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("an embedded schema is JSON")
 }
 
-/// What the schema judges: the document with every number replaced by one that any build of
-/// `serde_json` holds and that a schema judges alike. A whole number within an `i64` stands for
-/// itself, one beyond for the end of the range, a fraction for one half.
+/// The value that the schema checks: the document with every number replaced by one that any build
+/// of `serde_json` holds and that a schema treats alike. A whole number within an `i64` stays, one
+/// beyond becomes the end of the range, and a fraction becomes one half.
 ///
 /// Recurses at most [`crate::domain::json::DEPTH_MAX`] deep: the text was scanned.
 pub(super) fn instance(json: Json<'_>) -> Value {
@@ -110,7 +110,7 @@ pub(super) fn instance(json: Json<'_>) -> Value {
 /// them and in its order; a star marks what is required.
 #[must_use]
 pub fn parameter_table(name: &str) -> String {
-    let schema = text(name).and_then(|it| scan(it.as_bytes()).ok());
+    let schema = text(name).and_then(|text| scan(text.as_bytes()).ok());
     let mut table = String::from("| parameter | type | meaning |\n| --- | --- | --- |\n");
     for (name, property) in schema.into_iter().flat_map(properties) {
         if name != "data" {
@@ -125,22 +125,25 @@ pub fn parameter_table(name: &str) -> String {
 
 fn properties(schema: Json<'_>) -> Vec<(String, Json<'_>)> {
     match schema.member("properties").map(Json::shape) {
-        Some(Shape::Object(members)) => members.map(|(key, it)| (key.into_owned(), it)).collect(),
+        Some(Shape::Object(members)) => {
+            members.map(|(key, value)| (key.into_owned(), value)).collect()
+        }
         _ => Vec::new(),
     }
 }
 
 fn push_row(table: &mut String, prefix: &str, of: Option<Json<'_>>, row: (&str, Json<'_>)) {
     let (name, property) = row;
-    let strings = |it: Option<Json<'_>>| match it.map(Json::shape) {
+    let strings = |value: Option<Json<'_>>| match value.map(Json::shape) {
         Some(Shape::String(one)) => vec![one.into_owned()],
-        Some(Shape::Array(items)) => items.map(|it| it.as_str().replace('"', "")).collect(),
+        Some(Shape::Array(items)) => items.map(|item| item.as_str().replace('"', "")).collect(),
         _ => Vec::new(),
     };
-    let required = strings(of.and_then(|it| it.member("required"))).iter().any(|it| it == name);
+    let required =
+        strings(of.and_then(|of| of.member("required"))).iter().any(|required| required == name);
     let star = if required { " *" } else { "" };
-    // What stands for absence is not a value to choose.
-    let chosen = |it: &String| !matches!(it.as_str(), "" | "null");
+    // A value that stands for absence is not one to choose.
+    let chosen = |value: &String| !matches!(value.as_str(), "" | "null");
     let values: Vec<_> = strings(property.member("enum")).into_iter().filter(chosen).collect();
     let values = values.join(", ");
     let kind = strings(property.member("type")).into_iter().next();

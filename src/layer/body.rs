@@ -1,4 +1,4 @@
-//! The response's body: ours, or the inner service's untouched.
+//! The response's body: the payment handler's, or the inner service's unchanged.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,26 +13,26 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        inner: Inner<B>,
+        inner: BodyKind<B>,
     }
 }
 
 pin_project! {
-    #[project = InnerProjection]
+    #[project = BodyKindProjection]
     #[derive(Debug)]
-    enum Inner<B> {
-        Passed { #[pin] body: B },
-        Ours { #[pin] body: Full<Bytes> },
+    enum BodyKind<B> {
+        Forwarded { #[pin] body: B },
+        Payment { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) fn passed(body: B) -> ResponseBody<B> {
-        ResponseBody { inner: Inner::Passed { body } }
+    pub(super) fn forwarded(body: B) -> ResponseBody<B> {
+        ResponseBody { inner: BodyKind::Forwarded { body } }
     }
 
-    pub(super) fn ours(bytes: Bytes) -> ResponseBody<B> {
-        ResponseBody { inner: Inner::Ours { body: Full::new(bytes) } }
+    pub(super) fn payment(bytes: Bytes) -> ResponseBody<B> {
+        ResponseBody { inner: BodyKind::Payment { body: Full::new(bytes) } }
     }
 }
 
@@ -45,22 +45,24 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().inner.project() {
-            InnerProjection::Passed { body } => body.poll_frame(cx),
-            InnerProjection::Ours { body } => body.poll_frame(cx).map_err(|never| match never {}),
+            BodyKindProjection::Forwarded { body } => body.poll_frame(cx),
+            BodyKindProjection::Payment { body } => {
+                body.poll_frame(cx).map_err(|never| match never {})
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Inner::Passed { body } => body.is_end_stream(),
-            Inner::Ours { body } => body.is_end_stream(),
+            BodyKind::Forwarded { body } => body.is_end_stream(),
+            BodyKind::Payment { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Passed { body } => body.size_hint(),
-            Inner::Ours { body } => body.size_hint(),
+            BodyKind::Forwarded { body } => body.size_hint(),
+            BodyKind::Payment { body } => body.size_hint(),
         }
     }
 }

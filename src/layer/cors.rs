@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method};
 
-/// The origins whose pages may call.
+/// The origins whose pages may call the payment operations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
     listed: Arc<[String]>,
@@ -21,7 +21,7 @@ impl Origins {
         Origins { listed: origins.into_iter().collect(), credentials: false }
     }
 
-    /// Their pages may send the buyer's cookies and an `Authorization`: somebody reads them.
+    /// Lets their pages send the buyer's cookies and an `Authorization`, which the callback reads.
     pub(super) fn with_credentials(self) -> Origins {
         Origins { credentials: true, ..self }
     }
@@ -29,7 +29,10 @@ impl Origins {
     /// The request's origin, if it is listed: an origin is compared as the text it is.
     pub(super) fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
-        self.listed.iter().any(|it| it.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        self.listed
+            .iter()
+            .any(|listed| listed.as_bytes() == origin.as_bytes())
+            .then(|| origin.clone())
     }
 
     /// Whether this is a preflight of a listed origin.
@@ -39,8 +42,8 @@ impl Origins {
             && self.listed(headers).is_some()
     }
 
-    /// Lets a listed origin's page read the answer. Caches must tell origins apart as soon as
-    /// any is listed.
+    /// Lets a listed origin's page read the answer. As soon as any origin is listed, caches must
+    /// keep the answers of origins apart.
     pub(super) fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if self.listed.is_empty() {
             return;
@@ -57,7 +60,7 @@ impl Origins {
         );
     }
 
-    /// What a preflight is told besides.
+    /// Adds the headers of a preflight's answer.
     pub(super) fn preflight(&self, answer: &mut HeaderMap) {
         let headers = if self.credentials {
             "Authorization, Content-Type, X-Client-Info, X-Request-Id"

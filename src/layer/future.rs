@@ -1,5 +1,5 @@
-//! The response's future: the inner service's in place, or a boxed payment operation, which is
-//! about to spend a hundred milliseconds on a network call anyway.
+//! The response's future: the inner service's in place, or a boxed payment operation, whose network
+//! call takes a hundred milliseconds anyway.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,31 +11,31 @@ use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
 
-type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+type PaymentFuture = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
 pin_project! {
     /// The future of a [`PaymentService`](super::PaymentService)'s response.
     pub struct ResponseFuture<F> {
         #[pin]
-        inner: Inner<F>,
+        inner: FutureKind<F>,
     }
 }
 
 pin_project! {
-    #[project = InnerProjection]
-    enum Inner<F> {
-        Passed { #[pin] future: F },
-        Ours { future: Answer },
+    #[project = FutureKindProjection]
+    enum FutureKind<F> {
+        Forwarded { #[pin] future: F },
+        Payment { future: PaymentFuture },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn passed(future: F) -> ResponseFuture<F> {
-        ResponseFuture { inner: Inner::Passed { future } }
+    pub(super) fn forwarded(future: F) -> ResponseFuture<F> {
+        ResponseFuture { inner: FutureKind::Forwarded { future } }
     }
 
-    pub(super) fn ours(future: Answer) -> ResponseFuture<F> {
-        ResponseFuture { inner: Inner::Ours { future } }
+    pub(super) fn payment(future: PaymentFuture) -> ResponseFuture<F> {
+        ResponseFuture { inner: FutureKind::Payment { future } }
     }
 }
 
@@ -47,11 +47,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().inner.project() {
-            InnerProjection::Passed { future } => {
-                ready!(future.poll(cx)).map(|response| response.map(ResponseBody::passed))
+            FutureKindProjection::Forwarded { future } => {
+                ready!(future.poll(cx)).map(|response| response.map(ResponseBody::forwarded))
             }
-            InnerProjection::Ours { future } => {
-                Ok(ready!(future.as_mut().poll(cx)).map(ResponseBody::ours))
+            FutureKindProjection::Payment { future } => {
+                Ok(ready!(future.as_mut().poll(cx)).map(ResponseBody::payment))
             }
         })
     }

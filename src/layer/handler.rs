@@ -1,4 +1,4 @@
-//! One payment request, from HTTP in to HTTP out, in the order of the checks.
+//! Handles one payment request, from HTTP in to HTTP out, in the order of the checks.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,18 +14,18 @@ use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
-use crate::guard::{ClientRequest, Guard, Operation, Route};
-use crate::pricing::{self, Authority, Pricing, Question};
-use crate::reply::{self, Language, Reply};
+use crate::guard::{ClientRequest, Guard, PaymentOperation, RouteDecision};
+use crate::pricing::{self, PriceOperation, PriceQuery, PriceSource, Pricing};
+use crate::reply::{self, Language, ReplyWriter};
 
 use super::qrcode;
 
-/// How to find the peer's address in a request.
+/// Finds the peer's address in a request.
 pub(super) type FindPeer = Arc<dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync>;
 
-/// Everything that stands between HTTP and the engine.
+/// Handles payment requests between HTTP and the engine.
 #[derive(Clone)]
-pub(super) struct Edge {
+pub(super) struct PaymentHandler {
     pub(super) engine: Engine,
     pub(super) pricing: Pricing,
     pub(super) guard: Guard,
@@ -35,9 +35,9 @@ pub(super) struct Edge {
     pub(super) inject_context: bool,
 }
 
-impl Edge {
-    /// A request that is not ours, on its way to the inner service.
-    pub(super) fn pass<B>(&self, request: Request<B>) -> Request<B> {
+impl PaymentHandler {
+    /// Prepares a request that is not a payment operation for the inner service.
+    pub(super) fn forward<B>(&self, request: Request<B>) -> Request<B> {
         if !self.inject_context {
             return request;
         }
@@ -48,47 +48,55 @@ impl Edge {
         Request::from_parts(parts, body)
     }
 
-    /// The answer to a payment operation.
-    pub(super) async fn answer<B>(&self, route: Route, request: Request<B>) -> Response<Bytes>
+    /// Answers a payment operation, or a path that the guard refuses.
+    pub(super) async fn answer<B>(
+        &self,
+        route: RouteDecision,
+        request: Request<B>,
+    ) -> Response<Bytes>
     where
         B: Body,
     {
         let (mut parts, body) = request.into_parts();
         let request_id = caller::request_id(&parts.headers);
         if let Ok(value) = request_id.parse() {
-            // The context reads it back, so that the answer and the records name the same.
+            // The caller's context reads it, so that the reply and the records have the same id.
             parts.headers.insert(reply::REQUEST_ID, value);
         }
-        let reply = Reply {
+        let reply = ReplyWriter {
             request_id: &request_id,
             language: Language::preferred(&parts.headers),
             mock: self.engine.is_simulated(),
         };
         let origin = self.origins.listed(&parts.headers);
         let mut answer = if self.origins.is_preflight(&parts.method, &parts.headers) {
-            let mut answer = reply.empty();
+            let mut answer = reply.no_content();
             self.origins.preflight(answer.headers_mut());
             answer
         } else {
-            let done = self.operate(route, &parts, body, &reply).await;
+            let done = self.dispatch(route, &parts, body, &reply).await;
             done.unwrap_or_else(|error| reply.refusal(&error))
         };
         self.origins.allow(origin, answer.headers_mut());
         answer
     }
 
-    async fn operate<B: Body>(
+    async fn dispatch<B: Body>(
         &self,
-        route: Route,
+        route: RouteDecision,
         parts: &Parts,
         body: B,
-        reply: &Reply<'_>,
+        reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         match route {
-            Route::Pass | Route::Refuse => Err(Error::new(Kind::NotFound)),
-            Route::Operation(Operation::CreatePayment) => self.create(parts, body, reply).await,
-            Route::Operation(Operation::QueryPayment) => self.query(parts, body, reply).await,
-            Route::Operation(Operation::Notify { provider, merchant, .. }) => {
+            RouteDecision::PassThrough | RouteDecision::Refuse => Err(Error::new(Kind::NotFound)),
+            RouteDecision::Operation(PaymentOperation::CreatePayment) => {
+                self.create(parts, body, reply).await
+            }
+            RouteDecision::Operation(PaymentOperation::QueryPayment) => {
+                self.query(parts, body, reply).await
+            }
+            RouteDecision::Operation(PaymentOperation::Notify { provider, merchant, .. }) => {
                 let taken = match self.guard.notification(parts, body).await {
                     Ok(bytes) => {
                         self.engine.notify(provider, &merchant, &parts.headers, bytes).await
@@ -108,9 +116,9 @@ impl Edge {
         &self,
         parts: &Parts,
         body: B,
-        reply: &Reply<'_>,
+        reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let request = self.priced(parts, body).await?;
+        let request = self.read_priced_request(parts, body).await?;
         let caller = self.caller(parts, &request.claims, request.is_pc)?;
         let out_trade_no = request.terms.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
@@ -119,12 +127,12 @@ impl Edge {
         let code_url = created.code_url.as_deref();
         let image = code_url.filter(|_| need_qrcode == NeedQrcode::Image);
         let image = image.and_then(qrcode::data_uri);
-        Ok(reply.created(&reply::Created {
+        Ok(reply.created(&reply::CreatedPayment {
             order_info: &created.order_info,
             out_trade_no: &out_trade_no,
             provider,
             pay_type: created.pay_type,
-            // What was asked for: by this vk-uni-pay's component shows a code or opens the app.
+            // As the request has it: by this vk-uni-pay's component shows a code or opens the app.
             need_qrcode: need_qrcode != NeedQrcode::No,
             qrcode_image: image.as_deref(),
             total_fee: created.total_fee,
@@ -133,34 +141,38 @@ impl Edge {
         }))
     }
 
-    /// The whole request, of a caller who may ask, at the price of whoever sets it. This goes
-    /// before anything that knows orders, so that a stranger learns of none.
-    async fn priced<B: Body>(&self, parts: &Parts, body: B) -> Result<CreateRequest, Error> {
-        match self.pricing.authority() {
-            Authority::Caller(access) => {
+    /// Reads the whole request, with the price from its source. It refuses a caller before the
+    /// engine sees the order, so that an unauthorised caller cannot find out which orders exist.
+    async fn read_priced_request<B: Body>(
+        &self,
+        parts: &Parts,
+        body: B,
+    ) -> Result<CreateRequest, Error> {
+        match self.pricing.source() {
+            PriceSource::Caller(access) => {
                 let request = self.guard.create(parts, body).await?;
-                access.admit(&parts.headers, self.peer(parts))?;
+                access.authorize(&parts.headers, self.peer(parts))?;
                 Ok(request)
             }
-            Authority::Quote(key) => {
+            PriceSource::Quote(key) => {
                 let client = self.guard.client(parts, body).await?;
                 let quote = client.quote.as_deref();
                 let price = key.price(quote, &client.out_trade_no, self.engine.now())?;
                 client.priced(&price)
             }
-            Authority::Callback(ask) => {
+            PriceSource::Callback(callback) => {
                 let client = self.guard.client(parts, body).await?;
-                let price = ask.price(self.question(parts, &client)?).await?;
+                let price = callback.price(self.price_query(parts, &client)?).await?;
                 client.priced(&price)
             }
         }
     }
 
-    fn question(&self, parts: &Parts, client: &ClientRequest) -> Result<Question, Error> {
+    fn price_query(&self, parts: &Parts, client: &ClientRequest) -> Result<PriceQuery, Error> {
         let (authorization, cookie) = pricing::credentials(&parts.headers)?;
         let (provider, need_qrcode) = (client.provider, client.need_qrcode);
-        Ok(Question {
-            operation: pricing::Operation::CreatePayment { provider, need_qrcode },
+        Ok(PriceQuery {
+            operation: PriceOperation::CreatePayment { provider, need_qrcode },
             out_trade_no: client.out_trade_no.clone(),
             data: client.data.clone(),
             context: self.caller(parts, &client.claims, client.is_pc)?,
@@ -179,11 +191,11 @@ impl Edge {
     }
 
     pub(super) fn peer(&self, parts: &Parts) -> Option<IpAddr> {
-        self.peer_addr.as_ref().and_then(|find| find(parts)).map(|it| it.ip())
+        self.peer_addr.as_ref().and_then(|find| find(parts)).map(|socket| socket.ip())
     }
 }
 
-impl fmt::Debug for Edge {
+impl fmt::Debug for PaymentHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edge")
             .field("engine", &self.engine)

@@ -1,4 +1,4 @@
-//! The tower layer: answers the payment operations, passes everything else on untouched.
+//! The tower layer: it answers the payment operations and forwards every other request unchanged.
 //!
 //! A request that is not a payment operation goes to the inner service in place: unboxed, unread,
 //! without a clone of the inner service.
@@ -16,6 +16,4 @@ mod handler;
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
-#[cfg(feature = "sidecar")]
-pub(crate) use query::{known, order_number};
 pub use service::PaymentService;

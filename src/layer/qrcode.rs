@@ -1,10 +1,10 @@
-//! `qrcodeImage`: the picture of a QR code, so that a page needs no library to show it.
+//! `qrcodeImage`: the image of a QR code, so that a page needs no library to show it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fast_qr::QRBuilder;
 
-/// A PNG of the QR code that says `text`, as a data URI; `None` when it is too long for one.
+/// A PNG of the QR code of `text`, as a data URI; `None` when the text is too long for a QR code.
 ///
 /// Black on white, 8 pixels a module, with the 4 modules of quiet zone that ISO/IEC 18004 wants.
 pub(super) fn data_uri(text: &str) -> Option<String> {
@@ -42,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// What a phone reads off the picture.
+    /// The text that a phone scans from the image.
     fn scanned(data_uri: &str) -> String {
         let base64 = data_uri.strip_prefix("data:image/png;base64,").unwrap();
         let png = STANDARD.decode(base64).unwrap();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_says_what_the_code_says() {
+    fn the_image_scans_as_the_text() {
         let long = format!("https://qr.alipay.com/{}", "x".repeat(480));
         for text in ["weixin://wxpay/bizpayurl?pr=e16f9231b315", "https://qr.alipay.com/a", &long] {
             assert_eq!(scanned(&data_uri(text).unwrap()), text);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_fits_in_no_code_has_no_picture() {
+    fn a_text_that_is_too_long_for_a_code_has_no_image() {
         assert_eq!(data_uri(&"x".repeat(5_000)), None);
     }
 }

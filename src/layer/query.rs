@@ -1,83 +1,90 @@
-//! `queryPayment`: who may ask for an order, and by which of its numbers.
+//! `queryPayment`: checks that the caller may query the order, and queries it.
 
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use http_body::Body;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::handler::Edge;
+use super::handler::PaymentHandler;
 use crate::caller::ClientClaims;
-use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::ids::{OrderNumber, OutTradeNo, TransactionId};
 use crate::domain::json::RawJson;
-use crate::domain::order::payment::PaymentRole;
-use crate::engine::{OrderNumber, Queried, Query};
-use crate::error::{Error, Kind, Text};
-use crate::guard::{AskedBy, QueryRequest};
-use crate::pricing::{self, Ask, Authority, Question, QuoteKey};
-use crate::reply::{Known, Reply};
+use crate::engine::{Queried, Query};
+use crate::error::{Error, Kind};
+use crate::guard::QueryRequest;
+use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSource, QuoteKey};
+use crate::reply::{OrderView, ReplyWriter};
 
-impl Edge {
+impl PaymentHandler {
     /// Guard, pricing, engine: in this order.
     pub(super) async fn query<B: Body>(
         &self,
         parts: &Parts,
         body: B,
-        reply: &Reply<'_>,
+        reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let request = self.guard.query(parts, body).await?;
-        let number = match self.pricing.authority() {
-            Authority::Caller(access) => {
-                access.admit(&parts.headers, self.peer(parts))?;
-                order_number(request.number)
+        let number = match self.pricing.source() {
+            PriceSource::Caller(access) => {
+                access.authorize(&parts.headers, self.peer(parts))?;
+                request.number
             }
-            Authority::Quote(key) => OrderNumber::OutTradeNo(self.quoted(key, &request).await?),
-            Authority::Callback(ask) => {
-                OrderNumber::OutTradeNo(self.allowed(ask, parts, &request).await?)
+            PriceSource::Quote(key) => {
+                OrderNumber::OutTradeNo(self.quoted_order(key, &request).await?)
+            }
+            PriceSource::Callback(callback) => {
+                OrderNumber::OutTradeNo(self.permitted_order(callback, parts, &request).await?)
             }
         };
         let await_accepted = request.await_accepted;
         let queried = self.engine.query(Query { number, await_accepted }).await?;
-        Ok(reply.known(&known(&queried, None)))
+        Ok(reply.order(&OrderView {
+            order: &queried.order,
+            user_order_success: queried.user_order_success,
+            trade_state: queried.trade_state.as_deref(),
+            pay_order: None,
+        }))
     }
 
-    /// The order of the request's quote, if it is the one that is asked for. It is looked up by
-    /// the number that the shop signed, so that an order of somebody else and none at all take
-    /// the same way.
-    async fn quoted(&self, key: &QuoteKey, request: &QueryRequest) -> Result<OutTradeNo, Error> {
+    /// The order of the request's quote, if it is the requested one. The engine looks up the number
+    /// that the shop signed, so that another buyer's order and an unknown one get the same answer.
+    async fn quoted_order(
+        &self,
+        key: &QuoteKey,
+        request: &QueryRequest,
+    ) -> Result<OutTradeNo, Error> {
         let number = key.order(request.quote.as_deref(), self.engine.now())?;
         match &request.number {
-            AskedBy::OutTradeNo(asked) if *asked != number => {
-                Err(Error::new(Kind::CallerNotAllowed)
-                    .text(Text::new("报价quote属于其他订单", "the quote is for another order")))
+            OrderNumber::OutTradeNo(requested) if *requested != number => {
+                Err(QuoteKey::other_order())
             }
-            AskedBy::OutTradeNo(_) => Ok(number),
-            AskedBy::TransactionId(id) => {
-                let own = self.find(OrderNumber::OutTradeNo(number.clone())).await?;
-                let is_its = own.order.payments.iter().any(|it| it.transaction_id == *id);
+            OrderNumber::OutTradeNo(_) => Ok(number),
+            OrderNumber::TransactionId(id) => {
+                let own = self.query_engine(OrderNumber::OutTradeNo(number.clone())).await?;
+                let is_its = own.order.payments.iter().any(|payment| payment.transaction_id == *id);
                 if is_its { Ok(number) } else { Err(Error::new(Kind::NoSuchOrder)) }
             }
         }
     }
 
-    /// The order that is asked for, if the shop lets this client ask. The shop knows orders by
-    /// its own number; who has only the provider's does not learn whose it is.
-    async fn allowed(
+    /// The requested order, if the shop permits this client to query it. The shop knows orders by
+    /// its own number; a client with only the provider's number cannot find out the order's.
+    async fn permitted_order(
         &self,
-        ask: &Ask,
+        callback: &PriceCallback,
         parts: &Parts,
         request: &QueryRequest,
     ) -> Result<OutTradeNo, Error> {
         let (number, transaction_id) = match &request.number {
-            AskedBy::OutTradeNo(number) => (number.clone(), None),
-            AskedBy::TransactionId(id) => {
-                let found = self.find(OrderNumber::TransactionId(id.clone())).await?;
+            OrderNumber::OutTradeNo(number) => (number.clone(), None),
+            OrderNumber::TransactionId(id) => {
+                let found = self.query_engine(OrderNumber::TransactionId(id.clone())).await?;
                 (found.order.out_trade_no().clone(), Some(id))
             }
         };
-        let question = self.query_question(parts, &number, transaction_id)?;
-        match ask.allows(question, self.engine.now()).await {
+        let query = self.price_query_for_order(parts, &number, transaction_id)?;
+        match callback.may_query(query, self.engine.now()).await {
             Err(error) if transaction_id.is_some() && error.kind() == Kind::ShopRefused => {
                 Err(Error::new(Kind::NoSuchOrder))
             }
@@ -85,22 +92,22 @@ impl Edge {
         }
     }
 
-    async fn find(&self, number: OrderNumber) -> Result<Queried, Error> {
+    async fn query_engine(&self, number: OrderNumber) -> Result<Queried, Error> {
         self.engine.query(Query { number, await_accepted: None }).await
     }
 
-    fn query_question(
+    fn price_query_for_order(
         &self,
         parts: &Parts,
         number: &OutTradeNo,
         transaction_id: Option<&TransactionId>,
-    ) -> Result<Question, Error> {
+    ) -> Result<PriceQuery, Error> {
         let (authorization, cookie) = pricing::credentials(&parts.headers)?;
-        let transaction_id = transaction_id.map(|it| &*it.0);
-        let data = Named { out_trade_no: number.as_str(), transaction_id };
+        let transaction_id = transaction_id.map(|id| &*id.0);
+        let data = OrderNumbersBody { out_trade_no: number.as_str(), transaction_id };
         let data = serde_json::to_string(&data).expect("two texts are JSON");
-        Ok(Question {
-            operation: pricing::Operation::QueryPayment,
+        Ok(PriceQuery {
+            operation: PriceOperation::QueryPayment,
             out_trade_no: number.clone(),
             data: RawJson::parse(&data).expect("two texts are JSON"),
             context: self.caller(parts, &ClientClaims::default(), None)?,
@@ -110,32 +117,10 @@ impl Edge {
     }
 }
 
-/// `data` of the question to the shop.
+/// `data` of the price query.
 #[derive(Serialize)]
-struct Named<'a> {
+struct OrderNumbersBody<'a> {
     out_trade_no: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<&'a str>,
-}
-
-/// The engine's word for the number that is asked for.
-pub(crate) fn order_number(number: AskedBy) -> OrderNumber {
-    match number {
-        AskedBy::OutTradeNo(out_trade_no) => OrderNumber::OutTradeNo(out_trade_no),
-        AskedBy::TransactionId(id) => OrderNumber::TransactionId(id),
-    }
-}
-
-/// What is told of an order, with `pay_order` where its own record is.
-pub(crate) fn known<'a>(queried: &'a Queried, pay_order: Option<&'a RawValue>) -> Known<'a> {
-    let order = &queried.order;
-    let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
-    Known {
-        out_trade_no: order.out_trade_no(),
-        status: order.status,
-        transaction_id: winning.map(|it| &it.transaction_id),
-        user_order_success: queried.user_order_success,
-        trade_state: queried.trade_state.as_deref(),
-        pay_order,
-    }
 }

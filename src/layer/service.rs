@@ -1,4 +1,5 @@
-//! The decision: a payment operation is answered here, anything else goes to the inner service.
+//! The service: it answers payment operations and forwards every other request to the inner
+//! service.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,15 +11,15 @@ use tower_service::Service;
 
 use super::body::ResponseBody;
 use super::future::ResponseFuture;
-use super::handler::Edge;
-use crate::guard::Route;
+use super::handler::PaymentHandler;
+use crate::guard::RouteDecision;
 
 /// A service with the payment operations in front of it. Made by
 /// [`PaymentLayer`](super::PaymentLayer).
 #[derive(Clone, Debug)]
 pub struct PaymentService<S> {
     pub(super) inner: S,
-    pub(super) edge: Arc<Edge>,
+    pub(super) handler: Arc<PaymentHandler>,
 }
 
 impl<S, B, R> Service<Request<B>> for PaymentService<S>
@@ -37,12 +38,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let route = self.edge.guard.route(request.uri().path());
-        if route == Route::Pass {
-            let request = self.edge.pass(request);
-            return ResponseFuture::passed(self.inner.call(request));
+        let route = self.handler.guard.route(request.uri().path());
+        if route == RouteDecision::PassThrough {
+            let request = self.handler.forward(request);
+            return ResponseFuture::forwarded(self.inner.call(request));
         }
-        let edge = self.edge.clone();
-        ResponseFuture::ours(Box::pin(async move { edge.answer(route, request).await }))
+        let handler = self.handler.clone();
+        ResponseFuture::payment(Box::pin(async move { handler.answer(route, request).await }))
     }
 }

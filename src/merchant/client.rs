@@ -1,8 +1,8 @@
 //! HTTP to the shop's own services, at addresses that the configuration names.
 //!
-//! A service beside us may speak plain HTTP whatever its host is called: the network between is
-//! the shop's. No redirect is followed and the system's proxy settings are not asked for, so that
-//! nothing goes anywhere else; an answer is bounded in size and time.
+//! Such a service may use plain HTTP on any host: the network between is the shop's. The client
+//! follows no redirect and ignores the system's proxy settings, so that a request goes to no other
+//! host; it bounds a response in size and time.
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,83 +17,87 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
 
-/// The most bytes of an answer's body.
-pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of a response's body.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
 /// A client of the shop's own services. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ShopClient {
+pub(crate) struct MerchantHttp {
     client: Client,
     timeout: Duration,
 }
 
-/// What a service answered, whatever its status.
+/// A service's response of any status.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct MerchantResponse {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
 }
 
-impl ShopClient {
-    /// A client for URLs with the scheme of `url`, without connections; a whole exchange takes at
-    /// most `timeout`.
+impl MerchantHttp {
+    /// A client for URLs with the scheme of `url`; it opens no connection yet. A whole exchange
+    /// takes at most `timeout`.
     ///
     /// # Errors
     ///
-    /// For https, where the system has no root certificates.
-    pub(crate) fn new(url: &Url, timeout: Duration) -> Result<ShopClient, NoAnswer> {
+    /// [`RequestFailed`] for https, where the system has no root certificates.
+    pub(crate) fn new(url: &Url, timeout: Duration) -> Result<MerchantHttp, RequestFailed> {
         let builder = Client::builder()
             .user_agent(USER_AGENT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .dns_resolver(Arc::new(Shops))
+            .dns_resolver(Arc::new(MerchantResolver))
             .no_proxy();
         // Plain connections work where no root certificates are installed.
         let builder = match url.scheme() {
             "https" => builder.https_only(true),
             _ => builder.tls_certs_only([]),
         };
-        let client = builder.build().map_err(|error| NoAnswer(told(error)))?;
-        Ok(ShopClient { client, timeout })
+        let client = builder.build().map_err(|error| RequestFailed(describe_error(error)))?;
+        Ok(MerchantHttp { client, timeout })
     }
 
     /// POSTs `body` with `headers`.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`] where there is no whole answer in time. The service may have got the request.
+    /// [`RequestFailed`] without a whole response in time. The service may have received the
+    /// request.
     pub(crate) async fn post(
         &self,
         url: &Url,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Result<MerchantResponse, RequestFailed> {
         let request = self.client.post(url.clone()).headers(headers).body(body);
         let exchange = async {
-            let response = request.send().await.map_err(|error| NoAnswer(told(error)))?;
-            read_whole(response).await
+            let response =
+                request.send().await.map_err(|error| RequestFailed(describe_error(error)))?;
+            read_response(response).await
         };
         tokio::time::timeout(self.timeout, exchange)
             .await
-            .unwrap_or_else(|_| Err(NoAnswer("no answer in time".to_owned())))
+            .unwrap_or_else(|_| Err(RequestFailed("no response in time".to_owned())))
     }
 }
 
-async fn read_whole(mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
+async fn read_response(mut response: reqwest::Response) -> Result<MerchantResponse, RequestFailed> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| NoAnswer(told(error)))? {
-        if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-            return Err(NoAnswer(format!("the answer is over {ANSWER_BYTES_MAX} bytes")));
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| RequestFailed(describe_error(error)))?
+    {
+        if body.len().saturating_add(chunk.len()) > RESPONSE_BYTES_MAX {
+            return Err(RequestFailed(format!("the response is over {RESPONSE_BYTES_MAX} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status().as_u16(), body: body.freeze() })
+    Ok(MerchantResponse { status: response.status().as_u16(), body: body.freeze() })
 }
 
 /// The error and its causes, without the URL, which may hold a secret.
-fn told(error: reqwest::Error) -> String {
+fn describe_error(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
@@ -105,8 +109,9 @@ fn told(error: reqwest::Error) -> String {
     text
 }
 
-/// Whether no shop is there: clouds hand out a machine's credentials at such addresses.
-pub(crate) fn is_no_shop(address: IpAddr) -> bool {
+/// Whether requests to `address` are forbidden: clouds serve a machine's credentials at link-local
+/// and metadata addresses.
+pub(crate) fn is_forbidden_address(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let is_link_local = match address {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -121,35 +126,36 @@ const METADATA: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Finds a host's addresses as the system does, and leaves out those where no shop is. The
-/// connection is made to what was found: the name is not looked up again in between.
-struct Shops;
+/// Resolves a host as the system does, without forbidden addresses. The client connects to the
+/// resolved addresses and does not resolve the name again.
+struct MerchantResolver;
 
-impl Resolve for Shops {
+impl Resolve for MerchantResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let shops: Vec<SocketAddr> = found.filter(|it| !is_no_shop(it.ip())).collect();
-            if shops.is_empty() {
+            let allowed: Vec<SocketAddr> =
+                found.filter(|socket| !is_forbidden_address(socket.ip())).collect();
+            if allowed.is_empty() {
                 return Err("the host has no address but link-local or metadata ones".into());
             }
-            let shops: Addrs = Box::new(shops.into_iter());
-            Ok(shops)
+            let allowed: Addrs = Box::new(allowed.into_iter());
+            Ok(allowed)
         })
     }
 }
 
-/// Why there is no answer; fit for a log.
+/// The reason why a request failed, fit for a log.
 #[derive(Debug)]
-pub(crate) struct NoAnswer(String);
+pub(crate) struct RequestFailed(String);
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for RequestFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NoAnswer {}
+impl std::error::Error for RequestFailed {}
 
 const USER_AGENT: &str = concat!("paygate/", env!("CARGO_PKG_VERSION"));
 
@@ -161,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_shop_is_where_clouds_hand_out_credentials() {
-        for no_shop in [
+    fn addresses_that_serve_a_clouds_credentials_are_forbidden() {
+        for forbidden in [
             "169.254.169.254",
             "169.254.0.1",
             "::ffff:169.254.169.254",
@@ -170,19 +176,19 @@ mod tests {
             "100.100.100.200",
             "fd00:ec2::254",
         ] {
-            assert!(is_no_shop(no_shop.parse().unwrap()), "{no_shop}");
+            assert!(is_forbidden_address(forbidden.parse().unwrap()), "{forbidden}");
         }
         for shop in ["127.0.0.1", "10.0.0.7", "192.168.1.2", "100.100.100.201", "::1", "fd00::1"] {
-            assert!(!is_no_shop(shop.parse().unwrap()), "{shop}");
+            assert!(!is_forbidden_address(shop.parse().unwrap()), "{shop}");
         }
     }
 
     #[tokio::test]
-    async fn a_name_leads_to_where_a_shop_may_be() {
-        let found = Shops.resolve("localhost".parse().unwrap()).await.unwrap();
-        assert!(found.into_iter().all(|it| it.ip().is_loopback()));
+    async fn a_name_resolves_to_allowed_addresses_only() {
+        let found = MerchantResolver.resolve("localhost".parse().unwrap()).await.unwrap();
+        assert!(found.into_iter().all(|socket| socket.ip().is_loopback()));
         let numeric = |text: &str| text.parse::<Name>().unwrap();
-        let refused = Shops.resolve(numeric("169.254.169.254")).await.err().unwrap();
+        let refused = MerchantResolver.resolve(numeric("169.254.169.254")).await.err().unwrap();
         assert!(refused.to_string().contains("link-local"), "{refused}");
     }
 }

@@ -1,7 +1,7 @@
-//! Events to the shop's endpoint, signed in the Standard Webhooks convention.
+//! Sends events to the shop's endpoint, signed by the Standard Webhooks convention.
 //!
-//! The shop knows an event by its `webhook-id`, which stays the same however often it is sent, and
-//! trusts it by its `webhook-signature` over id, time and the raw bytes of the body:
+//! The shop identifies an event by its `webhook-id`, which is the same in every delivery, and
+//! verifies its `webhook-signature` over id, time and the raw bytes of the body:
 //!
 //! ```
 //! use paygate::Webhook;
@@ -9,7 +9,7 @@
 //! let webhook = Webhook::new("https://shop.example.com/events/{type}", "whsec_c2VjcmV0")?;
 //! assert!(Webhook::new("https://{type}.example.com/", "secret").is_err(), "a type is no host");
 //! # let _ = webhook;
-//! # Ok::<(), paygate::merchant::webhook::NoWebhook>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::fmt;
@@ -22,7 +22,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::client::{Answer, ShopClient};
+use super::client::{MerchantHttp, MerchantResponse};
 use crate::domain::event::OutboxEvent;
 use crate::domain::json::{Unreadable, Whole, scan};
 use crate::domain::time::Millis;
@@ -31,8 +31,8 @@ use crate::provider::BoxFuture;
 
 /// The shop's endpoint for events.
 pub struct Webhook {
-    client: ShopClient,
-    /// With `{type}` where the order's type goes.
+    client: MerchantHttp,
+    /// The URL, in which `{type}` stands for the order's type.
     address: String,
     key: hmac::Key,
 }
@@ -43,30 +43,32 @@ impl Webhook {
     ///
     /// # Errors
     ///
-    /// [`NoWebhook`] says what is wrong with either.
-    pub fn new(url: &str, secret: &str) -> Result<Webhook, NoWebhook> {
-        Webhook::with_key(url, &key_of(secret)?)
+    /// `WebhookUrlError` for an invalid URL or secret.
+    pub fn new(url: &str, secret: &str) -> Result<Webhook, WebhookUrlError> {
+        Webhook::with_signing_key(url, &signing_key(secret)?)
     }
 
-    pub(crate) fn with_key(url: &str, key: &[u8]) -> Result<Webhook, NoWebhook> {
-        let [one, other] = ["a", "b"].map(|it| addressed(url, it));
+    pub(crate) fn with_signing_key(url: &str, key: &[u8]) -> Result<Webhook, WebhookUrlError> {
+        let [one, other] = ["a", "b"].map(|kind| endpoint_url(url, kind));
         let (one, other) = (one?, other?);
-        let credentials = |it: &Url| (it.username().to_owned(), it.password().map(str::to_owned));
+        let credentials =
+            |url: &Url| (url.username().to_owned(), url.password().map(str::to_owned));
         if one.origin() != other.origin() || credentials(&one) != credentials(&other) {
-            return Err(NoWebhook("{type} stands before the path of the webhook's URL"));
+            return Err(WebhookUrlError("{type} stands before the path of the webhook's URL"));
         }
-        let client = ShopClient::new(&one, TIMEOUT)
-            .map_err(|_| NoWebhook("the system has no root certificates for https"))?;
+        let client = MerchantHttp::new(&one, TIMEOUT)
+            .map_err(|_| WebhookUrlError("the system has no root certificates for https"))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Webhook { client, address: url.to_owned(), key })
     }
 
     async fn send(&self, event: &OutboxEvent, now: Millis) -> Result<(), String> {
-        let url = addressed(&self.address, &event.kind).map_err(|it| it.to_string())?;
+        let url = endpoint_url(&self.address, &event.kind).map_err(|error| error.to_string())?;
         let headers = self.headers(event, now).ok_or("the event's id is no header")?;
         let body = event.body.clone().into();
-        let answer = self.client.post(&url, headers, body).await.map_err(|it| it.to_string())?;
-        accepted(&answer)
+        let answer =
+            self.client.post(&url, headers, body).await.map_err(|error| error.to_string())?;
+        check_accepted(&answer)
     }
 
     /// Standard Webhooks, "Webhook headers".
@@ -104,20 +106,22 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The longest that the shop may take: what it does with an event besides keeping it can wait.
+/// The longest that the shop may take to answer: it should store the event and process it later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The key behind a secret (Standard Webhooks, "Signature scheme").
+/// The key of a secret (Standard Webhooks, "Signature scheme").
 ///
 /// # Errors
 ///
-/// [`NoWebhook`] for no key at all, and for what is no base64 after `whsec_`.
-pub(crate) fn key_of(secret: &str) -> Result<Vec<u8>, NoWebhook> {
+/// [`WebhookUrlError`] for an empty key, and for invalid base64 after `whsec_`.
+pub(crate) fn signing_key(secret: &str) -> Result<Vec<u8>, WebhookUrlError> {
     let key = match secret.strip_prefix("whsec_") {
         None => secret.as_bytes().to_vec(),
-        Some(text) => STANDARD.decode(text).map_err(|_| NoWebhook("is not base64 after whsec_"))?,
+        Some(text) => {
+            STANDARD.decode(text).map_err(|_| WebhookUrlError("is not base64 after whsec_"))?
+        }
     };
-    if key.is_empty() { Err(NoWebhook("holds no key")) } else { Ok(key) }
+    if key.is_empty() { Err(WebhookUrlError("holds no key")) } else { Ok(key) }
 }
 
 /// `HMAC-SHA256` over `id.timestamp.body`.
@@ -130,18 +134,18 @@ fn sign(key: &hmac::Key, before: &str, body: &[u8]) -> String {
 
 /// The endpoint for orders of type `kind`: letters, digits, `_` and `-`, which stand for
 /// themselves in a URL.
-fn addressed(address: &str, kind: &str) -> Result<Url, NoWebhook> {
-    let is_plain = kind.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'-');
+fn endpoint_url(address: &str, kind: &str) -> Result<Url, WebhookUrlError> {
+    let is_plain = kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let url = Url::parse(&address.replace("{type}", kind));
     match url {
         Ok(url) if is_plain && matches!(url.scheme(), "http" | "https") => Ok(url),
-        _ => Err(NoWebhook("the webhook's URL is no http or https URL")),
+        _ => Err(WebhookUrlError("the webhook's URL is no http or https URL")),
     }
 }
 
-/// Whether the shop has the event: by its status and, where it answers JSON with a `code`, as
-/// vk-uni-pay's services do, by that.
-fn accepted(answer: &Answer) -> Result<(), String> {
+/// Checks that the shop accepted the event: by the response's status and, in a JSON response with a
+/// `code`, as vk-uni-pay's services send, by the code.
+fn check_accepted(answer: &MerchantResponse) -> Result<(), String> {
     let status = answer.status;
     if !(200..300).contains(&status) {
         return Err(format!("the shop answered {status}"));
@@ -160,20 +164,20 @@ fn accepted(answer: &Answer) -> Result<(), String> {
     }
 }
 
-/// Written in front of JSON by many an editor, and dropped by many a client.
+/// Many editors write it in front of JSON, and many clients ignore it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why there is no webhook; fit for a log.
+/// The error of a webhook's URL or secret, fit for a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoWebhook(&'static str);
+pub struct WebhookUrlError(&'static str);
 
-impl fmt::Display for NoWebhook {
+impl fmt::Display for WebhookUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for NoWebhook {}
+impl std::error::Error for WebhookUrlError {}
 
 #[cfg(test)]
 mod tests {
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn the_standards_own_example_is_signed() {
         // Standard Webhooks, the reference libraries' example.
-        let key = key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let before = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.";
         let signature = sign(&key, before, br#"{"test": 2432232314}"#);
@@ -191,10 +195,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_base64_after_whsec_and_else_itself() {
-        assert_eq!(key_of("whsec_c2VjcmV0").unwrap(), b"secret");
-        assert_eq!(key_of("口令").unwrap(), "口令".as_bytes());
+        assert_eq!(signing_key("whsec_c2VjcmV0").unwrap(), b"secret");
+        assert_eq!(signing_key("口令").unwrap(), "口令".as_bytes());
         for none in ["", "whsec_", "whsec_!!!!", "whsec_c2VjcmV"] {
-            assert!(key_of(none).is_err(), "{none}");
+            assert!(signing_key(none).is_err(), "{none}");
         }
     }
 
@@ -202,9 +206,9 @@ mod tests {
     fn the_type_stands_in_path_or_query_and_nowhere_before() {
         for good in ["http://shop/{type}", "https://shop/a?t={type}", "http://u:p@shop/{type}/x"] {
             assert!(Webhook::new(good, "secret").is_ok(), "{good}");
-            assert!(addressed(good, "../x").is_err(), "a type is plain");
+            assert!(endpoint_url(good, "../x").is_err(), "a type is plain");
         }
-        let url = addressed("http://shop/{type}?again={type}", "goods-1_A").unwrap();
+        let url = endpoint_url("http://shop/{type}?again={type}", "goods-1_A").unwrap();
         assert_eq!(url.as_str(), "http://shop/goods-1_A?again=goods-1_A");
         let hosts = ["http://{type}/", "http://{type}@shop/", "http://x:{type}/"];
         for bad in hosts.into_iter().chain(["ftp://shop/", "shop"]) {
@@ -214,8 +218,9 @@ mod tests {
 
     #[test]
     fn an_event_is_accepted_by_status_and_code() {
-        let takes =
-            |status, body: &str| accepted(&Answer { status, body: body.to_owned().into() }).is_ok();
+        let takes = |status, body: &str| {
+            check_accepted(&MerchantResponse { status, body: body.to_owned().into() }).is_ok()
+        };
         for yes in ["", "ok", r#"{"code":0}"#, r#"{"code":0.0,"msg":""}"#, "{}", "[]", "1"] {
             assert!(takes(200, yes) && takes(204, yes), "{yes}");
             for status in [100, 199, 300, 302, 400, 500] {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::in_process::InProcess;
 use super::notifier::Notification;
 use super::world::notice::ANSWER_MS_MAX;
-use crate::merchant::client::ShopClient;
+use crate::merchant::client::MerchantHttp;
 
 /// How long the providers wait for an answer.
 const TIMEOUT: Duration = Duration::from_millis(ANSWER_MS_MAX.unsigned_abs());
@@ -35,7 +35,7 @@ pub(super) async fn deliver(providers: InProcess, mut stop: watch::Receiver<bool
 }
 
 async fn post(providers: InProcess, told: Notification) {
-    let client = ShopClient::new(&told.url, TIMEOUT);
+    let client = MerchantHttp::new(&told.url, TIMEOUT);
     let answer = match &client {
         Ok(client) => client.post(&told.url, told.headers.clone(), told.body.clone()).await,
         Err(_) => {

@@ -1,72 +1,68 @@
-//! Callers that are believed: by a token, by where they are, or all of them.
+//! Callers whose whole body is trusted: by a token, by their address, or all of them.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
-use super::Pricing;
 use crate::error::{Error, Kind};
-use crate::secret::Secret;
+use crate::secret::{Secret, bearer_token};
 
-/// Whose whole body is believed.
+/// The callers that may name the price.
 #[derive(Clone)]
 pub(crate) enum Access {
-    /// Whoever shows this token.
+    /// Callers with this bearer token.
     Token(Secret),
-    /// Whoever is on this machine.
+    /// Callers on this machine.
     Loopback,
-    /// Everybody.
+    /// Every caller.
     Everyone,
 }
 
 impl Access {
-    pub(super) fn token(token: String) -> Result<Access, WeakToken> {
-        if token.chars().count() < Pricing::TOKEN_CHARS_MIN {
-            return Err(WeakToken);
+    pub(super) fn token(token: String) -> Result<Access, TokenTooShort> {
+        if token.chars().count() < TOKEN_CHARS_MIN {
+            return Err(TokenTooShort);
         }
         Ok(Access::Token(Secret::new(token)))
     }
 
-    /// Lets a request through or not.
+    /// Checks that the caller may name the price.
     ///
     /// # Errors
     ///
-    /// 4005 for a caller who may not ask.
-    pub(crate) fn admit(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Error> {
+    /// [`Kind::CallerNotAllowed`] for any other caller.
+    pub(crate) fn authorize(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Error> {
         let allowed = match self {
             Access::Everyone => true,
             Access::Loopback => peer.is_some_and(|ip| ip.to_canonical().is_loopback()),
-            Access::Token(token) => bearer(headers).is_some_and(|it| token.matches(it)),
+            Access::Token(token) => bearer_token(headers).is_some_and(|given| token.matches(given)),
         };
         if allowed { Ok(()) } else { Err(Error::new(Kind::CallerNotAllowed)) }
     }
 }
 
-/// The bearer token of exactly one `Authorization` header (RFC 6750 section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
+/// The fewest characters of a caller's token.
+pub(super) const TOKEN_CHARS_MIN: usize = 32;
 
-/// A caller's token that could be guessed.
+/// The error of a caller's token that is short enough to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeakToken;
+pub struct TokenTooShort;
 
-impl fmt::Display for WeakToken {
+impl fmt::Display for TokenTooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a caller's token has at least {} characters", Pricing::TOKEN_CHARS_MIN)
+        write!(f, "a caller's token has at least {} characters", TOKEN_CHARS_MIN)
     }
 }
 
-impl std::error::Error for WeakToken {}
+impl std::error::Error for TokenTooShort {}
 
 #[cfg(test)]
 mod tests {
+    use http::header::AUTHORIZATION;
+
     use super::*;
+    use crate::pricing::Pricing;
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -76,7 +72,7 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
         let access = Access::token(TOKEN.to_owned()).unwrap();
-        access.admit(&headers, peer.parse().ok()).is_ok()
+        access.authorize(&headers, peer.parse().ok()).is_ok()
     }
 
     #[test]
@@ -92,12 +88,12 @@ mod tests {
 
     #[test]
     fn a_short_token_is_refused_when_the_layer_is_built() {
-        assert_eq!(Pricing::caller_token("short").err(), Some(WeakToken));
+        assert_eq!(Pricing::caller_token("short").err(), Some(TokenTooShort));
     }
 
     #[test]
     fn loopback_means_a_known_loopback_peer() {
-        let admits = |peer: &str| Access::Loopback.admit(&HeaderMap::new(), peer.parse().ok());
+        let admits = |peer: &str| Access::Loopback.authorize(&HeaderMap::new(), peer.parse().ok());
         assert!(admits("127.0.0.1").is_ok());
         assert!(admits("::ffff:127.0.0.1").is_ok());
         assert!(admits("::1").is_ok());

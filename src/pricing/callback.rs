@@ -1,5 +1,4 @@
-//! A price that the shop sets, or a caller that it lets ask, when it is asked: the question, and
-//! what may be answered.
+//! Asks the shop for an order's price, or whether a caller may query an order.
 
 use std::fmt;
 use std::future::Future;
@@ -10,49 +9,12 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::allowed::{Allowed, Asker};
-use super::{Gap, check_whole};
-use crate::domain::caller::CallerContext;
-use crate::domain::channel::ProviderId;
-use crate::domain::ids::OutTradeNo;
+use super::permission_cache::{CallerDigest, PermissionCache};
+use super::price_fields::{QuoteError, check_complete};
+use super::price_query::PriceQuery;
 use crate::domain::json::{Json, RawJson, Shape};
-use crate::domain::request::NeedQrcode;
 use crate::domain::time::Millis;
 use crate::error::{Error, Kind, ShopRefusal};
-
-/// What the shop is asked.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Question {
-    /// What the client wants to do.
-    pub operation: Operation,
-    /// With which order. The client says so: whether the order is the client's, the shop knows.
-    pub out_trade_no: OutTradeNo,
-    /// The request's `data` as the client wrote it, to look into: it was validated, and decides
-    /// nothing.
-    pub data: RawJson,
-    /// The client: its address, whether it sits at a PC, its platform.
-    pub context: CallerContext,
-    /// The request's `Authorization`.
-    pub authorization: Option<HeaderValue>,
-    /// The request's `Cookie`.
-    pub cookie: Option<HeaderValue>,
-}
-
-/// What a client wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Operation {
-    /// To pay.
-    CreatePayment {
-        /// Who is to be paid through.
-        provider: ProviderId,
-        /// Whether a QR code is wanted whatever the platform.
-        need_qrcode: NeedQrcode,
-    },
-    /// To know whether the order is paid. Any [`Price`] is a yes, [`Price::allow`] the shortest.
-    QueryPayment,
-}
 
 /// The priced fields of `data`.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,136 +22,149 @@ pub struct Price(RawJson);
 
 impl Price {
     /// These fields, as vk-uni-pay's `createPayment` calls them: `out_trade_no`, `total_fee`,
-    /// `subject` and `type` at least. Whatever is not among them the order does not have; only
+    /// `subject` and `type` at least. A field that is not among them is absent from the order; only
     /// the buyer's `openid` may come from the client instead.
     ///
     /// # Errors
     ///
-    /// [`NoPrice`], which is 503 for the client, for what is no JSON object.
-    pub fn of(fields: &impl Serialize) -> Result<Price, NoPrice> {
+    /// [`PricingError`], which is 503 for the client, for fields that are not a JSON object.
+    pub fn of(fields: &impl Serialize) -> Result<Price, PricingError> {
         let text = serde_json::to_string(fields)?;
-        RawJson::parse(&text).map_err(NoPrice::unavailable).and_then(Price::of_json)
+        RawJson::parse(&text).map_err(PricingError::unavailable).and_then(Price::of_json)
     }
 
-    /// The answer to [`Operation::QueryPayment`] that lets the caller ask. It is no price of an
-    /// order: to another question it is 503 for the client.
+    /// The answer to [`PriceOperation::QueryPayment`](super::PriceOperation::QueryPayment) that
+    /// permits the query. It is not a price: for `createPayment` it is 503 for the client.
     #[must_use]
     pub fn allow() -> Price {
         Price(RawJson::parse("{}").expect("an empty object is JSON"))
     }
 
-    pub(super) fn of_json(fields: RawJson) -> Result<Price, NoPrice> {
+    pub(super) fn of_json(fields: RawJson) -> Result<Price, PricingError> {
         match fields.json().shape() {
             Shape::Object(_) => Ok(Price(fields)),
-            _ => Err(NoPrice::unavailable("the priced fields are no object")),
+            _ => Err(PricingError::unavailable("the priced fields are no object")),
         }
     }
 }
 
-/// Why the shop sets no price. Any error becomes one by `?`: the client is told 503, the log why.
-pub struct NoPrice(Reason);
+/// The reason why the shop sets no price. `?` converts any error into one: the client gets 503, and
+/// the log the reason.
+pub struct PricingError(PricingFailure);
 
-enum Reason {
+enum PricingFailure {
     Refused(ShopRefusal),
     Unavailable(String),
 }
 
-impl NoPrice {
+impl PricingError {
     /// The client is refused, with this HTTP status, `code` and `msg`. A status that does not
     /// blame the client (400 to 499), or the code 0, which means success, is 503 for it.
-    pub fn refused(status: u16, code: i64, msg: impl Into<String>) -> NoPrice {
+    pub fn refused(status: u16, code: i64, msg: impl Into<String>) -> PricingError {
         if !(400..500).contains(&status) || code == 0 {
-            return NoPrice::unavailable(format_args!("a refusal with {status} and code {code}"));
+            return PricingError::unavailable(format_args!(
+                "a refusal with {status} and code {code}"
+            ));
         }
-        NoPrice(Reason::Refused(ShopRefusal { status, code, msg: msg.into() }))
+        PricingError(PricingFailure::Refused(ShopRefusal { status, code, msg: msg.into() }))
     }
 
-    /// The shop cannot tell at the moment: 503, code 5001, and `why` in the log only.
-    pub fn unavailable(why: impl fmt::Display) -> NoPrice {
-        NoPrice(Reason::Unavailable(why.to_string()))
-    }
-}
-
-impl<E: std::error::Error> From<E> for NoPrice {
-    fn from(error: E) -> NoPrice {
-        NoPrice::unavailable(error)
+    /// The shop cannot answer at the moment: the client gets 503 with code 5001, the log `why`.
+    pub fn unavailable(why: impl fmt::Display) -> PricingError {
+        PricingError(PricingFailure::Unavailable(why.to_string()))
     }
 }
 
-impl fmt::Debug for NoPrice {
+impl<E: std::error::Error> From<E> for PricingError {
+    fn from(error: E) -> PricingError {
+        PricingError::unavailable(error)
+    }
+}
+
+impl fmt::Debug for PricingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Reason::Refused(refusal) => refusal.fmt(f),
-            Reason::Unavailable(why) => write!(f, "Unavailable({why})"),
+            PricingFailure::Refused(refusal) => refusal.fmt(f),
+            PricingFailure::Unavailable(why) => write!(f, "Unavailable({why})"),
         }
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Price, NoPrice>> + Send>>;
+type PriceFuture = Pin<Box<dyn Future<Output = Result<Price, PricingError>> + Send>>;
 
-/// The shop, to be asked.
+/// The shop's callback, and the permissions that it gave.
 #[derive(Clone)]
-pub(crate) struct Ask {
-    ask: Arc<dyn Fn(Question) -> Answer + Send + Sync>,
-    allowed: Arc<Allowed>,
+pub(crate) struct PriceCallback {
+    callback: Arc<dyn Fn(PriceQuery) -> PriceFuture + Send + Sync>,
+    permissions: Arc<PermissionCache>,
 }
 
-impl Ask {
-    pub(super) fn new<F, A>(ask: F) -> Ask
+impl PriceCallback {
+    pub(super) fn new<F, A>(callback: F) -> PriceCallback
     where
-        F: Fn(Question) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<Price, NoPrice>> + Send + 'static,
+        F: Fn(PriceQuery) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Price, PricingError>> + Send + 'static,
     {
-        let ask = Arc::new(move |question| -> Answer { Box::pin(ask(question)) });
-        Ask { ask, allowed: Arc::default() }
+        let callback = Arc::new(move |query| -> PriceFuture { Box::pin(callback(query)) });
+        PriceCallback { callback, permissions: Arc::default() }
     }
 
     /// The fields of `data` that the shop sets.
     ///
     /// # Errors
     ///
-    /// The shop's refusal; 5001 for an answer that is no price of the order asked for.
-    pub(crate) async fn price(&self, question: Question) -> Result<RawJson, Error> {
-        let number = question.out_trade_no.clone();
-        let why = match (self.ask)(question).await {
-            Ok(Price(fields)) => match check_whole(fields.json(), &number) {
+    /// [`Kind::ShopRefused`] with the shop's refusal; [`Kind::NotSent`] for an answer that is not
+    /// the price of this order.
+    pub(crate) async fn price(&self, query: PriceQuery) -> Result<RawJson, Error> {
+        let number = query.out_trade_no.clone();
+        let why = match (self.callback)(query).await {
+            Ok(Price(fields)) => match check_complete(fields.json(), &number) {
                 Ok(()) => return Ok(fields),
-                Err(Gap::Lacks(name)) => format!("the answer lacks {name}"),
-                Err(Gap::OtherOrder) => "the answer is for another order".to_owned(),
+                Err(QuoteError::Missing(name)) => format!("the answer lacks {name}"),
+                Err(QuoteError::OtherOrder) => "the answer is for another order".to_owned(),
             },
-            Err(NoPrice(Reason::Refused(refusal))) => return Err(Error::shop_refused(refusal)),
-            Err(NoPrice(Reason::Unavailable(why))) => why,
+            Err(PricingError(PricingFailure::Refused(refusal))) => {
+                return Err(Error::shop_refused(refusal));
+            }
+            Err(PricingError(PricingFailure::Unavailable(why))) => why,
         };
-        tracing::warn!(out_trade_no = %number, why, "the shop set no price");
+        tracing::warn!(out_trade_no = %number, why, "the shop's callback set no price");
         Err(Error::new(Kind::NotSent))
     }
 
-    /// Lets a caller ask for the order of `question` or not. A yes holds for a minute, so that a
-    /// page that asks every other second does not become as many questions to the shop.
+    /// Checks that the caller may query the order of `query`. A permission is valid for a minute,
+    /// so that a page that polls every other second does not call the shop as often.
     ///
     /// # Errors
     ///
-    /// The shop's refusal; 5001 for an answer that is neither.
-    pub(crate) async fn allows(&self, question: Question, now: Millis) -> Result<(), Error> {
-        let asker = Asker::of(&question);
-        if self.allowed.holds(&asker, now) {
+    /// [`Kind::ShopRefused`] with the shop's refusal; [`Kind::NotSent`] for an answer that neither
+    /// permits nor refuses.
+    pub(crate) async fn may_query(&self, query: PriceQuery, now: Millis) -> Result<(), Error> {
+        let caller = CallerDigest::of(&query);
+        if self.permissions.is_valid(&caller, now) {
             return Ok(());
         }
-        let number = question.out_trade_no.clone();
-        let why = match (self.ask)(question).await {
+        let number = query.out_trade_no.clone();
+        let why = match (self.callback)(query).await {
             Ok(Price(fields)) => match fields.json().member("out_trade_no").map(Json::shape) {
                 Some(Shape::String(other)) if other != number.as_str() => {
                     "the answer is for another order".to_owned()
                 }
                 _ => {
-                    self.allowed.remember(asker, now);
+                    self.permissions.remember(caller, now);
                     return Ok(());
                 }
             },
-            Err(NoPrice(Reason::Refused(refusal))) => return Err(Error::shop_refused(refusal)),
-            Err(NoPrice(Reason::Unavailable(why))) => why,
+            Err(PricingError(PricingFailure::Refused(refusal))) => {
+                return Err(Error::shop_refused(refusal));
+            }
+            Err(PricingError(PricingFailure::Unavailable(why))) => why,
         };
-        tracing::warn!(out_trade_no = %number, why, "the shop did not say who may ask");
+        tracing::warn!(
+            out_trade_no = %number,
+            why,
+            "the shop's callback neither permitted nor refused a query"
+        );
         Err(Error::new(Kind::NotSent))
     }
 }
@@ -199,7 +174,8 @@ impl Ask {
 ///
 /// # Errors
 ///
-/// 4005 for two `Authorization`s: two readers could take each a different one.
+/// [`Kind::CallerNotAllowed`] for two `Authorization` headers: two servers could each read
+/// another one.
 pub(crate) fn credentials(
     headers: &HeaderMap,
 ) -> Result<(Option<HeaderValue>, Option<HeaderValue>), Error> {
@@ -241,8 +217,9 @@ mod tests {
 
     #[test]
     fn a_refusal_blames_the_client_and_is_no_success() {
-        let refused =
-            |status, code| matches!(NoPrice::refused(status, code, "").0, Reason::Refused(_));
+        let refused = |status, code| {
+            matches!(PricingError::refused(status, code, "").0, PricingFailure::Refused(_))
+        };
         assert!(refused(400, 1) && refused(404, -1) && refused(499, 4005));
         for (status, code) in [(200, 1), (302, 1), (399, 1), (500, 1), (0, 1), (403, 0)] {
             assert!(!refused(status, code), "{status} {code}");

@@ -1,8 +1,9 @@
 //! A price that the shop signed and the client brings: a JWT in compact form (RFC 7515, RFC 7519),
 //! HS256 only.
 //!
-//! The signature is judged before anything of it is read, and always by HS256 and the one key: a
-//! header can make a quote invalid, never choose how it is judged (RFC 8725 section 3.1).
+//! The signature is verified before the claims are read, and always by HS256 and the one key: a
+//! header can make a quote invalid, never choose the algorithm (RFC 8725 section 3.1). A JWT
+//! library is not used: the claims stay raw JSON, with exact numbers and unique keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +12,20 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Gap, Pricing, check_whole};
+use super::price_fields::{QuoteError, check_complete};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::json::{Json, RawJson, Shape, scan};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::error::{Error, Kind, Text};
 
-/// What quotes are signed with.
+/// The key that verifies quotes.
 #[derive(Clone)]
 pub(crate) struct QuoteKey(Arc<hmac::Key>);
 
 impl QuoteKey {
-    pub(super) fn new(secret: &[u8]) -> Result<QuoteKey, WeakSecret> {
-        if secret.len() < Pricing::QUOTE_SECRET_BYTES_MIN {
-            return Err(WeakSecret);
+    pub(super) fn new(secret: &[u8]) -> Result<QuoteKey, SecretTooShort> {
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(SecretTooShort);
         }
         Ok(QuoteKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret))))
     }
@@ -33,7 +34,7 @@ impl QuoteKey {
     ///
     /// # Errors
     ///
-    /// 4005 for what is no quote of this order that is in force.
+    /// [`Kind::CallerNotAllowed`] unless the quote is valid, unexpired, and for this order.
     pub(crate) fn price(
         &self,
         quote: Option<&str>,
@@ -42,49 +43,55 @@ impl QuoteKey {
     ) -> Result<RawJson, Error> {
         let claims = self.claims(quote)?;
         check_time(claims.json(), now)?;
-        let price = without_registered(claims.json()).ok_or(Fault::Invalid)?;
-        check_whole(price.json(), number).map_err(Fault::from)?;
+        let price = priced_claims(claims.json()).ok_or(InvalidQuote::Malformed)?;
+        check_complete(price.json(), number).map_err(InvalidQuote::from)?;
         if price.json().member("app_auth_token").is_some() {
-            return Err(Fault::Readable.into());
+            return Err(InvalidQuote::HoldsSecret.into());
         }
         Ok(price)
     }
 
-    /// The order that `quote` is for, also after its time: who may pay an order may ask for it.
+    /// The refusal of a quote that is for another order than the one requested.
+    pub(crate) fn other_order() -> Error {
+        InvalidQuote::OtherOrder.into()
+    }
+
+    /// The order that `quote` is for, also after the quote's expiry: a client that could pay an
+    /// order may query it.
     ///
     /// # Errors
     ///
-    /// 4005 for what is no quote.
+    /// [`Kind::CallerNotAllowed`] for an invalid quote.
     pub(crate) fn order(&self, quote: Option<&str>, now: Millis) -> Result<OutTradeNo, Error> {
         let claims = self.claims(quote)?;
         match check_time(claims.json(), now) {
-            Ok(()) | Err(Fault::Expired) => {}
+            Ok(()) | Err(InvalidQuote::Expired) => {}
             Err(fault) => return Err(fault.into()),
         }
         let number = claims.json().member("out_trade_no").map(Json::shape);
         let Some(Shape::String(number)) = number else {
-            return Err(Fault::Lacks("out_trade_no").into());
+            return Err(InvalidQuote::MissingField("out_trade_no").into());
         };
-        let number = OutTradeNo::parse(&number).ok_or(Fault::OtherOrder)?;
-        check_whole(claims.json(), &number).map_err(Fault::from)?;
+        let number = OutTradeNo::parse(&number).ok_or(InvalidQuote::OtherOrder)?;
+        check_complete(claims.json(), &number).map_err(InvalidQuote::from)?;
         Ok(number)
     }
 
-    fn claims(&self, quote: Option<&str>) -> Result<RawJson, Fault> {
-        self.open(quote.ok_or(Fault::Missing)?).ok_or(Fault::Invalid)
+    fn claims(&self, quote: Option<&str>) -> Result<RawJson, InvalidQuote> {
+        self.open(quote.ok_or(InvalidQuote::Absent)?).ok_or(InvalidQuote::Malformed)
     }
 
-    /// The claims of a quote that the shop signed, whatever their time: an object.
+    /// The claims of a quote that the shop signed, expired or not: an object.
     fn open(&self, quote: &str) -> Option<RawJson> {
         if quote.len() > QUOTE_BYTES_MAX {
             return None;
         }
         let (signed, signature) = quote.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
-        // In a time that does not tell how much of it is right.
+        // In constant time.
         hmac::verify(&self.0, signed.as_bytes(), &decoded(signature)?).ok()?;
         let header = decoded(header)?;
-        if !is_ours(scan(&header).ok()?) {
+        if !is_hs256_jwt(scan(&header).ok()?) {
             return None;
         }
         let payload = decoded(payload)?;
@@ -98,47 +105,47 @@ fn decoded(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-/// Whether a header says HS256, and demands nothing that is not understood here (RFC 7515
-/// section 4.1.11). Another `typ` or a `cty` is a token for another purpose (RFC 8725 section
+/// Whether a header names HS256, and no extension, of which none is supported (RFC 7515 section
+/// 4.1.11). Another `typ` or a `cty` is a token for another purpose (RFC 8725 section
 /// 3.11).
-fn is_ours(header: Json<'_>) -> bool {
+fn is_hs256_jwt(header: Json<'_>) -> bool {
     let text = |name| match header.member(name).map(Json::shape) {
         Some(Shape::String(text)) => Some(text),
         _ => None,
     };
     let is_jwt = header.member("typ").is_none()
-        || text("typ").is_some_and(|it| it.eq_ignore_ascii_case("JWT"));
-    text("alg").is_some_and(|it| it == "HS256")
+        || text("typ").is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"));
+    text("alg").is_some_and(|alg| alg == "HS256")
         && is_jwt
         && header.member("cty").is_none()
         && header.member("crit").is_none()
 }
 
 /// `exp` must be there and ahead, `nbf` must not be ahead (RFC 7519 sections 4.1.4 and 4.1.5).
-fn check_time(claims: Json<'_>, now: Millis) -> Result<(), Fault> {
-    let expires = claims.member("exp").and_then(time).ok_or(Fault::Invalid)?;
+fn check_time(claims: Json<'_>, now: Millis) -> Result<(), InvalidQuote> {
+    let expires = claims.member("exp").and_then(numeric_date).ok_or(InvalidQuote::Malformed)?;
     if now >= expires {
-        return Err(Fault::Expired);
+        return Err(InvalidQuote::Expired);
     }
-    match claims.member("nbf").map(time) {
+    match claims.member("nbf").map(numeric_date) {
         None => Ok(()),
         Some(Some(begins)) if now.plus(CLOCKS_APART_MS_MAX) >= begins => Ok(()),
-        Some(_) => Err(Fault::Invalid),
+        Some(_) => Err(InvalidQuote::Malformed),
     }
 }
 
 /// A `NumericDate`: seconds since 1970, which need not be whole.
-fn time(json: Json<'_>) -> Option<Millis> {
+fn numeric_date(json: Json<'_>) -> Option<Millis> {
     if !matches!(json.shape(), Shape::Number) {
         return None;
     }
     let seconds: f64 = json.as_str().parse().ok()?;
-    // A float's cast ends at the ends of its type.
+    // A cast from a float saturates.
     seconds.is_finite().then_some(Millis((seconds * 1000.0) as i64))
 }
 
 /// The claims that are fields of `data`.
-fn without_registered(claims: Json<'_>) -> Option<RawJson> {
+fn priced_claims(claims: Json<'_>) -> Option<RawJson> {
     let Shape::Object(members) = claims.shape() else { return None };
     let mut text = String::with_capacity(claims.as_str().len());
     for (name, value) in members.filter(|(name, _)| !REGISTERED.contains(&&**name)) {
@@ -151,48 +158,51 @@ fn without_registered(claims: Json<'_>) -> Option<RawJson> {
     RawJson::parse(&text).ok()
 }
 
+/// As many bytes as SHA-256 has (RFC 7518 section 3.2).
+pub(super) const SECRET_BYTES_MIN: usize = 32;
+
 /// The claims of RFC 7519 section 4.1.
 const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /// As many as a whole request may have by default.
 const QUOTE_BYTES_MAX: usize = 64 * 1024;
 
-/// The shop's clock may be ahead of ours by this much. A quote's end is not moved by it.
+/// The shop's clock may be ahead of this machine's by so many ms. A quote's expiry does not move.
 const CLOCKS_APART_MS_MAX: i64 = MINUTE_MS;
 
-/// Why a quote sets no price.
-enum Fault {
-    Missing,
-    Invalid,
+/// The reason why a quote sets no price.
+enum InvalidQuote {
+    Absent,
+    Malformed,
     Expired,
     OtherOrder,
-    Lacks(&'static str),
-    Readable,
+    MissingField(&'static str),
+    HoldsSecret,
 }
 
-impl From<Gap> for Fault {
-    fn from(gap: Gap) -> Fault {
+impl From<QuoteError> for InvalidQuote {
+    fn from(gap: QuoteError) -> InvalidQuote {
         match gap {
-            Gap::Lacks(name) => Fault::Lacks(name),
-            Gap::OtherOrder => Fault::OtherOrder,
+            QuoteError::Missing(name) => InvalidQuote::MissingField(name),
+            QuoteError::OtherOrder => InvalidQuote::OtherOrder,
         }
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
+impl From<InvalidQuote> for Error {
+    fn from(fault: InvalidQuote) -> Error {
         let text = match fault {
-            Fault::Missing => Text::new("缺少报价quote", "there is no quote"),
-            Fault::Invalid => Text::new("报价quote无效", "the quote is not valid"),
-            Fault::Expired => Text::new("报价quote已过期", "the quote has expired"),
-            Fault::OtherOrder => {
-                Text::new("报价quote属于其他订单", "the quote is for another order")
+            InvalidQuote::Absent => Text::new("缺少报价 quote", "there is no quote"),
+            InvalidQuote::Malformed => Text::new("报价 quote 无效", "the quote is not valid"),
+            InvalidQuote::Expired => Text::new("报价 quote 已过期", "the quote has expired"),
+            InvalidQuote::OtherOrder => {
+                Text::new("报价 quote 属于其他订单", "the quote is for another order")
             }
-            Fault::Lacks(name) => {
-                Text::new(format!("报价quote缺少{name}"), format!("the quote lacks {name}"))
+            InvalidQuote::MissingField(name) => {
+                Text::new(format!("报价 quote 缺少 {name}"), format!("the quote lacks {name}"))
             }
-            Fault::Readable => Text::new(
-                "报价quote可被买家读取,不能包含app_auth_token",
+            InvalidQuote::HoldsSecret => Text::new(
+                "报价 quote 可被买家读取，不能包含 app_auth_token",
                 "the buyer can read the quote: it must not hold app_auth_token",
             ),
         };
@@ -200,18 +210,17 @@ impl From<Fault> for Error {
     }
 }
 
-/// A secret that could be guessed from a quote.
+/// The error of a quote secret that is short enough to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeakSecret;
+pub struct SecretTooShort;
 
-impl fmt::Display for WeakSecret {
+impl fmt::Display for SecretTooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let least = Pricing::QUOTE_SECRET_BYTES_MIN;
-        write!(f, "the secret that quotes are signed with has at least {least} bytes")
+        write!(f, "the secret that signs quotes needs at least {SECRET_BYTES_MIN} bytes")
     }
 }
 
-impl std::error::Error for WeakSecret {}
+impl std::error::Error for SecretTooShort {}
 
 #[cfg(test)]
 mod tests {
@@ -242,7 +251,7 @@ mod tests {
         );
         let at = |ms| check_time(claims.json(), Millis(ms)).is_ok();
         assert!(at(1_300_819_379_999) && !at(1_300_819_380_000), "it ends with its last second");
-        let price = without_registered(claims.json()).unwrap();
+        let price = priced_claims(claims.json()).unwrap();
         assert_eq!(price.as_str(), r#"{"http://example.com/is_root":true}"#);
     }
 
@@ -260,18 +269,19 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused() {
-        assert_eq!(QuoteKey::new(&[0; 31]).err(), Some(WeakSecret));
+        assert_eq!(QuoteKey::new(&[0; 31]).err(), Some(SecretTooShort));
         assert!(QuoteKey::new(&[0; 32]).is_ok());
     }
 
     #[test]
     fn times_are_numbers_of_seconds_and_need_not_be_whole() {
-        let time = |text: &str| time(RawJson::parse(text).unwrap().json()).map(|it| it.0);
-        assert_eq!(time("1300819380.5"), Some(1_300_819_380_500));
-        assert_eq!(time("1.3e9"), Some(1_300_000_000_000));
-        assert_eq!(time("1e300"), Some(i64::MAX));
+        let numeric_date =
+            |text: &str| numeric_date(RawJson::parse(text).unwrap().json()).map(|time| time.0);
+        assert_eq!(numeric_date("1300819380.5"), Some(1_300_819_380_500));
+        assert_eq!(numeric_date("1.3e9"), Some(1_300_000_000_000));
+        assert_eq!(numeric_date("1e300"), Some(i64::MAX));
         for none in ["1e400", r#""1300819380""#, "null", "[1]", "true"] {
-            assert_eq!(time(none), None, "{none}");
+            assert_eq!(numeric_date(none), None, "{none}");
         }
     }
 

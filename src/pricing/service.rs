@@ -1,37 +1,38 @@
-//! The question and its answer as the shop's own service speaks them: JSON over HTTP.
+//! The price query and its answer as JSON, for the shop's pricing service over HTTP.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{NoPrice, Operation, Price, Question};
+use super::callback::{Price, PricingError};
+use super::price_query::{PriceOperation, PriceQuery};
 use crate::domain::json::{Json, RawJson, Shape, Whole, scan};
 use crate::domain::request::NeedQrcode;
 
-/// The body of the question.
+/// The body of a request for `query`.
 ///
 /// # Errors
 ///
-/// [`NoPrice`], as no question of a valid request does.
-pub(crate) fn question_json(question: &Question) -> Result<Vec<u8>, NoPrice> {
-    let caller = &question.context;
-    let (operation, purchase) = match question.operation {
-        Operation::CreatePayment { provider, need_qrcode } => {
+/// [`PricingError`], which a valid request never causes.
+pub(crate) fn price_request_body(query: &PriceQuery) -> Result<Vec<u8>, PricingError> {
+    let caller = &query.context;
+    let (operation, purchase) = match query.operation {
+        PriceOperation::CreatePayment { provider, need_qrcode } => {
             let need_qrcode = match need_qrcode {
-                NeedQrcode::No => Wanted::Plain(false),
-                NeedQrcode::Yes => Wanted::Plain(true),
-                NeedQrcode::Image => Wanted::Picture("image"),
+                NeedQrcode::No => NeedQrcodeValue::Plain(false),
+                NeedQrcode::Yes => NeedQrcodeValue::Plain(true),
+                NeedQrcode::Image => NeedQrcodeValue::Picture("image"),
             };
             let provider = provider.name();
-            ("createPayment", Some(Purchase { provider, is_pc: caller.is_pc, need_qrcode }))
+            ("createPayment", Some(PurchaseFields { provider, is_pc: caller.is_pc, need_qrcode }))
         }
-        Operation::QueryPayment => ("queryPayment", None),
+        PriceOperation::QueryPayment => ("queryPayment", None),
     };
-    let body = Body {
+    let body = PriceRequestBody {
         operation,
         purchase,
-        data: RawValue::from_string(question.data.as_str().to_owned())?,
-        context: Context {
-            client_ip: caller.client_ip.map(|it| it.to_string()),
+        data: RawValue::from_string(query.data.as_str().to_owned())?,
+        context: ContextBody {
+            client_ip: caller.client_ip.map(|ip| ip.to_string()),
             user_agent: &caller.user_agent,
             platform: caller.platform.name(),
             os: caller.os.as_deref(),
@@ -45,81 +46,83 @@ pub(crate) fn question_json(question: &Question) -> Result<Vec<u8>, NoPrice> {
     Ok(serde_json::to_vec(&body)?)
 }
 
-/// What the service answered to `operation`: `{"data": {…}}`, or a 4xx with `code` and `msg`.
-/// An object with another `code` than 0 is no yes, whatever its status. Whether somebody may ask
-/// needs no `data`.
+/// Parses the service's answer to `operation`: `{"data": {…}}`, or a 4xx with `code` and `msg`.
+/// An object with another `code` than 0 permits nothing, whatever its status. `queryPayment` needs
+/// no `data`.
 ///
 /// # Errors
 ///
-/// [`NoPrice`]: the service's refusal, or that anything else is no answer.
-pub(crate) fn read_answer(
-    operation: Operation,
+/// [`PricingError`] with the service's refusal, or with the reason why the answer is invalid.
+pub(crate) fn parse_price_response(
+    operation: PriceOperation,
     status: u16,
     body: &[u8],
-) -> Result<Price, NoPrice> {
+) -> Result<Price, PricingError> {
     let json = scan(body);
     match (status, json) {
-        (200..300, Ok(answer)) => consent(operation, answer),
-        (400..500, Ok(answer)) => Err(refusal(status, answer)),
+        (200..300, Ok(answer)) => parse_approval(operation, answer),
+        (400..500, Ok(answer)) => Err(parse_refusal(status, answer)),
         (200..300 | 400..500, Err(why)) => {
-            Err(NoPrice::unavailable(format_args!("status {status}, and the answer is {why}")))
+            Err(PricingError::unavailable(format_args!("status {status}, and the answer is {why}")))
         }
-        _ => Err(NoPrice::unavailable(format_args!("status {status}"))),
+        _ => Err(PricingError::unavailable(format_args!("status {status}"))),
     }
 }
 
-fn consent(operation: Operation, answer: Json<'_>) -> Result<Price, NoPrice> {
+fn parse_approval(operation: PriceOperation, answer: Json<'_>) -> Result<Price, PricingError> {
     let code = answer.member("code");
-    let agrees = code.is_none_or(|it| it.whole() == Some(Whole::Exact(0)));
+    let agrees = code.is_none_or(|code| code.whole() == Some(Whole::Exact(0)));
     match (answer.shape(), answer.member("data"), operation) {
         (Shape::Object(_), ..) if !agrees => {
-            Err(NoPrice::unavailable("a success whose code is not 0"))
+            Err(PricingError::unavailable("a success whose code is not 0"))
         }
         (Shape::Object(_), Some(data), _) => Price::of_json(RawJson::from(data)),
-        (Shape::Object(_), None, Operation::QueryPayment) => Ok(Price::allow()),
-        (Shape::Object(_), None, Operation::CreatePayment { .. }) => {
-            Err(NoPrice::unavailable("the answer has no data"))
+        (Shape::Object(_), None, PriceOperation::QueryPayment) => Ok(Price::allow()),
+        (Shape::Object(_), None, PriceOperation::CreatePayment { .. }) => {
+            Err(PricingError::unavailable("the answer has no data"))
         }
-        _ => Err(NoPrice::unavailable("the answer is no object")),
+        _ => Err(PricingError::unavailable("the answer is no object")),
     }
 }
 
-fn refusal(status: u16, answer: Json<'_>) -> NoPrice {
+fn parse_refusal(status: u16, answer: Json<'_>) -> PricingError {
     let code = answer.member("code").and_then(Json::whole);
     match (code, answer.member("msg").map(Json::shape)) {
-        (Some(Whole::Exact(code)), Some(Shape::String(msg))) => NoPrice::refused(status, code, msg),
-        _ => NoPrice::unavailable(format_args!("status {status} without code and msg")),
+        (Some(Whole::Exact(code)), Some(Shape::String(msg))) => {
+            PricingError::refused(status, code, msg)
+        }
+        _ => PricingError::unavailable(format_args!("status {status} without code and msg")),
     }
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct PriceRequestBody<'a> {
     operation: &'static str,
     #[serde(flatten)]
-    purchase: Option<Purchase>,
+    purchase: Option<PurchaseFields>,
     data: Box<RawValue>,
-    context: Context<'a>,
+    context: ContextBody<'a>,
 }
 
 #[derive(Serialize)]
-struct Purchase {
+struct PurchaseFields {
     provider: &'static str,
     #[serde(rename = "isPC")]
     is_pc: bool,
     #[serde(rename = "needQRcode")]
-    need_qrcode: Wanted,
+    need_qrcode: NeedQrcodeValue,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Wanted {
+enum NeedQrcodeValue {
     Plain(bool),
     Picture(&'static str),
 }
 
 /// uniCloud's `context`.
 #[derive(Serialize)]
-struct Context<'a> {
+struct ContextBody<'a> {
     #[serde(rename = "CLIENTIP", skip_serializing_if = "Option::is_none")]
     client_ip: Option<String>,
     #[serde(rename = "CLIENTUA")]

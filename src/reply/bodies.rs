@@ -1,4 +1,4 @@
-//! What stands in the bodies, in the order in which it stands there.
+//! The JSON bodies of the public operations. The order of the fields is the order on the wire.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,35 +23,35 @@ pub(super) struct CreatedBody<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Refused<'a> {
+pub(super) struct RefusalBody<'a> {
     pub(super) code: i64,
     pub(super) msg: &'a str,
     pub(super) error: &'static str,
     #[serde(rename = "requestId")]
     pub(super) request_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) errors: Vec<Listed<'a>>,
+    pub(super) errors: Vec<ViolationBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) provider: Option<Said<'a>>,
+    pub(super) provider: Option<ProviderErrorBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<i8>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Listed<'a> {
+pub(super) struct ViolationBody<'a> {
     pub(super) path: &'a str,
     pub(super) rule: &'static str,
     pub(super) message: &'a str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Said<'a> {
+pub(super) struct ProviderErrorBody<'a> {
     pub(super) code: &'a str,
     pub(super) message: &'a str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Paid<'a> {
+pub(super) struct PaidBody<'a> {
     pub(super) code: u16,
     pub(super) msg: &'static str,
     #[serde(rename = "orderPaid")]
@@ -67,7 +67,7 @@ pub(super) struct Paid<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Unpaid<'a> {
+pub(super) struct UnpaidBody<'a> {
     pub(super) code: u16,
     pub(super) msg: &'static str,
     #[serde(rename = "orderPaid")]

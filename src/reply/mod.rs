@@ -1,10 +1,11 @@
-//! Replies: the only file that names an HTTP status, and the envelope of every refusal.
+//! Replies of the payment operations: only this file names their HTTP statuses, and only this part
+//! has their bodies, public and admin.
 //!
 //! ```
 //! use paygate::error::{Error, Kind};
-//! use paygate::reply::{Language, Reply};
+//! use paygate::reply::{Language, ReplyWriter};
 //!
-//! let reply = Reply { request_id: "r-1", language: Language::English, mock: false };
+//! let reply = ReplyWriter { request_id: "r-1", language: Language::English, mock: false };
 //! let response = reply.refusal(&Error::new(Kind::AlreadyPaid).order_status(1));
 //! assert_eq!(response.status(), 409);
 //! assert_eq!(
@@ -16,7 +17,11 @@
 //! );
 //! ```
 
+#[cfg(feature = "sidecar")]
+pub(crate) mod admin;
 mod bodies;
+#[cfg(feature = "sidecar")]
+pub(crate) mod pay_order;
 
 use bytes::Bytes;
 use http::header::{
@@ -27,28 +32,29 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::channel::{NotificationReply, PayType, ProviderId};
-use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::payment::PaymentRole;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::platform::Platform;
 use crate::error::{Code, Error, Kind, Text};
 
-use bodies::{CreatedBody, Listed, Paid, Refused, Said, Unpaid};
+use bodies::{CreatedBody, PaidBody, ProviderErrorBody, RefusalBody, UnpaidBody, ViolationBody};
 
-/// What every reply to one request has in common.
+/// Writes the replies to one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Reply<'a> {
-    /// Told in the body and echoed in `x-request-id`.
+pub struct ReplyWriter<'a> {
+    /// The request's id, in the body and in `x-request-id`.
     pub request_id: &'a str,
     /// The language of `msg`.
     pub language: Language,
-    /// Whether the simulated providers answer: replies say so in `x-paygate-mode`.
+    /// Whether the providers are simulated: then replies carry `x-paygate-mode: mock`.
     pub mock: bool,
 }
 
-/// The material that a client pays with: what `createPayment` answers.
+/// The material that a client pays with, as `createPayment` answers it.
 #[derive(Clone, Copy, Debug)]
-pub struct Created<'a> {
+pub struct CreatedPayment<'a> {
     /// `orderInfo`, which is JSON already.
     pub order_info: &'a RawValue,
     /// `out_trade_no`
@@ -59,44 +65,41 @@ pub struct Created<'a> {
     pub pay_type: PayType,
     /// `needQRcode`: whether the request asked for a QR code.
     pub need_qrcode: bool,
-    /// `qrcodeImage`: a PNG data URI, where the picture was asked for.
+    /// `qrcodeImage`: a PNG data URI, if the request wants the image.
     pub qrcode_image: Option<&'a str>,
     /// `total_fee`
     pub total_fee: Fen,
     /// `platform`, by vk-uni-pay's names.
     pub platform: Platform,
-    /// Whether the material was handed out before: `Idempotent-Replayed: true`.
+    /// Whether the material was already handed out: `Idempotent-Replayed: true`.
     pub replayed: bool,
 }
 
-/// An order that is known: what `queryPayment` answers.
+/// An order as `queryPayment` answers it.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// `out_trade_no`
-    pub out_trade_no: &'a OutTradeNo,
-    /// `status`
-    pub status: OrderStatus,
-    /// The payment that made it paid; `None` for an order that is not.
-    pub transaction_id: Option<&'a TransactionId>,
-    /// Whether the shop has accepted the event of the payment; `None` where nobody is told.
+pub struct OrderView<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Whether the shop has accepted the payment's event; `None` where the order is unpaid, or the
+    /// shop has neither a webhook nor a handler.
     pub user_order_success: Option<bool>,
-    /// The provider's word for an unpaid order, if it was asked.
+    /// The provider's trade state of an unpaid order, if the provider was queried.
     pub trade_state: Option<&'a str>,
     /// `payOrder`, for the admin listener only.
     pub pay_order: Option<&'a RawValue>,
 }
 
-/// `Idempotent-Replayed`: the material was handed out before.
+/// `Idempotent-Replayed`: the material was already handed out.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// `x-paygate-mode`: `mock` where the simulated providers answer.
 pub const PAYGATE_MODE: HeaderName = HeaderName::from_static("x-paygate-mode");
 /// `x-request-id`
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-impl Reply<'_> {
-    /// 200, and what the client needs to pay.
+impl ReplyWriter<'_> {
+    /// 200 with the material that the client pays with.
     #[must_use]
-    pub fn created(&self, created: &Created<'_>) -> Response<Bytes> {
+    pub fn created(&self, created: &CreatedPayment<'_>) -> Response<Bytes> {
         let body = CreatedBody {
             code: 0,
             msg: "ok",
@@ -117,49 +120,49 @@ impl Reply<'_> {
         response
     }
 
-    /// 200, and whether the order is paid.
+    /// 200 with the order's status.
     #[must_use]
-    pub fn known(&self, known: &Known<'_>) -> Response<Bytes> {
-        let Known { out_trade_no, status, pay_order, .. } = *known;
-        let (out_trade_no, request_id) = (out_trade_no.as_str(), self.request_id);
-        let Some(transaction_id) = known.transaction_id else {
-            let unsaid = if status == OrderStatus::Closed { "CLOSED" } else { "NOTPAY" };
-            return self.json(
-                StatusCode::OK,
-                &Unpaid {
-                    code: NOT_PAID,
-                    msg: self.language.pick("订单未支付", "the order is not paid"),
-                    order_paid: false,
-                    out_trade_no,
-                    status: status.number(),
-                    trade_state: known.trade_state.unwrap_or(unsaid),
-                    pay_order,
-                    request_id,
-                },
-            );
+    pub fn order(&self, view: &OrderView<'_>) -> Response<Bytes> {
+        let OrderView { order, pay_order, .. } = *view;
+        let (out_trade_no, request_id) = (order.out_trade_no().as_str(), self.request_id);
+        let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
+        let Some(payment) = winning else {
+            let is_closed = order.status == OrderStatus::Closed;
+            let default_state = if is_closed { "CLOSED" } else { "NOTPAY" };
+            let unpaid = UnpaidBody {
+                code: NOT_PAID,
+                msg: self.language.pick("订单未支付", "the order is not paid"),
+                order_paid: false,
+                out_trade_no,
+                status: order.status.number(),
+                trade_state: view.trade_state.unwrap_or(default_state),
+                pay_order,
+                request_id,
+            };
+            return self.json(StatusCode::OK, &unpaid);
         };
-        let paid = Paid {
+        let paid = PaidBody {
             code: 0,
             msg: "ok",
             order_paid: true,
-            user_order_success: known.user_order_success,
+            user_order_success: view.user_order_success,
             out_trade_no,
-            transaction_id: &transaction_id.0,
-            status: status.number(),
+            transaction_id: &payment.transaction_id.0,
+            status: order.status.number(),
             pay_order,
             request_id,
         };
         self.json(StatusCode::OK, &paid)
     }
 
-    /// What `provider` wants to hear when its notification is durable: it sends no other then.
+    /// Acknowledges a notification that is durable, so that `provider` does not repeat it.
     #[must_use]
     pub fn acknowledged(&self, provider: ProviderId) -> Response<Bytes> {
         self.notification_reply(StatusCode::OK, provider.acknowledgement())
     }
 
-    /// What `provider` hears otherwise, so that it comes again: the status says why, the words
-    /// tell a forger nothing.
+    /// Refuses a notification, so that `provider` repeats it. The status names the reason; the body
+    /// reveals nothing to a forger.
     #[must_use]
     pub fn not_acknowledged(&self, provider: ProviderId, error: &Error) -> Response<Bytes> {
         let refusal = self.refusal(error);
@@ -172,15 +175,15 @@ impl Reply<'_> {
         response
     }
 
-    /// A list, or that something is done, as the admin listener answers.
+    /// 200 with the body of an admin operation.
     #[must_use]
-    pub fn done(&self, body: &impl Serialize) -> Response<Bytes> {
+    pub fn ok(&self, body: &impl Serialize) -> Response<Bytes> {
         self.json(StatusCode::OK, body)
     }
 
-    /// 204: nothing to say (a CORS preflight).
+    /// 204 (a CORS preflight).
     #[must_use]
-    pub fn empty(&self) -> Response<Bytes> {
+    pub fn no_content(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
@@ -191,30 +194,30 @@ impl Reply<'_> {
     pub fn refusal(&self, error: &Error) -> Response<Bytes> {
         let kind = error.kind();
         let shop = error.shop_refusal();
-        let (number, status, name) = answer(kind);
-        let status = shop.map_or(status, |it| client_error(it.status).unwrap_or(status));
+        let (number, status, name) = code_status_name(kind);
+        let status = shop.map_or(status, |refusal| client_error(refusal.status).unwrap_or(status));
         let first = error.violations().first().filter(|_| kind == Kind::Invalid);
-        let (zh, en) = words(kind);
-        let own = error.own_text().or(first.map(|it| &it.message));
-        let errors = error.violations().iter().map(|it| Listed {
-            path: &it.path,
-            rule: it.rule,
-            message: self.told(&it.message),
+        let (zh, en) = default_text(kind);
+        let own = error.own_text().or(first.map(|violation| &violation.message));
+        let errors = error.violations().iter().map(|violation| ViolationBody {
+            path: &violation.path,
+            rule: violation.rule,
+            message: self.localized(&violation.message),
         });
-        let body = Refused {
+        let body = RefusalBody {
             code: match (shop, first) {
                 (Some(shop), _) => shop.code,
-                (None, first) => first.map_or(number, |it| it.code.number()).into(),
+                (None, first) => first.map_or(number, |violation| violation.code.number()).into(),
             },
             msg: match (shop, own) {
                 (Some(shop), _) => &shop.msg,
-                (None, Some(own)) => self.told(own),
+                (None, Some(own)) => self.localized(own),
                 (None, None) => self.language.pick(zh, en),
             },
-            error: first.map_or(name, |it| slug(it.code)),
+            error: first.map_or(name, |violation| slug(violation.code)),
             request_id: self.request_id,
             errors: errors.collect(),
-            provider: error.provider().map(|(code, message)| Said { code, message }),
+            provider: error.provider().map(|(code, message)| ProviderErrorBody { code, message }),
             status: error.status(),
         };
         let mut response = self.json(status, &body);
@@ -223,7 +226,7 @@ impl Reply<'_> {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         match status {
-            // Both public operations and every notification are POST.
+            // The public operations and the notifications are POST.
             StatusCode::METHOD_NOT_ALLOWED => {
                 headers.insert(ALLOW, HeaderValue::from_static("POST"));
             }
@@ -235,7 +238,7 @@ impl Reply<'_> {
         response
     }
 
-    fn told<'t>(&self, text: &'t Text) -> &'t str {
+    fn localized<'t>(&self, text: &'t Text) -> &'t str {
         self.language.pick(&text.zh, &text.en)
     }
 
@@ -259,11 +262,11 @@ impl Reply<'_> {
         content_type: &'static str,
         body: Bytes,
     ) -> Response<Bytes> {
-        let says_something = !body.is_empty();
+        let has_body = !body.is_empty();
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        if says_something {
+        if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         // Payment material is for one buyer: no cache on the way may keep it.
@@ -289,19 +292,20 @@ pub enum Language {
 }
 
 impl Language {
-    /// What `Accept-Language` prefers: English if it weighs more than Chinese, or as much and
-    /// comes first; else Chinese.
+    /// The language that `Accept-Language` prefers: English if it weighs more than Chinese, or as
+    /// much and comes first; else Chinese.
     #[must_use]
     pub fn preferred(headers: &HeaderMap) -> Language {
         let mut chinese = (0, usize::MAX);
         let mut english = (0, usize::MAX);
-        let values = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|it| it.to_str().ok());
-        for (place, range) in values.flat_map(|it| it.split(',')).enumerate() {
+        let values =
+            headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
+        for (place, range) in values.flat_map(|value| value.split(',')).enumerate() {
             let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
             let tag = tag.trim().split('-').next().unwrap_or_default();
             let weight = weight(parameters);
             let is = |name: &str| tag.eq_ignore_ascii_case(name);
-            // A wildcard takes any language, and ours is Chinese.
+            // A wildcard accepts any language; the default is Chinese.
             if (is("zh") || tag == "*") && weight > chinese.0 {
                 chinese = (weight, place);
             } else if is("en") && weight > english.0 {
@@ -324,10 +328,11 @@ impl Language {
     }
 }
 
-/// A `q` in thousandths; an ill one weighs nothing.
+/// The weight `q` in thousandths; 0 for an invalid one.
 fn weight(parameters: &str) -> u32 {
     let mut parameters = parameters.split(';').map(str::trim);
-    let Some(q) = parameters.find_map(|it| it.strip_prefix(['q', 'Q'])?.trim().strip_prefix('='))
+    let Some(q) =
+        parameters.find_map(|part| part.strip_prefix(['q', 'Q'])?.trim().strip_prefix('='))
     else {
         return 1_000;
     };
@@ -340,15 +345,14 @@ fn weight(parameters: &str) -> u32 {
     }
 }
 
-/// The code of an order that is not paid: as a query's answer no refusal, but 200.
+/// The code of an order that is not paid, with which a query answers 200.
 const NOT_PAID: u16 = 2002;
 
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The code table: number, status and stable name. The first violation's code counts before this
-/// number.
-fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
+/// The code table: number, status and stable name. The first violation's code replaces the number.
+fn code_status_name(kind: Kind) -> (u16, StatusCode, &'static str) {
     use StatusCode as S;
     match kind {
         Kind::NotFound => (404, S::NOT_FOUND, "not_found"),
@@ -379,18 +383,18 @@ fn answer(kind: Kind) -> (u16, StatusCode, &'static str) {
     }
 }
 
-/// The status that the shop answers a client with: it may blame the client only.
+/// The status of a shop's refusal, which must be a client error.
 fn client_error(status: u16) -> Option<StatusCode> {
     StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error)
 }
 
-/// The kind's own words, in Chinese and in English.
-fn words(kind: Kind) -> (&'static str, &'static str) {
+/// The default text of a kind, in Chinese and in English.
+fn default_text(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::NotFound => ("接口不存在", "there is no such path"),
-        Kind::MethodNotAllowed => ("请求方法不支持,请使用POST", "use POST"),
+        Kind::MethodNotAllowed => ("请求方法不支持，请使用 POST", "use POST"),
         Kind::UnsupportedMediaType => (
-            "请求体必须是未压缩的application/json",
+            "请求体必须是未压缩的 application/json",
             "the body must be application/json, not encoded",
         ),
         Kind::BodyTooLarge => ("请求体过大", "the body is too large"),
@@ -406,27 +410,29 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
         Kind::Different => {
             ("相同订单号的参数不一致", "the same number came with other parameters before")
         }
-        Kind::Busy => ("订单正在处理,请稍后重试", "the order is busy; try again"),
+        Kind::Busy => ("订单正在处理，请稍后重试", "the order is busy; try again"),
         Kind::SwitchRejected => ("订单已选择其他支付方式", "the order is being paid another way"),
         Kind::Closed => ("订单已关闭", "the order is closed"),
         Kind::ProviderRefused => ("支付服务商拒绝了请求", "the provider refused"),
-        Kind::NotSent => ("服务暂不可用,未发起支付,请稍后重试", "nothing was sent; safe to repeat"),
+        Kind::NotSent => {
+            ("服务暂不可用，未发起支付，请稍后重试", "nothing was sent; safe to repeat")
+        }
         Kind::OutcomeUnknown => (
-            "支付结果未知,请使用相同订单号重试",
+            "支付结果未知，请使用相同订单号重试",
             "the outcome is unknown; repeat with the same number",
         ),
         Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
         Kind::NotPaid => ("订单未支付", "the order is not paid"),
         Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
-        Kind::TooSoon => ("订单正在处理,请稍后再退款", "the order is busy; try again"),
+        Kind::TooSoon => ("订单正在处理，请稍后再退款", "the order is busy; try again"),
         Kind::RefundExceeds => ("超出可退金额", "the refund exceeds what is left"),
         Kind::Unverifiable => ("验签失败", "not verifiable"),
         Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
     }
 }
 
-/// When a client that is told to come again may do so, in seconds: every 503, and the order that
-/// another request is working on.
+/// The default `Retry-After`, in seconds: for every 503, and for an order that another request
+/// holds.
 fn default_wait_s(kind: Kind, status: StatusCode) -> Option<u32> {
     match (kind, status) {
         (Kind::Busy | Kind::TooSoon, _) => Some(2),

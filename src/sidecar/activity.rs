@@ -1,9 +1,9 @@
-//! What a connection does, seen from its socket: bounds on clients that do too little.
+//! A connection's activity, as its socket sees it, and bounds on clients that do too little.
 //!
-//! hyper bounds one thing, the time from one request's end to the next one's whole head. A load
-//! balancer keeps its connections open for a minute between requests, and a head that takes a
-//! minute is an attack, so the two are told apart here; and neither hyper nor the operating
-//! system gives up on a peer that does not read.
+//! hyper bounds only the time from one request's end to the next one's whole head. A load balancer
+//! keeps its connections open for a minute between requests, and a head that takes a minute is an
+//! attack, so these limits distinguish the two. Neither hyper nor the operating system gives up on
+//! a peer that does not read.
 
 use std::future::Future;
 use std::io;
@@ -20,19 +20,48 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::server::Limits;
+/// The least that a client must do, and the most that it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest time from the first byte of a request to its whole head.
+    pub head: Duration,
+    /// The longest time without a request. Load balancers keep connections for 60 s and must be the
+    /// side that closes them: otherwise they send into a closed connection.
+    pub idle: Duration,
+    /// The longest time in which a client takes none of a response's bytes.
+    pub stall: Duration,
+    /// The most connections at a time; more wait in the operating system's queue.
+    pub connections: usize,
+    /// The most bytes of a request's head, and of a body that is read ahead, for each connection.
+    pub head_bytes: usize,
+    /// The most requests at a time on one HTTP/2 connection.
+    pub streams: u32,
+}
 
-/// What one connection does. Times are milliseconds since it was accepted.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
+            connections: 10_000,
+            head_bytes: 64 * 1024,
+            streams: 100,
+        }
+    }
+}
+
+/// The activity of one connection. Times are milliseconds since it was accepted.
 #[derive(Debug)]
 pub(super) struct Activity {
     accepted: Instant,
     /// Requests between their head and the last byte of their response.
     in_flight: AtomicU32,
-    /// Bytes of a next request have come.
-    heard: AtomicBool,
-    /// HTTP/2 also carries pings, so bytes between requests are no request's head.
+    /// Bytes of the next request have arrived.
+    head_started: AtomicBool,
+    /// HTTP/2 also carries pings, so bytes between requests need not be a request's head.
     http2: AtomicBool,
-    /// When the connection fell idle, or when those bytes came.
+    /// When the connection became idle, or when those bytes arrived.
     since_ms: AtomicU64,
 }
 
@@ -41,7 +70,7 @@ impl Activity {
         Arc::new(Activity {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
-            heard: AtomicBool::new(false),
+            head_started: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
         })
@@ -53,20 +82,20 @@ impl Activity {
         if version == Version::HTTP_2 {
             self.http2.store(true, Ordering::Relaxed);
         }
-        self.heard.store(false, Ordering::Relaxed);
+        self.head_started.store(false, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// Returns when the connection is over one of its limits. It looks once in the shortest of
-    /// them instead of being woken by every request, so it may be late by as much.
-    pub(super) async fn over(&self, limits: &Limits) {
+    /// Returns when the connection exceeds one of its limits. It checks once in the shortest of
+    /// them instead of waking for every request, so it may be late by as much.
+    pub(super) async fn exceeds(&self, limits: &Limits) {
         loop {
             sleep(limits.head.min(limits.idle)).await;
             if self.in_flight.load(Ordering::Relaxed) > 0 {
                 continue;
             }
-            let heard = self.heard.load(Ordering::Relaxed);
-            let limit = match heard && !self.http2.load(Ordering::Relaxed) {
+            let head_started = self.head_started.load(Ordering::Relaxed);
+            let limit = match head_started && !self.http2.load(Ordering::Relaxed) {
                 true => limits.head,
                 false => limits.idle,
             };
@@ -77,9 +106,9 @@ impl Activity {
         }
     }
 
-    fn read_something(&self) {
+    fn on_read(&self) {
         let idle = self.in_flight.load(Ordering::Relaxed) == 0;
-        if idle && !self.heard.swap(true, Ordering::Relaxed) {
+        if idle && !self.head_started.swap(true, Ordering::Relaxed) {
             self.since_ms.store(self.now_ms(), Ordering::Relaxed);
         }
     }
@@ -103,20 +132,20 @@ impl Drop for InFlight {
 pin_project_lite::pin_project! {
     /// A response's body, whose request is in flight while it lives.
     #[derive(Debug)]
-    pub(super) struct Counted<B> {
+    pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
         in_flight: InFlight,
     }
 }
 
-impl<B> Counted<B> {
-    pub(super) fn new(body: B, in_flight: InFlight) -> Counted<B> {
-        Counted { body, in_flight }
+impl<B> CountedBody<B> {
+    pub(super) fn new(body: B, in_flight: InFlight) -> CountedBody<B> {
+        CountedBody { body, in_flight }
     }
 }
 
-impl<B: Body> Body for Counted<B> {
+impl<B: Body> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -136,21 +165,25 @@ impl<B: Body> Body for Counted<B> {
     }
 }
 
-/// The connection's socket: notes what is read, and fails when the peer reads nothing for long.
+/// The connection's socket. It records reads, and fails when the peer reads nothing for `stall`.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct ActivitySocket {
     stream: TokioIo<TcpStream>,
     activity: Arc<Activity>,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, stall: Duration) -> Socket {
-        Socket { stream: TokioIo::new(stream), activity, stall, stalled: None }
+impl ActivitySocket {
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        stall: Duration,
+    ) -> ActivitySocket {
+        ActivitySocket { stream: TokioIo::new(stream), activity, stall, stalled: None }
     }
 
-    fn written(
+    fn bound_stall(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -166,7 +199,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl Read for ActivitySocket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -174,12 +207,12 @@ impl Read for Socket {
     ) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
         let read = ready!(Pin::new(&mut socket.stream).poll_read(cx, buf));
-        socket.activity.read_something();
+        socket.activity.on_read();
         Poll::Ready(read)
     }
 }
 
-impl Write for Socket {
+impl Write for ActivitySocket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -187,7 +220,7 @@ impl Write for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.stream).poll_write(cx, buf);
-        socket.written(cx, written)
+        socket.bound_stall(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -209,6 +242,6 @@ impl Write for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.stream).poll_write_vectored(cx, bufs);
-        socket.written(cx, written)
+        socket.bound_stall(cx, written)
     }
 }

@@ -8,15 +8,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Containers ask every few seconds; one that answers later than this is not ready.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest wait for an answer: containers probe every few seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether the sidecar whose admin listener is at `admin` answers `/readyz` with 200.
 pub async fn is_ready(admin: SocketAddr) -> bool {
-    matches!(timeout(PATIENCE, ask(reachable(admin))).await, Ok(Ok(true)))
+    matches!(timeout(PROBE_TIMEOUT, probe(reachable(admin))).await, Ok(Ok(true)))
 }
 
-async fn ask(admin: SocketAddr) -> io::Result<bool> {
+async fn probe(admin: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect(admin).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -25,7 +25,7 @@ async fn ask(admin: SocketAddr) -> io::Result<bool> {
     Ok(&status == b"HTTP/1.1 200 ")
 }
 
-/// A listener on every address is asked on loopback.
+/// The address to probe: loopback for a listener on every address.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,15 +1,15 @@
 //! The standalone program around the layer: listeners, the proxy behind it, health, drain.
 //!
-//! What is no payment operation passes through to the service behind ([`proxy`]); a second
-//! listener answers health and admin requests ([`admin`]); both are bounded against slow and
-//! greedy clients and drain when told ([`server`]).
+//! A request that is not a payment operation is proxied to the upstream ([`proxy`]). A second
+//! listener answers health and admin requests ([`admin`]). Both bound slow and greedy clients, and
+//! drain at shutdown ([`server`]).
 
 mod activity;
 pub mod admin;
 pub mod health;
 pub mod proxy;
 pub mod server;
-mod stop;
+mod shutdown;
 pub mod telemetry;
 mod responses;
 
@@ -28,12 +28,12 @@ use tower_service::Service;
 
 pub use self::proxy::body::ProxyBody;
 pub use self::server::PeerAddr;
-pub use self::stop::{Stop, Stopping, stop};
+pub use self::shutdown::{ShutdownTrigger, ShutdownWatch, shutdown_channel};
 
 use self::admin::Admin;
 use self::server::{Drain, Limits, serve};
 
-/// The sockets, bound before anything else is done, so that a taken port is told first.
+/// The sockets. The program binds them before anything else, so that it reports a taken port first.
 #[derive(Debug)]
 pub struct Listeners {
     public: TcpListener,
@@ -45,7 +45,7 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// The first address that cannot be had, with its variable.
+    /// The first address that cannot be bound, with its variable.
     pub async fn bind(
         public: SocketAddr,
         admin: Option<SocketAddr>,
@@ -58,11 +58,11 @@ impl Listeners {
         Ok(Listeners { public, admin })
     }
 
-    /// The public address; with port 0 asked for, the port that was given.
+    /// The public address; where the configuration has port 0, with the port that the system chose.
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// The operating system's error.
     pub fn public_addr(&self) -> io::Result<SocketAddr> {
         self.public.local_addr()
     }
@@ -71,7 +71,7 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// The operating system's.
+    /// The operating system's error.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         self.admin.as_ref().map(TcpListener::local_addr).transpose()
     }
@@ -81,12 +81,12 @@ impl Listeners {
 ///
 /// # Errors
 ///
-/// Says which variable to change.
+/// [`BindError`], which names the variable to change.
 pub async fn bind(variable: &'static str, addr: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(addr).await.map_err(|source| BindError { variable, addr, source })
 }
 
-/// An address that cannot be had.
+/// The error of an address that cannot be bound.
 #[derive(Debug)]
 pub struct BindError {
     variable: &'static str,
@@ -123,7 +123,7 @@ pub struct Sidecar<S> {
     pub admin: Admin,
     /// Bounds on clients.
     pub limits: Limits,
-    /// How long what is in flight may go on after the program was told to stop.
+    /// How long requests in flight may continue after the shutdown begins.
     pub grace: Duration,
 }
 
@@ -136,21 +136,26 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Serves until `until` is done, and then until what is in flight is done or the grace
-    /// period is over. `say_stop` is told in between; the admin listener goes last, so that
-    /// `/readyz` can say that this one stops.
-    pub async fn run(self, until: impl Future<Output = ()>, say_stop: Stop, stopping: Stopping) {
+    /// Serves until `until` completes, and then until the requests in flight are done or the grace
+    /// period is over. `trigger` begins the shutdown in between. The admin listener closes last, so
+    /// that `/readyz` can report the shutdown.
+    pub async fn run(
+        self,
+        until: impl Future<Output = ()>,
+        trigger: ShutdownTrigger,
+        stopping: ShutdownWatch,
+    ) {
         if let Ok(addr) = self.listeners.public_addr() {
             tracing::info!(%addr, "serving payments");
         }
         if let Ok(Some(addr)) = self.listeners.admin_addr() {
             tracing::info!(%addr, "serving health and admin");
         }
-        let (say_drained, drained) = stop();
+        let (public_drained, drained) = shutdown_channel();
         let public = async {
             let drain = Drain { stopping, grace: self.grace };
             serve(self.listeners.public, self.payments, self.limits, drain).await;
-            say_drained.now();
+            public_drained.begin_shutdown();
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
@@ -161,22 +166,22 @@ where
         let end = async {
             until.await;
             tracing::info!("stopping");
-            say_stop.now();
+            trigger.begin_shutdown();
         };
         tokio::join!(end, public, admin);
     }
 }
 
-/// For a health probe that is being answered.
+/// The grace period of the admin listener: for a health probe in flight.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Is done when the process is told to end: SIGTERM or SIGINT, each from this call on.
+/// Completes when the process receives SIGTERM or SIGINT, each from this call on.
 ///
 /// # Errors
 ///
-/// The operating system's, when it lets no handler be installed.
+/// The operating system's error when no handler can be installed.
 #[cfg(unix)]
-pub fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -188,13 +193,13 @@ pub fn told_to_end() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Is done when the process is told to end: Ctrl-C.
+/// Completes when the process receives Ctrl-C.
 ///
 /// # Errors
 ///
-/// None here.
+/// None on this platform.
 #[cfg(not(unix))]
-pub fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! The sidecar's own answers, in the envelope of all others.
+//! The sidecar's own refusals, in the envelope of every refusal.
 
 use bytes::Bytes;
 use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -8,49 +8,50 @@ use serde::Serialize;
 
 use crate::caller::request_id;
 use crate::error::{Error, Kind};
-use crate::reply::{Language, REQUEST_ID, Reply};
+use crate::reply::{Language, REQUEST_ID, ReplyWriter};
 
-/// Why the sidecar answers itself.
+/// The reason why the sidecar itself refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// As a payment operation would be refused.
+pub(super) enum SidecarRefusal {
+    /// The refusal of a payment operation.
     Of(Kind),
-    /// Another method than these.
+    /// A method other than these.
     Method(&'static str),
-    /// The message is HTTP, and still means different things to different readers.
+    /// HTTP that different servers could read differently.
     Ambiguous,
-    /// The client's body broke off or was ill framed.
+    /// The client's body ended early or is invalidly framed.
     BodyBroken,
-    /// The client's body did not go on.
+    /// The client's body stalled.
     BodySlow,
-    /// The upstream was not reached.
+    /// The upstream cannot be reached.
     UpstreamUnreachable,
-    /// The upstream closed, or answered what is no HTTP.
+    /// The upstream closed the connection, or its answer is not HTTP.
     UpstreamFailed,
     /// No admin token is configured.
     AdminDisabled,
 }
 
-/// What an answer needs of its request, which is gone by then. Nothing is read before an answer
-/// needs it: most requests get the upstream's.
+/// The headers of a request that its refusal needs, kept because the request is forwarded. They are
+/// parsed only for a refusal: the upstream answers most requests.
 #[derive(Clone, Debug)]
-pub(super) struct Asked(Vec<(HeaderName, HeaderValue)>);
+pub(super) struct RefusalContext(Vec<(HeaderName, HeaderValue)>);
 
-impl Asked {
-    pub(super) fn of(headers: &HeaderMap) -> Asked {
-        let told = [REQUEST_ID, ACCEPT_LANGUAGE];
-        let of = |name: &HeaderName| headers.get(name).cloned().map(|it| (name.clone(), it));
-        Asked(told.iter().filter_map(of).collect())
+impl RefusalContext {
+    pub(super) fn of(headers: &HeaderMap) -> RefusalContext {
+        let names = [REQUEST_ID, ACCEPT_LANGUAGE];
+        let entry =
+            |name: &HeaderName| headers.get(name).cloned().map(|value| (name.clone(), value));
+        RefusalContext(names.iter().filter_map(entry).collect())
     }
 
-    /// The answer to it.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+    /// The response to the refused request.
+    pub(super) fn refuse(&self, refusal: SidecarRefusal) -> Response<Full<Bytes>> {
         let headers: HeaderMap = self.0.iter().cloned().collect();
         let (request_id, language) = (request_id(&headers), Language::preferred(&headers));
-        let (status, error, zh, en) = match words(refusal) {
+        let (status, error, zh, en) = match refusal_text(refusal) {
             Ok(words) => words,
             Err(kind) => {
-                let reply = Reply { request_id: &request_id, language, mock: false };
+                let reply = ReplyWriter { request_id: &request_id, language, mock: false };
                 return reply.refusal(&Error::new(kind)).map(Full::new);
             }
         };
@@ -58,7 +59,8 @@ impl Asked {
             Language::Chinese => zh,
             Language::English => en,
         };
-        let envelope = Envelope { code: status.as_u16(), msg, error, request_id: &request_id };
+        let envelope =
+            SidecarRefusalBody { code: status.as_u16(), msg, error, request_id: &request_id };
         let body = serde_json::to_vec(&envelope).expect("texts and a number are JSON");
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = status;
@@ -67,7 +69,7 @@ impl Asked {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             headers.insert(REQUEST_ID, id);
         }
-        if let Refusal::Method(allowed) = refusal {
+        if let SidecarRefusal::Method(allowed) = refusal {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
@@ -75,7 +77,7 @@ impl Asked {
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct SidecarRefusalBody<'a> {
     code: u16,
     msg: &'a str,
     error: &'a str,
@@ -83,45 +85,48 @@ struct Envelope<'a> {
     request_id: &'a str,
 }
 
-/// Status, which is also the code; stable name; Chinese; English.
-type Words = (StatusCode, &'static str, &'static str, &'static str);
+/// The status, which is also the code; the stable name; the Chinese and the English text.
+type RefusalText = (StatusCode, &'static str, &'static str, &'static str);
 
-/// The words that payment operations have no need of, or else the kind of theirs.
-fn words(refusal: Refusal) -> Result<Words, Kind> {
+/// The text of a refusal that only the sidecar has, or the kind of a payment operation's refusal.
+fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Kind> {
     use StatusCode as S;
     Ok(match refusal {
-        Refusal::Of(kind) => return Err(kind),
-        Refusal::Method(_) => {
+        SidecarRefusal::Of(kind) => return Err(kind),
+        SidecarRefusal::Method(_) => {
             (S::METHOD_NOT_ALLOWED, "method_not_allowed", "请求方法不支持", "not with this method")
         }
-        Refusal::Ambiguous => (
+        SidecarRefusal::Ambiguous => (
             S::BAD_REQUEST,
             "request_ambiguous",
             "请求有歧义",
             "the request can be read in more than one way",
         ),
-        Refusal::BodyBroken => {
-            (S::BAD_REQUEST, "body_broken", "请求体不完整", "the body is incomplete or ill framed")
-        }
-        Refusal::BodySlow => (
+        SidecarRefusal::BodyBroken => (
+            S::BAD_REQUEST,
+            "body_broken",
+            "请求体不完整",
+            "the body is incomplete or invalidly framed",
+        ),
+        SidecarRefusal::BodySlow => (
             S::REQUEST_TIMEOUT,
             "body_timeout",
             "请求体接收超时",
             "the body did not arrive in time",
         ),
-        Refusal::UpstreamUnreachable => (
+        SidecarRefusal::UpstreamUnreachable => (
             S::BAD_GATEWAY,
             "upstream_unreachable",
             "后端服务无法连接",
             "the service behind paygate cannot be reached",
         ),
-        Refusal::UpstreamFailed => (
+        SidecarRefusal::UpstreamFailed => (
             S::BAD_GATEWAY,
             "upstream_failed",
             "后端服务没有正常应答",
             "the service behind paygate gave no proper answer",
         ),
-        Refusal::AdminDisabled => {
+        SidecarRefusal::AdminDisabled => {
             (S::FORBIDDEN, "admin_disabled", "未配置管理令牌", "no admin token is configured")
         }
     })

@@ -20,47 +20,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
-use super::activity::{Activity, Counted, Socket};
+pub use super::activity::Limits;
+use super::activity::{Activity, ActivitySocket, CountedBody};
 use super::proxy::tunnel::TunnelSlot;
-use super::stop::Stopping;
+use super::shutdown::ShutdownWatch;
 
-/// The other end of the connection a request came by: an extension of every request.
+/// The peer's address of the connection that carries a request: an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// How little a client may do and how much it may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From the first byte of a request to its whole head.
-    pub head: Duration,
-    /// Without any request. Load balancers keep connections for 60 s and must be the ones to
-    /// close them, else they send into a closed one.
-    pub idle: Duration,
-    /// A client that does not take a response's bytes.
-    pub stall: Duration,
-    /// Connections at a time; more wait in the operating system's queue.
-    pub connections: usize,
-    /// Bytes of a request's head, and of what is read ahead of a body, for each connection.
-    pub head_bytes: usize,
-    /// Requests at a time on one HTTP/2 connection.
-    pub streams: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            stall: Duration::from_secs(60),
-            connections: 10_000,
-            head_bytes: 64 * 1024,
-            streams: 100,
-        }
-    }
-}
-
-/// Serves `listener` until `drain` says stop; then accepts no more, lets what is in flight
-/// finish for at most the grace period, and ends the rest.
+/// Serves `listener` until `drain` begins; then accepts no more connections, lets the requests in
+/// flight finish for at most the grace period, and closes the rest.
 pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, mut drain: Drain)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -78,7 +48,7 @@ where
             biased;
             () = drain.stopping.wait() => break,
             Some(ended) = connections.join_next() => {
-                tell_panic(ended);
+                log_panic(ended);
                 continue;
             }
             accepted = accept(&listener, &permits) => accepted,
@@ -95,12 +65,12 @@ where
     finish(connections, drain.grace).await;
 }
 
-/// When to stop, and for how long what is in flight may go on.
+/// When the listener drains, and for how long requests in flight may continue.
 #[derive(Clone, Debug)]
 pub struct Drain {
-    /// Says when.
-    pub stopping: Stopping,
-    /// How long.
+    /// Begins the drain.
+    pub stopping: ShutdownWatch,
+    /// The grace period.
     pub grace: Duration,
 }
 
@@ -122,18 +92,18 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, permit),
-            // The client was gone before it was its turn.
-            Err(error) if of_one_connection(&error) => {}
-            // Out of file descriptors or memory: those in use must end first.
+            // The client left before its connection was accepted.
+            Err(error) if is_connection_error(&error) => {}
+            // Out of file descriptors or memory: connections in use must end first.
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                tracing::warn!(%error, "the listener cannot accept a connection");
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-fn of_one_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
@@ -141,16 +111,19 @@ fn of_one_connection(error: &io::Error) -> bool {
 async fn finish(mut connections: JoinSet<()>, grace: Duration) {
     let all = async {
         while let Some(ended) = connections.join_next().await {
-            tell_panic(ended);
+            log_panic(ended);
         }
     };
     if timeout(grace, all).await.is_err() {
-        tracing::warn!(connections = connections.len(), "cut after the grace period");
+        tracing::warn!(
+            connections = connections.len(),
+            "the listener closed connections after the grace period"
+        );
         connections.shutdown().await;
     }
 }
 
-fn tell_panic(ended: Result<(), JoinError>) {
+fn log_panic(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         tracing::error!("a connection's task panicked");
     }
@@ -160,7 +133,7 @@ struct Connection {
     http: Arc<auto::Builder<TokioExecutor>>,
     limits: Limits,
     peer: SocketAddr,
-    stopping: Stopping,
+    stopping: ShutdownWatch,
 }
 
 impl Connection {
@@ -177,7 +150,7 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let activity = Activity::new();
         let tunnel = TunnelSlot::default();
-        let socket = Socket::new(stream, Arc::clone(&activity), self.limits.stall);
+        let socket = ActivitySocket::new(stream, Arc::clone(&activity), self.limits.stall);
         let (peer, slot, counter) = (self.peer, tunnel.clone(), Arc::clone(&activity));
         let service = service_fn(move |mut request: Request<Incoming>| {
             let in_flight = counter.begin(request.version());
@@ -189,7 +162,7 @@ impl Connection {
             async move {
                 poll_fn(|cx| service.poll_ready(cx)).await?;
                 let response = service.call(request).await?;
-                Ok::<_, S::Error>(response.map(|body| Counted::new(body, in_flight)))
+                Ok::<_, S::Error>(response.map(|body| CountedBody::new(body, in_flight)))
             }
         });
         let mut http = pin!(self.http.serve_connection_with_upgrades(socket, service));
@@ -198,11 +171,11 @@ impl Connection {
             tokio::select! {
                 served = http.as_mut() => {
                     if let Err(error) = served {
-                        tracing::debug!(error, "a connection broke");
+                        tracing::debug!(error, "a connection failed");
                     }
                     break;
                 }
-                () = activity.over(&self.limits) => return,
+                () = activity.exceeds(&self.limits) => return,
                 () = self.stopping.wait(), if !draining => {
                     draining = true;
                     http.as_mut().graceful_shutdown();

@@ -1,7 +1,7 @@
 //! Logs on standard error: text for a person, JSON for a machine.
 //!
-//! What clients send reaches a log only as a field, and both forms escape a field's control
-//! characters: no client can forge a line or move a cursor.
+//! Clients' texts reach a log only as fields, and both formats escape a field's control characters:
+//! no client can forge a line or move a cursor.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -18,7 +18,7 @@ use crate::config::LogFormat;
 ///
 /// # Errors
 ///
-/// An ill-formed filter, or a process that logs elsewhere already.
+/// [`TelemetryError`] for an invalid filter, or for a process that already has a logger.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let terminal = stderr().is_terminal();
     let format = match format {
@@ -30,11 +30,11 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     set_global_default(dispatch).map_err(TelemetryError::Taken)
 }
 
-/// Whether `filter` is well formed.
+/// Checks a log filter.
 ///
 /// # Errors
 ///
-/// Says where it is not.
+/// [`TelemetryError::Filter`] names the invalid part.
 pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     parse(filter).map(drop)
 }
@@ -55,8 +55,8 @@ where
     let lines = tracing_subscriber::fmt()
         .with_env_filter(parse(filter)?)
         .with_writer(writer)
-        // A line that cannot be written is lost. Told on standard error, which is what cannot be
-        // written, it would be a panic in whatever was being done.
+        // A line that cannot be written is lost. Reporting that on standard error, which cannot be
+        // written, would panic the task that logs.
         .log_internal_errors(false);
     fn dispatch(subscriber: impl Subscriber + Send + Sync) -> Dispatch {
         Dispatch::new(subscriber)
@@ -67,19 +67,19 @@ where
     })
 }
 
-/// Why there are no logs.
+/// The reason why the process has no logs.
 #[derive(Debug)]
 pub enum TelemetryError {
-    /// The filter is ill formed.
+    /// The filter is invalid.
     Filter(ParseError),
-    /// The process logs elsewhere already.
+    /// The process already has a logger.
     Taken(SetGlobalDefaultError),
 }
 
 impl fmt::Display for TelemetryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TelemetryError::Filter(error) => write!(f, "ill-formed log filter: {error}"),
+            TelemetryError::Filter(error) => write!(f, "invalid log filter: {error}"),
             TelemetryError::Taken(error) => error.fmt(f),
         }
     }
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// What one event with a client's text in it looks like.
+    /// The line of one event that has a client's text.
     fn logged(format: LogFormat) -> String {
         let sheet = Sheet::default();
         let writer = sheet.clone();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ill_formed_filter_is_an_error() {
+    fn an_invalid_filter_is_an_error() {
         assert!(check_filter("info,paygate=debug").is_ok());
         assert!(check_filter("paygate=loud").is_err());
     }

@@ -1,4 +1,4 @@
-//! Who is asking: address, platform, PC or not, and what of it can be trusted.
+//! The caller's context: address, platform, PC or not, and which sources it trusts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const PROXY: &str = "10.0.0.1";
-const STRANGER: &str = "114.114.114.114";
+const UNTRUSTED: &str = "114.114.114.114";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) Mobile/15E148";
 const MAC_SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Safari/605.1.15";
 
@@ -51,11 +51,11 @@ fn check_forwarded(lines: &[&str], expected: Option<&str>) {
 }
 
 #[test]
-fn a_stranger_cannot_forward_an_address() {
+fn an_untrusted_peer_cannot_forward_an_address() {
     let forwarded = headers(&[("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4")]);
     for trusted in ["", "10.0.0.0/8"] {
-        let found = client_ip(Some(ip(STRANGER)), &forwarded, &proxies(trusted));
-        assert_eq!(found, Some(ip(STRANGER)), "{trusted:?}");
+        let found = client_ip(Some(ip(UNTRUSTED)), &forwarded, &proxies(trusted));
+        assert_eq!(found, Some(ip(UNTRUSTED)), "{trusted:?}");
     }
     assert_eq!(client_ip(None, &forwarded, &proxies("10.0.0.0/8")), None);
 }
@@ -95,7 +95,7 @@ fn a_mapped_address_is_an_ipv4_address() {
 
 #[test]
 fn an_item_that_is_no_address_leaves_the_caller_unknown() {
-    let ill = [
+    let invalid = [
         "",
         " ",
         "unknown",
@@ -116,7 +116,7 @@ fn an_item_that_is_no_address_leaves_the_caller_unknown() {
         "１.2.3.4",
         "1.2.3.4;5.6.7.8",
     ];
-    for item in ill {
+    for item in invalid {
         check_forwarded(&[&format!("1.2.3.4, {item}")], None);
         check_forwarded(&[&format!("1.2.3.4, {item}, 10.0.0.9")], None);
         check_forwarded(&["1.2.3.4", item], None);
@@ -130,7 +130,7 @@ fn a_list_without_end_costs_a_bounded_walk() {
     check_forwarded(&["10.0.0.2"; 65], None);
     check_forwarded(&["10.0.0.2"; 64], Some("10.0.0.2"));
     check_forwarded(&[&format!("1.2.3.4,{}10.0.0.2", " ".repeat(9_000))], None);
-    // Only what was looked at counts: junk of the client's cannot hide the client.
+    // Only the searched items count: the client's junk cannot hide the client.
     check_forwarded(&[&format!("{}, 1.2.3.4, 10.0.0.2", "x,".repeat(50_000))], Some("1.2.3.4"));
 }
 
@@ -155,14 +155,15 @@ fn proxies_are_networks_or_addresses_and_never_everybody() {
         assert!(!trusted.contains(ip(outside)), "{outside}");
     }
     assert!(proxies(" , ").is_empty());
-    for ill in ["0.0.0.0/0", "::/0", "::ffff:0:0/96", "10.0.0.0/33", "10.0.0", "proxy", "fe80::1%1"]
+    for invalid in
+        ["0.0.0.0/0", "::/0", "::ffff:0:0/96", "10.0.0.0/33", "10.0.0", "proxy", "fe80::1%1"]
     {
-        let error = format!("10.0.0.1 {ill}").parse::<TrustedProxies>().unwrap_err();
-        assert_eq!(error.refused, [ill]);
+        let error = format!("10.0.0.1 {invalid}").parse::<TrustedProxies>().unwrap_err();
+        assert_eq!(error.refused, [invalid]);
         assert!(error.to_string().contains("10.0.0.0/8"), "{error}");
     }
     let both = "proxy,10.0.0.1,0.0.0.0/0".parse::<TrustedProxies>().unwrap_err();
-    assert_eq!(both.refused, ["proxy", "0.0.0.0/0"], "every problem is told at once");
+    assert_eq!(both.refused, ["proxy", "0.0.0.0/0"], "every problem is reported at once");
     let networks = |list: &[&str]| -> Vec<IpNet> {
         list.iter().map(|item| item.parse().expect("a network")).collect()
     };
@@ -178,7 +179,7 @@ fn a_forgotten_proxy_is_warned_of_once() {
     let forwarded = headers(&[("x-forwarded-for", "1.2.3.4")]);
     tracing::subscriber::with_default(CountEvents(warnings.clone()), || {
         let trusted = TrustedProxies::default();
-        let _ = client_ip(Some(ip(STRANGER)), &forwarded, &trusted);
+        let _ = client_ip(Some(ip(UNTRUSTED)), &forwarded, &trusted);
         let _ = client_ip(Some(ip(PROXY)), &HeaderMap::new(), &trusted);
         assert_eq!(warnings.load(Ordering::Relaxed), 0, "nothing was forgotten");
         for _ in 0..3 {
@@ -268,7 +269,7 @@ fn what_the_internet_cannot_reach_is_not_public() {
 // ---- platform, PC, browser ----
 
 #[test]
-fn every_known_user_agent_is_told_apart() {
+fn every_known_user_agent_is_distinguished() {
     let lines = include_str!("user_agents.txt").lines();
     let rows = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut checked = 0;
@@ -293,9 +294,9 @@ fn described(header: Value, body: Value, agent: &str) -> CallerContext {
     let encode = percent_encoding::NON_ALPHANUMERIC;
     let info = percent_encoding::utf8_percent_encode(&header.to_string(), encode).to_string();
     let headers = headers(&[("x-client-info", &info), ("user-agent", agent)]);
-    let said = ClientInfo { claims: &claims_from_json(&body), is_pc: None };
-    resolve(&headers, Some(ip(STRANGER)), said, &CallerRules::default())
-        .expect("a stranger's body is not believed, so it cannot be ill")
+    let declared = ClientInfo { claims: &claims_from_json(&body), is_pc: None };
+    resolve(&headers, Some(ip(UNTRUSTED)), declared, &CallerRules::default())
+        .expect("an untrusted body is ignored, so it cannot be invalid")
 }
 
 #[test]
@@ -358,17 +359,17 @@ fn either_casing_is_read_and_the_upper_one_wins() {
         all.extend(b.as_object().unwrap().clone());
         claims_from_json(&Value::Object(all))
     };
-    let told = |claims: ClientClaims| {
+    let fields_of = |claims: ClientClaims| {
         let ClientClaims { platform, os, app_id, device_id, locale, client_ip, user_agent, .. } =
             claims;
         [platform, os, app_id, device_id, locale, client_ip, user_agent].map(Option::unwrap)
     };
     let one = ["app", "android", "__UNI__1", "d1", "zh-Hans", "1.1.1.1", "u1"];
     let two = ["web", "ios", "__UNI__2", "d2", "en", "2.2.2.2", "u2"];
-    assert_eq!(told(claims_from_json(&upper)), one);
-    assert_eq!(told(claims_from_json(&camel)), two);
-    assert_eq!(told(both(&upper, &camel)), one);
-    assert_eq!(told(both(&camel, &upper)), one);
+    assert_eq!(fields_of(claims_from_json(&upper)), one);
+    assert_eq!(fields_of(claims_from_json(&camel)), two);
+    assert_eq!(fields_of(both(&upper, &camel)), one);
+    assert_eq!(fields_of(both(&camel, &upper)), one);
     let empty = json!({"OS": "", "osName": "ios", "APPID": null, "appId": "__UNI__2", "LOCALE": 1});
     let claims = claims_from_json(&empty);
     assert_eq!(claims.os.as_deref(), Some("ios"));
@@ -387,27 +388,29 @@ fn chinese_texts_survive_the_header() {
 fn a_malformed_client_info_is_counted_and_nothing_else() {
     let huge = format!("{{\"PLATFORM\":\"app\",\"x\":\"{}\"}}", "y".repeat(8 * 1024));
     let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
-    for ill in ["", "%7B", "null", "[]", "\"{}\"", "%ff%fe", "%7B%22PLATFORM%22%3A", &huge, &deep] {
+    for invalid in
+        ["", "%7B", "null", "[]", "\"{}\"", "%ff%fe", "%7B%22PLATFORM%22%3A", &huge, &deep]
+    {
         let before = client_info_malformed();
-        let headers = headers(&[("x-client-info", ill), ("user-agent", IPHONE)]);
+        let headers = headers(&[("x-client-info", invalid), ("user-agent", IPHONE)]);
         let found = observe(&headers, None, &proxies(""));
-        assert_eq!(found.platform, Platform::H5, "{ill:.40}");
-        assert!(client_info_malformed() > before, "{ill:.40}");
+        assert_eq!(found.platform, Platform::H5, "{invalid:.40}");
+        assert!(client_info_malformed() > before, "{invalid:.40}");
     }
     assert_eq!(claims_from_header(&HeaderMap::new()), ClientClaims::default());
 }
 
 #[test]
-fn is_pc_is_explicit_or_told_or_seen() {
+fn is_pc_is_explicit_or_claimed_or_detected() {
     let pc = |is_pc, body: Value, lines: &[(&str, &str)]| {
-        let said = ClientInfo { claims: &claims_from_json(&body), is_pc };
-        resolve(&headers(lines), None, said, &CallerRules::default()).unwrap().is_pc
+        let declared = ClientInfo { claims: &claims_from_json(&body), is_pc };
+        resolve(&headers(lines), None, declared, &CallerRules::default()).unwrap().is_pc
     };
     let (iphone, mac) = (("user-agent", IPHONE), ("user-agent", MAC_SAFARI));
     // An explicit word wins over everything.
     assert!(pc(Some(true), json!({"deviceType": "phone"}), &[iphone]));
     assert!(!pc(Some(false), json!({"deviceType": "pc"}), &[mac]));
-    // Then what uni-app says of the device, …
+    // Then uni-app's description of the device, …
     assert!(pc(None, json!({"deviceType": "pc"}), &[iphone]));
     assert!(!pc(None, json!({"deviceType": "pad"}), &[mac]));
     assert!(pc(None, json!({"deviceType": "unknown"}), &[mac]));
@@ -420,7 +423,7 @@ fn is_pc_is_explicit_or_told_or_seen() {
     assert!(!pc(None, json!({}), &hint("sec-ch-ua-platform", "\"Android\"")));
     assert!(!pc(None, json!({}), &hint("sec-ch-ua-mobile", "?1")));
     assert!(pc(None, json!({}), &hint("sec-ch-ua-mobile", "?0")));
-    assert!(!pc(None, json!({}), &[iphone, ("sec-ch-ua-mobile", "?0")]), "a tablet says so too");
+    assert!(!pc(None, json!({}), &[iphone, ("sec-ch-ua-mobile", "?0")]), "a tablet sends it too");
     assert!(pc(None, json!({}), &[("sec-ch-ua-platform", "\"Windows\"")]));
     // … which do not make WeChat on a PC a phone, …
     let wechat = ("user-agent", "Mozilla/5.0 (Windows NT 10.0) MicroMessenger/7 WindowsWechat");
@@ -444,9 +447,9 @@ fn a_mini_program_on_ios_is_known_by_the_referer_it_cannot_set() {
 // ---- whose word counts ----
 
 fn backend(body: &Value, lines: &[(&str, &str)], trusted: &str) -> Result<CallerContext, Code> {
-    let rules = CallerRules { trusted: proxies(trusted), believe_body: true };
-    let said = ClientInfo { claims: &claims_from_json(body), is_pc: None };
-    resolve(&headers(lines), Some(ip(PROXY)), said, &rules).map_err(|error| {
+    let rules = CallerRules { trusted: proxies(trusted), trusts_client_context: true };
+    let declared = ClientInfo { claims: &claims_from_json(body), is_pc: None };
+    resolve(&headers(lines), Some(ip(PROXY)), declared, &rules).map_err(|error| {
         assert_eq!(error.violations()[0].path, "/context/CLIENTIP");
         error.violations()[0].code
     })
@@ -460,13 +463,13 @@ fn a_client_cannot_write_its_own_address_user_agent_source_or_request_id() {
         "SPACEINFO": {"spaceId": "mine"},
     });
     let found = described(lies.clone(), lies, IPHONE);
-    assert_eq!(found.client_ip, Some(ip(STRANGER)));
+    assert_eq!(found.client_ip, Some(ip(UNTRUSTED)));
     assert_eq!(found.user_agent, IPHONE);
     assert_eq!(found.browser, Browser::Other);
     assert_eq!(found.source, "http");
     assert_ne!(found.request_id, "mine");
-    let ill = json!({"CLIENTIP": "no address"});
-    assert_eq!(described(json!({}), ill, IPHONE).client_ip, Some(ip(STRANGER)));
+    let invalid = json!({"CLIENTIP": "no address"});
+    assert_eq!(described(json!({}), invalid, IPHONE).client_ip, Some(ip(UNTRUSTED)));
 }
 
 #[test]
@@ -486,9 +489,13 @@ fn the_shops_backend_names_the_buyer() {
 }
 
 #[test]
-fn an_ill_address_from_the_shops_backend_is_refused_and_not_replaced() {
-    for ill in ["1.2.3", "1.2.3.4:80", "[::1]", "fe80::1%eth0", " 1.2.3.4", "unknown"] {
-        assert_eq!(backend(&json!({ "CLIENTIP": ill }), &[], PROXY), Err(Code::Body), "{ill}");
+fn an_invalid_address_from_the_shops_backend_is_refused_and_not_replaced() {
+    for invalid in ["1.2.3", "1.2.3.4:80", "[::1]", "fe80::1%eth0", " 1.2.3.4", "unknown"] {
+        assert_eq!(
+            backend(&json!({ "CLIENTIP": invalid }), &[], PROXY),
+            Err(Code::Body),
+            "{invalid}"
+        );
     }
 }
 
@@ -514,9 +521,9 @@ fn a_well_formed_request_id_is_kept_and_any_other_replaced() {
         assert_eq!(id(&[("x-request-id", good)]), good);
     }
     let long = "x".repeat(65);
-    for ill in ["", " ", "a b", "a/b", "a\"b", "é", "{}", long.as_str()] {
-        let made = id(&[("x-request-id", ill)]);
-        assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()), "{ill}");
+    for invalid in ["", " ", "a b", "a/b", "a\"b", "é", "{}", long.as_str()] {
+        let made = id(&[("x-request-id", invalid)]);
+        assert!(made.len() == 32 && made.bytes().all(|b| b.is_ascii_hexdigit()), "{invalid}");
     }
     assert_eq!(id(&[("x-request-id", "a"), ("x-request-id", "b")]).len(), 32);
     assert_ne!(id(&[]), id(&[]));

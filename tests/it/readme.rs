@@ -11,7 +11,7 @@ use paygate::domain::channel::PayType;
 use paygate::domain::event::EventType;
 use paygate::error::{Code, Error, Kind, Text, Violation};
 use paygate::guard::schema::{accepts, parameter_table};
-use paygate::reply::{Language, Reply};
+use paygate::reply::{Language, ReplyWriter};
 use serde_json::Value;
 
 fn path() -> PathBuf {
@@ -153,7 +153,7 @@ fn its_table_of_codes_has_every_refusal_with_its_status() {
         .filter(|cells| cells.len() == 5)
         .map(|cells| (numbers(cells[1]), numbers(cells[2])))
         .collect();
-    let reply = Reply { request_id: "r-1", language: Language::English, mock: false };
+    let reply = ReplyWriter { request_id: "r-1", language: Language::English, mock: false };
     for error in every_error() {
         let refusal = reply.refusal(&error);
         let body: Value = serde_json::from_slice(refusal.body()).expect("JSON");

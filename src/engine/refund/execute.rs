@@ -32,7 +32,7 @@ impl Inner {
                 Failure::Refused { code, message } | Failure::NumberInUse { code, message },
             ) => {
                 tracing::warn!(number, code, said = message, "a provider refused a refund");
-                let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
+                let refusal = Error::new(Kind::ProviderRefused).provider_error(&code, &message);
                 (RefundUpdate::Refused, Some(refusal))
             }
             RefundAnswer::Failure(Failure::NotSent(reason)) => {

@@ -158,7 +158,7 @@ fn refund_update(number: &str, answer: RefundAnswer) -> (RefundUpdate, Option<Er
                 provider_message = message,
                 "the provider refused a refund"
             );
-            let refusal = Error::new(Kind::ProviderRefused).provider_said(&code, &message);
+            let refusal = Error::new(Kind::ProviderRefused).provider_error(&code, &message);
             (RefundUpdate::Refused, Some(refusal))
         }
         RefundAnswer::Failure(Failure::NotSent(reason)) => {

@@ -87,7 +87,7 @@ fn buyer<'a>(request: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'
         return Ok((None, None));
     }
     let openid = request.openid.ok_or_else(|| {
-        Text::new("支付宝小程序支付需要openid", "alipay mini programs pay with an openid")
+        Text::new("支付宝小程序支付需要 openid", "alipay mini programs pay with an openid")
     })?;
     let is_user_id = openid.len() == 16
         && openid.starts_with("2088")
@@ -113,7 +113,7 @@ fn with_other(order: OrderBizContent<'_>, other: Option<&RawJson>) -> Result<Str
     };
     let names: Vec<_> = members.map(|(name, _)| name).collect();
     if let Some(name) = names.iter().find(|name| COMPUTED_MEMBERS.contains(&name.as_ref())) {
-        return Err(invalid(&format!("不能包含{name}"), &format!("must not hold {name}")));
+        return Err(invalid(&format!("不能包含 {name}"), &format!("must not hold {name}")));
     }
     let inner = other.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     if let Some(inner) = inner.filter(|_| !names.is_empty()) {

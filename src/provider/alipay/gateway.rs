@@ -125,7 +125,7 @@ impl Provider for AlipayGateway {
     fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
         let app = self.merchant.apps.get(&request.pay_type).ok_or_else(|| {
             Text::new(
-                format!("未配置{}", request.pay_type),
+                format!("未配置 {}", request.pay_type),
                 format!("{} is not configured", request.pay_type),
             )
         })?;

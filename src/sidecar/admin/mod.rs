@@ -1,7 +1,6 @@
-//! The admin listener: health, schemas, and the way to the admin operations.
+//! The admin listener: health, schemas, and the admin operations.
 
 pub(super) mod operations;
-pub(super) mod pay_order;
 pub(super) mod refunds;
 
 use std::convert::Infallible;
@@ -17,27 +16,27 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::responses::{Asked, Refusal};
-use super::stop::Stopping;
+use super::responses::{RefusalContext, SidecarRefusal};
+use super::shutdown::ShutdownWatch;
 use crate::engine::Engine;
 use crate::error::Kind;
 use crate::secret::Secret;
 
-/// Asks whether payments can be served.
+/// Checks whether the sidecar can serve payments.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// What the admin listener answers with.
+/// The parts of the admin listener.
 #[derive(Clone)]
 pub struct AdminParts {
-    /// Whether payments can be served: the store can be written to.
+    /// Whether the sidecar can serve payments: the store accepts writes.
     pub ready: ReadyCheck,
-    /// Says that the program stops: it is not ready from then on.
-    pub stopping: Stopping,
+    /// The shutdown: `/readyz` answers 503 as soon as it begins.
+    pub stopping: ShutdownWatch,
     /// The schemas' names and texts.
     pub schemas: Vec<(&'static str, &'static str)>,
-    /// What the operations ask.
+    /// The engine that runs the operations.
     pub engine: Engine,
-    /// The bearer token of the admin operations; without one they are forbidden.
+    /// The bearer token of the admin operations; without one they answer 403.
     pub token: Option<Secret>,
     /// The path before the operations, as `/pay`.
     pub mount: String,
@@ -73,27 +72,29 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let parts = Arc::clone(&self.0);
         Box::pin(async move {
-            let asked = Asked::of(request.headers());
+            let refusal_context = RefusalContext::of(request.headers());
             let answer = match parts.operation(request.uri().path()).map(str::to_owned) {
-                Some(path) => parts.operate(&path, request).await.map(|it| it.map(Full::new)),
-                // The body is not read: nothing else here has one.
+                Some(path) => {
+                    parts.dispatch(&path, request).await.map(|response| response.map(Full::new))
+                }
+                // Health and schema requests have no body to read.
                 None => parts.answer(&request.map(drop)).await,
             };
-            Ok(answer.unwrap_or_else(|refusal| asked.refuse(refusal)))
+            Ok(answer.unwrap_or_else(|refusal| refusal_context.refuse(refusal)))
         })
     }
 }
 
 impl AdminParts {
-    async fn answer(&self, request: &Request<()>) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn answer(&self, request: &Request<()>) -> Result<Response<Full<Bytes>>, SidecarRefusal> {
         let path = request.uri().path();
         let known = OPEN.contains(&path);
         let schema = path.strip_prefix("/schemas/").and_then(|name| self.schema(name));
         if !known && schema.is_none() {
-            return Err(Refusal::Of(Kind::NotFound));
+            return Err(SidecarRefusal::Of(Kind::NotFound));
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return Err(Refusal::Method("GET, HEAD"));
+            return Err(SidecarRefusal::Method("GET, HEAD"));
         }
         Ok(match (path, schema) {
             (_, Some(schema)) => answer(StatusCode::OK, "application/schema+json", schema),
@@ -115,8 +116,8 @@ impl AdminParts {
         }
     }
 
-    /// The part of `path` below the mount. With a mount at the root, what is open to everybody is
-    /// no operation.
+    /// The part of `path` below the mount. With a mount at the root, the open paths are not
+    /// operations.
     fn operation<'p>(&self, path: &'p str) -> Option<&'p str> {
         let is_open = OPEN.contains(&path) || path.starts_with("/schemas/");
         let below = path.strip_prefix(self.mount.as_str())?.strip_prefix('/')?;
@@ -133,7 +134,7 @@ impl AdminParts {
     }
 }
 
-/// What everybody may ask, besides the schemas by name.
+/// The paths that need no token, besides the schemas by name.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/schemas"];
 
 fn answer(

@@ -1,4 +1,4 @@
-//! The bodies that go through, and those of our own answers.
+//! The bodies that the proxy forwards, and those of the sidecar's own refusals.
 
 use std::fmt;
 use std::future::Future;
@@ -12,12 +12,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
-/// The body of what the proxy answers.
+/// The body of a proxy's response.
 #[derive(Debug)]
 pub enum ProxyBody {
-    /// The upstream's, as it comes.
+    /// The upstream's body, streamed.
     Upstream(Incoming),
-    /// Our own.
+    /// The sidecar's own body.
     Own(Full<Bytes>),
 }
 
@@ -50,37 +50,37 @@ impl Body for ProxyBody {
     }
 }
 
-/// A request's body on its way to the upstream; it fails when the client sends nothing for long
-/// although more is wanted.
+/// A request's body on its way to the upstream. It fails when the upstream wants more and the
+/// client sends nothing for `stall`.
 #[derive(Debug)]
-pub(in crate::sidecar) struct Paced {
+pub(in crate::sidecar) struct PacedBody {
     body: Incoming,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Paced {
-    pub(in crate::sidecar) fn new(body: Incoming, stall: Duration) -> Paced {
-        Paced { body, stall, stalled: None }
+impl PacedBody {
+    pub(in crate::sidecar) fn new(body: Incoming, stall: Duration) -> PacedBody {
+        PacedBody { body, stall, stalled: None }
     }
 }
 
-impl Body for Paced {
+impl Body for PacedBody {
     type Data = Bytes;
-    type Error = ClientFault;
+    type Error = ClientBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ClientFault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
         let paced = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut paced.body).poll_frame(cx) {
             paced.stalled = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(ClientFault::Broken)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(ClientBodyError::Broken)));
         }
         let stall = paced.stall;
         let stalled = paced.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
-        stalled.as_mut().poll(cx).map(|()| Some(Err(ClientFault::TooSlow)))
+        stalled.as_mut().poll(cx).map(|()| Some(Err(ClientBodyError::TooSlow)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -92,20 +92,20 @@ impl Body for Paced {
     }
 }
 
-/// What the client did wrong with its body.
+/// The client's fault in its body.
 #[derive(Debug)]
-pub(in crate::sidecar) enum ClientFault {
+pub(in crate::sidecar) enum ClientBodyError {
     TooSlow,
     Broken(hyper::Error),
 }
 
-impl fmt::Display for ClientFault {
+impl fmt::Display for ClientBodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientFault::TooSlow => f.write_str("the request's body does not go on"),
-            ClientFault::Broken(error) => write!(f, "the request's body is broken: {error}"),
+            ClientBodyError::TooSlow => f.write_str("the request's body stalled"),
+            ClientBodyError::Broken(error) => write!(f, "the request's body is broken: {error}"),
         }
     }
 }
 
-impl std::error::Error for ClientFault {}
+impl std::error::Error for ClientBodyError {}

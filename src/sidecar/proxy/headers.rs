@@ -1,4 +1,4 @@
-//! The headers of a request or response that goes through.
+//! The headers of a request or response that the proxy forwards.
 
 use std::net::IpAddr;
 
@@ -13,17 +13,17 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Takes away what belongs to one connection only (RFC 9110, 7.6.1), and `Proxy`, which many a
-/// CGI-like upstream takes for its own outgoing proxy ("httpoxy"). `Trailer` stays: what it
-/// announces is passed on, and only what is announced.
+/// Removes the headers of one connection (RFC 9110, 7.6.1), and `Proxy`, which many a CGI-like
+/// upstream takes for its own outgoing proxy ("httpoxy"). `Trailer` stays: the proxy forwards the
+/// trailers that it announces, and no others.
 pub(in crate::sidecar) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        // These are for everybody, whoever claims otherwise: without them the message would
-        // mean something else to the next one.
+        // These are end-to-end even when `Connection` names them: without them the message would
+        // mean something else to the upstream.
         .filter(|name| ![HOST, CONTENT_LENGTH, TE].contains(name))
         .collect();
     for name in named {
@@ -49,10 +49,10 @@ pub(in crate::sidecar) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol that this message asks to go on with, or agrees to.
+/// The protocol that this message requests to upgrade to, or accepts.
 ///
 /// Not `h2c` (nor `TLS`): through such a tunnel a client would speak HTTP with the upstream past
-/// everything that stands here. RFC 9113 has dropped it.
+/// the guard. RFC 9113 has dropped it.
 pub(in crate::sidecar) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     if !has_token(headers, &CONNECTION, "upgrade") {
         return None;
@@ -61,12 +61,13 @@ pub(in crate::sidecar) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let (protocol, more) = (protocols.next()?, protocols.next());
     let name = protocol.to_str().ok()?;
     let product = name.split('/').next().unwrap_or_default();
-    let is_http = ["h2c", "h2", "http", "tls"].iter().any(|it| product.eq_ignore_ascii_case(it));
+    let is_http =
+        ["h2c", "h2", "http", "tls"].iter().any(|name| product.eq_ignore_ascii_case(name));
     (more.is_none() && !name.contains(',') && !is_http).then(|| protocol.clone())
 }
 
-/// Tells the upstream who asked whom and how. What the peer says about that itself counts if it
-/// is a trusted proxy.
+/// Sets the `X-Forwarded-*` headers for the upstream. The peer's own values stay if it is a trusted
+/// proxy.
 pub(in crate::sidecar) fn set_forwarded(
     headers: &mut HeaderMap,
     peer: Option<IpAddr>,
@@ -101,7 +102,8 @@ pub(in crate::sidecar) fn set_forwarded(
     }
 }
 
-/// HTTP/2 splits `Cookie` for compression; HTTP/1.1 knows one line (RFC 9113, 8.2.3).
+/// Joins the `Cookie` headers, which HTTP/2 splits for compression and HTTP/1.1 has once (RFC 9113,
+/// 8.2.3).
 pub(in crate::sidecar) fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_some() {
         let line = joined(headers, &COOKIE, b"; ");
@@ -114,7 +116,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .get_all(name)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .any(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName, separator: &[u8]) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! What is no payment operation goes to the service behind: unchanged, unread, both ways at once.
+//! Forwards every request that is not a payment operation to the upstream, unchanged and streamed
+//! both ways.
 
 pub(super) mod body;
 pub(super) mod headers;
@@ -27,14 +28,14 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 use url::Url;
 
-use super::responses::{Asked, Refusal};
+use super::responses::{RefusalContext, SidecarRefusal};
 use super::server::PeerAddr;
 use crate::caller::TrustedProxies;
 use crate::error::Kind;
-use body::{ClientFault, Paced, ProxyBody};
+use body::{ClientBodyError, PacedBody, ProxyBody};
 use tunnel::TunnelSlot;
 
-/// Where requests go that are not ours: an HTTP service on this machine or in this pod.
+/// The service that receives every other request: HTTP on this machine or in this pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream(Authority);
 
@@ -43,8 +44,8 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Another scheme, or a user, path, query or fragment: paths go through as they are, so there
-    /// is none to put before them.
+    /// [`UpstreamError`] for another scheme, or a user, path, query or fragment: the proxy forwards
+    /// paths as they are and adds no prefix.
     pub fn from_url(url: &Url) -> Result<Upstream, UpstreamError> {
         let plain = url.username().is_empty()
             && url.password().is_none()
@@ -61,7 +62,7 @@ impl Upstream {
     }
 }
 
-/// Not the URL of an upstream.
+/// The error of a URL that is not an upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamError;
 
@@ -75,22 +76,22 @@ impl Error for UpstreamError {}
 
 /// The service that forwards every request to the upstream, or answers 404 without one.
 ///
-/// The client's `Host` stays; the upstream is where the configuration says, whatever the request
-/// names. `X-Forwarded-For`, `-Proto` and `-Host` are ours, or a trusted proxy's with its address
-/// appended. An upgrade needs the connection to be served by [`super::server::serve`].
+/// The client's `Host` stays; the configuration alone names the upstream. The proxy sets
+/// `X-Forwarded-For`, `-Proto` and `-Host`, or keeps a trusted proxy's and appends the proxy's
+/// address. An upgrade needs a connection that [`super::server::serve`] serves.
 #[derive(Clone)]
-pub struct Proxy(Arc<Shared>);
+pub struct Proxy(Arc<ProxyState>);
 
-struct Shared {
-    client: Client<HttpConnector, Paced>,
+struct ProxyState {
+    client: Client<HttpConnector, PacedBody>,
     upstream: Option<Upstream>,
     trusted: TrustedProxies,
     stall: Duration,
 }
 
 impl Proxy {
-    /// Forwards to `upstream`; believes the forwarded headers of peers in `trusted`; gives up on
-    /// a client whose body does not go on for `stall`.
+    /// Forwards to `upstream`, trusts the forwarded headers of peers in `trusted`, and gives up on
+    /// a client whose body stalls for `stall`.
     #[must_use]
     pub fn new(upstream: Option<Upstream>, trusted: TrustedProxies, stall: Duration) -> Proxy {
         let mut connector = HttpConnector::new();
@@ -100,15 +101,15 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(UPSTREAM_IDLE)
             .build(connector);
-        Proxy(Arc::new(Shared { client, upstream, trusted, stall }))
+        Proxy(Arc::new(ProxyState { client, upstream, trusted, stall }))
     }
 }
 
-/// The upstream is near; a connection that takes longer will not come.
+/// The upstream is near: a connection that takes longer will fail.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Less than the 5 s after which Node, the shortest of the usual ones, closes an idle connection:
-/// what is sent into a closing connection is lost and must not be sent twice.
+/// Less than the 5 s after which Node, the fastest of the usual servers, closes an idle connection:
+/// a request into a closing connection is lost and must not be sent twice.
 const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
 
 impl Service<Request<Incoming>> for Proxy {
@@ -121,23 +122,24 @@ impl Service<Request<Incoming>> for Proxy {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let shared = Arc::clone(&self.0);
+        let state = Arc::clone(&self.0);
         Box::pin(async move {
-            let asked = Asked::of(request.headers());
-            let answered = shared.forward(request).await;
-            Ok(answered.unwrap_or_else(|refusal| asked.refuse(refusal).map(ProxyBody::Own)))
+            let refusal_context = RefusalContext::of(request.headers());
+            let answered = state.forward(request).await;
+            Ok(answered
+                .unwrap_or_else(|refusal| refusal_context.refuse(refusal).map(ProxyBody::Own)))
         })
     }
 }
 
-impl Shared {
+impl ProxyState {
     async fn forward(
         &self,
         mut request: Request<Incoming>,
-    ) -> Result<Response<ProxyBody>, Refusal> {
-        let upstream = self.upstream.as_ref().ok_or(Refusal::Of(Kind::NotFound))?;
-        unambiguous(&request)?;
-        let upgrade = Upgrading::of(&mut request);
+    ) -> Result<Response<ProxyBody>, SidecarRefusal> {
+        let upstream = self.upstream.as_ref().ok_or(SidecarRefusal::Of(Kind::NotFound))?;
+        check_unambiguous(&request)?;
+        let upgrade = UpgradeRequest::of(&mut request);
         let request = self.outgoing(request, upstream, upgrade.as_ref());
         let response = self.client.request(request).await.map_err(|error| refusal_for(&error))?;
         incoming(response, upgrade)
@@ -147,16 +149,16 @@ impl Shared {
         &self,
         request: Request<Incoming>,
         upstream: &Upstream,
-        upgrade: Option<&Upgrading>,
-    ) -> Request<Paced> {
+        upgrade: Option<&UpgradeRequest>,
+    ) -> Request<PacedBody> {
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.get::<PeerAddr>().map(|peer| -> IpAddr { peer.0.ip() });
         headers::strip_hop_by_hop(&mut parts.headers);
         if parts.version == Version::HTTP_2 {
             headers::join_cookies(&mut parts.headers);
         }
-        // HTTP/2, and HTTP/1.1 in absolute form, name the host in the target, and that is the
-        // one that counts (RFC 9112, 3.2.2).
+        // HTTP/2, and HTTP/1.1 in absolute form, name the host in the target, which overrides the
+        // header (RFC 9112, 3.2.2).
         if let Some(host) = parts.uri.authority().and_then(host_of) {
             parts.headers.insert(HOST, host);
         }
@@ -165,38 +167,40 @@ impl Shared {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        // hyper takes a GET for one without a body unless told.
+        // Without a length or coding, hyper sends a GET without its body.
         if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         parts.uri = target(upstream, &parts.uri);
         parts.version = Version::HTTP_11;
-        Request::from_parts(parts, Paced::new(body, self.stall))
+        Request::from_parts(parts, PacedBody::new(body, self.stall))
     }
 }
 
-/// Refuses what another reader could take for something else.
-fn unambiguous(request: &Request<Incoming>) -> Result<(), Refusal> {
+/// Refuses a request that another server could read differently.
+fn check_unambiguous(request: &Request<Incoming>) -> Result<(), SidecarRefusal> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal::Method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        return Err(SidecarRefusal::Method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     let hosts = request.headers().get_all(HOST).iter().count();
     let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
-    // A coding under `chunked` would go on without its name.
-    let chunked = codings.next().is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    // The proxy would forward a coding under `chunked` without its name.
+    let chunked =
+        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     match hosts <= 1 && chunked && codings.next().is_none() {
         true => Ok(()),
-        false => Err(Refusal::Ambiguous),
+        false => Err(SidecarRefusal::Ambiguous),
     }
 }
 
 /// The request's path and query, byte for byte, at the upstream.
-fn target(upstream: &Upstream, asked: &Uri) -> Uri {
+fn target(upstream: &Upstream, requested: &Uri) -> Uri {
     let mut parts = Parts::default();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(upstream.0.clone());
-    parts.path_and_query =
-        Some(asked.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("is a path")));
+    parts.path_and_query = Some(
+        requested.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("is a path")),
+    );
     Uri::from_parts(parts).expect("scheme, authority and path make a URI")
 }
 
@@ -206,58 +210,58 @@ fn host_of(authority: &Authority) -> Option<HeaderValue> {
     HeaderValue::from_str(host).ok()
 }
 
-/// A request that asks to go on with another protocol.
-struct Upgrading {
+/// A request to upgrade to another protocol.
+struct UpgradeRequest {
     protocol: HeaderValue,
     client: OnUpgrade,
     slot: TunnelSlot,
 }
 
-impl Upgrading {
-    fn of(request: &mut Request<Incoming>) -> Option<Upgrading> {
+impl UpgradeRequest {
+    fn of(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
         let protocol = headers::upgrade(request.headers())?;
         let slot = request.extensions_mut().remove::<TunnelSlot>()?;
-        Some(Upgrading { protocol, client: hyper::upgrade::on(request), slot })
+        Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot })
     }
 }
 
 fn incoming(
     mut response: Response<Incoming>,
-    upgrading: Option<Upgrading>,
-) -> Result<Response<ProxyBody>, Refusal> {
+    upgrade: Option<UpgradeRequest>,
+) -> Result<Response<ProxyBody>, SidecarRefusal> {
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = headers::upgrade(response.headers());
     headers::strip_hop_by_hop(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if switches {
-        let (Some(upgrading), Some(protocol)) = (upgrading, protocol) else {
-            return Err(Refusal::UpstreamFailed);
+        let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
+            return Err(SidecarRefusal::UpstreamFailed);
         };
         let upstream = hyper::upgrade::on(&mut response);
-        upgrading.slot.join(upgrading.client, upstream);
+        upgrade.slot.join(upgrade.client, upstream);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(UPGRADE, protocol);
     }
     Ok(response.map(ProxyBody::Upstream))
 }
 
-fn refusal_for(error: &legacy::Error) -> Refusal {
+fn refusal_for(error: &legacy::Error) -> SidecarRefusal {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut last = String::new();
     while let Some(error) = cause {
-        match error.downcast_ref::<ClientFault>() {
-            Some(ClientFault::TooSlow) => return Refusal::BodySlow,
-            Some(ClientFault::Broken(_)) => return Refusal::BodyBroken,
+        match error.downcast_ref::<ClientBodyError>() {
+            Some(ClientBodyError::TooSlow) => return SidecarRefusal::BodySlow,
+            Some(ClientBodyError::Broken(_)) => return SidecarRefusal::BodyBroken,
             None => last = error.to_string(),
         }
         cause = error.source();
     }
     if error.is_connect() {
         tracing::warn!(cause = last, "the upstream cannot be reached");
-        return Refusal::UpstreamUnreachable;
+        return SidecarRefusal::UpstreamUnreachable;
     }
-    tracing::warn!(cause = last, "the upstream gave no proper answer");
-    Refusal::UpstreamFailed
+    tracing::warn!(cause = last, "the upstream sent no valid answer");
+    SidecarRefusal::UpstreamFailed
 }
 
 impl fmt::Debug for Proxy {
@@ -279,7 +283,11 @@ mod tests {
     #[track_caller]
     fn check_upstream(url: &str, authority: Option<&str>) {
         let upstream = Upstream::from_url(&url.parse().unwrap());
-        assert_eq!(upstream.ok().map(|it| it.0.to_string()).as_deref(), authority, "{url}");
+        assert_eq!(
+            upstream.ok().map(|upstream| upstream.0.to_string()).as_deref(),
+            authority,
+            "{url}"
+        );
     }
 
     #[test]
@@ -296,9 +304,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_target(asked: &'static str, at_upstream: &str) {
+    fn check_target(refusal_context: &'static str, at_upstream: &str) {
         let upstream = Upstream("127.0.0.1:3000".parse().unwrap());
-        let target = target(&upstream, &Uri::from_static(asked));
+        let target = target(&upstream, &Uri::from_static(refusal_context));
         assert_eq!(target.authority(), Some(&upstream.0));
         assert_eq!(target.path_and_query().unwrap().as_str(), at_upstream);
     }

@@ -1,4 +1,4 @@
-//! Upgraded connections (WebSocket): bytes both ways until one side ends.
+//! Upgraded connections (WebSocket): the proxy copies bytes both ways until one side ends.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
-/// Where the task of a connection finds what remains to be done after its HTTP part. The tunnel
-/// runs in that task, so it holds the connection's permit and is drained with it.
+/// The tunnel that a connection's task runs after its HTTP part. It runs in that task, so it holds
+/// the connection's permit and is drained with it.
 #[derive(Clone, Default)]
 pub(in crate::sidecar) struct TunnelSlot(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
 
@@ -35,12 +35,12 @@ async fn joined(client: OnUpgrade, upstream: OnUpgrade) {
     let ends = match (client.await, upstream.await) {
         (Ok(client), Ok(upstream)) => (client, upstream),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::debug!(%error, "an upgrade was promised and not kept");
+            tracing::debug!(%error, "an upgrade was accepted and then failed");
             return;
         }
     };
     let (mut client, mut upstream) = (TokioIo::new(ends.0), TokioIo::new(ends.1));
     if let Err(error) = copy_bidirectional(&mut client, &mut upstream).await {
-        tracing::debug!(%error, "an upgraded connection broke");
+        tracing::debug!(%error, "an upgraded connection failed");
     }
 }

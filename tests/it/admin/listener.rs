@@ -18,7 +18,7 @@ async fn get(rig: &Rig, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn health_is_told_to_everybody() {
+async fn health_needs_no_token() {
     let rig = Rig::start(Wanted::default()).await;
     check(&get(&rig, "/livez").await, 200, "ok");
     check(&get(&rig, "/readyz").await, 200, "ok");
@@ -47,7 +47,7 @@ async fn a_head_request_to_health_has_no_body() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nothing_is_ready() {
+async fn without_a_listener_nothing_is_ready() {
     let mut rig = Rig::start(Wanted::default()).await;
     rig.end();
     rig.ended().await;
@@ -55,7 +55,7 @@ async fn where_nobody_listens_nothing_is_ready() {
 }
 
 #[tokio::test]
-async fn schemas_are_told_to_everybody() {
+async fn schemas_need_no_token() {
     let rig = Rig::start(Wanted::default()).await;
     check(&get(&rig, "/schemas").await, 200, r#"{"schemas":["reply"]}"#);
     let schema = get(&rig, "/schemas/reply").await;

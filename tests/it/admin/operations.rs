@@ -13,7 +13,7 @@ use paygate::guard::schema;
 use paygate::mock::InProcess;
 use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
-use paygate::sidecar::stop;
+use paygate::sidecar::shutdown_channel;
 use paygate::store::memory::Memory;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const TOKEN: &str = "an-admin-token-of-thirty-two-characters";
 fn admin(shop: &Shop, token: Option<&str>) -> Admin {
     Admin::new(AdminParts {
         ready: Arc::new(|| Box::pin(async { true })),
-        stopping: stop().1,
+        stopping: shutdown_channel().1,
         schemas: Vec::new(),
         engine: shop.engine.clone(),
         token: token.map(Secret::new),

@@ -30,7 +30,7 @@ fn authorised() -> String {
     format!("authorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n")
 }
 
-/// What the admin listener answers: the whole of it, and the parts that count.
+/// An answer of the admin listener: the whole of it, and the parts that count.
 async fn ask(rig: &Rig, operation: &str, body: &str) -> Answer {
     Answer::of(rig.ask_admin(&request(operation, &authorised(), body)).await)
 }
@@ -57,7 +57,7 @@ impl Answer {
         &self.body
     }
 
-    /// It is done, and the answer is what the schema called `name` says.
+    /// Checks success, and the answer by the schema called `name`.
     #[track_caller]
     fn done(&self, name: &str) -> &Value {
         let matches_order = schema::accepts(name, self.body.to_string().as_bytes());
@@ -102,7 +102,7 @@ async fn the_public_listener_knows_none_of_them() {
 }
 
 #[tokio::test]
-async fn nobody_does_any_of_them_without_the_token() {
+async fn none_of_them_works_without_the_token() {
     let rig = rig().await;
     paid(&rig, Wxpay).await;
     let wanted = json!({ "out_trade_no": NO }).to_string();
@@ -113,8 +113,8 @@ async fn nobody_does_any_of_them_without_the_token() {
             let got = rig.ask_admin(&request(operation, headers, &wanted)).await;
             Answer::of(got).check(401, 4005);
         }
-        let ill = rig.ask_admin(&request(operation, json, "{")).await;
-        Answer::of(ill).check(401, 4005);
+        let invalid = rig.ask_admin(&request(operation, json, "{")).await;
+        Answer::of(invalid).check(401, 4005);
     }
     let disabled = Rig::start(Wanted::default()).await;
     let got = disabled.ask_admin(&request("refund", &authorised(), &wanted)).await;
@@ -125,7 +125,7 @@ async fn nobody_does_any_of_them_without_the_token() {
 type Broken = &'static [(&'static str, &'static str)];
 
 #[tokio::test]
-async fn an_ill_body_is_told_every_field_that_is_ill() {
+async fn an_invalid_body_is_answered_with_every_invalid_field() {
     let rig = rig().await;
     let numbered = |more: Value| {
         let mut body = json!({"out_trade_no": NO, "out_refund_no": "r-1", "refund_fee": 30});
@@ -179,7 +179,7 @@ async fn an_ill_body_is_told_every_field_that_is_ill() {
 }
 
 #[tokio::test]
-async fn what_is_no_refund_nor_order_to_close_is_told_why() {
+async fn an_invalid_refund_or_close_is_answered_with_the_reason() {
     let rig = rig().await;
     let table: [(&str, Value, i64, Broken); 8] = [
         ("queryRefund", json!({}), 4000, &[("/out_refund_no", "required")]),
@@ -209,7 +209,7 @@ async fn what_is_no_refund_nor_order_to_close_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_told_why() {
+async fn an_unreadable_body_is_answered_with_the_reason() {
     let rig = rig().await;
     for operation in OPERATIONS {
         ask(&rig, operation, "{").await.check(400, 4000);
@@ -227,7 +227,7 @@ async fn a_body_that_cannot_be_read_is_told_why() {
 }
 
 #[tokio::test]
-async fn what_there_is_not_is_told_by_its_code() {
+async fn an_unknown_order_or_refund_is_answered_with_its_code() {
     let rig = rig().await;
     let by_number = json!({ "out_trade_no": NO }).to_string();
     for operation in OPERATIONS {
@@ -243,7 +243,7 @@ async fn what_there_is_not_is_told_by_its_code() {
 }
 
 #[tokio::test]
-async fn a_closed_order_is_told_to_be_closed_as_often_as_it_is_asked_for() {
+async fn closing_a_closed_order_again_succeeds() {
     for provider in [Wxpay, Alipay] {
         let rig = rig().await;
         opened(&rig, provider).await;
@@ -260,7 +260,7 @@ async fn a_closed_order_is_told_to_be_closed_as_often_as_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_order_that_cannot_be_closed_yet_stays_open_and_says_when_to_come_again() {
+async fn an_order_that_cannot_be_closed_yet_stays_open_and_names_when_to_retry() {
     let rig = rig().await;
     opened(&rig, Wxpay).await;
     let by_number = json!({ "out_trade_no": NO }).to_string();
@@ -284,5 +284,5 @@ async fn an_order_that_cannot_be_closed_yet_stays_open_and_says_when_to_come_aga
 
     rig.shop.providers.pay(&purchase).unwrap();
     let answer = ask(&rig, "closePayment", &by_number).await;
-    assert_eq!(answer.check(409, 4101)["status"], 1, "the provider says that it is paid");
+    assert_eq!(answer.check(409, 4101)["status"], 1, "the provider reports that it is paid");
 }

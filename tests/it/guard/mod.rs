@@ -381,7 +381,7 @@ fn numbers_differ_by_case_and_hold_no_path_and_no_line() {
 }
 
 #[test]
-fn an_ill_quote_is_an_ill_credential_and_other_faults_come_first() {
+fn an_invalid_quote_is_an_invalid_credential_and_other_violations_come_first() {
     let mut quoted = body(json!({}));
     quoted["quote"] = json!(1);
     assert_eq!(read(&quoted).unwrap_err().kind(), Kind::CallerNotAllowed);
@@ -392,7 +392,7 @@ fn an_ill_quote_is_an_ill_credential_and_other_faults_come_first() {
 }
 
 #[test]
-fn a_client_tells_of_itself_in_either_casing_and_upper_case_counts_first() {
+fn a_client_describes_itself_in_either_casing_and_upper_case_counts_first() {
     let claims = |context: Value, info: Value| {
         let mut body = body(json!({}));
         body["context"] = context;

@@ -8,11 +8,13 @@ use paygate::domain::money::Fen;
 use paygate::domain::platform::Platform;
 use paygate::error::{Code, Error, Kind, ShopRefusal, Text, Violation};
 use paygate::guard::schema;
-use paygate::reply::{Created, IDEMPOTENT_REPLAYED, Language, PAYGATE_MODE, REQUEST_ID, Reply};
+use paygate::reply::{
+    CreatedPayment, IDEMPOTENT_REPLAYED, Language, PAYGATE_MODE, REQUEST_ID, ReplyWriter,
+};
 use serde_json::{Value, json};
 
-pub(super) const ENGLISH: Reply<'static> =
-    Reply { request_id: "r-1", language: Language::English, mock: false };
+pub(super) const ENGLISH: ReplyWriter<'static> =
+    ReplyWriter { request_id: "r-1", language: Language::English, mock: false };
 
 fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).expect("JSON")
@@ -51,7 +53,7 @@ fn every_kind_has_its_code_status_and_name() {
         assert_eq!(reply.status(), status, "{kind:?}");
         assert_eq!((&body["code"], &body["error"]), (&json!(code), &json!(name)), "{kind:?}");
         assert_eq!(schema::accepts("error", reply.body()), Some(true), "{kind:?}");
-        // Whoever is told to come again is told when.
+        // A reply that asks for a retry names the time.
         let waits = status == 503 || [2004, 4103].contains(&code);
         assert_eq!(reply.headers().contains_key(RETRY_AFTER), waits, "{kind:?}");
         assert_eq!(reply.headers().contains_key(ALLOW), status == 405, "{kind:?}");
@@ -74,7 +76,7 @@ fn the_first_violation_gives_code_name_and_words() {
         violation(Code::Openid, "/data/openid", "缺openid", "no openid"),
         violation(Code::Pid, "/data/pid", "无pid", "no pid"),
     ]);
-    let chinese = Reply { language: Language::Chinese, mock: true, ..ENGLISH };
+    let chinese = ReplyWriter { language: Language::Chinese, mock: true, ..ENGLISH };
     let reply = chinese.refusal(&error);
     assert_eq!(
         parsed(reply.body()),
@@ -102,7 +104,7 @@ fn the_first_violation_gives_code_name_and_words() {
 
 #[test]
 fn a_refusal_carries_what_is_known_and_its_own_words() {
-    let error = Error::new(Kind::ProviderRefused).provider_said("PARAM_ERROR", "参数\"错误\"\r\n");
+    let error = Error::new(Kind::ProviderRefused).provider_error("PARAM_ERROR", "参数\"错误\"\r\n");
     let body = parsed(ENGLISH.refusal(&error).body());
     assert_eq!(body["provider"], json!({"code": "PARAM_ERROR", "message": "参数\"错误\"\r\n"}));
     let error = Error::new(Kind::AlreadyPaid).order_status(2);
@@ -122,9 +124,9 @@ fn the_shops_own_refusal_reaches_the_client() {
     for status in [400, 401, 403, 404, 429, 451, 499] {
         let reply = refused(status);
         assert_eq!(reply.status(), status);
-        let told = json!({"code": 40_301, "msg": "售罄", "error": "shop_refused",
+        let body = json!({"code": 40_301, "msg": "售罄", "error": "shop_refused",
                           "requestId": "r-1"});
-        assert_eq!(parsed(reply.body()), told);
+        assert_eq!(parsed(reply.body()), body);
         assert_eq!(schema::accepts("error", reply.body()), Some(true));
     }
     for status in [0, 200, 302, 500, 1000] {
@@ -133,8 +135,8 @@ fn the_shops_own_refusal_reaches_the_client() {
 }
 
 #[test]
-fn a_request_id_that_is_no_header_is_told_in_the_body_only() {
-    let odd = Reply { request_id: "a\r\nset-cookie: x", ..ENGLISH };
+fn a_request_id_that_is_no_header_stands_in_the_body_only() {
+    let odd = ReplyWriter { request_id: "a\r\nset-cookie: x", ..ENGLISH };
     let reply = odd.refusal(&Error::new(Kind::NotFound));
     assert!(!reply.headers().contains_key(REQUEST_ID));
     assert_eq!(parsed(reply.body())["requestId"], json!("a\r\nset-cookie: x"));
@@ -174,7 +176,7 @@ fn english_is_spoken_where_it_is_preferred() {
 fn what_a_client_pays_with_is_answered_to_the_letter() {
     let order_info = serde_json::value::to_raw_value(&json!({"codeUrl": "weixin://x"})).unwrap();
     let out_trade_no = OutTradeNo::parse("2107151010101541001").unwrap();
-    let created = Created {
+    let created = CreatedPayment {
         order_info: &order_info,
         out_trade_no: &out_trade_no,
         provider: ProviderId::Wxpay,
@@ -199,7 +201,7 @@ fn what_a_client_pays_with_is_answered_to_the_letter() {
     assert_eq!(schema::accepts("create-payment-reply", reply.body()), Some(true));
     assert!(!reply.headers().contains_key(IDEMPOTENT_REPLAYED));
 
-    let again = Reply { mock: true, ..ENGLISH }.created(&Created {
+    let again = ReplyWriter { mock: true, ..ENGLISH }.created(&CreatedPayment {
         replayed: true,
         qrcode_image: None,
         ..created

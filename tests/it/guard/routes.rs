@@ -2,9 +2,9 @@
 
 use paygate::domain::channel::{PayType, ProviderId};
 use paygate::domain::ids::Pid;
-use paygate::guard::{Mount, Operation, Route};
+use paygate::guard::{Mount, PaymentOperation, RouteDecision};
 
-fn check(mount: &str, expected: &Route, paths: &[&str]) {
+fn check(mount: &str, expected: &RouteDecision, paths: &[&str]) {
     let mount = Mount::parse(mount).expect("a mount");
     for path in paths {
         assert_eq!(mount.route(path), *expected, "{path}");
@@ -13,20 +13,24 @@ fn check(mount: &str, expected: &Route, paths: &[&str]) {
 
 #[test]
 fn an_operation_is_spelt_exactly() {
-    let create = Route::Operation(Operation::CreatePayment);
+    let create = RouteDecision::Operation(PaymentOperation::CreatePayment);
     check("/pay", &create, &["/pay/createPayment"]);
     check("/pay/", &create, &["/pay/createPayment"]);
     check("/", &create, &["/createPayment"]);
     check("", &create, &["/createPayment"]);
     check("/api/v1/pay", &create, &["/api/v1/pay/createPayment"]);
-    check("/pay", &Route::Operation(Operation::QueryPayment), &["/pay/queryPayment"]);
+    check(
+        "/pay",
+        &RouteDecision::Operation(PaymentOperation::QueryPayment),
+        &["/pay/queryPayment"],
+    );
 }
 
 #[test]
 fn a_path_that_becomes_an_operation_is_neither_run_nor_passed_on() {
     check(
         "/pay",
-        &Route::Refuse,
+        &RouteDecision::Refuse,
         &[
             "/pay/./createPayment",
             "/pay//createPayment",
@@ -67,7 +71,7 @@ fn a_path_that_becomes_an_operation_is_neither_run_nor_passed_on() {
     );
     check(
         "/",
-        &Route::Refuse,
+        &RouteDecision::Refuse,
         &["//createPayment", "/createpayment", "/x/../createPayment", "/Notify/a/b/c"],
     );
 }
@@ -76,7 +80,7 @@ fn a_path_that_becomes_an_operation_is_neither_run_nor_passed_on() {
 fn any_other_path_goes_on() {
     check(
         "/pay",
-        &Route::Pass,
+        &RouteDecision::PassThrough,
         &[
             "/",
             "",
@@ -110,10 +114,10 @@ fn any_other_path_goes_on() {
             "/pay%20/createPayment",
         ],
     );
-    check("/", &Route::Pass, &["/", "/x", "/pay/createPayment", "/notify"]);
+    check("/", &RouteDecision::PassThrough, &["/", "/x", "/pay/createPayment", "/notify"]);
     check(
         "/pay",
-        &Route::Pass,
+        &RouteDecision::PassThrough,
         &[&"/x".repeat(10_000), &"/%2e%2e".repeat(10_000), &"/".repeat(10_000)],
     );
 }
@@ -122,7 +126,11 @@ fn any_other_path_goes_on() {
 fn a_notification_names_provider_pay_type_and_merchant() {
     let notify = |pay_type: PayType, merchant: &str| {
         let provider = pay_type.provider();
-        Route::Operation(Operation::Notify { provider, pay_type, merchant: Pid::new(merchant) })
+        RouteDecision::Operation(PaymentOperation::Notify {
+            provider,
+            pay_type,
+            merchant: Pid::new(merchant),
+        })
     };
     let cases = [
         ("/pay/notify/wxpay/wxpay_mp-weixin/default", PayType::WxpayMpWeixin, "default"),
@@ -137,10 +145,10 @@ fn a_notification_names_provider_pay_type_and_merchant() {
 }
 
 #[test]
-fn what_stands_below_notify_and_is_no_address_of_ours_is_not_acknowledged() {
+fn a_path_below_notify_that_is_no_notification_url_is_not_acknowledged() {
     check(
         "/pay",
-        &Route::Refuse,
+        &RouteDecision::Refuse,
         &[
             "/pay/notify/",
             "/pay/notify/wxpay",
@@ -158,7 +166,11 @@ fn what_stands_below_notify_and_is_no_address_of_ours_is_not_acknowledged() {
             "/pay/notify/wxpay/wxpay_h5/default/",
         ],
     );
-    check("/pay", &Route::Refuse, &[&format!("/pay/notify/wxpay/wxpay_h5/{}", "x".repeat(129))]);
+    check(
+        "/pay",
+        &RouteDecision::Refuse,
+        &[&format!("/pay/notify/wxpay/wxpay_h5/{}", "x".repeat(129))],
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn parsed(name: &str) -> Value {
 }
 
 #[test]
-fn every_schema_compiles_offline_and_says_what_it_is() {
+fn every_schema_compiles_offline_and_has_a_title() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
     let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name());
     let files: BTreeSet<_> = files
@@ -93,7 +93,7 @@ fn check_described(at: &str, schema: &Value) {
 
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
-/// Who reads what the schema called `name` describes.
+/// The reader of the requests that the schema called `name` describes.
 fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "create-payment" => |it| read_create(it).map(drop),
@@ -181,8 +181,8 @@ fn the_keys_taken_by_the_order_are_an_events_but_for_what_it_only_repeats() {
     let event = parsed("event");
     let taken = request["$defs"]["taken_by_the_order"]["enum"].as_array().unwrap();
     let taken: BTreeSet<_> = taken.iter().filter_map(Value::as_str).collect();
-    let told = names(&event["properties"]["data"]["properties"]);
-    assert_eq!(taken, told.difference(&BTreeSet::from(ECHOED)).copied().collect());
+    let fields = names(&event["properties"]["data"]["properties"]);
+    assert_eq!(taken, fields.difference(&BTreeSet::from(ECHOED)).copied().collect());
     for name in taken {
         let path = format!("/data/custom/{name}");
         for read in [reader("create-payment").unwrap(), reader("create-payment-client").unwrap()] {
@@ -236,7 +236,7 @@ fn before_pricing_a_client_may_send_the_same_fields_and_needs_fewer() {
 }
 
 #[test]
-fn the_parameter_table_tells_of_every_field_in_the_schemas_order() {
+fn the_parameter_table_lists_every_field_in_the_schemas_order() {
     let table = schema::parameter_table("create-payment");
     let rows: Vec<_> = table.lines().collect();
     assert_eq!(rows[0], "| parameter | type | meaning |");

@@ -1,4 +1,4 @@
-//! What is a payment operation is answered, and the inner service never hears of it.
+//! The layer answers payment operations, and the inner service never receives them.
 
 use std::net::SocketAddr;
 
@@ -48,7 +48,7 @@ async fn a_payment_is_created_and_the_same_again_is_a_replay() {
 }
 
 #[tokio::test]
-async fn a_picture_of_the_qr_code_comes_when_asked_for() {
+async fn an_image_of_the_qr_code_comes_on_request() {
     let wanted = with(order(1), "/needQRcode", json!("image"));
     let answer = ask(&open_layer().await, create(&wanted)).await;
     let picture = answer.body["qrcodeImage"].as_str().unwrap();
@@ -56,7 +56,7 @@ async fn a_picture_of_the_qr_code_comes_when_asked_for() {
 }
 
 #[tokio::test]
-async fn the_reply_says_whether_a_qr_code_was_asked_for_not_whether_there_is_one() {
+async fn the_reply_repeats_whether_a_qr_code_was_requested_not_whether_there_is_one() {
     let layer = open_layer().await;
     let rows = [
         (json!(null), false, false),
@@ -66,18 +66,18 @@ async fn the_reply_says_whether_a_qr_code_was_asked_for_not_whether_there_is_one
         (json!("image"), true, true),
     ];
     for provider in ["wxpay", "alipay"] {
-        for (asked, told, image) in &rows {
-            let no = format!("asked-{provider}-{asked}").replace('"', "");
-            let wanted = with(order(1), "/needQRcode", asked.clone());
+        for (requested, repeated, image) in &rows {
+            let no = format!("asked-{provider}-{requested}").replace('"', "");
+            let wanted = with(order(1), "/needQRcode", requested.clone());
             let wanted = with(wanted, "/data/out_trade_no", json!(no));
             let answer = ask(&layer, create(&with(wanted, "/provider", json!(provider)))).await;
             let body = &answer.body;
-            assert!(body["orderInfo"]["codeUrl"].is_string(), "{provider} {asked}: {body}");
-            assert_eq!(body["needQRcode"], json!(told), "{provider} {asked}");
-            assert_eq!(body["qrcodeImage"].is_string(), *image, "{provider} {asked}");
+            assert!(body["orderInfo"]["codeUrl"].is_string(), "{provider} {requested}: {body}");
+            assert_eq!(body["needQRcode"], json!(repeated), "{provider} {requested}");
+            assert_eq!(body["qrcodeImage"].is_string(), *image, "{provider} {requested}");
             let matches_order =
                 schema::accepts("create-payment-reply", body.to_string().as_bytes());
-            assert_eq!(matches_order, Some(true), "{provider} {asked}: {body}");
+            assert_eq!(matches_order, Some(true), "{provider} {requested}: {body}");
         }
     }
 }
@@ -119,12 +119,12 @@ async fn another_mount_moves_the_operations() {
 
 #[tokio::test]
 #[should_panic(expected = "the mount is a plain path prefix")]
-async fn an_ill_mount_is_told_when_the_layer_is_built() {
+async fn an_invalid_mount_panics_when_the_layer_is_built() {
     let _ = open_layer().await.mount("/pay/{x}");
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_one() {
+async fn a_wrong_method_is_answered_with_the_right_one() {
     let layer = open_layer().await;
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let request = Request::builder().method(method).uri("/pay/createPayment");
@@ -195,7 +195,7 @@ async fn texts_are_chinese_unless_english_is_preferred() {
 }
 
 #[tokio::test]
-async fn what_needs_the_buyers_address_says_so_where_it_is_unknown() {
+async fn a_pay_type_that_needs_the_buyers_address_names_it_where_it_is_unknown() {
     let request =
         || posted("/pay/createPayment").header("user-agent", PHONE).header("accept-language", "en");
     let peer = SocketAddr::from(([114, 114, 114, 114], 50_000));
@@ -232,8 +232,8 @@ async fn checks_come_in_their_order() {
     let (layer, shop) = guarded().await;
     // Each of these breaks every rule from its own on; none shows the token.
     let unknown_pid = with(order(1), "/data/pid", json!("nobody"));
-    let ill = with(order(0), "/data/pid", json!("nobody"));
-    let long = with(ill.clone(), "/data/subject", json!("x".repeat(400)));
+    let invalid = with(order(0), "/data/pid", json!("nobody"));
+    let long = with(invalid.clone(), "/data/subject", json!("x".repeat(400)));
     let json = "application/json";
     let post = |kind: &str| Request::post("/pay/createPayment").header("content-type", kind);
     let cases: [(_, Full<Bytes>, _); 7] = [
@@ -241,7 +241,7 @@ async fn checks_come_in_their_order() {
         (post("text/plain"), long.to_string().into(), (415, 4000)),
         (post(json), long.to_string().into(), (413, 4000)),
         (post(json), "{".into(), (400, 4000)),
-        (post(json), ill.to_string().into(), (422, 1003)),
+        (post(json), invalid.to_string().into(), (422, 1003)),
         (post(json), unknown_pid.to_string().into(), (401, 4005)),
         (authorised(), unknown_pid.to_string().into(), (422, 4003)),
     ];
@@ -253,7 +253,7 @@ async fn checks_come_in_their_order() {
 }
 
 #[tokio::test]
-async fn the_token_is_asked_for_on_a_replay_too() {
+async fn a_replay_needs_the_token_too() {
     let (layer, _) = guarded().await;
     assert_eq!(ask(&layer, create_as(authorised(), &order(1))).await.status, 200);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 50_000));

@@ -27,7 +27,7 @@ fn posted(path: &str, body: &Value) -> Request<Body> {
     super::posted(path).body(Body::from(body.to_string())).unwrap()
 }
 
-fn asked(path: &str) -> Request<Body> {
+fn request_for(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
@@ -41,7 +41,7 @@ where
     (parts.status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-/// Payments are answered, whatever the router has under their path; the rest is the router's.
+/// The layer answers payments, whatever the router has under their path; the rest is the router's.
 async fn check<S>(app: S)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -51,8 +51,8 @@ where
     assert!(created.contains("\"codeUrl\""), "{created}");
     assert_eq!(ask(&app, posted("/pay/CreatePayment", &order(1))).await.0, 404);
     assert_eq!(ask(&app, posted("/pay/tea", &order(1))).await, (200, "tea".to_owned()));
-    assert_eq!(ask(&app, asked("/")).await, (200, "home".to_owned()));
-    assert_eq!(ask(&app, asked("/nowhere")).await, (404, String::new()));
+    assert_eq!(ask(&app, request_for("/")).await, (200, "home".to_owned()));
+    assert_eq!(ask(&app, request_for("/nowhere")).await, (404, String::new()));
 }
 
 #[tokio::test]
@@ -67,20 +67,20 @@ async fn the_layer_takes_a_router() {
     check(app).await;
 }
 
-/// What the handler of `/` finds in its request.
+/// The context that the handler of `/` finds in its request.
 async fn seen(layer: PaymentLayer, request: Request<Body>) -> Option<CallerContext> {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, received) = std::sync::mpsc::channel();
     let home = async move |context: Option<Extension<CallerContext>>| {
-        tell.send(context.map(|Extension(it)| it)).unwrap();
+        sender.send(context.map(|Extension(it)| it)).unwrap();
     };
     let app = Router::new().route("/", get(home)).layer(layer);
     assert_eq!(ask(&app, request).await.0, 200);
-    told.recv().unwrap()
+    received.recv().unwrap()
 }
 
 /// From a phone behind a proxy at 10.0.0.7.
 fn from_a_proxy() -> Request<Body> {
-    let mut request = asked("/");
+    let mut request = request_for("/");
     let headers = request.headers_mut();
     headers.insert("user-agent", PHONE.parse().unwrap());
     headers.insert("x-forwarded-for", "1.2.3.4, 114.114.114.114".parse().unwrap());
@@ -100,7 +100,7 @@ fn with_peer(layer: PaymentLayer) -> PaymentLayer {
 }
 
 #[tokio::test]
-async fn a_handler_finds_who_asks() {
+async fn a_handler_finds_the_callers_context() {
     let caller = seen(with_peer(injecting().await), from_a_proxy()).await.unwrap();
     assert_eq!(caller.client_ip, Some([10, 0, 0, 7].into()), "no proxy is trusted");
     assert_eq!((caller.platform, caller.is_pc), (Platform::H5, false));
@@ -119,6 +119,6 @@ async fn without_a_peers_address_the_callers_is_unknown_and_is_not_made_up() {
 }
 
 #[tokio::test]
-async fn nothing_is_put_into_requests_unasked() {
+async fn nothing_is_put_into_requests_by_default() {
     assert_eq!(seen(open_layer().await, from_a_proxy()).await, None);
 }

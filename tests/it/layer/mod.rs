@@ -47,7 +47,7 @@ impl<B> Service<Request<B>> for Untouched {
     }
 }
 
-/// An inner service that says which path it was asked for.
+/// An inner service that answers with the requested path.
 fn shop_page<B>(request: Request<B>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
     ready(Ok(Response::new(Full::from(format!("shop: {}", request.uri())))))
 }
@@ -76,7 +76,7 @@ impl Answer {
     }
 }
 
-/// What `layer` itself answers.
+/// The answer of `layer` itself.
 pub(crate) async fn ask(layer: &PaymentLayer, request: Request<Full<Bytes>>) -> Answer {
     let response = layer.layer(Untouched).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();

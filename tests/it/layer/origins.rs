@@ -7,7 +7,7 @@ use paygate::PaymentLayer;
 use super::{Answer, ask, create_as, empty, open_layer, order, posted};
 
 const LISTED: &str = "https://shop.example.com";
-/// Everything that a browser tells apart from a listed origin.
+/// Origins that a browser distinguishes from a listed one.
 const UNLISTED: [&str; 5] = [
     "https://evil.example.com",
     "http://shop.example.com",
@@ -27,8 +27,8 @@ fn preflight(origin: &str) -> Builder {
         .header("access-control-request-headers", "content-type,x-client-info")
 }
 
-/// What the browser is told of other origins.
-fn told(answer: &Answer) -> Vec<&str> {
+/// The CORS headers of an answer.
+fn cors_headers(answer: &Answer) -> Vec<&str> {
     let names = answer.headers.keys().map(http::HeaderName::as_str);
     names.filter(|name| name.starts_with("access-control-")).collect()
 }
@@ -52,7 +52,7 @@ async fn a_preflight_of_any_other_origin_is_a_wrong_method() {
     for origin in UNLISTED {
         let answer = ask(&layer, empty(preflight(origin))).await;
         assert_eq!(answer.status, 405, "{origin}");
-        assert_eq!(told(&answer), [""; 0], "{origin}");
+        assert_eq!(cors_headers(&answer), [""; 0], "{origin}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{origin}");
     }
     let no_preflight = Request::options("/pay/createPayment").header("origin", LISTED);
@@ -79,7 +79,7 @@ async fn another_origins_page_may_read_nothing() {
     for origin in UNLISTED {
         let request = posted("/pay/createPayment").header("origin", origin);
         let answer = ask(&layer, create_as(request, &order(1))).await;
-        assert_eq!(told(&answer), [""; 0], "{origin}");
+        assert_eq!(cors_headers(&answer), [""; 0], "{origin}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{origin}");
     }
 }
@@ -90,7 +90,7 @@ async fn where_no_origin_is_listed_no_answer_depends_on_it() {
     let request = posted("/pay/createPayment").header("origin", LISTED);
     let answer = ask(&layer, create_as(request, &order(1))).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(told(&answer), [""; 0]);
+    assert_eq!(cors_headers(&answer), [""; 0]);
     assert_eq!(answer.header("vary"), None);
     assert_eq!(ask(&layer, empty(preflight(LISTED))).await.status, 405);
 }

@@ -1,4 +1,4 @@
-//! What is no payment operation goes to the inner service in place.
+//! A request that is not a payment operation goes to the inner service in place.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::{create, empty, open_layer, order, shop_page};
 
-/// What an app's own service may fail with.
+/// An error of an app's own service.
 #[derive(Debug, PartialEq)]
 struct ShopFailed(&'static str);
 
@@ -71,7 +71,7 @@ impl Future for Slow {
     }
 }
 
-/// A body that nobody may read.
+/// A body that must not be read.
 struct Unread;
 
 impl Body for Unread {
@@ -100,7 +100,7 @@ async fn a_service_that_cannot_be_cloned_or_sent_is_called_where_it_is() {
     let mut service = layer.layer(Particular::new());
     for _ in 0..2 {
         let called = ready(&mut service).await.call(empty(Request::get("/tea")));
-        // No box: what is added to the inner future is a word that tells it from ours.
+        // No box: the inner future only grows by the tag of the enum.
         assert!(size_of_val(&called) <= size_of::<Slow>() + size_of::<usize>());
         let response = called.await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "shop");
@@ -231,9 +231,10 @@ async fn a_bodys_length_stays_known() {
     let passed = layer.layer(service_fn(async |it| shop_page(it).await));
     let passed = passed.oneshot(empty(Request::get("/"))).await.unwrap().into_body();
     assert_eq!(length(&passed), (Some(7), false));
-    let ours = layer.layer(super::Untouched).oneshot(create(&order(1))).await.unwrap().into_body();
-    let (announced, ended) = length(&ours);
+    let payment =
+        layer.layer(super::Untouched).oneshot(create(&order(1))).await.unwrap().into_body();
+    let (announced, ended) = length(&payment);
     assert!(!ended);
-    let bytes = ours.collect().await.unwrap().to_bytes();
+    let bytes = payment.collect().await.unwrap().to_bytes();
     assert_eq!(announced, u64::try_from(bytes.len()).ok());
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use paygate::domain::channel::ProviderId;
 use paygate::domain::request::NeedQrcode;
-use paygate::pricing::{NoPrice, Operation, Price, Question};
+use paygate::pricing::{Price, PriceOperation, PriceQuery, PricingError};
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
 
@@ -23,10 +23,10 @@ async fn priced(fields: Value) -> (PaymentLayer, Shop) {
 }
 
 #[tokio::test]
-async fn the_app_is_asked_with_all_that_it_needs_to_know() {
-    let asked: Arc<Mutex<Vec<Question>>> = Arc::default();
+async fn the_callback_receives_all_that_it_needs_to_know() {
+    let asked: Arc<Mutex<Vec<PriceQuery>>> = Arc::default();
     let questions = asked.clone();
-    let (layer, _) = till(Pricing::callback(move |question: Question| {
+    let (layer, _) = till(Pricing::callback(move |question: PriceQuery| {
         let fields = price(question.out_trade_no.as_str(), json!({}));
         questions.lock().unwrap().push(question);
         async move { Price::of(&fields) }
@@ -43,7 +43,7 @@ async fn the_app_is_asked_with_all_that_it_needs_to_know() {
 
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 2, "a repeat is asked for, too");
-    let Operation::CreatePayment { provider, need_qrcode } = asked[0].operation else {
+    let PriceOperation::CreatePayment { provider, need_qrcode } = asked[0].operation else {
         panic!("{:?}", asked[0].operation)
     };
     assert_eq!((provider, need_qrcode), (ProviderId::Wxpay, NeedQrcode::Image));
@@ -57,29 +57,29 @@ async fn the_app_is_asked_with_all_that_it_needs_to_know() {
 }
 
 #[tokio::test]
-async fn whoever_the_app_refuses_learns_nothing_of_the_order() {
+async fn a_caller_that_the_callback_refuses_learns_nothing_of_the_order() {
     let may_ask = Arc::new(AtomicUsize::new(1));
     let left = may_ask.clone();
-    let (layer, shop) = till(Pricing::callback(move |question: Question| {
+    let (layer, shop) = till(Pricing::callback(move |question: PriceQuery| {
         let may_ask = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
         async move {
             if may_ask.is_err() {
-                return Err(NoPrice::refused(403, 40_301, "not your order"));
+                return Err(PricingError::refused(403, 40_301, "not your order"));
             }
             Price::of(&price(question.out_trade_no.as_str(), json!({})))
         }
     }))
     .await;
     assert_eq!(send(&layer, &client(NO, json!({}))).await.status, 200);
-    let mut told = Vec::new();
+    let mut bodies = Vec::new();
     for number in [NO, OTHER_NO] {
         let answer = send(&layer, &client(number, json!({}))).await;
         assert_eq!(answer.code(), (403, &json!(40_301)));
         assert_eq!(answer.body["msg"], "not your order");
         assert_eq!(answer.body["requestId"].as_str(), answer.header("x-request-id"));
-        told.push(without(answer.body, "requestId"));
+        bodies.push(without(answer.body, "requestId"));
     }
-    assert_eq!(told[0], told[1]);
+    assert_eq!(bodies[0], bodies[1]);
     assert_eq!(shop.creates(), 1);
 }
 
@@ -152,9 +152,9 @@ async fn a_client_cannot_contradict_the_app() {
 }
 
 #[tokio::test]
-async fn a_quote_is_nothing_where_the_app_is_asked() {
+async fn a_quote_counts_for_nothing_with_a_callback() {
     let (layer, shop) =
-        till(Pricing::callback(async |_| Err(NoPrice::unavailable("closed")))).await;
+        till(Pricing::callback(async |_| Err(PricingError::unavailable("closed")))).await;
     let mut body = client(NO, json!({"total_fee": 1, "subject": "tea", "type": "goods"}));
     body["quote"] = json!("a.b.c");
     assert_eq!(send(&layer, &body).await.code(), (503, &json!(5001)));
@@ -164,9 +164,9 @@ async fn a_quote_is_nothing_where_the_app_is_asked() {
 #[tokio::test]
 async fn another_price_for_a_known_number_is_another_order() {
     let fee = Arc::new(AtomicUsize::new(100));
-    let told = fee.clone();
+    let current = fee.clone();
     let (layer, shop) = till(Pricing::callback(move |_| {
-        let fields = price(NO, json!({"total_fee": told.load(Ordering::SeqCst)}));
+        let fields = price(NO, json!({"total_fee": current.load(Ordering::SeqCst)}));
         async move { Price::of(&fields) }
     }))
     .await;
@@ -190,7 +190,7 @@ async fn a_secret_of_the_shop_reaches_the_provider_without_the_client() {
 }
 
 #[tokio::test]
-async fn two_authorizations_are_nobodys() {
+async fn two_authorizations_are_refused() {
     let (layer, _) = priced(price(NO, json!({}))).await;
     let twice = request().header("authorization", "Bearer a").header("authorization", "Bearer b");
     let answer = ask(&layer, create_as(twice, &client(NO, json!({})))).await;
@@ -209,10 +209,10 @@ async fn pages_may_send_credentials_only_where_the_app_reads_them() {
     for (pricing, allowed) in [(quoted, None), (asked, Some("true"))] {
         let (layer, _) = till(pricing).await;
         let layer = layer.cors_origins([PAGE.to_owned()]);
-        let told = ask(&layer, preflight(PAGE)).await;
-        assert_eq!(told.status, 204);
-        assert_eq!(told.header("access-control-allow-credentials"), allowed);
-        let headers = told.header("access-control-allow-headers").unwrap();
+        let answer = ask(&layer, preflight(PAGE)).await;
+        assert_eq!(answer.status, 204);
+        assert_eq!(answer.header("access-control-allow-credentials"), allowed);
+        let headers = answer.header("access-control-allow-headers").unwrap();
         assert_eq!(headers.contains("Authorization"), allowed.is_some(), "{headers}");
         let from =
             |origin: &str| create_as(request().header("origin", origin), &client(NO, json!({})));

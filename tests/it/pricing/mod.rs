@@ -1,4 +1,4 @@
-//! Who sets the price: through the real layer, over simulated providers, with one test an attack.
+//! The source of the price: through the real layer, over simulated providers, one test an attack.
 #![cfg(feature = "mock")]
 
 mod answers;
@@ -21,7 +21,7 @@ async fn till(pricing: Pricing) -> (PaymentLayer, Shop) {
     (PaymentLayer::new(shop.engine.clone(), pricing), shop)
 }
 
-/// What a client at a PC sends: the number, itself, and `more` of `data`.
+/// The request of a client at a PC: the number, itself, and `more` of `data`.
 fn client(number: &str, more: Value) -> Value {
     let mut body = json!({
         "provider": "wxpay", "isPC": true, "context": {"PLATFORM": "h5"},
@@ -63,7 +63,7 @@ fn paths(answer: &Answer) -> Vec<&str> {
     errors.into_iter().flatten().filter_map(|it| it["path"].as_str()).collect()
 }
 
-/// What a client can say of priced fields besides what the shop set, each in one field.
+/// Values of priced fields that differ from the shop's, each in one field.
 fn contradictions() -> Vec<(&'static str, Value)> {
     vec![
         ("total_fee", json!(1)),

@@ -111,7 +111,7 @@ async fn a_client_cannot_add_a_field_that_the_quote_does_not_set() {
         assert_eq!(answer.code(), (422, &json!(4102)), "{name}: {}", answer.body);
         assert_eq!(paths(&answer), [format!("/data/{name}")]);
         let value = body["data"][name].to_string();
-        assert!(!answer.body["errors"].to_string().contains(&value), "{name} is told");
+        assert!(!answer.body["errors"].to_string().contains(&value), "{name} is revealed");
     }
     let several = client(NO, json!({"total_fee": 1, "user_id": "x", "subject": "tea"}));
     let answer = send(&layer, &with_quote(several, quote(&claims(NO, json!({}))))).await;
@@ -121,7 +121,7 @@ async fn a_client_cannot_add_a_field_that_the_quote_does_not_set() {
 }
 
 #[tokio::test]
-async fn nobody_pays_with_an_openid_that_is_not_the_quotes() {
+async fn a_client_cannot_pay_with_an_openid_that_is_not_the_quotes() {
     let (layer, shop) = quoted().await;
     let in_wechat = |data: Value, quote: String| {
         let mut body = with_quote(client(NO, data), quote);
@@ -139,26 +139,26 @@ async fn nobody_pays_with_an_openid_that_is_not_the_quotes() {
     let same = send(&layer, &in_wechat(json!({"openid": "owner"}), owned())).await;
     assert_eq!(same.header("idempotent-replayed"), Some("true"));
 
-    // Where the quote names nobody, the client does.
-    let mut anybody = in_wechat(json!({"openid": "me"}), quote(&claims(OTHER_NO, json!({}))));
-    anybody["data"]["out_trade_no"] = json!(OTHER_NO);
-    assert_eq!(send(&layer, &anybody).await.code(), (200, &json!(0)));
-    let nobody = without(anybody["data"].clone(), "openid");
-    anybody["data"] = nobody;
-    assert_eq!(send(&layer, &anybody).await.code(), (422, &json!(1006)));
+    // Where the quote has no openid, the client's counts.
+    let mut request = in_wechat(json!({"openid": "me"}), quote(&claims(OTHER_NO, json!({}))));
+    request["data"]["out_trade_no"] = json!(OTHER_NO);
+    assert_eq!(send(&layer, &request).await.code(), (200, &json!(0)));
+    let without_openid = without(request["data"].clone(), "openid");
+    request["data"] = without_openid;
+    assert_eq!(send(&layer, &request).await.code(), (422, &json!(1006)));
 }
 
 /// Everything that is no quote of the order `number` in force.
 fn no_quotes(number: &str) -> Vec<(&'static str, Value)> {
-    let mut all = ill_tokens(number);
-    all.extend(ill_headers(number));
-    all.extend(ill_payloads(number));
-    all.extend(ill_claims(number));
+    let mut all = invalid_tokens(number);
+    all.extend(invalid_headers(number));
+    all.extend(invalid_payloads(number));
+    all.extend(invalid_claims(number));
     all
 }
 
-/// What is not signed, or not by the shop, or cannot be read in one way only.
-fn ill_tokens(number: &str) -> Vec<(&'static str, Value)> {
+/// Tokens that are not signed, not signed by the shop, or ambiguous.
+fn invalid_tokens(number: &str) -> Vec<(&'static str, Value)> {
     let payload = claims(number, json!({})).to_string();
     let token = signed(HEADER, &payload);
     let (head, tail) = token.split_once('.').unwrap();
@@ -189,8 +189,8 @@ fn ill_tokens(number: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What the shop's secret signed under a header that is not the shop's.
-fn ill_headers(number: &str) -> Vec<(&'static str, Value)> {
+/// Tokens that the shop's secret signed under another header than the shop's.
+fn invalid_headers(number: &str) -> Vec<(&'static str, Value)> {
     let payload = claims(number, json!({})).to_string();
     [
         ("alg none, signed", r#"{"alg":"none"}"#),
@@ -212,8 +212,8 @@ fn ill_headers(number: &str) -> Vec<(&'static str, Value)> {
     .into()
 }
 
-/// What the shop's secret signed and is no object of claims that can be read in one way only.
-fn ill_payloads(number: &str) -> Vec<(&'static str, Value)> {
+/// Tokens that the shop's secret signed and whose claims are not an unambiguous object.
+fn invalid_payloads(number: &str) -> Vec<(&'static str, Value)> {
     let payload = claims(number, json!({})).to_string();
     let token = signed(HEADER, &payload);
     let first = |member: &str| payload.replacen('{', &format!("{{{member},"), 1);
@@ -235,8 +235,8 @@ fn ill_payloads(number: &str) -> Vec<(&'static str, Value)> {
     payloads.map(|(what, payload)| (what, signed(HEADER, &payload).into())).into()
 }
 
-/// What the shop signed for something else, or for another time.
-fn ill_claims(number: &str) -> Vec<(&'static str, Value)> {
+/// Tokens that the shop signed for another purpose or another time.
+fn invalid_claims(number: &str) -> Vec<(&'static str, Value)> {
     let good = claims(number, json!({}));
     let more = |more: Value| claims(number, more);
     let less = |name: &str| without(good.clone(), name);
@@ -263,19 +263,19 @@ fn ill_claims(number: &str) -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn nobody_without_a_good_quote_may_ask_and_known_numbers_look_like_unknown_ones() {
+async fn a_client_without_a_valid_quote_is_refused_and_known_numbers_look_like_unknown_ones() {
     let (layer, shop) = quoted().await;
     assert_eq!(send(&layer, &good(NO)).await.status, 200);
     let (known, unknown) = (no_quotes(NO), no_quotes(OTHER_NO));
     for ((what, of_known), (_, of_unknown)) in known.into_iter().zip(unknown) {
-        let mut told = Vec::new();
+        let mut bodies = Vec::new();
         for (number, quote) in [(NO, of_known), (OTHER_NO, of_unknown)] {
             let answer = send(&layer, &with_quote(client(number, json!({})), quote)).await;
             assert_eq!(answer.code(), (401, &json!(4005)), "{what}: {}", answer.body);
             assert!(!answer.body.to_string().contains("canary"), "{what}");
-            told.push(without(answer.body, "requestId"));
+            bodies.push(without(answer.body, "requestId"));
         }
-        assert_eq!(told[0], told[1], "{what}");
+        assert_eq!(bodies[0], bodies[1], "{what}");
     }
     assert_eq!(shop.creates(), 1);
 }
@@ -323,7 +323,7 @@ async fn a_quoted_field_that_breaks_its_rule_gives_its_code() {
 }
 
 #[tokio::test]
-async fn a_quotes_custom_is_judged_beside_the_whole_data() {
+async fn a_quotes_custom_is_checked_against_the_whole_data() {
     let (layer, _) = quoted().await;
     let custom = json!({"user_id": "u1", "recharge_balance": 100});
     let both = json!({"custom": custom, "user_id": "u1"});
@@ -337,7 +337,7 @@ async fn a_quotes_custom_is_judged_beside_the_whole_data() {
 }
 
 #[tokio::test]
-async fn an_ill_body_is_told_before_the_quote_is_looked_at() {
+async fn an_invalid_body_is_reported_before_the_quote_is_checked() {
     let (layer, _) = quoted().await;
     for (body, code) in [
         (json!({"provider": "wxpay"}), 1001),

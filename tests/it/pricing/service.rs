@@ -1,4 +1,4 @@
-//! A price that the shop's own service sets, over HTTP, as the configuration says.
+//! A price that the shop's own service sets over HTTP, as configured.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -44,12 +44,12 @@ impl Service {
 
     fn answers(&self, status: &str, body: &str) {
         let length = body.len();
-        self.says(format!(
+        self.answers_bytes(format!(
             "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         ));
     }
 
-    fn says(&self, bytes: String) {
+    fn answers_bytes(&self, bytes: String) {
         *self.answer.lock().unwrap() = bytes;
     }
 
@@ -95,7 +95,7 @@ fn data(fields: Value) -> String {
 }
 
 #[tokio::test]
-async fn the_service_is_asked_by_post_with_the_buyers_credentials() {
+async fn the_service_is_called_by_post_with_the_buyers_credentials() {
     let service = Service::start().await;
     let (engine, layer) = beside(&service).await;
     let layer = layer.peer_addr(|parts| parts.extensions.get::<SocketAddr>().copied());
@@ -129,14 +129,14 @@ async fn the_service_is_asked_by_post_with_the_buyers_credentials() {
     });
     assert_eq!(asked, expected);
 
-    // A repeat is asked for again, by whoever repeats it.
+    // Every repeat calls the service again, with its own credentials.
     let again = send(&layer, &client(NO, json!({}))).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     let [seen] = &service.seen()[..] else { panic!("a repeat is asked for, too") };
     assert!(!seen.contains("Bearer") && !seen.contains("sid="), "{seen}");
     service.answers("404 Not Found", r#"{"code":40401,"msg":"no such order"}"#);
-    let stranger = send(&layer, &client(NO, json!({}))).await;
-    assert_eq!(stranger.code(), (404, &json!(40_401)));
+    let other_client = send(&layer, &client(NO, json!({}))).await;
+    assert_eq!(other_client.code(), (404, &json!(40_401)));
     engine.shutdown().await;
 }
 
@@ -192,19 +192,19 @@ async fn the_services_refusal_is_the_clients_answer_and_anything_else_is_none() 
 #[tokio::test]
 async fn no_redirect_is_followed() {
     let service = Service::start().await;
-    let elsewhere = Service::start().await;
-    elsewhere.answers("200 OK", &data(price(NO, json!({}))));
+    let other = Service::start().await;
+    other.answers("200 OK", &data(price(NO, json!({}))));
     let (engine, layer) = beside(&service).await;
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
-        service.says(format!(
+        service.answers_bytes(format!(
             "HTTP/1.1 {status}\r\nconnection: close\r\nlocation: http://{}/\r\n\
              content-length: 0\r\n\r\n",
-            elsewhere.addr
+            other.addr
         ));
         let answer = send(&layer, &client(NO, json!({}))).await;
         assert_eq!(answer.code(), (503, &json!(5001)), "{status}");
     }
-    assert_eq!(elsewhere.seen().len(), 0);
+    assert_eq!(other.seen().len(), 0);
     engine.shutdown().await;
 }
 
@@ -214,16 +214,16 @@ async fn a_service_that_does_not_answer_in_time_or_at_all_sets_no_price() {
     let (engine, layer) = beside(&service).await;
     for never_whole in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"]
     {
-        service.says(never_whole.to_owned());
+        service.answers_bytes(never_whole.to_owned());
         let answer = send(&layer, &client(NO, json!({}))).await;
         assert_eq!(answer.code(), (503, &json!(5001)), "{never_whole:?}");
     }
     engine.shutdown().await;
 
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (engine, layer) = paygate(&format!("http://{nobody}/")).await;
+    let closed_address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (engine, layer) = paygate(&format!("http://{closed_address}/")).await;
     let answer = send(&layer, &client(NO, json!({}))).await;
     assert_eq!(answer.code(), (503, &json!(5001)));
-    assert!(!answer.body.to_string().contains(&nobody.to_string()), "{}", answer.body);
+    assert!(!answer.body.to_string().contains(&closed_address.to_string()), "{}", answer.body);
     engine.shutdown().await;
 }

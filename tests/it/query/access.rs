@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use http::request::Builder;
 use paygate::domain::channel::ProviderId;
 use paygate::guard::schema;
-use paygate::pricing::{NoPrice, Operation, Price, Question};
+use paygate::pricing::{Price, PriceOperation, PriceQuery, PricingError};
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
 
@@ -236,18 +236,18 @@ fn asking(shop: &Shop) -> (PaymentLayer, Arc<AtomicUsize>, Arc<Mutex<Vec<String>
     let asked = Arc::new(AtomicUsize::new(0));
     let data = Arc::new(Mutex::new(Vec::new()));
     let (count, keep) = (asked.clone(), data.clone());
-    let pricing = Pricing::callback(move |question: Question| {
+    let pricing = Pricing::callback(move |question: PriceQuery| {
         count.fetch_add(1, Ordering::SeqCst);
         keep.lock().unwrap().push(question.data.as_str().to_owned());
         async move {
-            assert_eq!(question.operation, Operation::QueryPayment);
+            assert_eq!(question.operation, PriceOperation::QueryPayment);
             let cookie = question.cookie.as_ref().and_then(|it| it.to_str().ok());
             match (cookie, question.out_trade_no.as_str()) {
                 (Some("sid=mine"), NO) | (None, NO) => Ok(Price::allow()),
                 (Some("sid=whole"), no) => Price::of(&json!({"out_trade_no": no})),
                 (Some("sid=wrong"), _) => Price::of(&json!({"out_trade_no": "another-1"})),
-                (Some("sid=down"), _) => Err(NoPrice::unavailable("the database")),
-                _ => Err(NoPrice::refused(403, 40_301, "not yours")),
+                (Some("sid=down"), _) => Err(PricingError::unavailable("the database")),
+                _ => Err(PricingError::refused(403, 40_301, "not yours")),
             }
         }
     });

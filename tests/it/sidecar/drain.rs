@@ -83,7 +83,7 @@ async fn an_upgraded_connection_does_not_outlive_the_program() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_told_with_its_variable() {
+async fn a_taken_address_is_reported_with_its_variable() {
     let taken = bind("PAYGATE_MOCK_LISTEN", ([127, 0, 0, 1], 0).into()).await.unwrap();
     let addr = taken.local_addr().unwrap();
     let any = ([127, 0, 0, 1], 0).into();

@@ -1,4 +1,4 @@
-//! Where one message ends and the next begins: nobody can make the sidecar and the upstream see
+//! Where one message ends and the next begins: no client can make the sidecar and the upstream see
 //! that differently.
 
 use super::rig::{OK, Rig, Wanted, header};
@@ -19,7 +19,7 @@ async fn check_refused(rig: &Rig, what: &str, request: &str) {
 }
 
 #[tokio::test]
-async fn ill_framed_requests_reach_nobody() {
+async fn invalidly_framed_requests_do_not_reach_the_upstream() {
     let rig = Rig::start(Wanted::default()).await;
     for (what, lines) in [
         ("two lengths", "content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"),
@@ -98,7 +98,7 @@ async fn the_same_length_twice_is_one_length_and_bare_line_feeds_end_lines_as_fo
 }
 
 #[tokio::test]
-async fn a_connection_on_which_the_upstream_said_too_much_is_not_used_again() {
+async fn a_connection_on_which_the_upstream_sent_too_much_is_not_used_again() {
     let rig = Rig::start(Wanted::default()).await;
     let mut client = rig.client().await;
     client.send("GET /first HTTP/1.1\r\nhost: shop\r\n\r\n").await;
@@ -115,7 +115,7 @@ async fn a_connection_on_which_the_upstream_said_too_much_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_whole_request_for_the_upstream() {
+async fn a_body_that_ends_early_is_no_whole_request_for_the_upstream() {
     let rig = Rig::start(Wanted::default()).await;
     let mut client = rig.client().await;
     client

@@ -93,7 +93,7 @@ async fn a_client_that_does_not_read_is_cut() {
     let mut written = 0_usize;
     while upstream.0.write_all(&piece).await.is_ok() {
         written += piece.len();
-        assert!(written < 500_000_000, "somebody takes it all");
+        assert!(written < 500_000_000, "the whole body was taken");
     }
 }
 

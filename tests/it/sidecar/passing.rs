@@ -60,7 +60,7 @@ fn check_forwarded(seen: &str, [chain, proto, host]: [&str; 3]) {
 }
 
 #[tokio::test]
-async fn the_upstream_learns_who_asked_whom_and_how() {
+async fn the_upstream_receives_the_forwarded_headers() {
     let request = "GET / HTTP/1.1\r\nhost: shop\r\nx-forwarded-for: 1.2.3.4\r\n\
         x-forwarded-for: 5.6.7.8\r\nx-forwarded-proto: https\r\nx-forwarded-host: bank\r\n\
         x-forwarded-prefix: /x\r\n\r\n";
@@ -182,7 +182,7 @@ async fn an_upgrade_that_the_upstream_declines_is_a_plain_response() {
 }
 
 #[tokio::test]
-async fn nobody_tunnels_http_past_the_payment_layer() {
+async fn http_cannot_be_tunnelled_past_the_payment_layer() {
     let rig = Rig::start(Wanted::default()).await;
     let request = "GET / HTTP/1.1\r\nhost: shop\r\nconnection: upgrade, http2-settings\r\n\
         upgrade: h2c\r\nhttp2-settings: x\r\n\r\n";

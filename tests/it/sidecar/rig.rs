@@ -9,7 +9,7 @@ use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
-use paygate::sidecar::{Listeners, Sidecar, stop};
+use paygate::sidecar::{Listeners, Sidecar, shutdown_channel};
 use paygate::{PaymentLayer, Pricing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ use crate::support::shop::Shop;
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// What a test may want otherwise.
+/// The settings that a test may change.
 pub(crate) struct Wanted {
     pub(crate) upstream: bool,
     pub(crate) trusted: &'static str,
@@ -47,7 +47,7 @@ impl Default for Wanted {
 pub(crate) struct Rig {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    /// What the operations ask.
+    /// The shop whose engine runs the operations.
     pub(crate) shop: Shop,
     upstream: Option<TcpListener>,
     end: Option<oneshot::Sender<()>>,
@@ -64,7 +64,7 @@ impl Rig {
         let listeners = Listeners::bind(any, Some(any)).await.unwrap();
         let (public, admin) =
             (listeners.public_addr().unwrap(), listeners.admin_addr().unwrap().unwrap());
-        let (say_stop, stopping) = stop();
+        let (trigger, stopping) = shutdown_channel();
         let shop = Shop::open().await;
         let pricing = Pricing::danger_trust_every_caller();
         let layer = PaymentLayer::new(shop.engine.clone(), pricing);
@@ -88,7 +88,7 @@ impl Rig {
             let _ = ended.await;
         };
         let mut running = JoinSet::new();
-        running.spawn(sidecar.run(until, say_stop, stopping));
+        running.spawn(sidecar.run(until, trigger, stopping));
         Rig { public, admin, shop, upstream: Some(upstream), end: Some(end), running }
     }
 
@@ -136,7 +136,7 @@ impl Rig {
 
     /// Tells the program to end.
     pub(crate) fn end(&mut self) {
-        let _ = self.end.take().expect("is told once").send(());
+        let _ = self.end.take().expect("ends once").send(());
     }
 
     /// Waits until it has ended.
@@ -174,7 +174,7 @@ impl Wire {
         self.until("\r\n\r\n").await
     }
 
-    /// A message whose length its head tells, or which has no body.
+    /// A message whose head states its length, or which has no body.
     pub(crate) async fn message(&mut self) -> String {
         let head = self.head().await;
         let length = header(&head, "content-length").map_or(0, |it| it.parse().unwrap());

@@ -10,10 +10,10 @@ use super::rig::{OK, Rig, Wanted, header};
 
 const LARGE: usize = 64 * 1024 * 1024;
 
-/// What the operating system may hold in its four socket buffers, and hyper in its two, is less.
+/// More than the operating system holds in its four socket buffers, and hyper in its two.
 const HELD_MAX: usize = LARGE / 2;
 
-/// Writes until nobody takes more, and gives how much that was. A pause that is only the
+/// Writes until the peer takes no more, and returns how much it took. A pause that is only the
 /// machine's makes the number smaller, never larger.
 async fn write_until_full(stream: &mut TcpStream) -> usize {
     let piece = vec![b'x'; 64 * 1024];
@@ -142,7 +142,7 @@ async fn announced_trailers_pass() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_told_to_go_on() {
+async fn a_client_that_waits_for_100_gets_it() {
     let rig = Rig::start(Wanted::default()).await;
     let mut client = rig.client().await;
     client
@@ -169,7 +169,7 @@ async fn a_client_that_leaves_ends_its_request_at_the_upstream() {
 }
 
 #[tokio::test]
-async fn a_response_that_breaks_off_is_no_whole_response_for_the_client() {
+async fn a_response_that_ends_early_is_no_whole_response_for_the_client() {
     let rig = Rig::start(Wanted::default()).await;
     let mut client = rig.client().await;
     client.send("GET / HTTP/1.1\r\nhost: shop\r\n\r\n").await;

@@ -25,7 +25,7 @@ use paygate::mock::{InProcess, keys};
 use paygate::provider::{Transport, TransportFailure, alipay};
 use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
-use paygate::sidecar::stop;
+use paygate::sidecar::shutdown;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{BoxFuture, Store};
 use serde_json::{Value, json};

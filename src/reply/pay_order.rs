@@ -1,8 +1,8 @@
 //! `payOrder`: an order as a row of vk-uni-pay's `vk-pay-orders`, by its field names.
 //!
-//! What that table has and an order has not (statistics, the raw notification, a service
-//! provider's token, which is a secret) is left out. `payments` is ours: a refund can name any of
-//! them.
+//! The row leaves out the columns that an order has no value for: statistics, the raw
+//! notification, and a service provider's token, which is a secret. paygate adds `payments`: a
+//! refund can name any of them.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,34 +13,34 @@ use crate::domain::order::attempt::Attempt;
 use crate::domain::order::payment::{Payment, PaymentRole};
 use crate::domain::order::refund::{Refund, RefundState};
 use crate::domain::product::Product;
-use crate::engine::Queried;
 
-/// The row of an order.
-pub(in crate::sidecar) fn of(queried: &Queried) -> Box<RawValue> {
-    let order = &queried.order;
-    let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
-    let paid_by = winning.and_then(|it| order.attempt(it.attempt));
+/// The row of `order`, whose payment's event the shop has accepted or not.
+pub(crate) fn pay_order_row(order: &Order, user_order_success: Option<bool>) -> Box<RawValue> {
+    let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
+    let paid_by = winning.and_then(|payment| order.attempt(payment.attempt));
     let attempt = paid_by.unwrap_or_else(|| order.current());
     let refunds: Vec<&Refund> = winning
         .into_iter()
-        .flat_map(|it| &it.refunds)
-        .filter(|it| it.state == RefundState::Success)
+        .flat_map(|payment| &payment.refunds)
+        .filter(|refund| refund.state == RefundState::Success)
         .collect();
-    let row = Row {
-        user_order_success: queried.user_order_success,
-        transaction_id: winning.map(|it| &*it.transaction_id.0),
-        openid: winning.and_then(|it| it.openid.as_deref()).or(attempt.method.openid.as_deref()),
-        pay_date: winning.map(|it| it.paid_at.0),
-        refund_fee: refunds.iter().map(|it| it.refund_fee.fen()).sum(),
+    let row = PayOrderRow {
+        user_order_success,
+        transaction_id: winning.map(|payment| &*payment.transaction_id.0),
+        openid: winning
+            .and_then(|payment| payment.openid.as_deref())
+            .or(attempt.method.openid.as_deref()),
+        pay_date: winning.map(|payment| payment.paid_at.0),
+        refund_fee: refunds.iter().map(|refund| refund.refund_fee.fen()).sum(),
         refund_num: refunds.len(),
-        refund_list: refunds.into_iter().map(Returned::of).collect(),
-        ..Row::unpaid(order, attempt)
+        refund_list: refunds.into_iter().map(PayOrderRefund::of).collect(),
+        ..PayOrderRow::unpaid(order, attempt)
     };
     to_raw_value(&row).expect("a row has string keys and no failing part")
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct PayOrderRow<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
     out_trade_no: &'a str,
@@ -59,7 +59,7 @@ struct Row<'a> {
     total_fee: u64,
     refund_fee: u64,
     refund_num: usize,
-    refund_list: Vec<Returned<'a>>,
+    refund_list: Vec<PayOrderRefund<'a>>,
     user_order_success: Option<bool>,
     user_id: Option<&'a str>,
     nickname: Option<&'a str>,
@@ -71,13 +71,13 @@ struct Row<'a> {
     notify_url: &'a str,
     create_date: i64,
     pay_date: Option<i64>,
-    payments: Vec<Paid<'a>>,
+    payments: Vec<PayOrderPayment<'a>>,
 }
 
-impl<'a> Row<'a> {
-    fn unpaid(order: &'a Order, attempt: &'a Attempt) -> Row<'a> {
+impl<'a> PayOrderRow<'a> {
+    fn unpaid(order: &'a Order, attempt: &'a Attempt) -> PayOrderRow<'a> {
         let (terms, client) = (&order.terms, &order.client);
-        Row {
+        PayOrderRow {
             id: terms.out_trade_no.as_str(),
             out_trade_no: terms.out_trade_no.as_str(),
             transaction_id: None,
@@ -106,7 +106,7 @@ impl<'a> Row<'a> {
             notify_url: &attempt.params.notify_url,
             create_date: order.created_at.0,
             pay_date: None,
-            payments: order.payments.iter().map(Paid::of).collect(),
+            payments: order.payments.iter().map(PayOrderPayment::of).collect(),
         }
     }
 }
@@ -115,18 +115,18 @@ fn as_written(custom: &RawJson) -> Box<RawValue> {
     RawValue::from_string(custom.as_str().to_owned()).expect("it was scanned as JSON")
 }
 
-/// Money that went back.
+/// A successful refund.
 #[derive(Serialize)]
-struct Returned<'a> {
+struct PayOrderRefund<'a> {
     refund_date: i64,
     refund_fee: u64,
     out_refund_no: &'a str,
     refund_desc: Option<&'a str>,
 }
 
-impl Returned<'_> {
-    fn of(refund: &Refund) -> Returned<'_> {
-        Returned {
+impl PayOrderRefund<'_> {
+    fn of(refund: &Refund) -> PayOrderRefund<'_> {
+        PayOrderRefund {
             refund_date: refund.requested_at.0,
             refund_fee: refund.refund_fee.fen(),
             out_refund_no: &refund.out_refund_no,
@@ -135,18 +135,18 @@ impl Returned<'_> {
     }
 }
 
-/// Money that came, wanted or not.
+/// A payment, whatever its role.
 #[derive(Serialize)]
-struct Paid<'a> {
+struct PayOrderPayment<'a> {
     transaction_id: &'a str,
     total_fee: u64,
     pay_date: i64,
     role: PaymentRole,
 }
 
-impl Paid<'_> {
-    fn of(payment: &Payment) -> Paid<'_> {
-        Paid {
+impl PayOrderPayment<'_> {
+    fn of(payment: &Payment) -> PayOrderPayment<'_> {
+        PayOrderPayment {
             transaction_id: &payment.transaction_id.0,
             total_fee: payment.total_fee.fen(),
             pay_date: payment.paid_at.0,
