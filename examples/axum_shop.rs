@@ -28,7 +28,7 @@ use axum::{Extension, Router};
 use paygate::clock::SystemClock;
 use paygate::domain::event::EventType;
 use paygate::engine::OrderEvent;
-use paygate::mock::{HURRY, Mock, MockConfig, keys};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::StoreMode;
 use paygate::store::sqlite::Sqlite;
@@ -83,7 +83,7 @@ async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
         // Real providers keep their orders, too.
         ledger_path: Some(store.with_extension("db-ledger.json")),
         clock: Arc::new(SystemClock),
-        hurry: HURRY,
+        time_scale: DEFAULT_TIME_SCALE,
     })
     .await?;
     let engine = Engine::builder()

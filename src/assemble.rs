@@ -160,7 +160,7 @@ fn with_provider(
 #[cfg(feature = "mock")]
 async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, AssembleError> {
     use crate::clock::SystemClock;
-    use crate::mock::{HURRY, Mock, MockConfig, keys};
+    use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 
     let ledger_path = match &config.store {
         StoreChoice::Memory => None,
@@ -171,10 +171,14 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Ass
         }
     };
     let listen = config.mock_listen;
-    let mock =
-        Mock::start(MockConfig { listen, ledger_path, clock: Arc::new(SystemClock), hurry: HURRY })
-            .await
-            .map_err(|source| AssembleError::Mock { listen, source })?;
+    let mock = Mock::start(MockConfig {
+        listen,
+        ledger_path,
+        clock: Arc::new(SystemClock),
+        time_scale: DEFAULT_TIME_SCALE,
+    })
+    .await
+    .map_err(|source| AssembleError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());

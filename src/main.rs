@@ -12,7 +12,7 @@ use paygate::clock::SystemClock;
 use paygate::config::{self, Config};
 use paygate::engine::Engine;
 use paygate::guard::schema;
-use paygate::mock::{HURRY, Mock, MockConfig};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
@@ -122,10 +122,14 @@ async fn mock() -> CommandResult {
     telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
     let signal = shutdown_signal().map_err(internal)?;
     let clock = Arc::new(SystemClock);
-    let mock =
-        Mock::start(MockConfig { listen: config.listen, ledger_path: None, clock, hurry: HURRY })
-            .await
-            .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
+    let mock = Mock::start(MockConfig {
+        listen: config.listen,
+        ledger_path: None,
+        clock,
+        time_scale: DEFAULT_TIME_SCALE,
+    })
+    .await
+    .map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     signal.await;
     mock.shutdown().await;

@@ -8,200 +8,205 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::buyer::{self, Act, Declined, Purchase};
-use super::notifier;
-use super::notifier::Notification;
-use super::operator;
-use super::operator::{ConsoleRefund, RefundEnd};
-use super::world::balance;
-use super::world::balance::{Balance, Money};
-use super::world::faults::Fault;
-use super::world::ledger::Order;
-use super::world::notice::Answer;
-use super::world::refund::Refunding;
-use super::world::{Outcome, Providers};
+use super::buyer::{self, BuyerAction};
+use super::dispatch::{self, CallOutcome};
+use super::notifier::{self, SignedNotification};
+use super::operator::{self, ConsoleRefund, RefundEnd};
+use super::providers;
+use super::purchase::{ActionRefused, SimulatedPurchase};
+use super::world::World;
+use super::world::balance::{self, Balance, MoneyTotals};
+use super::world::faults::SimulatedFault;
+use super::world::notification::MerchantAnswer;
+use super::world::order::SimulatedOrder;
+use super::world::refund::RefundSettings;
 use crate::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::{BoxFuture, Transport, TransportFailure};
 
 /// Both simulated providers, called as functions: for tests on a paused clock, and a handle to a
-/// running [`Mock`](super::Mock). Clones are the same providers.
+/// running [`Mock`](super::Mock). Clones share the providers.
 #[derive(Clone, Debug)]
 pub struct InProcess {
-    providers: Arc<Providers>,
+    world: Arc<World>,
 }
 
 impl InProcess {
-    /// The providers with the ledger in the file at `ledger`, or in memory.
+    /// Opens the providers with the ledger in the file at `ledger`, or in memory.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or written, holds something else, or is another mock's.
     pub fn open(ledger: Option<&Path>, clock: Arc<dyn Clock>) -> io::Result<InProcess> {
-        Ok(InProcess { providers: Arc::new(Providers::open(ledger, clock)?) })
+        Ok(InProcess { world: Arc::new(World::open(ledger, clock, providers::closes_at)?) })
     }
 
-    /// Every order that the providers know.
+    /// Every order that the providers keep.
     #[must_use]
-    pub fn orders(&self) -> Vec<Order> {
-        self.providers.catch_up();
-        self.providers.orders()
+    pub fn orders(&self) -> Vec<SimulatedOrder> {
+        self.world().orders()
     }
 
     /// How many calls of a kind came in (`wxpay.create`, `alipay.query`), whatever became of them.
     #[must_use]
     pub fn calls(&self, kind: &str) -> u64 {
-        self.providers.calls().get(kind).copied().unwrap_or_default()
+        self.world.calls().get(kind).copied().unwrap_or_default()
     }
 
     /// A buyer pays.
     ///
     /// # Errors
     ///
-    /// When the provider would turn the buyer away.
-    pub fn pay(&self, purchase: &Purchase) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        buyer::act(&self.providers, purchase, Act::Pay)
+    /// When the provider refuses the payment.
+    pub fn pay(&self, purchase: &SimulatedPurchase) -> Result<SimulatedOrder, ActionRefused> {
+        buyer::perform(self.world(), purchase, BuyerAction::Pay)
     }
 
     /// A buyer opens the cashier and does not pay.
     ///
     /// # Errors
     ///
-    /// When the provider would turn the buyer away.
-    pub fn scan(&self, purchase: &Purchase) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        buyer::act(&self.providers, purchase, Act::Scan)
+    /// When the provider does not open the cashier.
+    pub fn scan(&self, purchase: &SimulatedPurchase) -> Result<SimulatedOrder, ActionRefused> {
+        buyer::perform(self.world(), purchase, BuyerAction::Scan)
     }
 
     /// A buyer opens the cashier and enters a password, for up to a minute.
     ///
     /// # Errors
     ///
-    /// When the provider would turn the buyer away.
-    pub fn begin(&self, purchase: &Purchase) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        buyer::act(&self.providers, purchase, Act::Begin)
+    /// When the provider does not open the cashier.
+    pub fn enter_password(
+        &self,
+        purchase: &SimulatedPurchase,
+    ) -> Result<SimulatedOrder, ActionRefused> {
+        buyer::perform(self.world(), purchase, BuyerAction::EnterPassword)
     }
 
-    /// A buyer opens the cashier and turns away.
+    /// A buyer opens the cashier and leaves it without paying.
     ///
     /// # Errors
     ///
-    /// When the provider would turn the buyer away.
-    pub fn cancel(&self, purchase: &Purchase) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        buyer::act(&self.providers, purchase, Act::Cancel)
+    /// When the provider does not open the cashier.
+    pub fn cancel(&self, purchase: &SimulatedPurchase) -> Result<SimulatedOrder, ActionRefused> {
+        buyer::perform(self.world(), purchase, BuyerAction::Cancel)
     }
 
-    /// Nobody pays the order in time. It stays as unpayable as if its expiry had passed.
+    /// Lets the order and its payment codes expire now, as if no buyer had paid in time.
     ///
     /// # Errors
     ///
     /// When there is no such order.
-    pub fn expire(&self, purchase: &Purchase) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        buyer::expire(&self.providers, purchase)
+    pub fn expire(&self, purchase: &SimulatedPurchase) -> Result<SimulatedOrder, ActionRefused> {
+        buyer::expire(self.world(), purchase)
     }
 
-    /// Somebody sends money back in the provider's console.
+    /// An operator makes a refund in the provider's console.
     ///
     /// # Errors
     ///
-    /// When nobody paid it, or not so much is left of the payment.
-    pub fn refund_in_console(&self, refund: &ConsoleRefund) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        operator::refund(&self.providers, refund)
+    /// When no buyer has paid the order, or the amount exceeds what can be refunded.
+    pub fn refund_in_console(
+        &self,
+        refund: &ConsoleRefund,
+    ) -> Result<SimulatedOrder, ActionRefused> {
+        operator::refund(self.world(), refund)
     }
 
-    /// A refund that is `PROCESSING` or `ABNORMAL` ends now, and the shop is told.
+    /// An operator ends a refund that is `PROCESSING` or `ABNORMAL`, and the provider notifies
+    /// the shop.
     ///
     /// # Errors
     ///
     /// When there is no such refund, or it has ended already.
-    pub fn end_refund(&self, end: &RefundEnd) -> Result<Order, Declined> {
-        self.providers.catch_up();
-        operator::end(&self.providers, end)
+    pub fn end_refund(&self, end: &RefundEnd) -> Result<SimulatedOrder, ActionRefused> {
+        operator::end(self.world(), end)
     }
 
-    /// How refunds go from now on.
-    pub fn set_refunding(&self, refunding: Refunding) {
-        self.providers.set_refunding(refunding);
+    /// Sets how the providers execute refunds from now on.
+    pub fn set_refund_settings(&self, settings: RefundSettings) {
+        self.world.set_refund_settings(settings);
     }
 
-    /// What became of the money of every payment.
+    /// The balance of every payment.
     #[must_use]
     pub fn balances(&self) -> Vec<Balance> {
         balance::balances(&self.orders())
     }
 
-    /// What all buyers paid, and what they have back.
+    /// How much all buyers paid, and how much is refunded.
     #[must_use]
-    pub fn money(&self) -> Money {
-        Money::total(&self.balances())
+    pub fn money(&self) -> MoneyTotals {
+        MoneyTotals::total(&self.balances())
     }
 
-    /// The notifications that are due, signed at this moment. They count as sent: what is not
-    /// [`answered`](InProcess::answered) comes again, as it does from the providers.
+    /// The notifications that are due, signed at this moment. They count as sent: the provider
+    /// sends a notification without a
+    /// [recorded answer](InProcess::record_answer) again.
     #[must_use]
-    pub fn notifications(&self) -> Vec<Notification> {
-        self.providers.catch_up();
-        notifier::due(&self.providers)
+    pub fn notifications(&self) -> Vec<SignedNotification> {
+        notifier::due(self.world())
     }
 
-    /// The shop answered a notification with an HTTP `status` and a `body`.
-    pub fn answered(&self, notification: &Notification, status: u16, body: &[u8]) {
+    /// Records that the shop answered a notification with an HTTP `status` and a `body`.
+    pub fn record_answer(&self, notification: &SignedNotification, status: u16, body: &[u8]) {
         let text = String::from_utf8_lossy(body);
-        let answer = Answer { status: Some(status), text: &text };
-        notifier::answered(&self.providers, notification, answer);
+        let answer = MerchantAnswer { status: Some(status), text: &text };
+        notifier::record_answer(&self.world, notification, answer);
     }
 
-    /// A notification had no answer.
-    pub fn unanswered(&self, notification: &Notification, why: &str) {
-        let answer = Answer { status: None, text: why };
-        notifier::answered(&self.providers, notification, answer);
+    /// Records that the shop did not answer a notification.
+    pub fn record_no_answer(&self, notification: &SignedNotification, reason: &str) {
+        let answer = MerchantAnswer { status: None, text: reason };
+        notifier::record_answer(&self.world, notification, answer);
     }
 
-    /// When the next notification is due, by the clock and what it was
-    /// [advanced](InProcess::advance_ms).
+    /// The time at which the next notification is due, by the clock plus what
+    /// [`InProcess::advance_ms`] added.
     #[must_use]
     pub fn next_notification(&self) -> Option<Millis> {
-        self.providers.next_due()
+        self.world.next_due()
     }
 
-    /// Divides the providers' real waits between notifications by `hurry`; 1 at first.
-    pub fn hurry(&self, hurry: u32) {
-        self.providers.set_hurry(hurry);
+    /// Divides the providers' real waits between notifications by `time_scale`; 1 at first.
+    pub fn set_time_scale(&self, time_scale: u32) {
+        self.world.set_time_scale(time_scale);
     }
 
-    /// Something is to go wrong.
-    pub fn add_fault(&self, fault: Fault) {
-        self.providers.faults().add(fault);
+    /// Adds a fault, which happens to the next calls, payments or notifications that match it.
+    pub fn add_fault(&self, fault: SimulatedFault) {
+        self.world.faults().add(fault);
     }
 
-    /// Nothing more is to go wrong.
+    /// Removes the faults that have not happened yet.
     pub fn clear_faults(&self) {
-        self.providers.faults().clear();
+        self.world.faults().clear();
     }
 
-    /// Lets orders age by `ms` milliseconds. The time that signatures carry stays the clock's.
+    /// Lets orders age by `ms` milliseconds. Signatures still carry the clock's time.
     pub fn advance_ms(&self, ms: i64) {
-        self.providers.advance(ms);
+        self.world.advance(ms);
     }
 
     /// How long until the next notification is due.
     pub(super) fn until_next(&self) -> Option<Duration> {
-        let ms = self.providers.next_due()?.since(self.providers.now());
+        let ms = self.world.next_due()?.since(self.world.now());
         Some(Duration::from_millis(ms.max(0).unsigned_abs()))
     }
 
-    /// Waits until there may be a notification before its time.
-    pub(super) async fn woken(&self) {
-        self.providers.woken().await;
+    /// Waits until a notification may be due before its time.
+    pub(super) async fn delivery_woken(&self) {
+        self.world.delivery_woken().await;
     }
 
-    pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
-        self.providers.answer(request)
+    pub(super) fn answer(&self, request: &Request<Bytes>) -> CallOutcome {
+        dispatch::answer(&self.world, request)
+    }
+
+    /// The world after the delayed requests that have arrived by now.
+    fn world(&self) -> &World {
+        dispatch::execute_late_requests(&self.world);
+        &self.world
     }
 }
 
@@ -213,20 +218,20 @@ impl Transport for InProcess {
     ) -> BoxFuture<'a, Result<Response<Bytes>, TransportFailure>> {
         Box::pin(async move {
             match self.answer(&request) {
-                Outcome::Response(response, delay) if delay < timeout => {
+                CallOutcome::Response(response, delay) if delay < timeout => {
                     if !delay.is_zero() {
                         tokio::time::sleep(delay).await;
                     }
                     Ok(response)
                 }
-                Outcome::Response(..) => {
+                CallOutcome::Response(..) => {
                     tokio::time::sleep(timeout).await;
                     Err(TransportFailure::OutcomeUnknown("timed out".to_owned()))
                 }
-                Outcome::Hangup => {
+                CallOutcome::Hangup => {
                     Err(TransportFailure::OutcomeUnknown("connection closed".to_owned()))
                 }
-                Outcome::Reset => {
+                CallOutcome::Reset => {
                     Err(TransportFailure::OutcomeUnknown("connection reset".to_owned()))
                 }
             }

@@ -98,7 +98,7 @@ pub fn wxpay_merchant(base_url: Url) -> wxpay::WxpayMerchant {
     wxpay_merchant_verifying(base_url, verification)
 }
 
-/// The mock's merchant at WeChat Pay with every pay type, verifying as `verification` says.
+/// The mock's merchant at WeChat Pay with every pay type, which verifies by `verification`.
 #[must_use]
 pub fn wxpay_merchant_verifying(
     base_url: Url,

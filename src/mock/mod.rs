@@ -1,39 +1,44 @@
 //! WeChat Pay V3 and Alipay, simulated: their protocols, their rules, real signatures, no money.
 //!
-//! [`Mock`] serves both on a socket; [`InProcess`] is the same without one. They check the
-//! merchant's signature, sign their replies with keys of their own ([`keys`]), refuse what the
-//! providers refuse, and keep a ledger of what they know. Faults happen on demand. A buyer acts
-//! through the control operations under `/_mock/` or through [`InProcess`].
+//! [`Mock`] serves both on a socket; [`InProcess`] is the same without one. They verify the
+//! merchant's signature, sign their replies with keys of their own ([`keys`]), refuse the calls
+//! that the providers refuse, and keep their orders in a ledger. A [`SimulatedFault`] spoils a
+//! call on demand. A buyer acts through the control operations under `/_mock/` or through
+//! [`InProcess`].
 //!
 //! ```
 //! use std::sync::Arc;
 //! use paygate::clock::SystemClock;
 //! use paygate::domain::channel::ProviderId;
-//! use paygate::mock::{InProcess, PayWith, Purchase};
+//! use paygate::mock::{InProcess, PayWith, SimulatedPurchase};
 //!
 //! let providers = InProcess::open(None, Arc::new(SystemClock))?;
 //! let with = PayWith::OutTradeNo("2107151010101541001".to_owned());
-//! let purchase = Purchase { provider: ProviderId::Wxpay, with, payer: None };
+//! let purchase = SimulatedPurchase { provider: ProviderId::Wxpay, with, payer: None };
 //! assert_eq!(providers.pay(&purchase).unwrap_err().code, "ORDER_NOT_EXIST");
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
 pub mod keys;
 
-mod buyer;
-mod cashier;
 mod in_process;
-
+mod dispatch;
+mod provider;
+mod providers;
 mod wxpay;
-
 mod alipay;
-
-mod reply;
-mod sign;
-mod deliver;
-mod http;
-mod notifier;
+mod purchase;
+mod buyer;
 mod operator;
+mod refunding;
+mod notification_schedule;
+mod notifier;
+mod deliver;
+mod reply;
+mod page;
+mod sign;
+mod cashier;
+mod http;
 mod world;
 
 use std::io;
@@ -46,33 +51,34 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
-pub use buyer::{Declined, PayWith, Purchase};
 pub use in_process::InProcess;
-pub use notifier::Notification;
-pub use operator::{ConsoleRefund, ConsoleTold, RefundEnd};
-pub use world::balance::{Balance, Money};
-pub use world::faults::{Fault, FaultKind, Operation, Refuse};
-pub use world::ledger::{Offer, Order, Payment, State, Terms};
-pub use world::notice::{DELIVERIES_MAX, Delivery, Forgery, Notice};
-pub use world::refund::{Refund, Refunding};
+pub use notifier::SignedNotification;
+pub use operator::{ConsoleNotification, ConsoleRefund, RefundEnd};
+pub use purchase::{ActionRefused, PayWith, SimulatedPurchase};
+pub use world::balance::{Balance, MoneyTotals};
+pub use world::faults::{FaultKind, ProviderOperation, Refuse, SimulatedFault};
+pub use world::notification::{DELIVERIES_MAX, Delivery, InvalidSignature, NotificationState};
+pub use world::order::{PaymentCode, SimulatedOrder, State, TradeTerms};
+pub use world::payment::SimulatedPayment;
+pub use world::refund::{RefundSettings, SimulatedRefund};
 
 use crate::clock::Clock;
 
-/// A minute of the providers is a second.
-pub const HURRY: u32 = 60;
+/// The time scale at which a minute of the providers takes a second.
+pub const DEFAULT_TIME_SCALE: u32 = 60;
 
 /// How a [`Mock`] runs.
 #[derive(Clone, Debug)]
 pub struct MockConfig {
-    /// Where it listens. Port 0 is any free one.
+    /// The address of the listener. Port 0 is any free one.
     pub listen: SocketAddr,
-    /// The ledger's file; in memory when absent.
+    /// The ledger's file; the ledger is in memory when absent.
     pub ledger_path: Option<PathBuf>,
-    /// What it reads the time from.
+    /// The clock of the providers.
     pub clock: Arc<dyn Clock>,
-    /// What the providers' real waits between notifications are divided by: [`HURRY`] lets a
-    /// person see them.
-    pub hurry: u32,
+    /// The divisor of the providers' real waits between notifications: at
+    /// [`DEFAULT_TIME_SCALE`] a person sees the retries.
+    pub time_scale: u32,
 }
 
 /// The simulated providers on a socket. Dropped, it stops at once.
@@ -93,7 +99,7 @@ impl Mock {
     /// something else, or is another mock's.
     pub async fn start(config: MockConfig) -> io::Result<Mock> {
         let providers = InProcess::open(config.ledger_path.as_deref(), config.clock)?;
-        providers.hurry(config.hurry);
+        providers.set_time_scale(config.time_scale);
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
@@ -103,19 +109,19 @@ impl Mock {
         Ok(Mock { addr, providers, stop, tasks })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What stands for `https://api.mch.weixin.qq.com`.
+    /// The base URL in place of `https://api.mch.weixin.qq.com`.
     #[must_use]
     pub fn wxpay_base_url(&self) -> Url {
         self.url("/")
     }
 
-    /// What stands for `https://openapi.alipay.com/gateway.do`.
+    /// The gateway URL in place of `https://openapi.alipay.com/gateway.do`.
     #[must_use]
     pub fn alipay_gateway_url(&self) -> Url {
         self.url("/gateway.do")
@@ -127,7 +133,7 @@ impl Mock {
         self.providers.clone()
     }
 
-    /// Accepts nothing more, ends what is in flight, and stops.
+    /// Accepts no more connections, waits for those in flight, and stops.
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}

@@ -1,32 +1,33 @@
-//! Notifications on their way: what is due, signed at the moment it is sent.
+//! Sends the notifications that are due, signed at the moment of sending.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Deserialize;
 use url::Url;
 
-use super::buyer::Declined;
+use super::provider::SigningOptions;
+use super::providers;
+use super::purchase::ActionRefused;
 use super::world::faults::FaultKind;
-use super::world::ledger::{Merchant, Order, Payment, Unsent};
-use super::world::notice::{Answer, Forgery, Notice, Pace};
-use super::world::refund::Refund;
-use super::world::{NotWritten, Providers};
-use super::{alipay, wxpay};
+use super::world::ledger::OrderKey;
+use super::world::notification::{DeliveryResult, InvalidSignature, MerchantAnswer, RetrySchedule};
+use super::world::notification_content::{NotificationContent, NotificationKey};
+use super::world::order::{MerchantAccount, SimulatedOrder};
+use super::world::{NotWritten, World};
 use crate::domain::channel::ProviderId;
 use crate::domain::order::refund::RefundState;
 use crate::domain::time::Millis;
-use crate::secret::random_text;
 
-/// A POST by which a provider tells the shop of a payment or a refund.
+/// A POST by which a provider notifies the shop of a payment or a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// Who tells.
+pub struct SignedNotification {
+    /// The provider that sends it.
     pub provider: ProviderId,
-    /// The merchant's number, as the provider knows it.
+    /// The merchant's order number, as the provider knows it.
     pub out_trade_no: String,
-    /// The number of the refund that it tells of; of the payment when absent.
+    /// The number of the refund; `None` in the notification of a payment.
     pub out_refund_no: Option<String>,
-    /// Where to.
+    /// The URL to POST to.
     pub url: Url,
     /// The headers, signature included.
     pub headers: HeaderMap,
@@ -37,234 +38,224 @@ pub struct Notification {
     number: u32,
 }
 
-/// Whose notification: `{"provider":"wxpay","out_trade_no":"…"}`, with `out_refund_no` that of a
-/// refund.
+/// The notification that an operator repeats: `{"provider":"wxpay","out_trade_no":"…"}`, with
+/// `out_refund_no` that of a refund.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Told {
+pub(super) struct ResendRequest {
     provider: ProviderId,
     out_trade_no: String,
     #[serde(default)]
     out_refund_no: Option<String>,
 }
 
-/// What is told: a payment, or a refund of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct News<'a> {
-    pub(super) order: &'a Order,
-    pub(super) payment: &'a Payment,
-    pub(super) refund: Option<&'a Refund>,
+/// The notifications that are due now. They count as sent.
+pub(super) fn due(world: &World) -> Vec<SignedNotification> {
+    let now = world.now();
+    let due = world.orders_due(now);
+    due.iter().flat_map(|order| send(world, order, now)).collect()
 }
 
-impl<'a> News<'a> {
-    pub(super) fn all(order: &'a Order) -> impl Iterator<Item = News<'a>> {
-        order.payments.iter().flat_map(move |payment| {
-            let of_payment = News { order, payment, refund: None };
-            let refunds = payment.refunds.iter();
-            let refunds = refunds.map(move |it| News { order, payment, refund: Some(it) });
-            std::iter::once(of_payment).chain(refunds)
-        })
-    }
-
-    /// What the shop was told of it.
-    pub(super) fn notice(&self) -> &'a Notice {
-        self.refund.map_or(&self.payment.notice, |it| &it.notice)
-    }
-
-    fn about(&self) -> About {
-        About {
-            transaction_id: self.payment.transaction_id.clone(),
-            out_refund_no: self.refund.map(|it| it.out_refund_no.clone()),
-        }
-    }
-}
-
-/// Names a payment of an order, or a refund of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct About {
-    transaction_id: String,
-    out_refund_no: Option<String>,
-}
-
-impl About {
-    fn notice<'a>(&self, order: &'a mut Order) -> Option<&'a mut Notice> {
-        let mut payments = order.payments.iter_mut();
-        let payment = payments.find(|it| it.transaction_id == self.transaction_id)?;
-        match &self.out_refund_no {
-            None => Some(&mut payment.notice),
-            Some(no) => {
-                let mut refunds = payment.refunds.iter_mut();
-                refunds.find(|it| it.out_refund_no == *no).map(|it| &mut it.notice)
-            }
-        }
-    }
-}
-
-/// What is signed, by whom, when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stamp {
-    /// The clock's time.
-    pub(super) wall: Millis,
-    pub(super) forged: Option<Forgery>,
-}
-
-/// The notice of a payment of `order` that is made at `now`.
-pub(super) fn notice(providers: &Providers, order: &Order, now: Millis) -> Notice {
-    let mut faults = providers.faults();
-    new_notice((url_of(order), now), |matches_order| {
-        faults.take_of_payment(order.provider, matches_order)
-    })
-}
-
-/// The notice of a refund that ends at a time, told to an address.
-pub(super) fn notice_of_refund(
-    providers: &Providers,
-    provider: ProviderId,
-    told: (Option<String>, Millis),
-) -> Notice {
-    let mut faults = providers.faults();
-    new_notice(told, |matches_order| faults.take_of_refund(provider, matches_order))
-}
-
-/// Where the order asked to be told.
-pub(super) fn url_of(order: &Order) -> Option<String> {
-    order.terms.request.get("notify_url")?.as_str().map(str::to_owned)
-}
-
-/// The notice of what is to be told after `before`, to the same address, at `now`.
-pub(super) fn notice_again(before: &Notice, now: Millis) -> Notice {
-    let was_told = before.due.is_some() || before.tries > 0;
-    let due = before.url.as_ref().filter(|_| was_told).map(|_| now);
-    Notice { id: random_text(), url: before.url.clone(), due, ..Notice::default() }
-}
-
-fn new_notice(
-    (url, now): (Option<String>, Millis),
-    mut happens: impl FnMut(fn(&FaultKind) -> bool) -> Option<FaultKind>,
-) -> Notice {
-    let never = happens(|it| matches!(it, FaultKind::NotifyNever)).is_some();
-    let twice = happens(|it| matches!(it, FaultKind::NotifyTwice)).is_some();
-    let delay_ms = match happens(|it| matches!(it, FaultKind::NotifySlow { .. })) {
-        Some(FaultKind::NotifySlow { ms }) => i64::from(ms),
-        _ => 0,
-    };
-    let due = (url.is_some() && !never).then(|| now.plus(delay_ms));
-    Notice { id: random_text(), url, due, copies: u32::from(twice), ..Notice::default() }
-}
-
-/// What is due now. It counts as sent.
-pub(super) fn due(providers: &Providers) -> Vec<Notification> {
-    let now = providers.now();
-    let due = providers.unsent(now);
-    due.iter().flat_map(|unsent| send(providers, unsent, now)).collect()
-}
-
-fn send(providers: &Providers, unsent: &Unsent, now: Millis) -> Vec<Notification> {
-    let (provider, merchant, no) = unsent;
-    let (provider, wall) = (*provider, providers.wall());
-    let pace = Pace { provider, hurry: providers.hurry() };
+fn send(world: &World, order: &OrderKey, now: Millis) -> Vec<SignedNotification> {
+    let (provider, merchant, number) = order;
+    let (provider, signed_at) = (*provider, world.clock_time());
+    let schedule = retry_schedule(world, provider);
     let mut sent = Vec::new();
-    let noted = providers.change(&Merchant { provider, id: merchant }, no, |existing| {
-        let mut order = existing.expect("what is due is in the ledger");
-        let due = News::all(&order).filter(|it| it.notice().is_due(now));
-        let due: Vec<About> = due.map(|it| it.about()).collect();
-        for about in due {
-            let forged = forgery(providers, provider, about.out_refund_no.is_some());
-            let notice = about.notice(&mut order).expect("it was just seen");
-            let numbers = notice.send(now, pace, forged);
-            sent.push((about, numbers, Stamp { wall, forged }));
+    let recorded = world.change(&MerchantAccount { provider, id: merchant }, number, |existing| {
+        let mut order = existing.expect("an order with a due notification is in the ledger");
+        let due = NotificationContent::all(&order).filter(|content| content.state().is_due(now));
+        let due: Vec<NotificationKey> = due.map(|content| content.key()).collect();
+        for key in due {
+            let invalid_signature =
+                take_signature_fault(world, provider, key.out_refund_no.is_some());
+            let state = key.state(&mut order).expect("the order has the notification");
+            let numbers = state.record_sent(now, schedule, invalid_signature);
+            sent.push((key, numbers, SigningOptions { signed_at, invalid_signature }));
         }
         Ok::<_, NotWritten>(order)
     });
-    let Ok(order) = noted else { return Vec::new() };
-    let of_one = |(about, numbers, stamp): (About, Vec<u32>, Stamp)| {
-        let news = News::all(&order).find(|it| it.about() == about);
-        let signed = news.and_then(|it| signed(it, stamp));
+    let Ok(order) = recorded else { return Vec::new() };
+    let copies = |(key, numbers, signing): (NotificationKey, Vec<u32>, SigningOptions)| {
+        let content = NotificationContent::all(&order).find(|content| content.key() == key);
+        let signed = content.and_then(|content| sign(content, signing));
         numbers
             .into_iter()
-            .filter_map(move |number| Some(Notification { number, ..signed.clone()? }))
+            .filter_map(move |number| Some(SignedNotification { number, ..signed.clone()? }))
     };
-    sent.into_iter().flat_map(of_one).collect()
+    sent.into_iter().flat_map(copies).collect()
 }
 
-/// Whether the next delivery is one that nobody may believe.
-fn forgery(providers: &Providers, provider: ProviderId, is_refund: bool) -> Option<Forgery> {
-    let matches_order =
-        |it: &FaultKind| matches!(it, FaultKind::NotifyWrongKey | FaultKind::NotifyProbe);
-    let mut faults = providers.faults();
-    let taken = match is_refund {
-        true => faults.take_of_refund(provider, matches_order),
-        false => faults.take_of_payment(provider, matches_order),
+/// How a fault makes the signature of the next delivery invalid.
+fn take_signature_fault(
+    world: &World,
+    provider: ProviderId,
+    is_refund: bool,
+) -> Option<InvalidSignature> {
+    let is_wanted =
+        |fault: &FaultKind| matches!(fault, FaultKind::NotifyWrongKey | FaultKind::NotifyProbe);
+    let mut faults = world.faults();
+    let fault = match is_refund {
+        true => faults.take_of_refund(provider, is_wanted),
+        false => faults.take_of_payment(provider, is_wanted),
     };
-    match taken? {
-        FaultKind::NotifyProbe => Some(Forgery::Probe),
-        _ => Some(Forgery::WrongKey),
+    match fault? {
+        FaultKind::NotifyProbe => Some(InvalidSignature::Probe),
+        _ => Some(InvalidSignature::WrongKey),
     }
 }
 
-fn signed(news: News<'_>, stamp: Stamp) -> Option<Notification> {
-    let url = news.notice().url.as_deref()?.parse().ok()?;
-    let (headers, body) = match news.order.provider {
-        ProviderId::Wxpay => wxpay::notification::told(news, stamp),
-        ProviderId::Alipay => alipay::notification::told(news, stamp),
-    };
-    Some(Notification {
-        provider: news.order.provider,
-        out_trade_no: news.order.out_trade_no.clone(),
-        out_refund_no: news.refund.map(|it| it.out_refund_no.clone()),
+fn sign(content: NotificationContent<'_>, signing: SigningOptions) -> Option<SignedNotification> {
+    let NotificationContent { order, payment, refund } = content;
+    let url = content.state().url.as_deref()?.parse().ok()?;
+    let (headers, body) = providers::by_id(order.provider).notification(content, signing);
+    Some(SignedNotification {
+        provider: order.provider,
+        out_trade_no: order.out_trade_no.clone(),
+        out_refund_no: refund.map(|refund| refund.out_refund_no.clone()),
         url,
         headers,
         body: body.into(),
-        merchant: news.order.merchant.clone(),
-        transaction_id: news.payment.transaction_id.clone(),
+        merchant: order.merchant.clone(),
+        transaction_id: payment.transaction_id.clone(),
         number: 0,
     })
 }
 
-/// Notes what the shop answered.
-pub(super) fn answered(providers: &Providers, told: &Notification, answer: Answer<'_>) {
-    let pace = Pace { provider: told.provider, hurry: providers.hurry() };
-    let now = providers.now();
-    let merchant = Merchant { provider: told.provider, id: &told.merchant };
-    let noted = providers.change(&merchant, &told.out_trade_no, |existing| {
+/// Records the shop's answer to `notification`.
+pub(super) fn record_answer(
+    world: &World,
+    notification: &SignedNotification,
+    answer: MerchantAnswer<'_>,
+) {
+    let provider = notification.provider;
+    let schedule = retry_schedule(world, provider);
+    let now = world.now();
+    let result = DeliveryResult {
+        number: notification.number,
+        answer,
+        is_acknowledgement: providers::by_id(provider).acknowledges(answer),
+    };
+    let merchant = MerchantAccount { provider, id: &notification.merchant };
+    let recorded = world.change(&merchant, &notification.out_trade_no, |existing| {
         let mut order = existing.expect("a payment's order stays in the ledger");
-        let about = About {
-            transaction_id: told.transaction_id.clone(),
-            out_refund_no: told.out_refund_no.clone(),
+        let key = NotificationKey {
+            transaction_id: notification.transaction_id.clone(),
+            out_refund_no: notification.out_refund_no.clone(),
         };
-        if let Some(notice) = about.notice(&mut order) {
-            notice.answered(told.number, answer, (now, pace));
+        if let Some(state) = key.state(&mut order) {
+            state.record_result(result, now, schedule);
         }
         Ok::<_, NotWritten>(order)
     });
-    if noted.is_ok() {
-        providers.wake();
+    if recorded.is_ok() {
+        world.wake_delivery();
     }
 }
 
-/// Sends the notification of a paid order, or of a refund that ended, now, whatever became of it
-/// before.
-pub(super) fn resend(providers: &Providers, told: &Told) -> Result<Order, Declined> {
-    let now = providers.now();
-    let unknown = || Declined::new("ORDER_NOT_EXIST", "no such order here");
-    let mut orders = providers.orders().into_iter();
-    let named = |it: &Order| it.provider == told.provider && it.out_trade_no == told.out_trade_no;
-    let found = orders.find(named).ok_or_else(unknown)?;
-    let merchant = Merchant { provider: told.provider, id: &found.merchant };
-    let order = providers.change(&merchant, &told.out_trade_no, |existing| {
+/// Sends the notification of a paid order, or of a refund that has ended, now, whatever became of
+/// it before.
+pub(super) fn resend(
+    world: &World,
+    request: &ResendRequest,
+) -> Result<SimulatedOrder, ActionRefused> {
+    let now = world.now();
+    let unknown = || ActionRefused::new("ORDER_NOT_EXIST", "no such order here");
+    let number = &request.out_trade_no;
+    let found = world.find_by_number(request.provider, number).ok_or_else(unknown)?;
+    let merchant = MerchantAccount { provider: request.provider, id: &found.merchant };
+    let order = world.change(&merchant, number, |existing| {
         let mut order = existing.ok_or_else(unknown)?;
-        let is_meant = |it: &News<'_>| {
-            let no = it.refund.map(|it| &it.out_refund_no);
-            let has_ended = it.refund.is_none_or(|it| it.state != RefundState::Processing);
-            no == told.out_refund_no.as_ref() && has_ended && it.notice().url.is_some()
+        let is_meant = |content: &NotificationContent<'_>| {
+            let refund = content.refund;
+            let has_ended = refund.is_none_or(|refund| refund.state != RefundState::Processing);
+            refund.map(|refund| &refund.out_refund_no) == request.out_refund_no.as_ref()
+                && has_ended
+                && content.state().url.is_some()
         };
-        let about = News::all(&order).find(is_meant).map(|it| it.about());
-        let notice = about.and_then(|it| it.notice(&mut order)).ok_or_else(|| {
-            Declined::new("NOT_NOTIFIED", "nothing to tell of, or it names no notify_url")
+        let content = NotificationContent::all(&order).find(is_meant);
+        let key = content.map(|content| content.key());
+        let state = key.and_then(|key| key.state(&mut order)).ok_or_else(|| {
+            let message = "no payment or ended refund to notify of, or it names no notify_url";
+            ActionRefused::new("NOT_NOTIFIED", message)
         })?;
-        notice.due = Some(now);
-        Ok::<_, Declined>(order)
+        state.due = Some(now);
+        Ok::<_, ActionRefused>(order)
     })?;
-    providers.wake();
+    world.wake_delivery();
     Ok(order)
+}
+
+fn retry_schedule(world: &World, provider: ProviderId) -> RetrySchedule {
+    let waits_ms = providers::by_id(provider).retry_waits_ms();
+    RetrySchedule { waits_ms, time_scale: world.time_scale() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SECOND_MS;
+    use crate::mock::world::notification::{ANSWER_MS_MAX, NotificationState};
+
+    fn schedule(provider: ProviderId, time_scale: u32) -> RetrySchedule {
+        RetrySchedule { waits_ms: providers::by_id(provider).retry_waits_ms(), time_scale }
+    }
+
+    /// The times, in seconds from the first, at which the provider notifies a shop that always
+    /// refuses.
+    fn notified_at(provider: ProviderId, time_scale: u32) -> Vec<i64> {
+        let schedule = schedule(provider, time_scale);
+        let mut state = NotificationState { due: Some(Millis(0)), ..NotificationState::default() };
+        let mut times = Vec::new();
+        while let Some(now) = state.due {
+            let numbers = state.record_sent(now, schedule, None);
+            let answer = MerchantAnswer { status: Some(503), text: "later" };
+            let number = numbers[0];
+            let is_acknowledgement = providers::by_id(provider).acknowledges(answer);
+            let result = DeliveryResult { number, answer, is_acknowledgement };
+            state.record_result(result, now, schedule);
+            times.push(now.seconds());
+        }
+        times
+    }
+
+    #[test]
+    fn a_shop_that_always_refuses_is_notified_for_a_day_at_the_providers_own_times() {
+        let wxpay = notified_at(ProviderId::Wxpay, 1);
+        assert_eq!(wxpay[..6], [0, 15, 30, 60, 240, 840]);
+        assert_eq!((wxpay.len(), wxpay.last()), (16, Some(&(24 * 3600 + 4 * 60))));
+        let alipay = notified_at(ProviderId::Alipay, 1);
+        assert_eq!(alipay, [0, 240, 840, 1440, 5040, 12_240, 33_840, 87_840]);
+        assert_eq!(notified_at(ProviderId::Alipay, 60)[..4], [0, 4, 14, 24]);
+    }
+
+    #[test]
+    fn only_the_providers_own_acknowledgement_counts() {
+        let cases = [
+            (ProviderId::Wxpay, Some(200), "{\"code\":\"FAIL\"}", true),
+            (ProviderId::Wxpay, Some(204), "", true),
+            (ProviderId::Wxpay, Some(201), "", false),
+            (ProviderId::Wxpay, Some(302), "", false),
+            (ProviderId::Wxpay, None, "no answer in time", false),
+            (ProviderId::Alipay, Some(200), "success", true),
+            (ProviderId::Alipay, Some(200), "success\n", false),
+            (ProviderId::Alipay, Some(200), "SUCCESS", false),
+            (ProviderId::Alipay, Some(200), "\"success\"", false),
+            (ProviderId::Alipay, Some(204), "success", false),
+            (ProviderId::Alipay, None, "success", false),
+        ];
+        for (provider, status, text, expected) in cases {
+            let answer = MerchantAnswer { status, text };
+            let acknowledges = providers::by_id(provider).acknowledges(answer);
+            assert_eq!(acknowledges, expected, "{provider} {status:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_nobody_answered_is_sent_again() {
+        let schedule = schedule(ProviderId::Wxpay, 1);
+        let mut state = NotificationState { due: Some(Millis(0)), ..NotificationState::default() };
+        state.record_sent(Millis(0), schedule, None);
+        assert!(!state.is_due(Millis(ANSWER_MS_MAX + 15 * SECOND_MS - 1)));
+        assert!(state.is_due(Millis(ANSWER_MS_MAX + 15 * SECOND_MS)));
+    }
 }

@@ -1,58 +1,62 @@
-//! What a person does to refunds in a provider's console, and its back office.
+//! An operator's work on refunds: in a provider's console, and in its back office.
 
 use serde::{Deserialize, Serialize};
 
-use super::buyer::Declined;
-use super::notifier;
-use super::world::Providers;
-use super::world::ledger::{Merchant, Order, State};
+use super::provider::RequestedRefund;
+use super::purchase::ActionRefused;
+use super::world::World;
 use super::world::numbers;
-use super::world::refund;
-use super::world::refund::{Asked, Refund};
+use super::world::order::{MerchantAccount, SimulatedOrder, State};
+use super::world::refund::SimulatedRefund;
+use super::{notification_schedule, providers, refunding};
 use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
 
-/// A refund that is made outside of the merchant's program, under a number of the provider's own.
+/// A refund that an operator makes in the provider's console, under a number of the provider's
+/// own.
 ///
 /// As JSON: `{"provider":"wxpay","out_trade_no":"…","amount":30}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsoleRefund {
-    /// Where.
+    /// The provider.
     pub provider: ProviderId,
-    /// The merchant's number of the order.
+    /// The merchant's order number.
     pub out_trade_no: String,
-    /// How much goes back, in fen; all that is left when absent.
+    /// The amount, in fen; all that can still be refunded when absent.
     #[serde(default)]
     pub amount: Option<Fen>,
-    /// What the shop gets to know.
-    #[serde(default)]
-    pub told: ConsoleTold,
+    /// The notification that the shop gets.
+    #[serde(default, rename = "told")]
+    pub notification: ConsoleNotification,
 }
 
-/// What a shop gets to know of a refund in the console.
+/// The notification that a shop gets of a refund in the console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ConsoleTold {
-    /// A notification to where the payment was reported; Alipay's only if
-    /// [its contract](super::Refunding::alipay_tells) is so.
+pub enum ConsoleNotification {
+    /// The same as of a refund by the merchant's program, to the URL of the payment's notification;
+    /// from Alipay only where
+    /// [the contract](super::RefundSettings::alipay_notifies) has it.
     #[default]
-    Notification,
-    /// A notification in the XML of WeChat Pay V2, unreadable to a merchant of V3.
+    #[serde(rename = "notification")]
+    Regular,
+    /// A notification in the XML of WeChat Pay V2, which a merchant of V3 cannot decrypt.
     Xml,
-    /// Nothing: only a query shows that some refund was made.
-    Nobody,
+    /// None: only a query shows that there is a refund.
+    #[serde(rename = "nobody")]
+    Never,
 }
 
-/// A refund ends: as JSON
+/// The end of a refund: as JSON
 /// `{"provider":"wxpay","out_trade_no":"…","out_refund_no":"…","state":"ABNORMAL"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefundEnd {
-    /// Where.
+    /// The provider.
     pub provider: ProviderId,
-    /// The merchant's number of the order.
+    /// The merchant's order number.
     pub out_trade_no: String,
     /// The number of the refund.
     pub out_refund_no: String,
@@ -61,74 +65,80 @@ pub struct RefundEnd {
 }
 
 /// Makes a refund in the console.
-pub(super) fn refund(providers: &Providers, asked: &ConsoleRefund) -> Result<Order, Declined> {
-    let now = providers.now();
-    let merchant = merchant_of(providers, asked.provider, &asked.out_trade_no)?;
-    let merchant = Merchant { provider: asked.provider, id: &merchant };
-    let order = providers.change(&merchant, &asked.out_trade_no, |existing| {
+pub(super) fn refund(
+    world: &World,
+    request: &ConsoleRefund,
+) -> Result<SimulatedOrder, ActionRefused> {
+    let now = world.now();
+    let provider = providers::by_id(request.provider);
+    let found = world.find_by_number(request.provider, &request.out_trade_no);
+    let merchant = found.ok_or_else(unknown)?.merchant;
+    let merchant = MerchantAccount { provider: request.provider, id: &merchant };
+    let order = world.change(&merchant, &request.out_trade_no, |existing| {
         let mut order = existing.ok_or_else(unknown)?;
         let payment = order.payments.first().filter(|_| order.state == State::Paid);
-        let payment = payment.ok_or_else(|| Declined::new("NOT_PAID", "nobody paid it"))?;
-        let all = Fen::new(payment.left()).filter(|it| it.fen() > 0);
-        let nothing = || Declined::new("NOTHING_LEFT", "not so much is left of the payment");
-        let left = all.ok_or_else(nothing)?;
-        let amount = asked.amount.unwrap_or(left);
-        if amount.fen() == 0 || amount > left {
-            return Err(nothing());
+        let payment =
+            payment.ok_or_else(|| ActionRefused::new("NOT_PAID", "no buyer has paid the order"))?;
+        let all = Fen::new(payment.refundable_fen()).filter(|amount| amount.fen() > 0);
+        let too_much =
+            || ActionRefused::new("NOTHING_LEFT", "the amount exceeds what can be refunded");
+        let all = all.ok_or_else(too_much)?;
+        let amount = request.amount.unwrap_or(all);
+        if amount.fen() == 0 || amount > all {
+            return Err(too_much());
         }
-        let of_console = Asked {
+        let requested = RequestedRefund {
             out_refund_no: numbers::console_refund_no(now),
             amount,
             reason: None,
-            notify_url: notifier::url_of(&order),
+            notify_url: order.notify_url(),
             from_console: true,
+            requested_at: now,
         };
-        let mut taken = refund::taken(providers, &order, of_console, now);
-        match asked.told {
-            ConsoleTold::Notification => {}
-            ConsoleTold::Xml => taken.is_told_in_xml = asked.provider == ProviderId::Wxpay,
-            ConsoleTold::Nobody => taken.notice.due = None,
+        let mut refund = refunding::new_refund(world, provider, &order, requested);
+        match request.notification {
+            ConsoleNotification::Regular => {}
+            ConsoleNotification::Xml => {
+                refund.is_notified_in_xml = provider.has_xml_notifications()
+            }
+            ConsoleNotification::Never => refund.notification.due = None,
         }
-        order.payments[0].refunds.push(taken);
-        Ok::<_, Declined>(order)
+        order.payments[0].refunds.push(refund);
+        Ok::<_, ActionRefused>(order)
     })?;
-    providers.wake();
+    world.wake_delivery();
     Ok(order)
 }
 
-/// Ends a refund now. What was told of it before is told anew, under another id.
-pub(super) fn end(providers: &Providers, end: &RefundEnd) -> Result<Order, Declined> {
-    let now = providers.now();
+/// Ends a refund now. Where the provider has notified of it before, it notifies again, under
+/// another id.
+pub(super) fn end(world: &World, end: &RefundEnd) -> Result<SimulatedOrder, ActionRefused> {
+    let now = world.now();
     if end.state == RefundState::Processing {
-        return Err(Declined::new("NOT_AN_END", "SUCCESS, ABNORMAL or CLOSED"));
+        return Err(ActionRefused::new("NOT_AN_END", "SUCCESS, ABNORMAL or CLOSED"));
     }
-    let merchant = merchant_of(providers, end.provider, &end.out_trade_no)?;
-    let merchant = Merchant { provider: end.provider, id: &merchant };
-    let order = providers.change(&merchant, &end.out_trade_no, |existing| {
+    let found = world.find_by_number(end.provider, &end.out_trade_no);
+    let merchant = found.ok_or_else(unknown)?.merchant;
+    let merchant = MerchantAccount { provider: end.provider, id: &merchant };
+    let order = world.change(&merchant, &end.out_trade_no, |existing| {
         let mut order = existing.ok_or_else(unknown)?;
-        let mut refunds = order.payments.iter_mut().flat_map(|it| &mut it.refunds);
-        let named = |it: &&mut Refund| it.out_refund_no == end.out_refund_no;
-        let refund = refunds.find(named).ok_or_else(unknown)?;
+        let mut refunds = order.payments.iter_mut().flat_map(|payment| &mut payment.refunds);
+        let is_meant = |refund: &&mut SimulatedRefund| refund.out_refund_no == end.out_refund_no;
+        let refund = refunds.find(is_meant).ok_or_else(unknown)?;
         if matches!(refund.state, RefundState::Success | RefundState::Closed) {
-            return Err(Declined::new("REFUND_ENDED", "it has ended already"));
+            return Err(ActionRefused::new("REFUND_ENDED", "the refund has ended already"));
         }
-        let state = refund::end_of(end.provider, end.state);
-        refund.ends = now;
-        refund.ends_as = state;
+        let state = providers::by_id(end.provider).refund_final_state(end.state);
+        refund.ends_at = now;
+        refund.final_state = state;
         refund.end(state, now);
-        refund.notice = notifier::notice_again(&refund.notice, now);
-        Ok::<_, Declined>(order)
+        refund.notification = notification_schedule::after(&refund.notification, now);
+        Ok::<_, ActionRefused>(order)
     })?;
-    providers.wake();
+    world.wake_delivery();
     Ok(order)
 }
 
-fn merchant_of(providers: &Providers, provider: ProviderId, no: &str) -> Result<String, Declined> {
-    let mut orders = providers.orders().into_iter();
-    let order = orders.find(|it| it.provider == provider && it.out_trade_no == no);
-    order.map(|it| it.merchant).ok_or_else(unknown)
-}
-
-fn unknown() -> Declined {
-    Declined::new("ORDER_NOT_EXIST", "no such order or refund here")
+fn unknown() -> ActionRefused {
+    ActionRefused::new("ORDER_NOT_EXIST", "no such order or refund here")
 }

@@ -1,7 +1,7 @@
 //! The providers' side of the signatures, with the `rsa` crate.
 //!
-//! What the engine signs with aws-lc-rs is checked here by another implementation, and the other
-//! way round.
+//! It verifies the engine's signatures, made with aws-lc-rs, by another implementation, and the
+//! engine verifies its signatures.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::keys;
 use crate::secret::random_text;
 
-/// A key pair of the mock, one side of which is checked or used here.
+/// A key pair of the mock, with which it signs or verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signer {
     /// The merchant at WeChat Pay.
@@ -39,8 +39,8 @@ impl Signer {
         STANDARD.encode(signature.expect("an embedded key of 2048 bits signs every message"))
     }
 
-    /// Whether `signature_base64` is this pair's signature over `message`.
-    pub(super) fn signed(self, message: &[u8], signature_base64: &str) -> bool {
+    /// Whether `signature_base64` is the signature of this key pair over `message`.
+    pub(super) fn verifies(self, message: &[u8], signature_base64: &str) -> bool {
         STANDARD.decode(signature_base64).is_ok_and(|signature| {
             let key: PublicKey = self.key().to_public_key();
             key.pkcs1v15_verify::<Sha256>(message, &signature).is_ok()

@@ -3,7 +3,7 @@
 
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation, State};
+use paygate::mock::{FaultKind, ProviderOperation, State};
 
 use crate::support::refunds::{check_money, number, purchase, sent_events, settle, status};
 use crate::support::requests::{NO, qr};
@@ -16,7 +16,7 @@ async fn a_payment_in_the_middle_of_closing_wins() {
         let (shop, webhook) = shop_with_webhook().await;
         let created = shop.create(&qr(provider)).await.unwrap();
         shop.scan(&created).unwrap();
-        shop.fault_of(Operation::Close, FaultKind::PayFirst);
+        shop.fault_of(ProviderOperation::Close, FaultKind::PayFirst);
         let error = shop.engine.close(&number(NO)).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (Kind::AlreadyPaid, Some(1)), "{provider}");
         settle(&shop).await;
@@ -76,7 +76,7 @@ async fn every_way_to_pay_is_closed() {
 #[tokio::test]
 async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
     for provider in [Wxpay, Alipay] {
-        for operation in [Operation::Query, Operation::Close] {
+        for operation in [ProviderOperation::Query, ProviderOperation::Close] {
             for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
                 let (shop, _) = shop_with_webhook().await;
                 let created = shop.create(&qr(provider)).await.unwrap();
@@ -97,7 +97,7 @@ async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
 async fn an_order_that_its_buyer_is_paying_stays_open() {
     let (shop, webhook) = shop_with_webhook().await;
     shop.create(&qr(Wxpay)).await.unwrap();
-    shop.providers.begin(&purchase(Wxpay)).unwrap();
+    shop.providers.enter_password(&purchase(Wxpay)).unwrap();
     assert_eq!(kind(shop.engine.close(&number(NO)).await), Some(Kind::Busy));
     assert_eq!(status(&shop).await, 0);
     shop.providers.pay(&purchase(Wxpay)).unwrap();

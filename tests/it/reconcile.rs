@@ -4,7 +4,7 @@
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::domain::order::attempt::AttemptState;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation, State};
+use paygate::mock::{FaultKind, ProviderOperation, State};
 
 use crate::support::requests::{NO, app, mini, qr};
 use crate::support::shop::{Shop, kind};
@@ -15,7 +15,7 @@ const MINUTE: i64 = 60_000;
 async fn unknown(loss: FaultKind) -> Shop {
     let shop = Shop::open().await;
     shop.fault(loss);
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(kind(shop.create(&mini(Wxpay, "one")).await), Some(Kind::OutcomeUnknown));
     shop
 }
@@ -47,7 +47,7 @@ async fn an_order_that_the_provider_never_made_is_sent_when_its_client_comes_bac
 async fn what_cannot_be_asked_is_asked_again_later_and_not_at_once() {
     let shop = unknown(FaultKind::LoseReply).await;
     shop.clock.advance_ms(MINUTE);
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(shop.engine.reconcile().await, 1);
     assert_eq!(shop.engine.reconcile().await, 0);
     shop.clock.advance_ms(MINUTE);

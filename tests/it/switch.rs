@@ -4,7 +4,7 @@
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::engine::Switching;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation, State};
+use paygate::mock::{FaultKind, ProviderOperation, State};
 use serde_json::Value;
 
 use crate::support::requests::{NO, app, material, mini, phone, qr, refuse};
@@ -157,7 +157,7 @@ async fn an_order_that_was_paid_meanwhile_opens_no_other_way() {
 
 #[tokio::test]
 async fn what_cannot_be_asked_or_closed_lets_nothing_else_open() {
-    for operation in [Operation::Query, Operation::Close] {
+    for operation in [ProviderOperation::Query, ProviderOperation::Close] {
         for loss in [FaultKind::LoseRequest, FaultKind::LoseReply, FaultKind::BadSignature] {
             let shop = Shop::open().await;
             shop.create(&qr(Wxpay)).await.unwrap();
@@ -175,7 +175,7 @@ async fn what_cannot_be_asked_or_closed_lets_nothing_else_open() {
 async fn while_the_buyer_is_paying_another_way_has_to_wait() {
     let shop = Shop::open().await;
     let first = shop.create(&qr(Wxpay)).await.unwrap();
-    shop.fault_of(Operation::Close, refuse("FREQUENCY_LIMITED", "the buyer is paying"));
+    shop.fault_of(ProviderOperation::Close, refuse("FREQUENCY_LIMITED", "the buyer is paying"));
     assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::Busy));
     assert_eq!(shop.creates(), 1);
     assert!(shop.pay(&first).is_ok());

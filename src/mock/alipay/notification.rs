@@ -10,16 +10,33 @@ use url::form_urlencoded::Serializer;
 
 use super::validate;
 use crate::domain::money::Fen;
+use crate::domain::time::{HOUR_MS, MINUTE_MS};
 use crate::mock::keys;
-use crate::mock::notifier::{News, Stamp};
+use crate::mock::provider::SigningOptions;
 use crate::mock::sign::Signer;
+use crate::mock::world::notification_content::NotificationContent;
 
-/// What is POSTed for a payment, or for a refund of it.
-pub(in crate::mock) fn told(news: News<'_>, stamp: Stamp) -> (HeaderMap, String) {
-    let mut fields = fields(news);
-    fields.insert("notify_time", stamp.wall.to_alipay());
+/// The waits between the tries (Alipay open platform, "asynchronous notification": 7 tries after
+/// the first, until the shop answers `success`).
+pub(super) const RETRY_WAITS_MS: [i64; 7] = [
+    4 * MINUTE_MS,
+    10 * MINUTE_MS,
+    10 * MINUTE_MS,
+    HOUR_MS,
+    2 * HOUR_MS,
+    6 * HOUR_MS,
+    15 * HOUR_MS,
+];
+
+/// The headers and the body of the notification of a payment, or of a refund of it.
+pub(super) fn sign(
+    content: NotificationContent<'_>,
+    signing: SigningOptions,
+) -> (HeaderMap, String) {
+    let mut fields = fields(content);
+    fields.insert("notify_time", signing.signed_at.to_alipay());
     let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let signer = match stamp.forged {
+    let signer = match signing.invalid_signature {
         None => Signer::Alipay,
         Some(_) => Signer::AlipayApp,
     };
@@ -32,20 +49,20 @@ pub(in crate::mock) fn told(news: News<'_>, stamp: Stamp) -> (HeaderMap, String)
     (headers, form.finish())
 }
 
-/// A trade is closed by the refund after which nothing of it is left (alipay.trade.query).
-fn trade_status(news: News<'_>) -> &'static str {
-    let paid = news.payment.amount.fen();
-    match news.refund {
-        Some(refund) if news.payment.returned_by(refund) >= paid => "TRADE_CLOSED",
+/// Alipay closes a trade by the refund that completes a full refund (alipay.trade.query).
+fn trade_status(content: NotificationContent<'_>) -> &'static str {
+    let paid = content.payment.amount.fen();
+    match content.refund {
+        Some(refund) if content.payment.refunded_fen_up_to(refund) >= paid => "TRADE_CLOSED",
         _ => "TRADE_SUCCESS",
     }
 }
 
-fn fields(news: News<'_>) -> BTreeMap<&'static str, String> {
-    let News { order, payment, .. } = news;
+fn fields(content: NotificationContent<'_>) -> BTreeMap<&'static str, String> {
+    let NotificationContent { order, payment, .. } = content;
     let app_id = order.terms.app_id.clone();
     let yuan = payment.amount.to_yuan();
-    // Who gave the app its token has an app and an account of its own.
+    // A merchant that gave the app its token has an app and an account of its own.
     let own = order.merchant == keys::ALIPAY_SELLER_ID;
     let (auth_app_id, seller_id) = match own {
         true => (app_id.clone(), keys::ALIPAY_SELLER_ID),
@@ -57,7 +74,7 @@ fn fields(news: News<'_>) -> BTreeMap<&'static str, String> {
     };
     let mut fields = BTreeMap::from([
         ("notify_type", "trade_status_sync".to_owned()),
-        ("notify_id", news.notice().id.clone()),
+        ("notify_id", content.state().id.clone()),
         ("charset", "utf-8".to_owned()),
         ("version", "1.0".to_owned()),
         ("app_id", app_id),
@@ -68,7 +85,7 @@ fn fields(news: News<'_>) -> BTreeMap<&'static str, String> {
         ("buyer_logon_id", "moc***@example.com".to_owned()),
         ("seller_id", seller_id.to_owned()),
         ("seller_email", "shop@example.com".to_owned()),
-        ("trade_status", trade_status(news).to_owned()),
+        ("trade_status", trade_status(content).to_owned()),
         ("total_amount", yuan.clone()),
         ("receipt_amount", yuan.clone()),
         ("invoice_amount", yuan.clone()),
@@ -79,18 +96,19 @@ fn fields(news: News<'_>) -> BTreeMap<&'static str, String> {
         ("gmt_payment", payment.paid_at.to_alipay()),
         ("fund_bill_list", json!([{ "amount": yuan, "fundChannel": "ALIPAYACCOUNT" }]).to_string()),
     ]);
-    if let Some(refund) = news.refund {
-        let all = Fen::new(payment.returned_by(refund)).unwrap_or(payment.amount);
-        let at = refund.ends;
+    if let Some(refund) = content.refund {
+        let total = Fen::new(payment.refunded_fen_up_to(refund)).unwrap_or(payment.amount);
+        let at = refund.ends_at;
         fields.insert("out_biz_no", refund.out_refund_no.clone());
-        fields.insert("refund_fee", all.to_yuan());
+        fields.insert("refund_fee", total.to_yuan());
         fields.insert("send_back_fee", refund.amount.to_yuan());
         // The only time that has thousandths.
         fields.insert("gmt_refund", format!("{}.{:03}", at.to_alipay(), at.0.rem_euclid(1_000)));
     }
-    let asked = |name: &str| order.terms.request.pointer(&format!("/biz_content/{name}"));
+    let requested = |name: &str| order.terms.request.pointer(&format!("/biz_content/{name}"));
     for name in ["body", "passback_params"] {
-        if let Some(value) = asked(name).and_then(Value::as_str).filter(|it| !it.is_empty()) {
+        if let Some(value) = requested(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+        {
             fields.insert(name, value.to_owned());
         }
     }

@@ -5,16 +5,16 @@
 
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, Refusal};
+use super::request::{AlipayApiError, AlipayRequest};
 use crate::domain::money::Fen;
 use crate::domain::product::Product;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use crate::mock::keys;
 use crate::mock::sign;
-use crate::mock::world::ledger::Terms;
+use crate::mock::world::order::TradeTerms;
 
-/// The product that a method orders.
-pub(in crate::mock) fn product(method: &str) -> Option<Product> {
+/// The product of a method.
+pub(super) fn product(method: &str) -> Option<Product> {
     match method {
         "alipay.trade.app.pay" => Some(Product::AppPay),
         "alipay.trade.create" => Some(Product::Create),
@@ -25,16 +25,16 @@ pub(in crate::mock) fn product(method: &str) -> Option<Product> {
     }
 }
 
-/// Checks an order at `now` and reads its number and what it is for.
-pub(in crate::mock) fn order(
-    gateway: &Gateway,
+/// Checks an order at `now`, and parses its number and its terms.
+pub(super) fn order(
+    request: &AlipayRequest,
     content: &Value,
     now: Millis,
-) -> Result<(String, Terms), Refusal> {
-    let Some(product) = product(gateway.method()) else {
-        return Err(Refusal::new("40002", "isv.invalid-method", "不存在的方法名"));
+) -> Result<(String, TradeTerms), AlipayApiError> {
+    let Some(product) = product(request.method()) else {
+        return Err(AlipayApiError::new("40002", "isv.invalid-method", "不存在的方法名"));
     };
-    let no = number(content)?;
+    let number = order_number(content)?;
     check_product_code(content, product)?;
     let amount = amount(content)?;
     let subject = text(content, "subject", 256)?.ok_or_else(|| invalid("subject"))?;
@@ -49,33 +49,33 @@ pub(in crate::mock) fn order(
         Product::Create => Some(buyer(content)?),
         _ => None,
     };
-    let terms = Terms {
+    let terms = TradeTerms {
         product,
-        app_id: gateway.value("app_id").unwrap_or_default().to_owned(),
+        app_id: request.value("app_id").unwrap_or_default().to_owned(),
         amount,
         subject: subject.to_owned(),
         buyer,
         expires,
         // Key data: `ACQ.CONTEXT_INCONSISTENT` is about these.
         digest: sign::digest(&json!([amount, subject, body])),
-        request: gateway.document(content),
+        request: request.document(content),
     };
-    Ok((no, terms))
+    Ok((number, terms))
 }
 
-/// `out_trade_no`: at most 64 of letters, digits and `_`; `-` is seen in live traffic.
-pub(in crate::mock) fn number(content: &Value) -> Result<String, Refusal> {
-    let no = text(content, "out_trade_no", 64)?.ok_or_else(|| invalid("out_trade_no"))?;
-    let plain = no.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if plain { Ok(no.to_owned()) } else { Err(invalid("out_trade_no")) }
+/// `out_trade_no`: at most 64 of letters, digits and `_`; live traffic also has `-`.
+pub(super) fn order_number(content: &Value) -> Result<String, AlipayApiError> {
+    let number = text(content, "out_trade_no", 64)?.ok_or_else(|| invalid("out_trade_no"))?;
+    let plain = number.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain { Ok(number.to_owned()) } else { Err(invalid("out_trade_no")) }
 }
 
-/// The text under `name`, which may be absent or empty, but neither too long nor no text.
-pub(in crate::mock) fn text<'a>(
+/// The text under `name`, which may be absent or empty, but not too long and not another type.
+pub(super) fn text<'a>(
     content: &'a Value,
     name: &str,
     chars_max: usize,
-) -> Result<Option<&'a str>, Refusal> {
+) -> Result<Option<&'a str>, AlipayApiError> {
     match content.get(name) {
         None => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -84,13 +84,13 @@ pub(in crate::mock) fn text<'a>(
     }
 }
 
-pub(in crate::mock) fn invalid(name: &str) -> Refusal {
-    Refusal::business("ACQ.INVALID_PARAMETER", &format!("参数有误：{name}"))
+pub(super) fn invalid(name: &str) -> AlipayApiError {
+    AlipayApiError::business("ACQ.INVALID_PARAMETER", &format!("参数有误：{name}"))
 }
 
-fn check_product_code(content: &Value, product: Product) -> Result<(), Refusal> {
+fn check_product_code(content: &Value, product: Product) -> Result<(), AlipayApiError> {
     let code = text(content, "product_code", 64)?;
-    let matches_order = match product {
+    let is_valid = match product {
         Product::AppPay => matches!(code, None | Some("QUICK_MSECURITY_PAY")),
         Product::WapPay => matches!(code, None | Some("QUICK_WAP_WAY")),
         Product::PagePay => code == Some("FAST_INSTANT_TRADE_PAY"),
@@ -99,7 +99,7 @@ fn check_product_code(content: &Value, product: Product) -> Result<(), Refusal> 
         }
         _ => matches!(code, None | Some("JSAPI_PAY" | "FACE_TO_FACE_PAYMENT")),
     };
-    if !matches_order {
+    if !is_valid {
         return Err(invalid("product_code"));
     }
     if code == Some("JSAPI_PAY")
@@ -111,18 +111,18 @@ fn check_product_code(content: &Value, product: Product) -> Result<(), Refusal> 
 }
 
 /// Yuan with at most two decimals, 0.01 to 100 000 000; text, or the number older clients send.
-fn amount(content: &Value) -> Result<Fen, Refusal> {
+fn amount(content: &Value) -> Result<Fen, AlipayApiError> {
     let yuan = match content.get("total_amount") {
         Some(Value::String(yuan)) => Fen::from_yuan(yuan),
         Some(Value::Number(yuan)) => Fen::from_yuan(&yuan.to_string()),
         _ => None,
     };
-    let too_much = || Refusal::business("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内");
-    yuan.filter(|it| it.fen() > 0).ok_or_else(too_much)
+    let too_much = || AlipayApiError::business("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内");
+    yuan.filter(|amount| amount.fen() > 0).ok_or_else(too_much)
 }
 
 /// `buyer_id` or `buyer_open_id`, and not the seller.
-fn buyer(content: &Value) -> Result<String, Refusal> {
+fn buyer(content: &Value) -> Result<String, AlipayApiError> {
     let id = text(content, "buyer_id", 28)?;
     let open_id = text(content, "buyer_open_id", 128)?;
     let op_open_id = text(content, "op_buyer_open_id", 128)?;
@@ -131,24 +131,24 @@ fn buyer(content: &Value) -> Result<String, Refusal> {
     }
     let buyer = id.or(open_id).or(op_open_id).ok_or_else(|| invalid("buyer_id"))?;
     if buyer == keys::ALIPAY_SELLER_ID {
-        return Err(Refusal::business("ACQ.BUYER_SELLER_EQUAL", "买卖家不能相同"));
+        return Err(AlipayApiError::business("ACQ.BUYER_SELLER_EQUAL", "买卖家不能相同"));
     }
     Ok(buyer.to_owned())
 }
 
 /// `2088` and twelve digits.
-pub(in crate::mock) fn is_user_id(id: &str) -> bool {
+pub(super) fn is_user_id(id: &str) -> bool {
     id.len() == 16 && id.starts_with("2088") && id.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The field that tells a buyer in answers.
-pub(in crate::mock) fn buyer_field(buyer: &str) -> &'static str {
+/// The field of a buyer in responses.
+pub(super) fn buyer_field(buyer: &str) -> &'static str {
     if is_user_id(buyer) { "buyer_user_id" } else { "buyer_open_id" }
 }
 
-/// `time_expire` wins over `timeout_express`; without both, 3 hours for the products of the
-/// counter and 15 days for the others.
-fn expiry(content: &Value, product: Product, now: Millis) -> Result<Millis, Refusal> {
+/// `time_expire` wins over `timeout_express`; without both, 3 hours for the mini program and the
+/// QR code, and 15 days for the other products.
+fn expiry(content: &Value, product: Product, now: Millis) -> Result<Millis, AlipayApiError> {
     let usual = match product {
         Product::Create | Product::Precreate => 3 * HOUR_MS,
         _ => 15 * DAY_MS,
@@ -161,7 +161,7 @@ fn expiry(content: &Value, product: Product, now: Millis) -> Result<Millis, Refu
     let expires = Millis::from_alipay(absolute).ok_or_else(|| invalid("time_expire"))?;
     if expires <= now {
         let code = "ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR";
-        return Err(Refusal::business(code, "用户付款时间已超过订单允许的支付截止时间"));
+        return Err(AlipayApiError::business(code, "用户付款时间已超过订单允许的支付截止时间"));
     }
     Ok(expires)
 }

@@ -1,9 +1,9 @@
-// The cashier page. What comes from orders and shops is text, and only ever shown as text.
+// The cashier page. It shows the texts of orders and shops as text only, never as HTML.
 'use strict';
 
 const POLL_MS = 1000;
 const TIMEOUT_MS = 5000;
-/** How many deliveries of a notification stand there at once. */
+/** How many deliveries of a notification the page shows at once. */
 const DELIVERIES_SHOWN = 4;
 
 const PROVIDERS = { wxpay: '微信支付 WeChat Pay', alipay: '支付宝 Alipay' };
@@ -20,17 +20,17 @@ const STATES = {
 const REFUND_STATES = {
   PROCESSING: '处理中 Processing', SUCCESS: '已到账 Arrived', ABNORMAL: '异常 Abnormal', CLOSED: '已关闭 Closed',
 };
-const FORGERIES = { wrong_key: '伪造签名 Forged', probe: '签名探测 Signature probe' };
+const INVALID_SIGNATURES = { wrong_key: '伪造签名 Forged', probe: '签名探测 Signature probe' };
 
 const byId = (id) => document.getElementById(id);
 const cards = new Map();
 let shown = '';
 
-/** Shows `text` at the place that `name` names. */
+/** Shows `text` in the element that `name` names. */
 function show(card, name, text) {
-  const place = card.querySelector(`[data-of="${name}"]`);
-  if (place.textContent !== text) place.textContent = text;
-  return place;
+  const element = card.querySelector(`[data-of="${name}"]`);
+  if (element.textContent !== text) element.textContent = text;
+  return element;
 }
 
 function row(card, name, isShown) {
@@ -51,7 +51,7 @@ function wait(ms) {
   return [`${Math.round(minutes / 60)} 小时`, `${Math.round(minutes / 60)} h`];
 }
 
-/** What became of a notice, in words, and how good that is. */
+/** The state of a notification in words, and the kind of the state. */
 function verdict(notice, now) {
   if (!notice.url) return ['off', '订单没有通知地址 No notify_url'];
   const last = notice.deliveries.at(-1);
@@ -65,35 +65,35 @@ function verdict(notice, now) {
   return ['bad', last ? '已停止重试 Given up' : '未通知 Not told'];
 }
 
-function delivery(told) {
+function deliveryItem(delivery) {
   const item = document.createElement('li');
   const at = document.createElement('time');
-  at.textContent = clock(told.at);
-  at.dateTime = new Date(told.at).toISOString();
+  at.textContent = clock(delivery.at);
+  at.dateTime = new Date(delivery.at).toISOString();
   const status = document.createElement('span');
   status.className = 'status';
-  const isOut = told.status === null && !told.answer;
-  status.textContent = isOut ? '…' : told.status ?? '—';
-  const isGood = told.status === 200 || told.status === 204;
+  const isOut = delivery.status === null && !delivery.answer;
+  status.textContent = isOut ? '…' : delivery.status ?? '—';
+  const isGood = delivery.status === 200 || delivery.status === 204;
   status.dataset.kind = isOut ? 'wait' : isGood ? 'good' : 'bad';
   const answer = document.createElement('span');
   answer.className = 'mono';
-  if (told.forged) {
+  if (delivery.forged) {
     const mark = document.createElement('span');
     mark.className = 'forged';
-    mark.textContent = FORGERIES[told.forged] ?? told.forged;
+    mark.textContent = INVALID_SIGNATURES[delivery.forged] ?? delivery.forged;
     answer.append(mark);
   }
-  answer.append(isOut ? '已发送 Sent' : told.answer || '（无内容 empty）');
+  answer.append(isOut ? '已发送 Sent' : delivery.answer || '（无内容 empty）');
   item.append(at, status, answer);
   return item;
 }
 
 function showDeliveries(card, deliveries) {
   const text = JSON.stringify(deliveries);
-  if (card.told === text) return;
-  card.told = text;
-  const items = deliveries.map(delivery);
+  if (card.deliveriesShown === text) return;
+  card.deliveriesShown = text;
+  const items = deliveries.map(deliveryItem);
   const latest = items.splice(-DELIVERIES_SHOWN);
   row(card, 'earlier', items.length > 0);
   show(card, 'earliercount', `更早的 ${items.length} 次 ${items.length} earlier`);
@@ -101,50 +101,52 @@ function showDeliveries(card, deliveries) {
   card.querySelector('[data-of="deliveries"]').replaceChildren(...latest);
 }
 
-/** What the shop is told of the payment, and of each refund of it. */
-function showNews(card, payment, now) {
-  const news = !payment ? [] : [
+/** Shows the notifications of the payment and of each of its refunds. */
+function showNotifications(card, payment, now) {
+  const notifications = !payment ? [] : [
     { title: '通知商户 Notifications to the shop', notice: payment.notice },
-    ...payment.refunds.map((it) => ({ title: refunded(it), notice: it.notice, refund: it })),
+    ...payment.refunds.map((refund) => ({
+      title: refundTitle(refund), notice: refund.notice, refund,
+    })),
   ];
-  const list = card.querySelector('[data-of="news"]');
-  news.forEach((it, place) => {
-    if (!list.children[place]) list.append(newNotice(card));
-    showNotice(list.children[place], it, now);
+  const list = card.querySelector('[data-of="notifications"]');
+  notifications.forEach((notification, index) => {
+    if (!list.children[index]) list.append(newNotification(card));
+    showNotification(list.children[index], notification, now);
   });
-  while (list.children.length > news.length) list.lastElementChild.remove();
+  while (list.children.length > notifications.length) list.lastElementChild.remove();
 }
 
-const refunded = (refund) =>
+const refundTitle = (refund) =>
   `退款 Refund ¥${refund.yuan} · ${REFUND_STATES[refund.state] ?? refund.state}`;
 
-function showNotice(place, { title, notice, refund }, now) {
-  place.refund = refund;
-  show(place, 'title', title);
-  show(place, 'refundno', refund?.out_refund_no ?? '');
-  row(place, 'refundno', Boolean(refund));
+function showNotification(element, { title, notice, refund }, now) {
+  element.refund = refund;
+  show(element, 'title', title);
+  show(element, 'refundno', refund?.out_refund_no ?? '');
+  row(element, 'refundno', Boolean(refund));
   const [kind, words] = verdict(notice, now);
-  show(place, 'verdict', words).dataset.kind = kind;
-  show(place, 'url', notice.url ?? '');
-  showDeliveries(place, notice.deliveries);
+  show(element, 'verdict', words).dataset.kind = kind;
+  show(element, 'url', notice.url ?? '');
+  showDeliveries(element, notice.deliveries);
   const isPending = refund?.state === 'PROCESSING';
-  place.querySelector('[data-act]').hidden = !notice.url || isPending;
+  element.querySelector('[data-act]').hidden = !notice.url || isPending;
 }
 
-function newNotice(card) {
-  const place = byId('news').content.firstElementChild.cloneNode(true);
-  const button = place.querySelector('[data-act]');
-  button.addEventListener('click', () => act(card, button, refundNo(place.refund)));
-  return place;
+function newNotification(card) {
+  const element = byId('notification').content.firstElementChild.cloneNode(true);
+  const button = element.querySelector('[data-act]');
+  button.addEventListener('click', () => act(card, button, refundNo(element.refund)));
+  return element;
 }
 
 const refundNo = (refund) => (refund ? { out_refund_no: refund.out_refund_no } : {});
 
-/** What may still go back, as the amount to begin with. */
+/** Offers the amount that can still be refunded. */
 function showRefund(card, payment) {
   const isLeft = Boolean(payment) && payment.left !== '0.00';
   row(card, 'refund', isLeft);
-  const input = card.querySelector('[data-of="back"]');
+  const input = card.querySelector('[data-of="refundamount"]');
   if (isLeft && input.dataset.left !== payment.left) {
     input.dataset.left = payment.left;
     input.value = payment.left;
@@ -176,10 +178,10 @@ function showOrder(card, order, now) {
     image.dataset.at = order.code_at;
     const number = encodeURIComponent(order.out_trade_no);
     image.src = `/_mock/qr/${order.provider}/${number}?at=${order.code_at}`;
-    image.alt = `${order.subject} ¥${order.yuan}: 付款二维码 payment QR code`;
+    image.alt = `${order.subject} ¥${order.yuan}：付款二维码 payment QR code`;
   }
   showRefund(card, order.payment);
-  showNews(card, order.payment, now);
+  showNotifications(card, order.payment, now);
 }
 
 function newCard() {
@@ -189,21 +191,22 @@ function newCard() {
   }
   card.querySelector('form').addEventListener('submit', (event) => {
     event.preventDefault();
-    act(card, event.submitter, { amount: fen(card.querySelector('[data-of="back"]').value) });
+    const yuan = card.querySelector('[data-of="refundamount"]').value;
+    act(card, event.submitter, { amount: fen(yuan) });
   });
   return card;
 }
 
 function render(view) {
   const seen = new Set();
-  view.orders.forEach((order, place) => {
+  view.orders.forEach((order, index) => {
     const key = JSON.stringify([order.provider, order.merchant, order.out_trade_no]);
     seen.add(key);
     if (!cards.has(key)) cards.set(key, newCard());
     const card = cards.get(key);
     showOrder(card, order, view.now);
     const list = byId('orders');
-    if (list.children[place] !== card) list.insertBefore(card, list.children[place] ?? null);
+    if (list.children[index] !== card) list.insertBefore(card, list.children[index] ?? null);
   });
   for (const [key, card] of cards) {
     if (!seen.has(key)) {
@@ -217,14 +220,14 @@ function render(view) {
   byId('more').textContent = `另有 ${hidden} 个较早的订单 ${hidden} older orders`;
 }
 
-/** Says what happened, for a while. */
-function say(kind, text) {
-  const place = byId('said');
-  place.textContent = text;
-  place.dataset.kind = kind;
-  place.hidden = false;
-  clearTimeout(place.timer);
-  place.timer = setTimeout(() => { place.hidden = true; }, 8000);
+/** Shows what happened, for a while. */
+function showMessage(kind, text) {
+  const element = byId('message');
+  element.textContent = text;
+  element.dataset.kind = kind;
+  element.hidden = false;
+  clearTimeout(element.timer);
+  element.timer = setTimeout(() => { element.hidden = true; }, 8000);
 }
 
 async function post(operation, body) {
@@ -234,9 +237,9 @@ async function post(operation, body) {
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const told = await reply.json();
-  if (!reply.ok) throw new Error(`${told.code}: ${told.message}`);
-  return told;
+  const answer = await reply.json();
+  if (!reply.ok) throw new Error(`${answer.code}: ${answer.message}`);
+  return answer;
 }
 
 const DONE = {
@@ -247,7 +250,7 @@ const DONE = {
 
 async function act(card, button, more) {
   const { provider, out_trade_no } = card.order;
-  await acted(button, button.dataset.act, { provider, out_trade_no, ...more });
+  await perform(button, button.dataset.act, { provider, out_trade_no, ...more });
 }
 
 /** Yuan as a person writes them, in fen. */
@@ -256,23 +259,23 @@ function fen(yuan) {
   return Number(whole) * 100 + Number(cents.padEnd(2, '0'));
 }
 
-/** Whether the operation was done. */
-async function acted(button, operation, body) {
+/** Performs an operation, and returns whether it succeeded. */
+async function perform(button, operation, body) {
   button.disabled = true;
   try {
     await post(operation, body);
-    say('good', DONE[operation]);
-    await look();
+    showMessage('good', DONE[operation]);
+    await refresh();
     return true;
   } catch (error) {
-    say('bad', error.message);
+    showMessage('bad', error.message);
     return false;
   } finally {
     button.disabled = false;
   }
 }
 
-/** What a pasted text is, in the control operations' words. */
+/** The purchase that a pasted text names, as the control operations take it. */
 function purchase(text) {
   if (text.startsWith('weixin://')) return { provider: 'wxpay', code_url: text };
   if (text.startsWith('https://wx.tenpay.com/')) return { provider: 'wxpay', h5_url: text };
@@ -283,7 +286,7 @@ function purchase(text) {
   return { provider: 'alipay', order_string: text };
 }
 
-async function look() {
+async function refresh() {
   const line = byId('line');
   try {
     const reply = await fetch('/_mock/cashier', { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -304,11 +307,11 @@ function connected(line, state, text) {
 }
 
 async function watch() {
-  if (!document.hidden) await look();
+  if (!document.hidden) await refresh();
   setTimeout(watch, POLL_MS);
 }
 
-/** Alipay's pay pages lead here with what they were opened with. */
+/** Fills in the text with which an Alipay pay page links here. */
 function takePasted() {
   const given = location.hash.match(/^#pay=(.*)$/);
   if (!given) return;
@@ -321,9 +324,9 @@ function takePasted() {
 byId('paste').addEventListener('submit', async (event) => {
   event.preventDefault();
   const pasted = byId('with');
-  if (await acted(event.submitter, 'pay', purchase(pasted.value.trim()))) pasted.value = '';
+  if (await perform(event.submitter, 'pay', purchase(pasted.value.trim()))) pasted.value = '';
 });
-document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
+document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
 window.addEventListener('hashchange', takePasted);
 takePasted();
 watch();

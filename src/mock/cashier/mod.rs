@@ -1,14 +1,15 @@
-//! The cashier: a page for a person who plays the buyer.
+//! The cashier: a page on which a person plays the buyer.
 
 use fast_qr::QRBuilder;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::reply::Page;
-use super::world::Providers;
-use super::world::ledger::{Order, Payment, State};
-use super::world::refund::Refund;
+use super::page::BrowserPage;
+use super::world::World;
+use super::world::order::{SimulatedOrder, State};
+use super::world::payment::SimulatedPayment;
+use super::world::refund::SimulatedRefund;
 use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
 use crate::domain::product::Product;
@@ -18,36 +19,36 @@ use crate::domain::time::Millis;
 const ORDERS_MAX: usize = 100;
 
 /// The file of the page that `path` names.
-pub(super) fn page(method: &Method, path: &str) -> Option<Page> {
+pub(super) fn page(method: &Method, path: &str) -> Option<BrowserPage> {
     if *method != Method::GET {
         return None;
     }
     match path {
-        "/" => Some(Page::Cashier(include_str!("cashier.html"))),
-        "/cashier.css" => Some(Page::Style(include_str!("cashier.css"))),
-        "/cashier.svg" => Some(Page::Svg(include_str!("cashier.svg").to_owned())),
-        "/cashier.js" => Some(Page::Script(include_str!("cashier.js"))),
+        "/" => Some(BrowserPage::Cashier(include_str!("cashier.html"))),
+        "/cashier.css" => Some(BrowserPage::Style(include_str!("cashier.css"))),
+        "/cashier.svg" => Some(BrowserPage::Svg(include_str!("cashier.svg").to_owned())),
+        "/cashier.js" => Some(BrowserPage::Script(include_str!("cashier.js"))),
         _ => None,
     }
 }
 
-/// What the page shows: the newest orders first.
-pub(super) fn view(providers: &Providers) -> Value {
-    let now = providers.now();
-    let mut orders = providers.orders();
+/// The content of the page: the newest orders first.
+pub(super) fn view(world: &World) -> Value {
+    let now = world.now();
+    let mut orders = world.orders();
     let count = orders.len();
     orders.sort_by(|a, b| (b.created, &b.out_trade_no).cmp(&(a.created, &a.out_trade_no)));
-    let orders: Vec<Value> = orders.iter().take(ORDERS_MAX).map(|it| seen(it, now)).collect();
-    json!({ "now": now, "hurry": providers.hurry(), "count": count, "orders": orders })
+    let orders: Vec<Value> =
+        orders.iter().take(ORDERS_MAX).map(|order| order_view(order, now)).collect();
+    json!({ "now": now, "hurry": world.time_scale(), "count": count, "orders": orders })
 }
 
-/// An order as a person sees it.
-fn seen(order: &Order, now: Millis) -> Value {
+fn order_view(order: &SimulatedOrder, now: Millis) -> Value {
     let terms = &order.terms;
     let is_open = matches!(order.state, State::Offered | State::Unpaid);
     let state = match order.state {
         State::Offered | State::Unpaid if terms.expires <= now => json!("expired"),
-        State::Paid => json!(paid(order.payments.first())),
+        State::Paid => json!(paid_state(order.payments.first())),
         state => json!(state),
     };
     json!({
@@ -62,59 +63,56 @@ fn seen(order: &Order, now: Millis) -> Value {
         "expires": terms.expires,
         "is_payable": is_open && now < terms.expires,
         "has_code": code(order).is_some(),
-        "code_at": order.offers.last().map(|it| it.issued),
+        "code_at": order.payment_codes.last().map(|code| code.issued),
         "transaction_id": order.transaction_id,
-        "payment": order.payments.first().map(seen_payment),
+        "payment": order.payments.first().map(payment_view),
     })
 }
 
-/// How much of what was paid the buyer has back.
-fn paid(payment: Option<&Payment>) -> &'static str {
-    match payment.map(|it| (it.returned(), it.amount.fen())) {
-        Some((back, all)) if back == all => "refunded",
+/// The state of a paid order: whether it is refunded, in part or in full.
+fn paid_state(payment: Option<&SimulatedPayment>) -> &'static str {
+    match payment.map(|payment| (payment.refunded_fen(), payment.amount.fen())) {
+        Some((refunded, paid)) if refunded == paid => "refunded",
         Some((1.., _)) => "part",
         _ => "paid",
     }
 }
 
-fn seen_payment(payment: &Payment) -> Value {
-    let refunds: Vec<Value> = payment.refunds.iter().map(seen_refund).collect();
+fn payment_view(payment: &SimulatedPayment) -> Value {
+    let refunds: Vec<Value> = payment.refunds.iter().map(refund_view).collect();
     json!({
         "yuan": payment.amount.to_yuan(),
         "payer": payment.payer,
         "paid_at": payment.paid_at,
-        "notice": payment.notice,
-        "left": Fen::new(payment.left()).map(Fen::to_yuan),
+        "notice": payment.notification,
+        "left": Fen::new(payment.refundable_fen()).map(Fen::to_yuan),
         "refunds": refunds,
     })
 }
 
-fn seen_refund(refund: &Refund) -> Value {
+fn refund_view(refund: &SimulatedRefund) -> Value {
     json!({
         "out_refund_no": refund.out_refund_no,
         "yuan": refund.amount.to_yuan(),
         "state": refund.state,
-        "notice": refund.notice,
+        "notice": refund.notification,
     })
 }
 
-/// The QR code that was handed out last for `provider/number`, as a picture.
-pub(super) fn qr(providers: &Providers, order: &str) -> Option<String> {
-    let (provider, no) = order.split_once('/')?;
-    let no = percent_decode_str(no).decode_utf8().ok()?;
-    let provider =
-        [ProviderId::Wxpay, ProviderId::Alipay].into_iter().find(|it| it.name() == provider);
-    let mut orders = providers.orders().into_iter();
-    let order = orders.find(|it| Some(it.provider) == provider && it.out_trade_no == no)?;
+/// The last QR code of the order `provider/number`, as a picture.
+pub(super) fn qr(world: &World, order: &str) -> Option<String> {
+    let (provider, number) = order.split_once('/')?;
+    let number = percent_decode_str(number).decode_utf8().ok()?;
+    let order = world.find_by_number(ProviderId::parse(provider)?, &number)?;
     svg(code(&order)?)
 }
 
-fn code(order: &Order) -> Option<&str> {
+fn code(order: &SimulatedOrder) -> Option<&str> {
     let is_code = matches!(order.terms.product, Product::Native | Product::Precreate);
-    order.offers.last().filter(|_| is_code).map(|offer| offer.code.as_str())
+    order.payment_codes.last().filter(|_| is_code).map(|code| code.code.as_str())
 }
 
-/// Black on white, with the 4 modules of quiet zone that ISO/IEC 18004 wants.
+/// Black on white, with the 4 modules of quiet zone that ISO/IEC 18004 demands.
 fn svg(text: &str) -> Option<String> {
     let code = QRBuilder::new(text).build().ok()?;
     let side = code.size + 8;

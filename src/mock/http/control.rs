@@ -1,159 +1,169 @@
 //! The mock's own operations, under `/_mock/`: the ledger, the buyer, notifications, faults, time.
 //!
-//! What they take is JSON, and over a socket says so (`Content-Type: application/json`): a page
-//! of another site cannot send that. They answer JSON.
+//! They take JSON, over a socket with `Content-Type: application/json`, which a page of another
+//! site cannot send. They answer JSON.
 //!
 //! | operation | does |
 //! | --- | --- |
-//! | `GET ledger` | every order, how many calls came in, which faults are to come |
+//! | `GET ledger` | every order, how many calls came in, which faults are pending |
 //! | `GET orders/{number}` | the orders under a merchant's number |
-//! | `POST pay`, `POST scan` | a buyer pays, or only opens the cashier: [`Purchase`] |
-//! | `POST begin` | a buyer enters a password, for up to a minute: [`Purchase`] |
-//! | `POST cancel` | a buyer opens the cashier and turns away: [`Purchase`] |
-//! | `POST expire` | nobody pays in time: [`Purchase`] |
-//! | `POST refund` | somebody sends money back in the console: [`ConsoleRefund`] |
-//! | `POST refund/end` | a refund ends now: [`RefundEnd`] |
-//! | `POST refunding` | `{"takes_ms": 3000, "alipay_tells": true}`: how refunds go from now on |
-//! | `GET money` | what buyers paid and what they have back: in all, and of each payment |
-//! | `GET notifications` | what the shop was told of payments and refunds, and what it answered |
-//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: tells it now, once more; |
-//! | | a refund with its `out_refund_no` |
-//! | `POST hurry` | `{"hurry": 60}`: the waits between notifications are 60 times shorter |
-//! | `GET cashier` | what the cashier page shows |
-//! | `GET qr/{provider}/{number}` | the QR code that was handed out last, as SVG |
-//! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`Fault`], lists them, ends them |
+//! | `POST pay`, `POST scan` | a buyer pays, or only opens the cashier: [`SimulatedPurchase`] |
+//! | `POST begin` | a buyer enters a password, for up to a minute: [`SimulatedPurchase`] |
+//! | `POST cancel` | a buyer opens the cashier and leaves it: [`SimulatedPurchase`] |
+//! | `POST expire` | the order expires: [`SimulatedPurchase`] |
+//! | `POST refund` | an operator makes a refund in the console: [`ConsoleRefund`] |
+//! | `POST refund/end` | an operator ends a refund: [`RefundEnd`] |
+//! | `POST refunding` | `{"takes_ms": 3000, "alipay_tells": true}`: how refunds are executed |
+//! | `GET money` | how much buyers paid and how much is refunded: in all, and of each payment |
+//! | `GET notifications` | the notifications of payments and refunds, and the answers of the shop |
+//! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: sends it now, once more; |
+//! | | with `out_refund_no` that of a refund |
+//! | `POST hurry` | `{"hurry": 60}`: divides the waits between notifications by 60 |
+//! | `GET cashier` | the content of the cashier page |
+//! | `GET qr/{provider}/{number}` | the last QR code of the order, as SVG |
+//! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`SimulatedFault`], lists, clears them |
 //! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute |
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::domain::time::Millis;
-use crate::mock::buyer;
-use crate::mock::buyer::{Act, Declined, Purchase};
-use crate::mock::cashier;
-use crate::mock::notifier;
-use crate::mock::notifier::News;
-use crate::mock::operator;
-use crate::mock::operator::{ConsoleRefund, RefundEnd};
-use crate::mock::reply::{Page, Reply};
-use crate::mock::world::Providers;
-use crate::mock::world::balance;
-use crate::mock::world::balance::{Balance, Money};
-use crate::mock::world::faults::Fault;
-use crate::mock::world::ledger::Order;
-use crate::mock::world::refund::Refunding;
+use crate::mock::buyer::{self, BuyerAction};
+use crate::mock::operator::{self, ConsoleRefund, RefundEnd};
+use crate::mock::page::{BrowserPage, json_response};
+use crate::mock::purchase::{ActionRefused, SimulatedPurchase};
+use crate::mock::world::World;
+use crate::mock::world::balance::{self, Balance, MoneyTotals};
+use crate::mock::world::faults::SimulatedFault;
+use crate::mock::world::notification_content::NotificationContent;
+use crate::mock::world::order::SimulatedOrder;
+use crate::mock::world::refund::RefundSettings;
+use crate::mock::{cashier, notifier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Advance {
+struct ClockAdvance {
     advance_ms: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct RefundSettingsChange {
     takes_ms: Option<u32>,
-    alipay_tells: Option<bool>,
+    #[serde(rename = "alipay_tells")]
+    alipay_notifies: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hurry {
-    hurry: u32,
+struct TimeScale {
+    #[serde(rename = "hurry")]
+    time_scale: u32,
 }
 
 /// Answers the operation that `path`, without `/_mock/`, names.
 pub(in crate::mock) fn answer(
-    providers: &Providers,
+    world: &World,
     request: &Request<Bytes>,
     path: &str,
-) -> Reply {
-    let reply = match (request.method(), path) {
-        (&Method::GET, "ledger") => Ok(ledger(providers)),
-        (&Method::POST, "pay") => buy(providers, request, Act::Pay),
-        (&Method::POST, "scan") => buy(providers, request, Act::Scan),
-        (&Method::POST, "begin") => buy(providers, request, Act::Begin),
-        (&Method::POST, "cancel") => buy(providers, request, Act::Cancel),
-        (&Method::POST, "expire") => {
-            read(request).and_then(|purchase| done(buyer::expire(providers, &purchase)))
-        }
-        (&Method::POST, "refund") => {
-            read::<ConsoleRefund>(request).and_then(|it| done(operator::refund(providers, &it)))
-        }
-        (&Method::POST, "refund/end") => {
-            read::<RefundEnd>(request).and_then(|it| done(operator::end(providers, &it)))
-        }
-        (&Method::POST, "refunding") => read::<Change>(request).map(|it| {
-            let before = providers.refunding();
-            providers.set_refunding(Refunding {
-                takes_ms: it.takes_ms.unwrap_or(before.takes_ms),
-                alipay_tells: it.alipay_tells.unwrap_or(before.alipay_tells),
-            });
-            json!(providers.refunding())
-        }),
-        (&Method::GET, "money") => Ok(money(&balance::balances(&providers.orders()))),
-        (&Method::GET, "notifications") => Ok(notifications(providers)),
-        (&Method::POST, "notifications") => {
-            read(request).and_then(|told| done(notifier::resend(providers, &told)))
-        }
-        (&Method::POST, "hurry") => read::<Hurry>(request).map(|it| {
-            providers.set_hurry(it.hurry.max(1));
-            json!({ "hurry": providers.hurry() })
-        }),
-        (&Method::GET, "cashier") => Ok(cashier::view(providers)),
-        (&Method::GET, "faults") => Ok(faults(providers)),
-        (&Method::POST, "faults") => read::<Fault>(request).map(|fault| {
-            providers.faults().add(fault);
-            faults(providers)
-        }),
-        (&Method::DELETE, "faults") => {
-            providers.faults().clear();
-            Ok(faults(providers))
-        }
-        (&Method::POST, "clock") => read::<Advance>(request).map(|advance| {
-            providers.advance(advance.advance_ms);
-            json!({ "now": providers.now() })
-        }),
+) -> Response<Bytes> {
+    let result = match (request.method(), path) {
         (&Method::GET, path) => match path.split_once('/') {
-            Some(("orders", no)) => orders(providers, no),
-            Some(("qr", code)) => match cashier::qr(providers, code) {
-                Some(svg) => return Reply::Page(Page::Svg(svg)),
+            Some(("qr", code)) => match cashier::qr(world, code) {
+                Some(svg) => return BrowserPage::Svg(svg).response(),
                 None => Err(not_found("no QR code of such an order")),
             },
-            _ => Err(not_found("no such operation of the mock")),
+            _ => show(world, path),
         },
-        _ => Err(not_found("no such operation of the mock")),
+        (&Method::POST, path) => change(world, request, path),
+        (&Method::DELETE, "faults") => {
+            world.faults().clear();
+            Ok(faults(world))
+        }
+        _ => Err(unknown_operation()),
     };
-    match reply {
-        Ok(value) => Reply::Control(StatusCode::OK, value),
-        Err((status, value)) => Reply::Control(status, value),
+    match result {
+        Ok(value) => json_response(StatusCode::OK, &value),
+        Err((status, value)) => json_response(status, &value),
     }
 }
 
-type Failed = (StatusCode, Value);
+/// The status and the JSON of a failed operation.
+type ControlFailure = (StatusCode, Value);
 
-fn ledger(providers: &Providers) -> Value {
-    let orders = providers.orders();
+fn show(world: &World, path: &str) -> Result<Value, ControlFailure> {
+    match path {
+        "ledger" => Ok(ledger(world)),
+        "money" => Ok(money(&balance::balances(&world.orders()))),
+        "notifications" => Ok(notifications(world)),
+        "cashier" => Ok(cashier::view(world)),
+        "faults" => Ok(faults(world)),
+        path => match path.split_once('/') {
+            Some(("orders", number)) => orders(world, number),
+            _ => Err(unknown_operation()),
+        },
+    }
+}
+
+fn change(world: &World, request: &Request<Bytes>, path: &str) -> Result<Value, ControlFailure> {
+    match path {
+        "pay" => act_as_buyer(world, request, BuyerAction::Pay),
+        "scan" => act_as_buyer(world, request, BuyerAction::Scan),
+        "begin" => act_as_buyer(world, request, BuyerAction::EnterPassword),
+        "cancel" => act_as_buyer(world, request, BuyerAction::Cancel),
+        "expire" => order_json(buyer::expire(world, &parse(request)?)),
+        "refund" => order_json(operator::refund(world, &parse::<ConsoleRefund>(request)?)),
+        "refund/end" => order_json(operator::end(world, &parse::<RefundEnd>(request)?)),
+        "notifications" => order_json(notifier::resend(world, &parse(request)?)),
+        "refunding" => {
+            let change = parse::<RefundSettingsChange>(request)?;
+            let before = world.refund_settings();
+            world.set_refund_settings(RefundSettings {
+                takes_ms: change.takes_ms.unwrap_or(before.takes_ms),
+                alipay_notifies: change.alipay_notifies.unwrap_or(before.alipay_notifies),
+            });
+            Ok(json!(world.refund_settings()))
+        }
+        "hurry" => {
+            let TimeScale { time_scale } = parse(request)?;
+            world.set_time_scale(time_scale.max(1));
+            Ok(json!({ "hurry": world.time_scale() }))
+        }
+        "faults" => {
+            world.faults().add(parse::<SimulatedFault>(request)?);
+            Ok(faults(world))
+        }
+        "clock" => {
+            let ClockAdvance { advance_ms } = parse(request)?;
+            world.advance(advance_ms);
+            Ok(json!({ "now": world.now() }))
+        }
+        _ => Err(unknown_operation()),
+    }
+}
+
+fn ledger(world: &World) -> Value {
+    let orders = world.orders();
     json!({
-        "now": providers.now(),
-        "calls": providers.calls(),
-        "faults": providers.faults().pending(),
-        "money": Money::total(&balance::balances(&orders)),
+        "now": world.now(),
+        "calls": world.calls(),
+        "faults": world.faults().pending(),
+        "money": MoneyTotals::total(&balance::balances(&orders)),
         "orders": orders,
     })
 }
 
 fn money(balances: &[Balance]) -> Value {
-    json!({ "total": Money::total(balances), "payments": balances })
+    json!({ "total": MoneyTotals::total(balances), "payments": balances })
 }
 
-fn orders(providers: &Providers, no: &str) -> Result<Value, Failed> {
-    let no = percent_decode_str(no).decode_utf8_lossy();
-    let orders = providers.orders().into_iter().filter(|it| it.out_trade_no == no);
+fn orders(world: &World, number: &str) -> Result<Value, ControlFailure> {
+    let number = percent_decode_str(number).decode_utf8_lossy();
+    let orders = world.orders().into_iter().filter(|order| order.out_trade_no == number);
     let orders: Vec<_> = orders.collect();
     match orders.is_empty() {
         true => Err(not_found("no order under this number")),
@@ -161,51 +171,59 @@ fn orders(providers: &Providers, no: &str) -> Result<Value, Failed> {
     }
 }
 
-fn buy(providers: &Providers, request: &Request<Bytes>, act: Act) -> Result<Value, Failed> {
-    let purchase = read::<Purchase>(request)?;
-    done(buyer::act(providers, &purchase, act))
+fn act_as_buyer(
+    world: &World,
+    request: &Request<Bytes>,
+    action: BuyerAction,
+) -> Result<Value, ControlFailure> {
+    order_json(buyer::perform(world, &parse::<SimulatedPurchase>(request)?, action))
 }
 
-fn done(acted: Result<Order, Declined>) -> Result<Value, Failed> {
-    match acted {
+fn order_json(result: Result<SimulatedOrder, ActionRefused>) -> Result<Value, ControlFailure> {
+    match result {
         Ok(order) => Ok(json!(order)),
-        Err(declined) => Err((StatusCode::CONFLICT, json!(declined))),
+        Err(refused) => Err((StatusCode::CONFLICT, json!(refused))),
     }
 }
 
 /// The newest first.
-fn notifications(providers: &Providers) -> Value {
-    let mut told: Vec<_> = providers.orders().into_iter().flat_map(told_of).collect();
-    told.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    let told: Vec<Value> = told.into_iter().map(|(_, notice)| notice).collect();
-    json!({ "hurry": providers.hurry(), "notifications": told })
+fn notifications(world: &World) -> Value {
+    let mut all: Vec<_> = world.orders().into_iter().flat_map(notifications_of).collect();
+    all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let all: Vec<Value> = all.into_iter().map(|(_, notification)| notification).collect();
+    json!({ "hurry": world.time_scale(), "notifications": all })
 }
 
-fn told_of(order: Order) -> Vec<(Millis, Value)> {
-    let told = |news: News<'_>| {
-        let mut notice = json!(news.notice());
-        notice["provider"] = json!(news.order.provider);
-        notice["out_trade_no"] = json!(news.order.out_trade_no);
-        notice["transaction_id"] = json!(news.payment.transaction_id);
-        if let Some(refund) = news.refund {
-            notice["out_refund_no"] = json!(refund.out_refund_no);
+fn notifications_of(order: SimulatedOrder) -> Vec<(Millis, Value)> {
+    let to_json = |content: NotificationContent<'_>| {
+        let mut notification = json!(content.state());
+        notification["provider"] = json!(content.order.provider);
+        notification["out_trade_no"] = json!(content.order.out_trade_no);
+        notification["transaction_id"] = json!(content.payment.transaction_id);
+        if let Some(refund) = content.refund {
+            notification["out_refund_no"] = json!(refund.out_refund_no);
         }
-        (news.refund.map_or(news.payment.paid_at, |it| it.asked), notice)
+        let at = content.refund.map_or(content.payment.paid_at, |refund| refund.requested_at);
+        (at, notification)
     };
-    News::all(&order).map(told).collect()
+    NotificationContent::all(&order).map(to_json).collect()
 }
 
-fn faults(providers: &Providers) -> Value {
-    json!({ "faults": providers.faults().pending() })
+fn faults(world: &World) -> Value {
+    json!({ "faults": world.faults().pending() })
 }
 
-fn read<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Failed> {
+fn parse<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, ControlFailure> {
     serde_json::from_slice(request.body()).map_err(|error| {
-        let told = json!({ "code": "BAD_REQUEST", "message": error.to_string() });
-        (StatusCode::BAD_REQUEST, told)
+        let value = json!({ "code": "BAD_REQUEST", "message": error.to_string() });
+        (StatusCode::BAD_REQUEST, value)
     })
 }
 
-fn not_found(message: &str) -> Failed {
+fn not_found(message: &str) -> ControlFailure {
     (StatusCode::NOT_FOUND, json!({ "code": "NOT_FOUND", "message": message }))
+}
+
+fn unknown_operation() -> ControlFailure {
+    not_found("no such operation of the mock")
 }

@@ -1,5 +1,5 @@
-//! Who may use the cashier and the control operations over a socket: a person or a program on
-//! this machine, and no page of another site that a browser on this machine shows.
+//! Admits to the cashier and the control operations only a person or a program on this machine,
+//! and no page of another site in a browser on this machine.
 
 use std::net::Ipv4Addr;
 use std::str::FromStr as _;
@@ -11,21 +11,20 @@ use http::uri::Authority;
 use http::{HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
-use crate::domain::time::Millis;
-use crate::mock::reply::Reply;
+use crate::mock::page::json_response;
 
-/// The refusal of a request for the mock's own pages and operations; none for what may pass, and
-/// for calls of the providers, which bear their own signatures.
+/// The refusal of a request for the mock's own pages and operations; `None` for an admitted one,
+/// and for calls of the providers, which carry a signature.
 ///
-/// A name that leads here and is not this machine's own may be a stranger's, pointed here to let
-/// his page in: where the listener `is_private`, it is refused.
+/// Another site can point a name of its own at this machine, so that a browser lets its page in
+/// (DNS rebinding): where the listener `is_private`, only this machine's own names are admitted.
 pub(in crate::mock) fn refusal(parts: &Parts, is_private: bool) -> Option<Response<Bytes>> {
     let path = parts.uri.path();
     if path != "/" && !path.starts_with("/cashier.") && !path.starts_with("/_mock/") {
         return None;
     }
-    let host = text(parts, &HOST).and_then(|it| Authority::from_str(it).ok());
-    if is_private && !host.as_ref().is_some_and(|it| is_loopback(it.host())) {
+    let host = text(parts, &HOST).and_then(|text| Authority::from_str(text).ok());
+    if is_private && !host.as_ref().is_some_and(|host| is_loopback(host.host())) {
         return Some(refused(StatusCode::FORBIDDEN, "the Host is not this machine's own name"));
     }
     if matches!(parts.method, Method::GET | Method::HEAD) {
@@ -37,12 +36,12 @@ pub(in crate::mock) fn refusal(parts: &Parts, is_private: bool) -> Option<Respon
             return Some(refused(StatusCode::FORBIDDEN, "not from a page of another origin"));
         }
     }
-    // A form of another site cannot send this type; a script there would have to ask first.
+    // A form of another site cannot send this type, and a script there needs a preflight request.
     let media_type = text(parts, &CONTENT_TYPE).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if parts.method == Method::POST && !media_type.eq_ignore_ascii_case("application/json") {
-        let why = "say what it is: Content-Type: application/json";
-        return Some(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        let message = "the Content-Type must be application/json";
+        return Some(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     None
 }
@@ -60,6 +59,5 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn refused(status: StatusCode, message: &str) -> Response<Bytes> {
-    let told = json!({ "code": "REFUSED", "message": message });
-    Reply::Control(status, told).seal(None, Millis::default())
+    json_response(status, &json!({ "code": "REFUSED", "message": message }))
 }

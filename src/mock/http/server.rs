@@ -19,36 +19,36 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::host_check;
+use crate::mock::dispatch::CallOutcome;
 use crate::mock::in_process::InProcess;
-use crate::mock::world::Outcome;
 
 /// The most bytes of a request's body.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long what is in flight may take to end: longer than a provider's reply, and a client that
-/// never finishes its request does not keep the mock from stopping.
+/// How long the connections in flight may take to end: longer than a provider's reply, so that a
+/// client that never finishes its request does not keep the mock from stopping.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long to wait when no connection can be accepted.
+/// The pause after the listener failed to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` changes, then ends what is in flight.
+/// Serves until `stop` changes, then waits for the connections in flight.
 pub(in crate::mock) async fn serve(
     listener: TcpListener,
     providers: InProcess,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Beyond loopback only on demand: whoever reaches it there may use it.
-    let is_private = listener.local_addr().is_ok_and(|it| it.ip().is_loopback());
+    // A listener beyond loopback is on demand, and admits every host that reaches it.
+    let is_private = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let door = Door { providers: providers.clone(), is_private };
-                    connections.spawn(converse(stream, door, stop.clone()));
+                    let context = ConnectionContext { providers: providers.clone(), is_private };
+                    connections.spawn(serve_connection(stream, context, stop.clone()));
                 }
-                // Such as too many open files: others may end meanwhile.
+                // Such as too many open files: another connection may end meanwhile.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
@@ -60,25 +60,29 @@ pub(in crate::mock) async fn serve(
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
-/// What a connection leads to.
+/// The context of every connection.
 #[derive(Clone)]
-struct Door {
+struct ConnectionContext {
     providers: InProcess,
-    /// Whether only this machine gets in.
+    /// Whether the listener is on loopback.
     is_private: bool,
 }
 
-async fn converse(stream: TcpStream, door: Door, mut stop: watch::Receiver<bool>) {
+async fn serve_connection(
+    stream: TcpStream,
+    context: ConnectionContext,
+    mut stop: watch::Receiver<bool>,
+) {
     let reset = Arc::new(AtomicBool::new(false));
-    let socket = TokioIo::new(Socket { stream, reset: reset.clone() });
+    let socket = TokioIo::new(ResettableStream { stream, reset: reset.clone() });
     let service = service_fn(move |request| {
-        let (door, reset) = (door.clone(), reset.clone());
-        async move { respond(request, &door, &reset).await }
+        let (context, reset) = (context.clone(), reset.clone());
+        async move { respond(request, &context, &reset).await }
     });
     let mut http1 = hyper::server::conn::http1::Builder::new();
     let connection = http1.timer(TokioTimer::new()).serve_connection(socket, service);
     let mut connection = std::pin::pin!(connection);
-    // An error is the client's, or one that was asked for: there is nobody to tell.
+    // An error is the client's, or a fault demands it: there is nothing to report.
     tokio::select! {
         _ = connection.as_mut() => {}
         _ = stop.changed() => {
@@ -88,25 +92,25 @@ async fn converse(stream: TcpStream, door: Door, mut stop: watch::Receiver<bool>
     }
 }
 
-/// The provider hung up, as it was asked to.
+/// A fault demands that the connection ends without a response.
 #[derive(Debug)]
-struct HungUp;
+struct ConnectionDropped;
 
-impl std::fmt::Display for HungUp {
+impl std::fmt::Display for ConnectionDropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("hung up")
+        f.write_str("the provider drops the connection on demand")
     }
 }
 
-impl std::error::Error for HungUp {}
+impl std::error::Error for ConnectionDropped {}
 
 async fn respond(
     request: Request<Incoming>,
-    door: &Door,
+    context: &ConnectionContext,
     reset: &AtomicBool,
-) -> Result<Response<Full<Bytes>>, HungUp> {
+) -> Result<Response<Full<Bytes>>, ConnectionDropped> {
     let (parts, body) = request.into_parts();
-    if let Some(refusal) = host_check::refusal(&parts, door.is_private) {
+    if let Some(refusal) = host_check::refusal(&parts, context.is_private) {
         return Ok(refusal.map(Full::new));
     }
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
@@ -114,37 +118,37 @@ async fn respond(
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(response);
     };
-    match door.providers.answer(&Request::from_parts(parts, body.to_bytes())) {
-        Outcome::Response(response, delay) => {
+    match context.providers.answer(&Request::from_parts(parts, body.to_bytes())) {
+        CallOutcome::Response(response, delay) => {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
             Ok(response.map(Full::new))
         }
-        Outcome::Hangup => Err(HungUp),
-        Outcome::Reset => {
+        CallOutcome::Hangup => Err(ConnectionDropped),
+        CallOutcome::Reset => {
             reset.store(true, Ordering::Relaxed);
-            Err(HungUp)
+            Err(ConnectionDropped)
         }
     }
 }
 
-/// A connection that can be reset instead of closed.
-struct Socket {
+/// A connection that can be reset instead of closed when it is dropped.
+struct ResettableStream {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
 }
 
-impl Drop for Socket {
+impl Drop for ResettableStream {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            // Without lingering a close is a reset. If it cannot be set, it stays a close.
+            // Without lingering a close is a reset. If the option fails, it stays a close.
             let _ = self.stream.set_zero_linger();
         }
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -154,7 +158,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for ResettableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

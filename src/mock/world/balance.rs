@@ -1,64 +1,66 @@
-//! The buyers' money: what they paid and what they have back.
+//! The buyers' money: how much they paid, and how much the providers refunded.
 
 use serde::Serialize;
 
-use super::ledger::Order;
+use super::order::SimulatedOrder;
 use crate::domain::channel::ProviderId;
 
-/// What became of the money of one payment, in fen.
+/// The money of one payment, in fen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Balance {
-    /// Where it was paid.
+    /// The provider that took the payment.
     pub provider: ProviderId,
-    /// The merchant's number of the order, as the provider knows it.
+    /// The merchant's order number, as the provider knows it.
     pub out_trade_no: String,
     /// The provider's number of the payment.
     pub transaction_id: String,
-    /// How much, and what went back of it.
+    /// How much the buyer paid, and how much is refunded.
     #[serde(flatten)]
-    pub money: Money,
+    pub money: MoneyTotals,
 }
 
-/// Money in and money back, in fen.
+/// How much buyers paid, and how much is refunded, in fen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Money {
-    /// What buyers paid.
+pub struct MoneyTotals {
+    /// How much buyers paid.
     pub paid: u64,
-    /// What they have back.
-    pub returned: u64,
-    /// What is on its way back, or waits for a person.
-    pub returning: u64,
+    /// How much the providers have refunded.
+    #[serde(rename = "returned")]
+    pub refunded: u64,
+    /// How much is being refunded, or waits for an operator.
+    #[serde(rename = "returning")]
+    pub refunding: u64,
 }
 
-impl Money {
-    fn and(self, other: Money) -> Money {
-        Money {
+impl MoneyTotals {
+    fn and(self, other: MoneyTotals) -> MoneyTotals {
+        MoneyTotals {
             paid: self.paid.saturating_add(other.paid),
-            returned: self.returned.saturating_add(other.returned),
-            returning: self.returning.saturating_add(other.returning),
+            refunded: self.refunded.saturating_add(other.refunded),
+            refunding: self.refunding.saturating_add(other.refunding),
         }
     }
 
-    /// All of `balances` together.
+    /// The sum of `balances`.
     #[must_use]
-    pub fn total(balances: &[Balance]) -> Money {
-        balances.iter().fold(Money::default(), |sum, it| sum.and(it.money))
+    pub fn total(balances: &[Balance]) -> MoneyTotals {
+        balances.iter().fold(MoneyTotals::default(), |sum, balance| sum.and(balance.money))
     }
 }
 
-/// The money of every payment of `orders`.
-pub(in crate::mock) fn balances(orders: &[Order]) -> Vec<Balance> {
-    let of_order = |order: &Order| {
+/// The balance of every payment of `orders`.
+pub(in crate::mock) fn balances(orders: &[SimulatedOrder]) -> Vec<Balance> {
+    let of_order = |order: &SimulatedOrder| {
         let (provider, out_trade_no) = (order.provider, order.out_trade_no.clone());
         let payments = order.payments.iter();
         let balances = payments.map(move |payment| Balance {
             provider,
             out_trade_no: out_trade_no.clone(),
             transaction_id: payment.transaction_id.clone(),
-            money: Money {
+            money: MoneyTotals {
                 paid: payment.amount.fen(),
-                returned: payment.returned(),
-                returning: payment.returning(),
+                refunded: payment.refunded_fen(),
+                refunding: payment.refunding_fen(),
             },
         });
         balances.collect::<Vec<_>>()

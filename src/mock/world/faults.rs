@@ -1,4 +1,4 @@
-//! Faults on demand: what goes wrong with the next calls.
+//! Faults on demand: they spoil the next calls, payments, refunds and notifications.
 
 use std::time::Duration;
 
@@ -7,38 +7,39 @@ use serde::{Deserialize, Serialize};
 use crate::domain::channel::ProviderId;
 use crate::domain::order::refund::RefundState;
 
-/// Something that goes wrong with the next calls it fits.
+/// A fault that happens to the next calls, payments, refunds or notifications that match it.
 ///
 /// As JSON: `{"provider":"wxpay","operation":"create","fault":"lose_reply","times":2}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    /// Calls to this provider; to both when absent.
+pub struct SimulatedFault {
+    /// The provider to which it happens; both when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderId>,
-    /// Calls of this kind; all when absent. Payments are no calls: what goes wrong with them names
-    /// none. What goes wrong with notifications happens to payments' and refunds' when absent, and
-    /// to refunds' only when it is [`Operation::Refund`].
+    /// The operation to which it happens; every operation when absent. A fault of payments names
+    /// none, as payments are no calls. A fault of notifications happens to those of payments and
+    /// refunds when absent, and only to those of refunds when it is
+    /// [`ProviderOperation::Refund`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Operation>,
-    /// What goes wrong.
+    pub operation: Option<ProviderOperation>,
+    /// The kind of the fault.
     #[serde(flatten)]
     pub kind: FaultKind,
-    /// With how many calls; 1 when absent.
-    #[serde(default = "once")]
+    /// How many times it happens; 1 when absent.
+    #[serde(default = "one_time")]
     pub times: u32,
 }
 
-/// What a call is for.
+/// The operation that a call requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum ProviderOperation {
     /// An order of any product.
     Create,
     /// A query.
     Query,
     /// A close.
     Close,
-    /// A refund; also what goes wrong with refunds and their notifications only.
+    /// A refund; a fault with it also happens to refunds' notifications.
     Refund,
     /// A query of a refund.
     RefundQuery,
@@ -48,22 +49,22 @@ pub enum Operation {
     Page,
 }
 
-impl Operation {
+impl ProviderOperation {
     /// The name in JSON.
     pub(in crate::mock) fn name(self) -> &'static str {
         match self {
-            Operation::Create => "create",
-            Operation::Query => "query",
-            Operation::Close => "close",
-            Operation::Refund => "refund",
-            Operation::RefundQuery => "refund_query",
-            Operation::Certificates => "certificates",
-            Operation::Page => "page",
+            ProviderOperation::Create => "create",
+            ProviderOperation::Query => "query",
+            ProviderOperation::Close => "close",
+            ProviderOperation::Refund => "refund",
+            ProviderOperation::RefundQuery => "refund_query",
+            ProviderOperation::Certificates => "certificates",
+            ProviderOperation::Page => "page",
         }
     }
 }
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum FaultKind {
@@ -76,42 +77,42 @@ pub enum FaultKind {
         /// Milliseconds.
         ms: u64,
     },
-    /// The provider does not act and refuses.
+    /// The provider refuses and does not act.
     Refuse(Refuse),
     /// The provider acts, and answers with HTTP status 500.
     #[serde(rename = "status_500")]
     Status500,
-    /// The provider acts; the reply's signature is over something else.
+    /// The provider acts; the reply's signature is over another text.
     BadSignature,
     /// The provider acts; the reply carries no signature.
     Unsigned,
-    /// The provider acts; the reply, rightly signed, is cut off in the middle.
+    /// The provider acts; the reply is cut off in the middle, and the signature fits what is left.
     Malformed,
     /// The provider never gets the request; the connection is reset.
     Reset,
     /// The connection ends without an answer, and the provider gets the request so many
     /// milliseconds later.
     Late {
-        /// Milliseconds; a request that is five minutes late is no longer taken (WeChat Pay V3,
+        /// Milliseconds; WeChat Pay refuses a request that is five minutes late (V3,
         /// `timestamp`).
         ms: u32,
     },
-    /// The provider does not act: there is not enough in the merchant's account to send back.
+    /// The provider does not act: the merchant's account has not enough money for the refund.
     NotEnough,
-    /// The provider does not act: the same refund, or query of one, is to come later.
+    /// The provider does not act: the merchant must repeat the refund, or its query, later.
     TooSoon,
     /// The next refund takes so many milliseconds, at Alipay too.
     RefundSlow {
         /// Milliseconds.
         ms: u32,
     },
-    /// The next refund is taken, and ends so. Alipay tells nothing of one that ends `ABNORMAL` or
-    /// `CLOSED`.
+    /// The provider accepts the next refund, which ends in this state. Alipay does not notify of
+    /// one that ends `ABNORMAL` or `CLOSED`.
     RefundEnds {
         /// `ABNORMAL`, `CLOSED`, `SUCCESS`.
         state: RefundState,
     },
-    /// A buyer pays with what was handed out last for the number, just before the provider acts.
+    /// A buyer pays with the last code of the order, just before the provider acts.
     PayFirst,
     /// The provider acts; a buyer pays at once, and the provider answers so many milliseconds
     /// later: the notification comes before the answer.
@@ -119,25 +120,25 @@ pub enum FaultKind {
         /// Milliseconds.
         ms: u64,
     },
-    /// The next payment is of one fen more than was ordered.
+    /// The next payment is one fen more than the amount of the order.
     WrongAmount,
-    /// The shop is never told of the next payment or refund.
+    /// The provider does not notify of the next payment or refund.
     NotifyNever,
-    /// The shop is told of the next payment or refund twice at once.
+    /// The provider notifies of the next payment or refund twice at once.
     NotifyTwice,
-    /// The shop is told of the next payment or refund so many milliseconds later.
+    /// The provider notifies of the next payment or refund so many milliseconds later.
     NotifySlow {
         /// Milliseconds.
         ms: u32,
     },
-    /// Before the next notification comes one that another key signed.
+    /// The provider sends one that another key signed before the next notification.
     NotifyWrongKey,
-    /// Before the next notification WeChat Pay tries whether the shop checks signatures.
+    /// WeChat Pay probes whether the shop verifies signatures before the next notification.
     NotifyProbe,
 }
 
-/// A refusal on demand. WeChat Pay: `code` with the HTTP `status` that belongs to it. Alipay: an
-/// `ACQ.` code is a signed business failure, a five-digit one an unsigned failure of the gateway.
+/// A refusal on demand. WeChat Pay answers `code` with its HTTP `status`. Alipay answers an `ACQ.`
+/// code as a signed business failure, and a five-digit one as an unsigned failure of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
     /// The provider's code.
@@ -150,7 +151,7 @@ pub struct Refuse {
 }
 
 impl FaultKind {
-    /// How much later than usual the answer comes.
+    /// How much later than usual the provider answers.
     pub(in crate::mock) fn delay(&self) -> Duration {
         match self {
             FaultKind::Delay { ms } | FaultKind::PayBeforeReply { ms } => {
@@ -160,18 +161,20 @@ impl FaultKind {
         }
     }
 
-    /// Whether it can happen to a call of this kind.
-    fn matches_order(&self, operation: Operation) -> bool {
+    /// Whether it can happen to a call that requests `operation`.
+    fn happens_to(&self, operation: ProviderOperation) -> bool {
         match self {
-            FaultKind::NotEnough => operation == Operation::Refund,
-            FaultKind::TooSoon => matches!(operation, Operation::Refund | Operation::RefundQuery),
-            _ => !self.is_of_money(),
+            FaultKind::NotEnough => operation == ProviderOperation::Refund,
+            FaultKind::TooSoon => {
+                matches!(operation, ProviderOperation::Refund | ProviderOperation::RefundQuery)
+            }
+            _ => !self.is_of_payments(),
         }
     }
 
     /// Whether it happens to payments, refunds and their notifications, and not to the merchant's
     /// calls.
-    fn is_of_money(&self) -> bool {
+    fn is_of_payments(&self) -> bool {
         match self {
             FaultKind::WrongAmount
             | FaultKind::NotifyNever
@@ -199,12 +202,12 @@ impl FaultKind {
     }
 }
 
-/// The faults that are still to happen, in the order they were asked for.
+/// The faults that have not happened yet, in the order in which they were added.
 #[derive(Debug, Default)]
-pub(in crate::mock) struct Faults(Vec<Fault>);
+pub(in crate::mock) struct Faults(Vec<SimulatedFault>);
 
 impl Faults {
-    pub(in crate::mock) fn add(&mut self, fault: Fault) {
+    pub(in crate::mock) fn add(&mut self, fault: SimulatedFault) {
         self.0.push(fault);
     }
 
@@ -212,58 +215,58 @@ impl Faults {
         self.0.clear();
     }
 
-    pub(in crate::mock) fn pending(&self) -> Vec<Fault> {
+    pub(in crate::mock) fn pending(&self) -> Vec<SimulatedFault> {
         self.0.clone()
     }
 
-    /// Uses up the first fault that fits this call.
+    /// Takes the first fault that matches this call.
     pub(in crate::mock) fn take(
         &mut self,
         provider: ProviderId,
-        operation: Operation,
+        operation: ProviderOperation,
     ) -> Option<FaultKind> {
-        self.first(|fault| {
-            fault.kind.matches_order(operation)
-                && fault.provider.is_none_or(|it| it == provider)
-                && fault.operation.is_none_or(|it| it == operation)
+        self.take_first(|fault| {
+            fault.kind.happens_to(operation)
+                && fault.provider.is_none_or(|wanted| wanted == provider)
+                && fault.operation.is_none_or(|wanted| wanted == operation)
         })
     }
 
-    /// Uses up the first fault of payments at `provider` that `fits`.
+    /// Takes the first fault of payments at `provider` for which `is_wanted` holds.
     pub(in crate::mock) fn take_of_payment(
         &mut self,
         provider: ProviderId,
-        matches_order: impl Fn(&FaultKind) -> bool,
+        is_wanted: impl Fn(&FaultKind) -> bool,
     ) -> Option<FaultKind> {
-        self.first(|fault| {
-            fault.operation != Some(Operation::Refund)
-                && fault.provider.is_none_or(|it| it == provider)
-                && matches_order(&fault.kind)
+        self.take_first(|fault| {
+            fault.operation != Some(ProviderOperation::Refund)
+                && fault.provider.is_none_or(|wanted| wanted == provider)
+                && is_wanted(&fault.kind)
         })
     }
 
-    /// Uses up the first fault of refunds at `provider` that `fits`.
+    /// Takes the first fault of refunds at `provider` for which `is_wanted` holds.
     pub(in crate::mock) fn take_of_refund(
         &mut self,
         provider: ProviderId,
-        matches_order: impl Fn(&FaultKind) -> bool,
+        is_wanted: impl Fn(&FaultKind) -> bool,
     ) -> Option<FaultKind> {
-        self.first(|fault| {
-            fault.operation.is_none_or(|it| it == Operation::Refund)
-                && fault.provider.is_none_or(|it| it == provider)
-                && matches_order(&fault.kind)
+        self.take_first(|fault| {
+            fault.operation.is_none_or(|wanted| wanted == ProviderOperation::Refund)
+                && fault.provider.is_none_or(|wanted| wanted == provider)
+                && is_wanted(&fault.kind)
         })
     }
 
-    fn first(&mut self, matches_order: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
+    fn take_first(&mut self, is_wanted: impl Fn(&SimulatedFault) -> bool) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times > 0);
-        let fault = self.0.iter_mut().find(|fault| matches_order(fault))?;
+        let fault = self.0.iter_mut().find(|fault| is_wanted(fault))?;
         fault.times -= 1;
         Some(fault.kind.clone())
     }
 }
 
-fn once() -> u32 {
+fn one_time() -> u32 {
     1
 }
 
@@ -272,17 +275,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_happens_so_often_as_was_asked_and_only_to_the_calls_it_fits() {
+    fn a_fault_happens_as_many_times_as_it_names_and_only_to_calls_that_match() {
         let mut faults = Faults::default();
         let json = r#"{"provider":"wxpay","operation":"create","fault":"delay","ms":5,"times":2}"#;
         faults.add(serde_json::from_str(json).unwrap());
-        assert_eq!(faults.take(ProviderId::Alipay, Operation::Create), None);
-        assert_eq!(faults.take(ProviderId::Wxpay, Operation::Query), None);
+        assert_eq!(faults.take(ProviderId::Alipay, ProviderOperation::Create), None);
+        assert_eq!(faults.take(ProviderId::Wxpay, ProviderOperation::Query), None);
         for _ in 0..2 {
-            let fault = faults.take(ProviderId::Wxpay, Operation::Create);
+            let fault = faults.take(ProviderId::Wxpay, ProviderOperation::Create);
             assert_eq!(fault, Some(FaultKind::Delay { ms: 5 }));
         }
-        assert_eq!(faults.take(ProviderId::Wxpay, Operation::Create), None);
+        assert_eq!(faults.take(ProviderId::Wxpay, ProviderOperation::Create), None);
     }
 
     #[test]
@@ -305,11 +308,12 @@ mod tests {
             "notify_probe",
         ];
         for name in names {
-            let fault: Fault = serde_json::from_str(&format!(r#"{{"fault":"{name}"}}"#)).unwrap();
+            let fault: SimulatedFault =
+                serde_json::from_str(&format!(r#"{{"fault":"{name}"}}"#)).unwrap();
             assert_eq!((fault.times, fault.provider, fault.operation), (1, None, None));
         }
         let refuse = r#"{"fault":"refuse","code":"FREQUENCY_LIMITED","message":"later"}"#;
-        assert!(serde_json::from_str::<Fault>(refuse).is_ok());
-        assert!(serde_json::from_str::<Fault>(r#"{"fault":"explode"}"#).is_err());
+        assert!(serde_json::from_str::<SimulatedFault>(refuse).is_ok());
+        assert!(serde_json::from_str::<SimulatedFault>(r#"{"fault":"explode"}"#).is_err());
     }
 }

@@ -1,10 +1,15 @@
-//! Both providers together: one ledger, one clock, one list of faults.
+//! The state that the simulated providers share: one ledger, one clock, one list of faults.
+//!
+//! Nothing in here knows a provider's protocol.
 
 pub(super) mod balance;
 pub(super) mod faults;
 pub(super) mod ledger;
-pub(super) mod notice;
+pub(super) mod notification;
+pub(super) mod notification_content;
 pub(super) mod numbers;
+pub(super) mod order;
+pub(super) mod payment;
 pub(super) mod refund;
 
 use std::collections::BTreeMap;
@@ -12,183 +17,108 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::Request;
 use tokio::sync::Notify;
 
-use super::alipay::gateway::Gateway;
-use super::buyer::{Act, PayWith, Purchase};
-use super::http::control;
-use super::reply::{self, Reply};
-use super::sign::Signer;
-use super::wxpay::route::Route;
-use super::{alipay, buyer, cashier, wxpay};
 use crate::clock::Clock;
 use crate::domain::channel::ProviderId;
 use crate::domain::time::Millis;
-use faults::{FaultKind, Faults, Operation, Refuse};
-use ledger::{Ledger, Merchant, Order, Unsent};
-use refund::Refunding;
+use faults::{Faults, ProviderOperation};
+use ledger::{ClosesAt, Ledger, OrderKey};
+use order::{MerchantAccount, SimulatedOrder};
+use refund::RefundSettings;
 
-/// What the simulated providers share.
+/// The state that the simulated providers share.
 #[derive(Debug)]
-pub(super) struct Providers {
+pub(super) struct World {
     ledger: Mutex<Ledger>,
     faults: Mutex<Faults>,
     calls: Mutex<BTreeMap<String, u64>>,
-    /// Requests still on their way, and when they arrive.
-    late: Mutex<Vec<(Millis, Request<Bytes>)>>,
+    /// Requests that a fault delays, and the times at which they arrive.
+    late_requests: Mutex<Vec<(Millis, Request<Bytes>)>>,
     clock: Arc<dyn Clock>,
     advanced_ms: AtomicI64,
-    /// What the real waits between notifications are divided by.
-    hurry: AtomicU32,
-    refunding: Mutex<Refunding>,
-    /// There may be something to tell.
-    woken: Notify,
+    /// The divisor of the providers' real waits between notifications.
+    time_scale: AtomicU32,
+    refund_settings: Mutex<RefundSettings>,
+    /// Wakes the delivery task: a notification may be due.
+    wake: Notify,
 }
 
-/// What the caller gets to see.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// A response, after a while.
-    Response(Response<Bytes>, Duration),
-    /// The connection ends without one.
-    Hangup,
-    /// The connection is reset.
-    Reset,
-}
-
-/// The ledger could not be written: nothing changed.
+/// The ledger could not write the change: nothing changed.
 #[derive(Debug)]
 pub(super) struct NotWritten;
 
-impl Providers {
-    pub(super) fn open(ledger: Option<&Path>, clock: Arc<dyn Clock>) -> io::Result<Providers> {
-        Ok(Providers {
-            ledger: Mutex::new(Ledger::open(ledger)?),
+impl World {
+    /// Opens the world with the ledger in the file at `ledger`, or in memory.
+    pub(super) fn open(
+        ledger: Option<&Path>,
+        clock: Arc<dyn Clock>,
+        closes_at: ClosesAt,
+    ) -> io::Result<World> {
+        Ok(World {
+            ledger: Mutex::new(Ledger::open(ledger, closes_at)?),
             faults: Mutex::default(),
             calls: Mutex::default(),
-            late: Mutex::default(),
+            late_requests: Mutex::default(),
             clock,
             advanced_ms: AtomicI64::new(0),
-            hurry: AtomicU32::new(1),
-            refunding: Mutex::default(),
-            woken: Notify::new(),
+            time_scale: AtomicU32::new(1),
+            refund_settings: Mutex::default(),
+            wake: Notify::new(),
         })
     }
 
-    /// Acts on `request`, unless a fault prevents it, and answers, unless a fault prevents that.
-    /// Every answer carries the clock's time as its `Date`.
-    pub(super) fn answer(&self, request: &Request<Bytes>) -> Outcome {
-        match self.outcome(request) {
-            Outcome::Response(mut response, delay) => {
-                reply::set_date(&mut response, self.wall());
-                Outcome::Response(response, delay)
-            }
-            lost @ (Outcome::Hangup | Outcome::Reset) => lost,
-        }
-    }
-
-    fn outcome(&self, request: &Request<Bytes>) -> Outcome {
-        self.catch_up();
-        let call = match Call::read(self, request) {
-            Ok(call) => call,
-            Err(reply) => return Outcome::Response(self.seal(reply, None), Duration::ZERO),
-        };
-        let (provider, operation) = call.kind();
-        *locked(&self.calls).entry(format!("{provider}.{}", operation.name())).or_default() += 1;
-        let fault = locked(&self.faults).take(provider, operation);
-        let reply = match &fault {
-            Some(FaultKind::LoseRequest) => return Outcome::Hangup,
-            Some(FaultKind::Reset) => return Outcome::Reset,
-            Some(FaultKind::Late { ms }) => {
-                let arrives = self.now().plus(i64::from(*ms));
-                locked(&self.late).push((arrives, request.clone()));
-                return Outcome::Hangup;
-            }
-            Some(FaultKind::Refuse(refuse)) => call.refused(refuse),
-            Some(FaultKind::NotEnough) => call.not_enough(),
-            Some(FaultKind::TooSoon) => call.too_soon(),
-            Some(FaultKind::PayFirst) => {
-                call.let_pay(self, request);
-                call.act(self, request)
-            }
-            Some(FaultKind::PayBeforeReply { .. }) => {
-                let reply = call.act(self, request);
-                call.let_pay(self, request);
-                reply
-            }
-            _ => call.act(self, request),
-        };
-        match &fault {
-            Some(FaultKind::LoseReply) => Outcome::Hangup,
-            Some(FaultKind::Status500) => Outcome::Response(reply::status_500(), Duration::ZERO),
-            Some(fault) => Outcome::Response(self.seal(reply, Some(fault)), fault.delay()),
-            None => Outcome::Response(self.seal(reply, None), Duration::ZERO),
-        }
-    }
-
-    /// Acts on the requests that were on their way until now; nobody waits for their answers.
-    pub(super) fn catch_up(&self) {
-        let now = self.now();
-        let arrived: Vec<_> =
-            locked(&self.late).extract_if(.., |(arrives, _)| *arrives <= now).collect();
-        for (_, request) in arrived {
-            if let Ok(call) = Call::read(self, &request) {
-                call.act(self, &request);
-            }
-        }
-    }
-
-    /// The time by which orders age: the clock's, and what it was advanced by.
+    /// The time by which orders age: the clock's, plus what [`World::advance`] added.
     pub(super) fn now(&self) -> Millis {
-        self.wall().plus(self.advanced_ms.load(Ordering::Relaxed))
+        self.clock_time().plus(self.advanced_ms.load(Ordering::Relaxed))
     }
 
-    /// The clock's time, which signatures carry and are compared with.
-    pub(super) fn wall(&self) -> Millis {
+    /// The clock's time: signatures carry it, and the providers compare timestamps with it.
+    pub(super) fn clock_time(&self) -> Millis {
         self.clock.now()
     }
 
     pub(super) fn advance(&self, ms: i64) {
         let add = |advanced: i64| Some(advanced.saturating_add(ms));
         let _ = self.advanced_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        self.wake();
+        self.wake_delivery();
     }
 
-    pub(super) fn hurry(&self) -> u32 {
-        self.hurry.load(Ordering::Relaxed)
+    pub(super) fn time_scale(&self) -> u32 {
+        self.time_scale.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_hurry(&self, hurry: u32) {
-        self.hurry.store(hurry, Ordering::Relaxed);
+    pub(super) fn set_time_scale(&self, time_scale: u32) {
+        self.time_scale.store(time_scale, Ordering::Relaxed);
     }
 
-    /// How refunds go.
-    pub(super) fn refunding(&self) -> Refunding {
-        *locked(&self.refunding)
+    pub(super) fn refund_settings(&self) -> RefundSettings {
+        *locked(&self.refund_settings)
     }
 
-    pub(super) fn set_refunding(&self, refunding: Refunding) {
-        *locked(&self.refunding) = refunding;
+    pub(super) fn set_refund_settings(&self, settings: RefundSettings) {
+        *locked(&self.refund_settings) = settings;
     }
 
-    /// Says that there may be something to tell.
-    pub(super) fn wake(&self) {
-        self.woken.notify_one();
+    /// Wakes the delivery task: a notification may be due.
+    pub(super) fn wake_delivery(&self) {
+        self.wake.notify_one();
     }
 
-    pub(super) async fn woken(&self) {
-        self.woken.notified().await;
+    /// Waits for [`World::wake_delivery`].
+    pub(super) async fn delivery_woken(&self) {
+        self.wake.notified().await;
     }
 
-    pub(super) fn unsent(&self, now: Millis) -> Vec<Unsent> {
-        locked(&self.ledger).unsent(now)
+    /// The orders that have a notification due by `now`, the longest waiting first.
+    pub(super) fn orders_due(&self, now: Millis) -> Vec<OrderKey> {
+        locked(&self.ledger).orders_due(now)
     }
 
-    /// When there is something to tell next.
+    /// The time at which the next notification is due.
     pub(super) fn next_due(&self) -> Option<Millis> {
         locked(&self.ledger).next_due()
     }
@@ -197,128 +127,86 @@ impl Providers {
         locked(&self.faults)
     }
 
-    /// How many calls of each kind came in, lost ones and refused ones included.
+    /// Counts a call, whatever becomes of it.
+    pub(super) fn count_call(&self, provider: ProviderId, operation: ProviderOperation) {
+        let kind = format!("{provider}.{}", operation.name());
+        *locked(&self.calls).entry(kind).or_default() += 1;
+    }
+
+    /// How many calls of each kind came in, those included that a fault lost or a provider
+    /// refused.
     pub(super) fn calls(&self) -> BTreeMap<String, u64> {
         locked(&self.calls).clone()
     }
 
-    pub(super) fn orders(&self) -> Vec<Order> {
+    /// Lets `request` arrive `ms` milliseconds from now.
+    pub(super) fn delay_request(&self, request: Request<Bytes>, ms: u32) {
+        let arrives = self.now().plus(i64::from(ms));
+        locked(&self.late_requests).push((arrives, request));
+    }
+
+    /// Takes the delayed requests that have arrived by now.
+    pub(super) fn take_late_requests(&self) -> Vec<Request<Bytes>> {
+        let now = self.now();
+        let mut late = locked(&self.late_requests);
+        let arrived = late.extract_if(.., |(arrives, _)| *arrives <= now);
+        arrived.map(|(_, request)| request).collect()
+    }
+
+    pub(super) fn orders(&self) -> Vec<SimulatedOrder> {
         locked(&self.ledger).orders(self.now()).collect()
     }
 
-    pub(super) fn find_by_transaction(&self, merchant: &Merchant<'_>, id: &str) -> Option<Order> {
+    /// The first order under the merchant's `number` at `provider`, whatever the account.
+    pub(super) fn find_by_number(
+        &self,
+        provider: ProviderId,
+        number: &str,
+    ) -> Option<SimulatedOrder> {
+        let mut orders = self.orders().into_iter();
+        orders.find(|order| order.provider == provider && order.out_trade_no == number)
+    }
+
+    pub(super) fn find_by_transaction(
+        &self,
+        merchant: &MerchantAccount<'_>,
+        id: &str,
+    ) -> Option<SimulatedOrder> {
         locked(&self.ledger).find_by_transaction(merchant, id, self.now())
     }
 
-    pub(super) fn find_by_refund(&self, merchant: &Merchant<'_>, no: &str) -> Option<Order> {
-        locked(&self.ledger).find_by_refund(merchant, no, self.now())
+    pub(super) fn find_by_refund(
+        &self,
+        merchant: &MerchantAccount<'_>,
+        number: &str,
+    ) -> Option<SimulatedOrder> {
+        locked(&self.ledger).find_by_refund(merchant, number, self.now())
     }
 
-    pub(super) fn find(&self, merchant: &Merchant<'_>, no: &str) -> Option<Order> {
-        locked(&self.ledger).find(merchant, no, self.now())
+    pub(super) fn find(
+        &self,
+        merchant: &MerchantAccount<'_>,
+        number: &str,
+    ) -> Option<SimulatedOrder> {
+        locked(&self.ledger).find(merchant, number, self.now())
     }
 
-    /// Replaces the order under this number by what `decide` makes of it, or of there being none.
-    /// Nothing comes between.
+    /// Replaces the order under this number, or its absence, by the result of `decide`. The
+    /// ledger is locked meanwhile.
     pub(super) fn change<E: From<NotWritten>>(
         &self,
-        merchant: &Merchant<'_>,
-        no: &str,
-        decide: impl FnOnce(Option<Order>) -> Result<Order, E>,
-    ) -> Result<Order, E> {
+        merchant: &MerchantAccount<'_>,
+        number: &str,
+        decide: impl FnOnce(Option<SimulatedOrder>) -> Result<SimulatedOrder, E>,
+    ) -> Result<SimulatedOrder, E> {
         let mut ledger = locked(&self.ledger);
-        let order = decide(ledger.find(merchant, no, self.now()))?;
+        let order = decide(ledger.find(merchant, number, self.now()))?;
         ledger.write(order.clone()).map_err(|error| {
-            tracing::error!(%error, "the mock's ledger cannot be written");
+            tracing::error!(%error, "the mock cannot write its ledger");
             NotWritten
         })?;
         Ok(order)
     }
-
-    fn seal(&self, reply: Reply, fault: Option<&FaultKind>) -> Response<Bytes> {
-        reply.seal(fault, self.wall())
-    }
-}
-
-/// A call of one of the providers.
-enum Call {
-    Wxpay(Route),
-    Alipay(Gateway),
-}
-
-impl Call {
-    /// What `request` calls; the reply where it calls neither provider.
-    fn read(providers: &Providers, request: &Request<Bytes>) -> Result<Call, Reply> {
-        let path = request.uri().path();
-        if let Some(rest) = path.strip_prefix("/_mock/") {
-            return Err(control::answer(providers, request, rest));
-        }
-        if let Some(page) = cashier::page(request.method(), path) {
-            return Err(Reply::Page(page));
-        }
-        if path == "/gateway.do" {
-            return Ok(Call::Alipay(Gateway::read(request)));
-        }
-        match Route::parse(path) {
-            Some((method, route)) if method == request.method() => Ok(Call::Wxpay(route)),
-            // V3 answers both without a body.
-            Some(_) => Err(empty(StatusCode::METHOD_NOT_ALLOWED)),
-            None => Err(empty(StatusCode::NOT_FOUND)),
-        }
-    }
-
-    fn kind(&self) -> (ProviderId, Operation) {
-        match self {
-            Call::Wxpay(route) => (ProviderId::Wxpay, route.operation()),
-            Call::Alipay(gateway) => (ProviderId::Alipay, gateway.operation()),
-        }
-    }
-
-    fn act(&self, providers: &Providers, request: &Request<Bytes>) -> Reply {
-        match self {
-            Call::Wxpay(route) => wxpay::answer(providers, request, route),
-            Call::Alipay(gateway) => alipay::answer(providers, gateway),
-        }
-    }
-
-    /// Lets a buyer pay what the call is about, if there is anything to pay with.
-    fn let_pay(&self, providers: &Providers, request: &Request<Bytes>) {
-        let no = match self {
-            Call::Wxpay(route) => route.number(request.body()),
-            Call::Alipay(gateway) => gateway.number(),
-        };
-        let Some(no) = no else { return };
-        let (provider, _) = self.kind();
-        let purchase = Purchase { provider, with: PayWith::OutTradeNo(no), payer: None };
-        if let Err(declined) = buyer::act(providers, &purchase, Act::Pay) {
-            tracing::debug!(declined.code, "nobody could pay");
-        }
-    }
-
-    fn not_enough(&self) -> Reply {
-        match self {
-            Call::Wxpay(_) => wxpay::refused(wxpay::refund::not_enough()),
-            Call::Alipay(gateway) => gateway.reply(Err(alipay::refund::not_enough())),
-        }
-    }
-
-    fn too_soon(&self) -> Reply {
-        match self {
-            Call::Wxpay(_) => wxpay::refused(wxpay::refund::too_soon()),
-            Call::Alipay(gateway) => gateway.reply(Err(alipay::refund::too_soon())),
-        }
-    }
-
-    fn refused(&self, refuse: &Refuse) -> Reply {
-        match self {
-            Call::Wxpay(_) => reply::wxpay_refusal(refuse),
-            Call::Alipay(gateway) => gateway.refused(refuse),
-        }
-    }
-}
-
-fn empty(status: StatusCode) -> Reply {
-    Reply::Wxpay { status, body: String::new(), signer: Signer::WxpayPlatform }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

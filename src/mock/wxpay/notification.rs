@@ -8,59 +8,90 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::refund;
-use super::responses::told as told_by_query;
-use super::route::Place;
+use super::responses::trade_response;
+use super::route::MerchantRole;
+use crate::domain::time::{HOUR_MS, MINUTE_MS, SECOND_MS};
 use crate::mock::keys;
-use crate::mock::notifier::{News, Stamp};
+use crate::mock::provider::SigningOptions;
+use crate::mock::reply::header_value;
 use crate::mock::sign;
 use crate::mock::sign::Signer;
-use crate::mock::world::ledger::{Order, Payment};
-use crate::mock::world::notice::Forgery;
-use crate::mock::world::refund::Refund;
+use crate::mock::world::notification::InvalidSignature;
+use crate::mock::world::notification_content::NotificationContent;
+use crate::mock::world::order::SimulatedOrder;
+use crate::mock::world::payment::SimulatedPayment;
+use crate::mock::world::refund::SimulatedRefund;
 use crate::secret::random_text;
 
-/// What is POSTed for a payment, or for a refund of it.
-pub(in crate::mock) fn told(news: News<'_>, stamp: Stamp) -> (HeaderMap, String) {
-    let body = match news.refund {
-        None => of_payment(news),
-        Some(refund) if refund.is_told_in_xml => return in_xml(news.order),
-        Some(refund) => of_refund(news, refund),
+/// The waits between the tries (V3, "payment success notification": 15 tries after the first,
+/// until the shop answers 200 or 204).
+pub(super) const RETRY_WAITS_MS: [i64; 15] = [
+    15 * SECOND_MS,
+    15 * SECOND_MS,
+    30 * SECOND_MS,
+    3 * MINUTE_MS,
+    10 * MINUTE_MS,
+    20 * MINUTE_MS,
+    30 * MINUTE_MS,
+    30 * MINUTE_MS,
+    30 * MINUTE_MS,
+    HOUR_MS,
+    3 * HOUR_MS,
+    3 * HOUR_MS,
+    3 * HOUR_MS,
+    6 * HOUR_MS,
+    6 * HOUR_MS,
+];
+
+/// The headers and the body of the notification of a payment, or of a refund of it.
+pub(super) fn sign(
+    content: NotificationContent<'_>,
+    signing: SigningOptions,
+) -> (HeaderMap, String) {
+    let body = match content.refund {
+        None => payment_body(content),
+        Some(refund) if refund.is_notified_in_xml => return xml(content.order),
+        Some(refund) => refund_body(content, refund),
     };
     let body = body.to_string();
-    (headers(news.order, &body, stamp), body)
+    (headers(content.order, &body, signing), body)
 }
 
-fn of_payment(News { order, payment, .. }: News<'_>) -> Value {
-    let place = match order.terms.request.get("sp_mchid") {
-        Some(_) => Place::Partner,
-        None => Place::Direct,
+fn payment_body(NotificationContent { order, payment, .. }: NotificationContent<'_>) -> Value {
+    let role = match order.terms.request.get("sp_mchid") {
+        Some(_) => MerchantRole::Partner,
+        None => MerchantRole::Direct,
     };
-    // As it was paid: what goes back is told by itself.
-    let payment = Payment { refunds: Vec::new(), ..payment.clone() };
-    let paid = Order { payments: vec![payment.clone()], ..order.clone() };
+    // As the buyer paid it: WeChat Pay notifies of each refund by itself.
+    let payment = SimulatedPayment { refunds: Vec::new(), ..payment.clone() };
+    let paid = SimulatedOrder { payments: vec![payment.clone()], ..order.clone() };
     json!({
-        "id": payment.notice.id,
+        "id": payment.notification.id,
         "create_time": payment.paid_at.to_rfc3339_beijing(),
         "resource_type": "encrypt-resource",
         "event_type": "TRANSACTION.SUCCESS",
         "summary": "支付成功",
-        "resource": sealed("transaction", &told_by_query(&paid, place)),
+        "resource": encrypted("transaction", &trade_response(&paid, role)),
     })
 }
 
-fn of_refund(News { order, payment, .. }: News<'_>, refund: &Refund) -> Value {
+fn refund_body(
+    NotificationContent { order, payment, .. }: NotificationContent<'_>,
+    refund: &SimulatedRefund,
+) -> Value {
     let (event, summary) = refund::event(refund.state);
+    let resource = refund::notification_resource(order, payment, refund);
     json!({
-        "id": refund.notice.id,
-        "create_time": refund.ends.to_rfc3339_beijing(),
+        "id": refund.notification.id,
+        "create_time": refund.ends_at.to_rfc3339_beijing(),
         "resource_type": "encrypt-resource",
         "event_type": event,
         "summary": summary,
-        "resource": sealed("refund", &refund::noticed(order, payment, refund)),
+        "resource": encrypted("refund", &resource),
     })
 }
 
-fn sealed(original_type: &str, resource: &Value) -> Value {
+fn encrypted(original_type: &str, resource: &Value) -> Value {
     let (nonce, nonce_bytes) = sign::nonce();
     json!({
         "original_type": original_type,
@@ -71,9 +102,9 @@ fn sealed(original_type: &str, resource: &Value) -> Value {
     })
 }
 
-/// V2's refund notification (V3, "refund result notification", FAQ): unsigned XML. What it tells
-/// is under V2's key, which nobody has here: it is noise.
-fn in_xml(order: &Order) -> (HeaderMap, String) {
+/// V2's refund notification (V3, "refund result notification", FAQ): unsigned XML. V2's key
+/// encrypts its content, and the mock has no such key: the content is noise.
+fn xml(order: &SimulatedOrder) -> (HeaderMap, String) {
     let noise = STANDARD.encode(random_text());
     let body = format!(
         "<xml><return_code>SUCCESS</return_code><appid><![CDATA[{}]]></appid>\
@@ -88,18 +119,20 @@ fn in_xml(order: &Order) -> (HeaderMap, String) {
     (headers.into_iter().map(header).collect(), body)
 }
 
-fn headers(order: &Order, body: &str, stamp: Stamp) -> HeaderMap {
+fn headers(order: &SimulatedOrder, body: &str, signing: SigningOptions) -> HeaderMap {
     let (signer, serial) = match order.wechatpay_serial.as_deref() {
         Some(keys::WXPAY_PUBLIC_KEY_ID) => (Signer::WxpayPublicMode, keys::WXPAY_PUBLIC_KEY_ID),
         _ => (Signer::WxpayPlatform, keys::WXPAY_PLATFORM_SERIAL_NO),
     };
-    let timestamp = stamp.wall.seconds().to_string();
+    let timestamp = signing.signed_at.seconds().to_string();
     let nonce = random_text();
     let message = format!("{timestamp}\n{nonce}\n{body}\n");
-    let signature = match stamp.forged {
+    let signature = match signing.invalid_signature {
         None => signer.sign(message.as_bytes()),
-        Some(Forgery::WrongKey) => Signer::WxpayMerchant.sign(message.as_bytes()),
-        Some(Forgery::Probe) => format!("WECHATPAY/SIGNTEST/{}", signer.sign(nonce.as_bytes())),
+        Some(InvalidSignature::WrongKey) => Signer::WxpayMerchant.sign(message.as_bytes()),
+        Some(InvalidSignature::Probe) => {
+            format!("WECHATPAY/SIGNTEST/{}", signer.sign(nonce.as_bytes()))
+        }
     };
     let fields = [
         ("wechatpay-timestamp", timestamp.as_str()),
@@ -110,9 +143,7 @@ fn headers(order: &Order, body: &str, stamp: Stamp) -> HeaderMap {
         (USER_AGENT.as_str(), "Mozilla/4.0"),
         (CONTENT_TYPE.as_str(), "application/json"),
     ];
-    let header = |(name, value): (&'static str, &str)| {
-        let value = HeaderValue::from_str(value).expect("digits, hex, base64 and dashes");
-        (HeaderName::from_static(name), value)
-    };
+    let header =
+        |(name, value): (&'static str, &str)| (HeaderName::from_static(name), header_value(value));
     fields.into_iter().map(header).collect()
 }

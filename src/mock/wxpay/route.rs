@@ -1,85 +1,89 @@
-//! What a path of WeChat Pay V3 names.
+//! The paths of WeChat Pay V3.
 
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::domain::product::Product;
-use crate::mock::world::faults::Operation;
+use crate::mock::world::faults::ProviderOperation;
 
-/// A direct merchant, or a partner for a sub-merchant.
+/// The merchant that calls: a direct merchant, or a partner for a sub-merchant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mock) enum Place {
+pub(super) enum MerchantRole {
     Direct,
     Partner,
 }
 
-/// What a path names.
+/// The interface that a path names, with the numbers in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::mock) enum Route {
-    Create(Product, Place),
-    ByNumber(String, Place),
-    ByTransaction(String, Place),
-    Close(String, Place),
+pub(super) enum WxpayRoute {
+    Create(Product, MerchantRole),
+    ByNumber(String, MerchantRole),
+    ByTransaction(String, MerchantRole),
+    Close(String, MerchantRole),
     Refund,
     RefundByNumber(String),
     Certificates,
 }
 
-impl Route {
-    /// The merchant's number that a call with this `body` is about.
-    pub(in crate::mock) fn number(&self, body: &[u8]) -> Option<String> {
+impl WxpayRoute {
+    /// The merchant's order number in the path or in `body`.
+    pub(super) fn order_number(&self, body: &[u8]) -> Option<String> {
         match self {
-            Route::ByNumber(no, _) | Route::Close(no, _) => Some(no.clone()),
-            Route::Create(..) | Route::Refund => {
+            WxpayRoute::ByNumber(number, _) | WxpayRoute::Close(number, _) => Some(number.clone()),
+            WxpayRoute::Create(..) | WxpayRoute::Refund => {
                 let body: Value = serde_json::from_slice(body).ok()?;
                 Some(body.get("out_trade_no")?.as_str()?.to_owned())
             }
-            Route::ByTransaction(..) | Route::RefundByNumber(_) | Route::Certificates => None,
+            WxpayRoute::ByTransaction(..)
+            | WxpayRoute::RefundByNumber(_)
+            | WxpayRoute::Certificates => None,
         }
     }
 
-    /// Reads a path of V3 and says which method it takes.
-    pub(in crate::mock) fn parse(path: &str) -> Option<(Method, Route)> {
+    /// Parses a path of V3, and returns the HTTP method that it takes.
+    pub(super) fn parse(path: &str) -> Option<(Method, WxpayRoute)> {
         if path == "/v3/certificates" {
-            return Some((Method::GET, Route::Certificates));
+            return Some((Method::GET, WxpayRoute::Certificates));
         }
         if let Some(rest) = path.strip_prefix("/v3/refund/domestic/refunds") {
             return match rest.strip_prefix('/') {
-                None => rest.is_empty().then_some((Method::POST, Route::Refund)),
-                Some(no) if no.contains('/') => None,
-                Some(no) => Some((Method::GET, Route::RefundByNumber(decoded(no)?))),
+                None => rest.is_empty().then_some((Method::POST, WxpayRoute::Refund)),
+                Some(number) if number.contains('/') => None,
+                Some(number) => Some((Method::GET, WxpayRoute::RefundByNumber(decoded(number)?))),
             };
         }
         let rest = path.strip_prefix("/v3/pay/")?;
-        let (place, rest) = match rest.strip_prefix("partner/") {
-            Some(rest) => (Place::Partner, rest),
-            None => (Place::Direct, rest),
+        let (role, rest) = match rest.strip_prefix("partner/") {
+            Some(rest) => (MerchantRole::Partner, rest),
+            None => (MerchantRole::Direct, rest),
         };
         let segments: Vec<&str> = rest.strip_prefix("transactions/")?.split('/').collect();
         match segments.as_slice() {
-            ["jsapi"] => Some((Method::POST, Route::Create(Product::Jsapi, place))),
-            ["app"] => Some((Method::POST, Route::Create(Product::App, place))),
-            ["h5"] => Some((Method::POST, Route::Create(Product::H5, place))),
-            ["native"] => Some((Method::POST, Route::Create(Product::Native, place))),
-            ["out-trade-no", no] => Some((Method::GET, Route::ByNumber(decoded(no)?, place))),
-            ["out-trade-no", no, "close"] => {
-                Some((Method::POST, Route::Close(decoded(no)?, place)))
+            ["jsapi"] => Some((Method::POST, WxpayRoute::Create(Product::Jsapi, role))),
+            ["app"] => Some((Method::POST, WxpayRoute::Create(Product::App, role))),
+            ["h5"] => Some((Method::POST, WxpayRoute::Create(Product::H5, role))),
+            ["native"] => Some((Method::POST, WxpayRoute::Create(Product::Native, role))),
+            ["out-trade-no", number] => {
+                Some((Method::GET, WxpayRoute::ByNumber(decoded(number)?, role)))
             }
-            ["id", id] => Some((Method::GET, Route::ByTransaction(decoded(id)?, place))),
+            ["out-trade-no", number, "close"] => {
+                Some((Method::POST, WxpayRoute::Close(decoded(number)?, role)))
+            }
+            ["id", id] => Some((Method::GET, WxpayRoute::ByTransaction(decoded(id)?, role))),
             _ => None,
         }
     }
 
-    /// What the call is for.
-    pub(in crate::mock) fn operation(&self) -> Operation {
+    /// The operation that the call requests.
+    pub(super) fn operation(&self) -> ProviderOperation {
         match self {
-            Route::Create(..) => Operation::Create,
-            Route::ByNumber(..) | Route::ByTransaction(..) => Operation::Query,
-            Route::Close(..) => Operation::Close,
-            Route::Refund => Operation::Refund,
-            Route::RefundByNumber(_) => Operation::RefundQuery,
-            Route::Certificates => Operation::Certificates,
+            WxpayRoute::Create(..) => ProviderOperation::Create,
+            WxpayRoute::ByNumber(..) | WxpayRoute::ByTransaction(..) => ProviderOperation::Query,
+            WxpayRoute::Close(..) => ProviderOperation::Close,
+            WxpayRoute::Refund => ProviderOperation::Refund,
+            WxpayRoute::RefundByNumber(_) => ProviderOperation::RefundQuery,
+            WxpayRoute::Certificates => ProviderOperation::Certificates,
         }
     }
 }

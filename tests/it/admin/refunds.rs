@@ -2,7 +2,9 @@
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::guard::schema;
-use paygate::mock::{Fault, FaultKind, Operation, PayWith, Purchase, Refuse};
+use paygate::mock::{
+    FaultKind, PayWith, ProviderOperation, Refuse, SimulatedFault, SimulatedPurchase,
+};
 use paygate::secret::Secret;
 use serde_json::{Value, json};
 
@@ -266,18 +268,21 @@ async fn an_order_that_cannot_be_closed_yet_stays_open_and_names_when_to_retry()
     let by_number = json!({ "out_trade_no": NO }).to_string();
     let code = "ORDER_NOT_EXIST_YET".to_owned();
     let refuse = Refuse { code, message: "later".to_owned(), status: Some(500) };
-    rig.shop.providers.add_fault(Fault {
+    rig.shop.providers.add_fault(SimulatedFault {
         provider: Some(Wxpay),
-        operation: Some(Operation::Query),
+        operation: Some(ProviderOperation::Query),
         kind: FaultKind::Refuse(refuse),
         times: 1,
     });
     ask(&rig, "closePayment", &by_number).await.check(503, 5002);
     assert_eq!(rig.shop.order(NO).await.status.number(), 0);
 
-    let purchase =
-        Purchase { provider: Wxpay, with: PayWith::OutTradeNo(NO.to_owned()), payer: None };
-    rig.shop.providers.begin(&purchase).unwrap();
+    let purchase = SimulatedPurchase {
+        provider: Wxpay,
+        with: PayWith::OutTradeNo(NO.to_owned()),
+        payer: None,
+    };
+    rig.shop.providers.enter_password(&purchase).unwrap();
     let answer = ask(&rig, "closePayment", &by_number).await;
     assert_eq!(answer.check(409, 4103)["error"], "busy", "the buyer enters a password");
     assert_eq!(rig.shop.order(NO).await.status.number(), 0);

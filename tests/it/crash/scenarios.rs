@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::mock::{FaultKind, Operation, Order, Refuse, keys};
+use paygate::mock::{FaultKind, ProviderOperation, Refuse, SimulatedOrder, keys};
 use paygate::provider::keys::SigningKey;
 use serde_json::{Value, json};
 
@@ -23,9 +23,9 @@ pub(super) enum Step {
     /// A client asks.
     Ask(Value),
     /// Something goes wrong with the next call of this kind.
-    Goes(Operation, FaultKind),
+    Goes(ProviderOperation, FaultKind),
     /// The same, at WeChat Pay.
-    GoesAtWxpay(Operation, FaultKind),
+    GoesAtWxpay(ProviderOperation, FaultKind),
     /// So many minutes go by.
     Pass(i64),
     /// The background looks after what is due.
@@ -41,7 +41,7 @@ pub(super) enum Step {
 }
 
 use FaultKind::{LoseReply, LoseRequest};
-use Operation::{Close, Create, Query};
+use ProviderOperation::{Close, Create, Query};
 use Step::{Ask, Goes, GoesAtWxpay, LookAfter, Notify, Pass, Pay, Scan, Tell};
 
 fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {
@@ -236,7 +236,7 @@ fn phone() -> Value {
 }
 
 /// The form by which Alipay tells that `order` is paid.
-pub(super) fn alipay_notice(order: &Order) -> String {
+pub(super) fn alipay_notice(order: &SimulatedOrder) -> String {
     let payment = &order.payments[0];
     let pairs = [
         ("app_id", order.terms.app_id.clone()),

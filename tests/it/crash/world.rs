@@ -9,7 +9,7 @@ use paygate::domain::channel::ProviderId;
 use paygate::domain::event::{EventId, EventType};
 use paygate::domain::ids::Pid;
 use paygate::engine::Created;
-use paygate::mock::{Fault, FaultKind, InProcess, Operation};
+use paygate::mock::{FaultKind, InProcess, ProviderOperation, SimulatedFault};
 use paygate::store::Store;
 use paygate::store::memory::Memory;
 use paygate::store::sqlite::Sqlite;
@@ -118,9 +118,9 @@ impl World {
         }
     }
 
-    fn goes(&self, provider: Option<ProviderId>, operation: Operation, kind: &FaultKind) {
+    fn goes(&self, provider: Option<ProviderId>, operation: ProviderOperation, kind: &FaultKind) {
         let (operation, kind) = (Some(operation), kind.clone());
-        self.providers.add_fault(Fault { provider, operation, kind, times: 1 });
+        self.providers.add_fault(SimulatedFault { provider, operation, kind, times: 1 });
     }
 
     /// Alipay tells of what was paid.

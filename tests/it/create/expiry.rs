@@ -2,7 +2,7 @@
 
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation, State};
+use paygate::mock::{FaultKind, ProviderOperation, State};
 use serde_json::json;
 
 use crate::support::requests::{NO, material, phone, qr};
@@ -91,7 +91,7 @@ async fn an_expired_attempt_that_cannot_be_asked_opens_nothing() {
     let shop = Shop::open().await;
     shop.create(&qr(Wxpay)).await.unwrap();
     shop.clock.advance_ms(32 * MINUTE);
-    for operation in [Operation::Query, Operation::Close] {
+    for operation in [ProviderOperation::Query, ProviderOperation::Close] {
         shop.fault_of(operation, FaultKind::LoseReply);
         assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
         assert_eq!(shop.creates(), 1, "{operation:?}");

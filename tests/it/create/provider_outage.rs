@@ -4,7 +4,9 @@ use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::order::attempt::AttemptState;
 use paygate::engine::Switching;
 use paygate::error::Kind;
-use paygate::mock::{Fault, FaultKind, Operation, PayWith, Purchase, State};
+use paygate::mock::{
+    FaultKind, PayWith, ProviderOperation, SimulatedFault, SimulatedPurchase, State,
+};
 
 use crate::support::requests::{NO, app, material, mini, qr, refuse};
 use crate::support::shop::{Shop, kind, run_background};
@@ -13,9 +15,15 @@ const MINUTE: i64 = 60_000;
 
 /// From now on every call to `provider` goes wrong, until the faults are cleared.
 fn break_down(shop: &Shop, provider: ProviderId, kind: &FaultKind) {
-    for operation in [Operation::Create, Operation::Query, Operation::Close] {
+    for operation in [ProviderOperation::Create, ProviderOperation::Query, ProviderOperation::Close]
+    {
         let (provider, operation) = (Some(provider), Some(operation));
-        shop.providers.add_fault(Fault { provider, operation, kind: kind.clone(), times: 1 << 20 });
+        shop.providers.add_fault(SimulatedFault {
+            provider,
+            operation,
+            kind: kind.clone(),
+            times: 1 << 20,
+        });
     }
 }
 
@@ -68,7 +76,7 @@ async fn a_provider_that_is_down_holds_back_no_other() {
                 wait(&shop, 40).await;
                 let order = shop.order(NO).await;
                 assert!(order.due().is_none(), "{breakdown:?}: {:#?}", order.attempts);
-                let at = |it: &&paygate::mock::Order| it.provider == provider;
+                let at = |it: &&paygate::mock::SimulatedOrder| it.provider == provider;
                 let unpaid =
                     shop.providers.orders().iter().filter(at).any(|it| it.state == State::Unpaid);
                 assert!(!unpaid, "{provider} {breakdown:?}: what exists there is closed");
@@ -153,9 +161,9 @@ async fn alipays_mini_program_trade_counts_as_handed_out_while_its_outcome_is_un
 async fn another_way_at_the_provider_that_does_not_answer_gets_a_number_of_its_own() {
     let shop = Shop::open().await;
     shop.fault(FaultKind::LoseReply);
-    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
     assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
-    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
     let created = shop.create(&app(Wxpay)).await.unwrap();
     let numbers: Vec<String> =
         shop.order(NO).await.attempts.iter().map(|it| it.channel_no.to_string()).collect();
@@ -171,11 +179,11 @@ async fn another_way_at_the_provider_that_does_not_answer_gets_a_number_of_its_o
 async fn the_same_way_gets_no_new_number_while_the_old_ones_outcome_is_unknown() {
     let shop = Shop::open().await;
     shop.fault(FaultKind::LoseReply);
-    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
     assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
     for minutes in [0, 31] {
         shop.clock.advance_ms(minutes * MINUTE);
-        shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+        shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
         assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown), "{minutes}");
     }
     assert_eq!((shop.creates(), shop.order(NO).await.attempts.len()), (1, 1));
@@ -192,7 +200,7 @@ async fn a_payment_of_what_was_never_handed_out_is_a_payment() {
     let native = shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&native).unwrap();
     let with = PayWith::OutTradeNo(NO.to_owned());
-    shop.providers.pay(&Purchase { provider: Alipay, with, payer: None }).unwrap();
+    shop.providers.pay(&SimulatedPurchase { provider: Alipay, with, payer: None }).unwrap();
     shop.providers.clear_faults();
     wait(&shop, 5).await;
     let order = shop.order(NO).await;
@@ -208,7 +216,7 @@ async fn a_close_whose_answer_was_lost_hands_out_no_dead_code() {
     for loss in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
         let shop = Shop::open().await;
         let first = shop.create(&qr(Wxpay)).await.unwrap();
-        shop.fault_of(Operation::Close, loss.clone());
+        shop.fault_of(ProviderOperation::Close, loss.clone());
         assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::OutcomeUnknown), "{loss:?}");
         assert!(shop.order(NO).await.attempts[0].close_intended, "{loss:?}");
         let again = shop.create(&qr(Wxpay)).await.unwrap();
@@ -223,7 +231,7 @@ async fn a_close_whose_answer_was_lost_hands_out_no_dead_code() {
 async fn a_close_that_the_provider_refused_for_now_leaves_the_code_as_it_was() {
     let shop = Shop::open().await;
     let first = shop.create(&qr(Wxpay)).await.unwrap();
-    shop.fault_of(Operation::Close, refuse("FREQUENCY_LIMITED", "the buyer is paying"));
+    shop.fault_of(ProviderOperation::Close, refuse("FREQUENCY_LIMITED", "the buyer is paying"));
     assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::Busy));
     let again = shop.create(&qr(Wxpay)).await.unwrap();
     assert!(again.replayed);
@@ -237,9 +245,9 @@ async fn a_throttled_order_is_sent_once() {
         [(Wxpay, "FREQUENCY_LIMITED"), (Wxpay, "RATELIMIT_EXCEEDED"), (Alipay, "40005")]
     {
         let shop = Shop::open().await;
-        let fault = Fault {
+        let fault = SimulatedFault {
             provider: None,
-            operation: Some(Operation::Create),
+            operation: Some(ProviderOperation::Create),
             kind: refuse(code, "too many"),
             times: 100,
         };
@@ -265,8 +273,8 @@ async fn an_order_that_fails_is_sent_three_times_at_most_with_growing_pauses() {
         (Alipay, refuse("20000", "busy")),
     ] {
         let shop = Shop::open().await;
-        let (operation, kind) = (Some(Operation::Create), fault.clone());
-        shop.providers.add_fault(Fault { provider: None, operation, kind, times: 100 });
+        let (operation, kind) = (Some(ProviderOperation::Create), fault.clone());
+        shop.providers.add_fault(SimulatedFault { provider: None, operation, kind, times: 100 });
         let began = tokio::time::Instant::now();
         let error = shop.create(&qr(provider)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::OutcomeUnknown, "{fault:?}");
@@ -302,9 +310,9 @@ async fn after_several_failures_in_a_row_calls_are_refused_at_once_for_some_seco
 async fn two_answers_that_contradict_each_other_open_nothing_until_one_of_them_holds() {
     for (provider, taken) in [(Alipay, "ACQ.TRADE_HAS_SUCCESS"), (Wxpay, "OUT_TRADE_NO_USED")] {
         let shop = Shop::open().await;
-        let operation = Some(Operation::Create);
+        let operation = Some(ProviderOperation::Create);
         let kind = refuse(taken, "taken");
-        shop.providers.add_fault(Fault { provider: None, operation, kind, times: 3 });
+        shop.providers.add_fault(SimulatedFault { provider: None, operation, kind, times: 3 });
         let error = shop.create(&qr(provider)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::OutcomeUnknown);
         assert_eq!(error.provider().map(|it| it.0), Some(taken));
@@ -383,9 +391,9 @@ async fn an_unscanned_code_lapses_by_alipays_clock_too() {
 async fn going_back_to_a_lost_code_shares_the_number_of_what_alipay_cannot_close() {
     let shop = Shop::open().await;
     shop.fault(FaultKind::LoseRequest);
-    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
     assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::OutcomeUnknown));
-    shop.fault_of(Operation::Query, FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseRequest);
     let string = shop.create(&app(Alipay)).await.unwrap();
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.pay(&string).unwrap();
@@ -406,7 +414,7 @@ async fn what_was_handed_out_and_is_said_not_to_exist_lets_nothing_else_open() {
             status: (code == "ORDER_NOT_EXIST").then_some(404),
         };
         for _ in 0..2 {
-            shop.fault_of(Operation::Query, FaultKind::Refuse(not_found.clone()));
+            shop.fault_of(ProviderOperation::Query, FaultKind::Refuse(not_found.clone()));
         }
         let provider = held.pay_type.provider();
         let switched = shop.create(&qr(other(provider))).await;
@@ -439,9 +447,14 @@ async fn a_rejected_switch_waits_until_the_first_way_lapsed_by_both_clocks() {
 #[tokio::test(start_paused = true)]
 async fn what_needs_only_a_signature_opens_while_alipay_is_left_alone() {
     let shop = Shop::open().await;
-    let operation = Some(Operation::Create);
+    let operation = Some(ProviderOperation::Create);
     let kind = FaultKind::LoseRequest;
-    shop.providers.add_fault(Fault { provider: Some(Alipay), operation, kind, times: 1 << 20 });
+    shop.providers.add_fault(SimulatedFault {
+        provider: Some(Alipay),
+        operation,
+        kind,
+        times: 1 << 20,
+    });
     let order = |n: u32| crate::support::shop::body(Alipay, &format!("order-{n:04}"), 100);
     let in_app = |n: u32| {
         crate::support::shop::with(order(n), "/context/PLATFORM", serde_json::json!("app"))

@@ -2,7 +2,7 @@
 
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation, PayWith, Purchase, State};
+use paygate::mock::{FaultKind, PayWith, ProviderOperation, SimulatedPurchase, State};
 use serde_json::json;
 
 use crate::support::requests::{NO, material, mini, qr, refuse};
@@ -61,7 +61,7 @@ async fn when_even_the_question_fails_the_outcome_stays_unknown_and_nothing_is_s
             let shop = Shop::open().await;
             shop.fault(loss.clone());
             for round in 1..=3 {
-                shop.fault_of(Operation::Query, FaultKind::LoseReply);
+                shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
                 let answer = shop.create(&qr(provider)).await;
                 assert_eq!(kind(answer), Some(Kind::OutcomeUnknown), "{provider} {loss:?}");
                 assert_eq!(shop.creates(), 1, "{provider} {loss:?}");
@@ -94,10 +94,10 @@ async fn a_timeout_whose_order_was_created_is_entered_again_with_the_same_parame
 async fn a_payment_that_the_question_finds_is_the_orders_own() {
     let shop = Shop::open().await;
     shop.fault(FaultKind::LoseReply);
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
     let with = PayWith::OutTradeNo(NO.to_owned());
-    shop.providers.pay(&Purchase { provider: Wxpay, with, payer: None }).unwrap();
+    shop.providers.pay(&SimulatedPurchase { provider: Wxpay, with, payer: None }).unwrap();
     for _ in 0..2 {
         let error = shop.create(&qr(Wxpay)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::AlreadyPaid);
@@ -133,7 +133,7 @@ async fn a_refusal_that_hides_an_order_is_closed_before_another_opens() {
     // The order came to be, and an unsigned answer says that it was refused.
     let shop = Shop::open().await;
     shop.fault(FaultKind::LoseReply);
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(kind(shop.create(&mini(Wxpay, "one")).await), Some(Kind::OutcomeUnknown));
     let other = shop.create(&mini(Wxpay, "two")).await.unwrap();
     let orders = shop.providers.orders();
@@ -173,7 +173,7 @@ async fn a_payment_that_only_the_provider_knows_is_adopted_when_it_matches() {
     for (total_fee, status) in [(100, 1), (999, 0)] {
         let shop = after_a_restored_backup(Wxpay, total_fee).await;
         let with = PayWith::OutTradeNo(NO.to_owned());
-        shop.providers.pay(&Purchase { provider: Wxpay, with, payer: None }).unwrap();
+        shop.providers.pay(&SimulatedPurchase { provider: Wxpay, with, payer: None }).unwrap();
         for _ in 0..2 {
             let error = shop.create(&qr(Wxpay)).await.unwrap_err();
             assert_eq!(error.kind(), Kind::AlreadyPaid, "{total_fee}");
@@ -187,7 +187,7 @@ async fn a_payment_that_only_the_provider_knows_is_adopted_when_it_matches() {
 async fn nothing_is_sent_when_the_number_is_taken_and_nobody_can_tell_by_what() {
     let shop = after_a_restored_backup(Wxpay, 999).await;
     let before = shop.creates();
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::OutcomeUnknown));
     assert_eq!(shop.creates() - before, 1);
     assert!(shop.create(&qr(Wxpay)).await.is_ok());
@@ -198,15 +198,15 @@ async fn what_was_lost_twice_is_looked_after_although_nobody_asks_again() {
     for provider in [Wxpay, Alipay] {
         let shop = Shop::open().await;
         let request = qr(provider);
-        shop.fault_of(Operation::Create, FaultKind::LoseRequest);
+        shop.fault_of(ProviderOperation::Create, FaultKind::LoseRequest);
         for _ in 0..9 {
-            shop.fault_of(Operation::Create, FaultKind::LoseReply);
+            shop.fault_of(ProviderOperation::Create, FaultKind::LoseReply);
         }
         assert_eq!(kind(shop.create(&request).await), Some(Kind::OutcomeUnknown), "{provider}");
         shop.providers.clear_faults();
         assert!(shop.order(NO).await.due().is_some(), "{provider}: it waits for an answer");
         let with = PayWith::OutTradeNo(NO.to_owned());
-        shop.providers.pay(&Purchase { provider, with, payer: None }).unwrap();
+        shop.providers.pay(&SimulatedPurchase { provider, with, payer: None }).unwrap();
         shop.clock.advance_ms(60_000);
         shop.engine.reconcile().await;
         assert_eq!(shop.order(NO).await.status.number(), 1, "{provider}: nobody told of it");

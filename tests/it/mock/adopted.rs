@@ -37,7 +37,7 @@ impl Merchant {
     }
 
     /// The payment that `provider` tells of.
-    async fn told_payment(&self, provider: &dyn Provider) -> (ChannelNo, PaidTrade) {
+    async fn payment_notification(&self, provider: &dyn Provider) -> (ChannelNo, PaidTrade) {
         let told = self.providers.notifications();
         let told = told.iter().find(|it| it.provider == provider.id()).unwrap();
         match provider.read_notification(&told.headers, &told.body, self.call()).await {
@@ -131,7 +131,7 @@ async fn a_payment_that_came_by_notification_can_be_asked_about_and_refunded() {
         ),
     ] {
         let provider = provider(id);
-        let (no, trade) = merchant.told_payment(&*provider).await;
+        let (no, trade) = merchant.payment_notification(&*provider).await;
         merchant.providers.advance_ms(DAY_MS);
         let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
         let account = Account { id: number.to_owned(), sub_mchid: None, api_version: version };
@@ -158,7 +158,7 @@ async fn a_partners_payment_is_adopted_for_the_merchant_that_it_collects_for() {
     assert_eq!(merchant.wxpay("POST", path, &body.to_string()).await.0, 200);
     merchant.pay(ProviderId::Wxpay, PayWith::OutTradeNo(NO.to_owned())).unwrap();
     let provider = provider(ProviderId::Wxpay);
-    let (no, trade) = merchant.told_payment(&*provider).await;
+    let (no, trade) = merchant.payment_notification(&*provider).await;
     let adopted = provider.adopt(&no, &trade, NOTIFY_URL).unwrap();
     let text = format!("wxpay_v3 {}/1900000119", keys::MCH_ID);
     assert_eq!(adopted.account.to_string(), text);
@@ -181,7 +181,7 @@ async fn what_no_call_can_be_made_about_is_not_adopted() {
         ),
     ] {
         let provider = provider(id);
-        let (no, trade) = merchant.told_payment(&*provider).await;
+        let (no, trade) = merchant.payment_notification(&*provider).await;
         merchant.providers.advance_ms(DAY_MS);
         for (name, value) in changes {
             let mut message = (*trade.message).clone();
@@ -196,7 +196,7 @@ async fn what_no_call_can_be_made_about_is_not_adopted() {
 async fn the_pay_type_follows_the_app_and_the_way_that_was_paid_by() {
     let merchant = Merchant::with_money().await;
     let provider = provider(ProviderId::Wxpay);
-    let (no, trade) = merchant.told_payment(&*provider).await;
+    let (no, trade) = merchant.payment_notification(&*provider).await;
     for (app_id, trade_type, pay_type, product) in [
         (keys::WXPAY_APP_H5_WEIXIN, "JSAPI", PayType::WxpayH5Weixin, Product::Jsapi),
         (keys::WXPAY_APP_APP_PLUS, "APP", PayType::WxpayAppPlus, Product::App),

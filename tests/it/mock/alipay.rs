@@ -19,15 +19,15 @@ async fn alipay_creates_a_trade_once_and_only_with_the_same_data() {
         assert_eq!(merchant.alipay("alipay.trade.create", &other).await.0, code);
     }
     let name = json!({ "out_trade_no": NO });
-    let (_, told) = merchant.alipay("alipay.trade.query", &name).await;
-    assert_eq!(told["trade_status"], "WAIT_BUYER_PAY");
+    let (_, answer) = merchant.alipay("alipay.trade.query", &name).await;
+    assert_eq!(answer["trade_status"], "WAIT_BUYER_PAY");
     let with = PayWith::TradeNo(first["trade_no"].as_str().unwrap().to_owned());
     assert_eq!(merchant.pay(ProviderId::Alipay, with.clone()), Ok(State::Paid));
     assert_eq!(merchant.pay(ProviderId::Alipay, with), Err("ACQ.TRADE_HAS_SUCCESS".to_owned()));
-    let (_, told) = merchant.alipay("alipay.trade.query", &name).await;
-    assert_eq!(told["trade_status"], "TRADE_SUCCESS");
+    let (_, answer) = merchant.alipay("alipay.trade.query", &name).await;
+    assert_eq!(answer["trade_status"], "TRADE_SUCCESS");
     assert_eq!(
-        (&told["total_amount"], &told["buyer_open_id"]),
+        (&answer["total_amount"], &answer["buyer_open_id"]),
         (&json!("0.01"), &json!("buyer-1"))
     );
     let closed = merchant.alipay("alipay.trade.close", &name).await;
@@ -47,18 +47,18 @@ async fn an_alipay_trade_behind_a_qr_code_exists_when_it_is_scanned() {
         assert_eq!(merchant.alipay(method, &name).await.0, "ACQ.TRADE_NOT_EXIST", "{method}");
     }
     let with = PayWith::CodeUrl(first["qr_code"].as_str().unwrap().to_owned());
-    let purchase = Purchase { provider: ProviderId::Alipay, with, payer: None };
+    let purchase = SimulatedPurchase { provider: ProviderId::Alipay, with, payer: None };
     assert_eq!(merchant.providers.scan(&purchase).unwrap().state, State::Unpaid);
-    let (_, told) = merchant.alipay("alipay.trade.query", &name).await;
-    assert_eq!(told["total_amount"], "0.01", "who scans first fixes the amount");
+    let (_, answer) = merchant.alipay("alipay.trade.query", &name).await;
+    assert_eq!(answer["total_amount"], "0.01", "who scans first fixes the amount");
     let other = PayWith::CodeUrl(second["qr_code"].as_str().unwrap().to_owned());
     assert_eq!(merchant.pay(ProviderId::Alipay, other), Err("ACQ.CONTEXT_INCONSISTENT".to_owned()));
     let (code, _) = merchant.alipay("alipay.trade.precreate", &qr("0.02")).await;
     assert_eq!(code, "ACQ.CONTEXT_INCONSISTENT");
     assert_eq!(merchant.alipay("alipay.trade.close", &name).await.0, "");
     assert_eq!(merchant.providers.pay(&purchase).unwrap_err().code, "ACQ.TRADE_HAS_CLOSE");
-    let (_, told) = merchant.alipay("alipay.trade.query", &name).await;
-    assert_eq!(told["trade_status"], "TRADE_CLOSED");
+    let (_, answer) = merchant.alipay("alipay.trade.query", &name).await;
+    assert_eq!(answer["trade_status"], "TRADE_CLOSED");
     let (code, _) = merchant.alipay("alipay.trade.precreate", &qr("0.01")).await;
     assert_eq!(code, "ACQ.TRADE_HAS_CLOSE");
 }
@@ -86,8 +86,8 @@ async fn alipay_closes_what_was_not_paid_in_time() {
     merchant.alipay("alipay.trade.create", &content).await;
     merchant.providers.advance_ms(HOUR_MS);
     let query = json!({ "out_trade_no": NO });
-    let (_, told) = merchant.alipay("alipay.trade.query", &query).await;
-    assert_eq!(told["trade_status"], "TRADE_CLOSED");
+    let (_, answer) = merchant.alipay("alipay.trade.query", &query).await;
+    assert_eq!(answer["trade_status"], "TRADE_CLOSED");
     let paid = merchant.pay(ProviderId::Alipay, PayWith::OutTradeNo(NO.to_owned()));
     assert_eq!(paid, Err("ACQ.TRADE_HAS_CLOSE".to_owned()));
 

@@ -25,7 +25,7 @@ async fn a_lost_request_never_happened_and_a_lost_reply_did() {
         [(FaultKind::LoseRequest, 0), (FaultKind::Reset, 0), (FaultKind::LoseReply, 1)]
     {
         let merchant = Merchant::new();
-        merchant.spoil(kind.clone());
+        merchant.add_fault(kind.clone());
         let sent = merchant.providers.send(request(&merchant), Duration::from_secs(8)).await;
         assert!(matches!(sent, Err(TransportFailure::OutcomeUnknown(_))), "{kind:?}");
         assert_eq!(merchant.providers.orders().len(), happened, "{kind:?}");
@@ -36,7 +36,7 @@ async fn a_lost_request_never_happened_and_a_lost_reply_did() {
 #[tokio::test]
 async fn a_late_request_comes_after_a_question_that_was_asked_meanwhile() {
     let merchant = Merchant::new();
-    merchant.spoil(FaultKind::Late { ms: 30_000 });
+    merchant.add_fault(FaultKind::Late { ms: 30_000 });
     let path = format!("{ORDERS}/native");
     let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
     let sent = merchant.providers.send(request, Duration::from_secs(8)).await;
@@ -50,11 +50,12 @@ async fn a_late_request_comes_after_a_question_that_was_asked_meanwhile() {
 
 #[tokio::test]
 async fn a_buyer_may_be_faster_than_any_call() {
-    for operation in [Operation::Query, Operation::Close, Operation::Create] {
+    for operation in [ProviderOperation::Query, ProviderOperation::Close, ProviderOperation::Create]
+    {
         let merchant = Merchant::new();
         merchant.order("native", &native()).await;
         merchant.alipay("alipay.trade.precreate", &qr("0.01")).await;
-        let fault = Fault {
+        let fault = SimulatedFault {
             provider: None,
             operation: Some(operation),
             kind: FaultKind::PayFirst,
@@ -63,12 +64,12 @@ async fn a_buyer_may_be_faster_than_any_call() {
         merchant.providers.add_fault(fault);
         let content = json!({ "out_trade_no": NO });
         let answers = match operation {
-            Operation::Query => {
+            ProviderOperation::Query => {
                 let (_, wxpay) = merchant.ask(NO).await;
                 let (_, alipay) = merchant.alipay("alipay.trade.query", &content).await;
                 [wxpay["trade_state"].clone(), alipay["trade_status"].clone()]
             }
-            Operation::Close => {
+            ProviderOperation::Close => {
                 let (_, wxpay) = merchant.close(NO).await;
                 let (_, alipay) = merchant.alipay("alipay.trade.close", &content).await;
                 [wxpay["code"].clone(), alipay["sub_code"].clone()]
@@ -80,14 +81,14 @@ async fn a_buyer_may_be_faster_than_any_call() {
             }
         };
         let expected = match operation {
-            Operation::Query => ["SUCCESS", "TRADE_SUCCESS"],
-            Operation::Close => ["ORDER_PAID", "ACQ.REASON_TRADE_STATUS_INVALID"],
+            ProviderOperation::Query => ["SUCCESS", "TRADE_SUCCESS"],
+            ProviderOperation::Close => ["ORDER_PAID", "ACQ.REASON_TRADE_STATUS_INVALID"],
             _ => ["ORDER_PAID", "ACQ.TRADE_HAS_SUCCESS"],
         };
         assert_eq!(answers, expected, "{operation:?}");
     }
     let merchant = Merchant::new();
-    merchant.spoil(FaultKind::PayFirst);
+    merchant.add_fault(FaultKind::PayFirst);
     assert_eq!(merchant.order("native", &native()).await.0, 200, "there was nothing to pay yet");
 }
 
@@ -95,7 +96,7 @@ async fn a_buyer_may_be_faster_than_any_call() {
 async fn a_reply_that_is_later_than_the_timeout_is_lost() {
     let merchant = Merchant::new();
     for (ms, arrives) in [(7_999, true), (8_000, false)] {
-        merchant.spoil(FaultKind::Delay { ms });
+        merchant.add_fault(FaultKind::Delay { ms });
         let path = format!("{ORDERS}/native");
         let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
         let sent = merchant.providers.send(request, Duration::from_secs(8)).await;
@@ -112,7 +113,7 @@ async fn spoiled_replies_come_from_a_provider_that_acted() {
         let merchant = Merchant::new();
         let path = format!("{ORDERS}/native");
         let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
-        merchant.spoil(kind.clone());
+        merchant.add_fault(kind.clone());
         let response = merchant.send(request).await;
         let good_json = serde_json::from_slice::<Value>(response.body()).is_ok();
         let seen = (response.status().as_u16(), wxpay_verifies(&response), good_json);
@@ -123,7 +124,7 @@ async fn spoiled_replies_come_from_a_provider_that_acted() {
         };
         assert_eq!(seen, expected, "{kind:?}");
 
-        merchant.spoil(kind.clone());
+        merchant.add_fault(kind.clone());
         let params = alipay_params(merchant.clock.now(), "alipay.trade.create", &trade());
         let response = merchant.send(alipay_request(&params)).await;
         let text = String::from_utf8(response.body().to_vec()).unwrap();
@@ -144,14 +145,14 @@ async fn a_refusal_on_demand_has_the_providers_form() {
         FaultKind::Refuse(Refuse { code, message, status: None })
     };
     for (code, status) in [("FREQUENCY_LIMITED", 429), ("SYSTEM_ERROR", 500), ("NO_AUTH", 403)] {
-        merchant.spoil(refuse(code));
+        merchant.add_fault(refuse(code));
         let (seen, reply) = merchant.order("native", &native()).await;
         assert_eq!((seen, &reply["code"]), (status, &json!(code)));
     }
-    merchant.spoil(refuse("ACQ.SYSTEM_ERROR"));
+    merchant.add_fault(refuse("ACQ.SYSTEM_ERROR"));
     let (code, reply) = merchant.alipay("alipay.trade.create", &trade()).await;
     assert_eq!((code.as_str(), &reply["code"]), ("ACQ.SYSTEM_ERROR", &json!("40004")));
-    merchant.spoil(refuse("20000"));
+    merchant.add_fault(refuse("20000"));
     let params = alipay_params(merchant.clock.now(), "alipay.trade.create", &trade());
     let reply = json_of(&merchant.send(alipay_request(&params)).await);
     assert_eq!(reply["alipay_trade_create_response"]["code"], "20000");
@@ -271,8 +272,8 @@ proptest! {
 
 async fn start() -> Mock {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let clock = Arc::new(Still(Arc::new(AtomicI64::new(1_750_000_000_123))));
-    Mock::start(MockConfig { listen, ledger_path: None, clock, hurry: 1 }).await.unwrap()
+    let clock = Arc::new(FixedClock(Arc::new(AtomicI64::new(1_750_000_000_123))));
+    Mock::start(MockConfig { listen, ledger_path: None, clock, time_scale: 1 }).await.unwrap()
 }
 
 /// Sends a hand-made request over a socket.
@@ -322,8 +323,8 @@ async fn faults_break_the_connection_and_large_bodies_are_refused() {
     for (kind, happened) in
         [(FaultKind::LoseRequest, 0), (FaultKind::Reset, 0), (FaultKind::LoseReply, 1)]
     {
-        let operation = Some(Operation::Create);
-        mock.in_process().add_fault(Fault { provider: None, operation, kind, times: 1 });
+        let operation = Some(ProviderOperation::Create);
+        mock.in_process().add_fault(SimulatedFault { provider: None, operation, kind, times: 1 });
         assert!(over_the_wire(&client, &mock, order()).await.is_err());
         assert_eq!(mock.in_process().orders().len(), happened);
     }
@@ -341,7 +342,7 @@ async fn faults_break_the_connection_and_large_bodies_are_refused() {
 #[tokio::test]
 async fn every_answer_carries_the_providers_own_time() {
     let merchant = Merchant::new();
-    merchant.spoil(FaultKind::Status500);
+    merchant.add_fault(FaultKind::Status500);
     let now = merchant.clock.now();
     let params = alipay_params(now, "alipay.trade.query", &json!({ "out_trade_no": NO }));
     let path = format!("{ORDERS}/out-trade-no/{NO}?mchid=1");

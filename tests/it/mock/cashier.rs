@@ -1,6 +1,6 @@
 //! The cashier page and the control operations over a socket, and a shop on another.
 
-use paygate::mock::Notice;
+use paygate::mock::NotificationState;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -9,8 +9,8 @@ use super::*;
 /// A mock, and its clock's shop.
 async fn started() -> Mock {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let clock = Arc::new(Still(Arc::new(AtomicI64::new(1_750_000_000_123))));
-    Mock::start(MockConfig { listen, ledger_path: None, clock, hurry: 60 }).await.unwrap()
+    let clock = Arc::new(FixedClock(Arc::new(AtomicI64::new(1_750_000_000_123))));
+    Mock::start(MockConfig { listen, ledger_path: None, clock, time_scale: 60 }).await.unwrap()
 }
 
 /// Sends `head` and `body` as they are; the whole answer as text.
@@ -143,7 +143,7 @@ async fn shop(answers: &'static [&'static str]) -> (String, tokio::task::JoinSet
 }
 
 #[tokio::test]
-async fn a_payment_is_told_over_the_network_and_the_answer_is_kept() {
+async fn a_payment_is_notified_over_the_network_and_the_answer_is_kept() {
     let (url, mut shop) = shop(&[
         "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 5\r\n\r\nlater",
         "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
@@ -155,13 +155,15 @@ async fn a_payment_is_told_over_the_network_and_the_answer_is_kept() {
     order(&mock, &body).await;
     let with = PayWith::OutTradeNo(NO.to_owned());
     let providers = mock.in_process();
-    providers.pay(&Purchase { provider: ProviderId::Wxpay, with, payer: None }).unwrap();
+    providers.pay(&SimulatedPurchase { provider: ProviderId::Wxpay, with, payer: None }).unwrap();
     let notice = |tries| {
         let providers = providers.clone();
-        let is = move |it: &Notice| it.deliveries.iter().filter(|it| it.status.is_some()).count();
+        let is = move |it: &NotificationState| {
+            it.deliveries.iter().filter(|it| it.status.is_some()).count()
+        };
         async move {
             loop {
-                let notice = providers.orders()[0].payments[0].notice.clone();
+                let notice = providers.orders()[0].payments[0].notification.clone();
                 if is(&notice) == tries {
                     return notice;
                 }
@@ -175,8 +177,8 @@ async fn a_payment_is_told_over_the_network_and_the_answer_is_kept() {
         (Some(503), "later")
     );
     providers.advance_ms(250);
-    let told = notice(2).await;
-    assert!(told.acknowledged.is_some() && told.due.is_none());
+    let acknowledged = notice(2).await;
+    assert!(acknowledged.acknowledged.is_some() && acknowledged.due.is_none());
     let heads = shop.join_next().await.unwrap().unwrap();
     assert!(heads.iter().all(|it| it.starts_with("POST /notify HTTP/1.1\r\n")));
     assert!(heads.iter().all(|it| it.contains("wechatpay-signature: ")));

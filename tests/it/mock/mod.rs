@@ -22,8 +22,8 @@ use paygate::clock::Clock;
 use paygate::domain::channel::ProviderId;
 use paygate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 use paygate::mock::{
-    Fault, FaultKind, InProcess, Mock, MockConfig, Operation, PayWith, Purchase, Refuse, State,
-    keys,
+    FaultKind, InProcess, Mock, MockConfig, PayWith, ProviderOperation, Refuse, SimulatedFault,
+    SimulatedPurchase, State, keys,
 };
 use paygate::provider::keys::{SigningKey, VerifyingKey};
 use paygate::provider::{Transport, TransportFailure};
@@ -36,9 +36,9 @@ const ORDERS: &str = "/v3/pay/transactions";
 
 /// A clock that stands still.
 #[derive(Clone, Debug)]
-struct Still(Arc<AtomicI64>);
+struct FixedClock(Arc<AtomicI64>);
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::Relaxed))
     }
@@ -47,7 +47,7 @@ impl Clock for Still {
 /// A merchant in front of the providers.
 struct Merchant {
     providers: InProcess,
-    clock: Still,
+    clock: FixedClock,
 }
 
 impl Merchant {
@@ -56,7 +56,7 @@ impl Merchant {
     }
 
     fn with_ledger(path: Option<&Path>) -> Merchant {
-        let clock = Still(Arc::new(AtomicI64::new(1_750_000_000_123)));
+        let clock = FixedClock(Arc::new(AtomicI64::new(1_750_000_000_123)));
         let providers = InProcess::open(path, Arc::new(clock.clone())).unwrap();
         Merchant { providers, clock }
     }
@@ -101,13 +101,13 @@ impl Merchant {
     }
 
     fn pay(&self, provider: ProviderId, with: PayWith) -> Result<State, String> {
-        let purchase = Purchase { provider, with, payer: None };
+        let purchase = SimulatedPurchase { provider, with, payer: None };
         let paid = self.providers.pay(&purchase);
         paid.map(|order| order.state).map_err(|declined| declined.code)
     }
 
-    fn spoil(&self, kind: FaultKind) {
-        let fault = Fault { provider: None, operation: None, kind, times: 1 };
+    fn add_fault(&self, kind: FaultKind) {
+        let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
         self.providers.add_fault(fault);
     }
 

@@ -1,10 +1,10 @@
-//! What the shop is told of payments: by the providers' protocols, on their schedules, read here by
-//! means of its own.
+//! Notifications of payments: by the providers' protocols, on their schedules, verified here by
+//! other means than the mock's.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paygate::mock::{Forgery, Notification};
+use paygate::mock::{InvalidSignature, SignedNotification};
 use url::form_urlencoded;
 
 use super::*;
@@ -25,36 +25,40 @@ impl Merchant {
         }
     }
 
-    /// What is due, WeChat Pay's first.
-    pub(super) fn told(&self) -> Vec<Notification> {
-        let mut told = self.providers.notifications();
-        told.sort_by_key(|it| it.provider);
-        told
+    /// The notifications that are due, WeChat Pay's first.
+    pub(super) fn due_notifications(&self) -> Vec<SignedNotification> {
+        let mut sent = self.providers.notifications();
+        sent.sort_by_key(|it| it.provider);
+        sent
     }
 
-    pub(super) fn refuse(&self, told: &[Notification]) {
-        told.iter().for_each(|it| self.providers.answered(it, 503, b"later"));
+    pub(super) fn refuse(&self, sent: &[SignedNotification]) {
+        sent.iter().for_each(|it| self.providers.record_answer(it, 503, b"later"));
     }
 }
 
-fn header<'a>(told: &'a Notification, name: &str) -> &'a str {
-    told.headers[name].to_str().unwrap()
+fn header<'a>(notification: &'a SignedNotification, name: &str) -> &'a str {
+    notification.headers[name].to_str().unwrap()
 }
 
 /// Whether the four headers verify, with the key that the serial number names.
-pub(super) fn wxpay_signed(told: &Notification) -> bool {
-    let mut response = Response::new(told.body.clone());
-    *response.headers_mut() = told.headers.clone();
+pub(super) fn wxpay_signed(notification: &SignedNotification) -> bool {
+    let mut response = Response::new(notification.body.clone());
+    *response.headers_mut() = notification.headers.clone();
     wxpay_verifies(&response)
 }
 
-/// What is in WeChat Pay's envelope.
-fn opened(told: &Notification) -> Value {
-    opened_as(told, "TRANSACTION.SUCCESS", "transaction")
+/// The content of WeChat Pay's envelope.
+fn opened(notification: &SignedNotification) -> Value {
+    opened_as(notification, "TRANSACTION.SUCCESS", "transaction")
 }
 
-pub(super) fn opened_as(told: &Notification, event: &str, original_type: &str) -> Value {
-    let envelope: Value = serde_json::from_slice(&told.body).unwrap();
+pub(super) fn opened_as(
+    notification: &SignedNotification,
+    event: &str,
+    original_type: &str,
+) -> Value {
+    let envelope: Value = serde_json::from_slice(&notification.body).unwrap();
     assert_eq!(envelope["event_type"], event);
     assert_eq!(envelope["resource_type"], "encrypt-resource");
     let resource = &envelope["resource"];
@@ -72,9 +76,9 @@ pub(super) fn opened_as(told: &Notification, event: &str, original_type: &str) -
 }
 
 /// Alipay's fields, and whether the signature over all but `sign` and `sign_type` verifies.
-pub(super) fn read(told: &Notification) -> (Value, bool) {
+pub(super) fn read(notification: &SignedNotification) -> (Value, bool) {
     let mut fields: Vec<(String, String)> =
-        form_urlencoded::parse(&told.body).into_owned().collect();
+        form_urlencoded::parse(&notification.body).into_owned().collect();
     let all: Value = fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     fields.retain(|(name, _)| name != "sign" && name != "sign_type");
     fields.sort();
@@ -85,14 +89,14 @@ pub(super) fn read(told: &Notification) -> (Value, bool) {
 }
 
 #[tokio::test]
-async fn a_payment_is_told_as_wechat_pay_tells_it() {
+async fn a_payment_is_notified_in_the_form_of_wechat_pay() {
     let merchant = Merchant::sold().await;
-    let told = &merchant.told()[0];
-    assert_eq!(told.url.as_str(), "https://shop.example.com/pay/notify");
-    assert_eq!(header(told, "content-type"), "application/json");
-    assert_eq!(header(told, "wechatpay-serial"), keys::WXPAY_PUBLIC_KEY_ID);
-    assert!(wxpay_signed(told));
-    let trade = opened(told);
+    let sent = &merchant.due_notifications()[0];
+    assert_eq!(sent.url.as_str(), "https://shop.example.com/pay/notify");
+    assert_eq!(header(sent, "content-type"), "application/json");
+    assert_eq!(header(sent, "wechatpay-serial"), keys::WXPAY_PUBLIC_KEY_ID);
+    assert!(wxpay_signed(sent));
+    let trade = opened(sent);
     assert_eq!(trade["out_trade_no"], NO);
     assert_eq!(trade["trade_state"], "SUCCESS");
     assert_eq!(trade["amount"]["total"], 1);
@@ -102,7 +106,7 @@ async fn a_payment_is_told_as_wechat_pay_tells_it() {
 }
 
 #[tokio::test]
-async fn a_merchant_with_certificates_is_told_under_the_platforms() {
+async fn a_merchant_with_certificates_is_notified_under_the_platforms() {
     let merchant = Merchant::new();
     let path = format!("{ORDERS}/native");
     let now = merchant.clock.now();
@@ -110,18 +114,18 @@ async fn a_merchant_with_certificates_is_told_under_the_platforms() {
     request.headers_mut().remove("wechatpay-serial");
     merchant.send(request).await;
     merchant.pay(ProviderId::Wxpay, PayWith::OutTradeNo(NO.to_owned())).unwrap();
-    let told = &merchant.told()[0];
-    assert_eq!(header(told, "wechatpay-serial"), keys::WXPAY_PLATFORM_SERIAL_NO);
-    assert!(wxpay_signed(told));
+    let sent = &merchant.due_notifications()[0];
+    assert_eq!(header(sent, "wechatpay-serial"), keys::WXPAY_PLATFORM_SERIAL_NO);
+    assert!(wxpay_signed(sent));
 }
 
 #[tokio::test]
-async fn a_payment_is_told_as_alipay_tells_it() {
+async fn a_payment_is_notified_in_the_form_of_alipay() {
     let merchant = Merchant::sold().await;
-    let told = &merchant.told()[1];
-    assert_eq!(told.url.as_str(), "https://shop.example.com/pay/notify?a=1&b=2");
-    assert!(header(told, "content-type").starts_with("application/x-www-form-urlencoded"));
-    let (fields, verified) = read(told);
+    let sent = &merchant.due_notifications()[1];
+    assert_eq!(sent.url.as_str(), "https://shop.example.com/pay/notify?a=1&b=2");
+    assert!(header(sent, "content-type").starts_with("application/x-www-form-urlencoded"));
+    let (fields, verified) = read(sent);
     assert!(verified, "{fields}");
     for (name, value) in [
         ("notify_type", "trade_status_sync"),
@@ -144,32 +148,35 @@ async fn a_payment_is_told_as_alipay_tells_it() {
 #[tokio::test]
 async fn what_is_not_acknowledged_comes_again_signed_anew_under_the_same_id() {
     let merchant = Merchant::sold().await;
-    let first = merchant.told();
+    let first = merchant.due_notifications();
     assert_eq!(first.len(), 2);
-    assert!(merchant.told().is_empty(), "it is on its way");
+    assert!(merchant.due_notifications().is_empty(), "it is on its way");
     merchant.refuse(&first);
     merchant.providers.advance_ms(15_000 - 1);
-    assert!(merchant.told().is_empty());
+    assert!(merchant.due_notifications().is_empty());
     merchant.clock.0.fetch_add(10 * MINUTE_MS, Ordering::Relaxed);
-    let again = merchant.told();
+    let again = merchant.due_notifications();
     assert_eq!(again.len(), 2);
     assert!(wxpay_signed(&again[0]) && read(&again[1]).1);
-    let stamp = |told: &Notification| header(told, "wechatpay-timestamp").parse::<i64>().unwrap();
+    let stamp = |notification: &SignedNotification| {
+        header(notification, "wechatpay-timestamp").parse::<i64>().unwrap()
+    };
     assert_eq!(stamp(&again[0]) - stamp(&first[0]), 600, "the time is that of the delivery");
-    let id =
-        |told: &Notification| serde_json::from_slice::<Value>(&told.body).unwrap()["id"].clone();
+    let id = |notification: &SignedNotification| {
+        serde_json::from_slice::<Value>(&notification.body).unwrap()["id"].clone()
+    };
     assert_eq!(id(&first[0]), id(&again[0]));
     let (before, after) = (read(&first[1]).0, read(&again[1]).0);
     assert_eq!(before["notify_id"], after["notify_id"]);
     assert_ne!(before["notify_time"], after["notify_time"]);
 
-    merchant.providers.answered(&again[0], 204, b"");
-    merchant.providers.answered(&again[1], 200, b"success");
+    merchant.providers.record_answer(&again[0], 204, b"");
+    merchant.providers.record_answer(&again[1], 200, b"success");
     merchant.providers.advance_ms(2 * DAY_MS);
-    assert!(merchant.told().is_empty(), "acknowledged is acknowledged");
+    assert!(merchant.due_notifications().is_empty(), "acknowledged is acknowledged");
     assert_eq!(merchant.providers.next_notification(), None);
     for order in merchant.providers.orders() {
-        let notice = &order.payments[0].notice;
+        let notice = &order.payments[0].notification;
         let statuses: Vec<_> = notice.deliveries.iter().map(|it| it.status).collect();
         let last = if order.provider == ProviderId::Wxpay { 204 } else { 200 };
         assert_eq!(statuses, [Some(503), Some(last)]);
@@ -183,15 +190,15 @@ async fn what_was_sent_before_the_process_died_comes_again() {
     let path = folder.path().join("ledger.jsonl");
     let merchant = Merchant::with_ledger(Some(&path));
     merchant.sell().await;
-    let told = merchant.told();
-    merchant.providers.answered(&told[0], 200, "好".repeat(500).as_bytes());
+    let sent = merchant.due_notifications();
+    merchant.providers.record_answer(&sent[0], 200, "好".repeat(500).as_bytes());
     drop(merchant);
     let merchant = Merchant::with_ledger(Some(&path));
     let orders = merchant.providers.orders();
-    assert_eq!(orders[0].payments[0].notice.deliveries[0].answer, "好".repeat(200));
-    assert_eq!(orders[1].payments[0].notice.deliveries[0].status, None);
+    assert_eq!(orders[0].payments[0].notification.deliveries[0].answer, "好".repeat(200));
+    assert_eq!(orders[1].payments[0].notification.deliveries[0].status, None);
     merchant.providers.advance_ms(HOUR_MS);
-    let again = merchant.told();
+    let again = merchant.due_notifications();
     assert_eq!(again.len(), 1, "only the one without an answer");
     assert_eq!(again[0].provider, ProviderId::Alipay);
 }
@@ -201,7 +208,8 @@ async fn notifications_fail_on_demand() {
     let sold_with = async |kinds: &[FaultKind]| {
         let merchant = Merchant::new();
         for kind in kinds {
-            let fault = Fault { provider: None, operation: None, kind: kind.clone(), times: 2 };
+            let fault =
+                SimulatedFault { provider: None, operation: None, kind: kind.clone(), times: 2 };
             merchant.providers.add_fault(fault);
         }
         merchant.sell().await;
@@ -209,26 +217,26 @@ async fn notifications_fail_on_demand() {
     };
     let never = sold_with(&[FaultKind::NotifyNever]).await;
     never.providers.advance_ms(2 * DAY_MS);
-    assert!(never.told().is_empty());
+    assert!(never.due_notifications().is_empty());
     assert_eq!(never.ask(NO).await.1["trade_state"], "SUCCESS", "a query still tells");
 
     let twice = sold_with(&[FaultKind::NotifyTwice]).await;
-    let told = twice.told();
-    assert_eq!((told.len(), &told[0].body), (4, &told[1].body));
-    twice.providers.answered(&told[0], 200, b"");
-    twice.providers.answered(&told[1], 500, b"");
-    assert_eq!(twice.providers.orders()[0].payments[0].notice.due, None, "once is enough");
+    let sent = twice.due_notifications();
+    assert_eq!((sent.len(), &sent[0].body), (4, &sent[1].body));
+    twice.providers.record_answer(&sent[0], 200, b"");
+    twice.providers.record_answer(&sent[1], 500, b"");
+    assert_eq!(twice.providers.orders()[0].payments[0].notification.due, None, "once is enough");
 
     let slow = sold_with(&[FaultKind::NotifySlow { ms: 90_000 }]).await;
-    assert!(slow.told().is_empty());
+    assert!(slow.due_notifications().is_empty());
     slow.providers.advance_ms(90_000);
-    assert_eq!(slow.told().len(), 2);
+    assert_eq!(slow.due_notifications().len(), 2);
 
     let wrong = sold_with(&[FaultKind::WrongAmount]).await;
-    let told = wrong.told();
-    assert_eq!(opened(&told[0])["amount"]["total"], 2);
-    assert_eq!(read(&told[1]).0["total_amount"], "0.02");
-    assert!(wxpay_signed(&told[0]) && read(&told[1]).1);
+    let sent = wrong.due_notifications();
+    assert_eq!(opened(&sent[0])["amount"]["total"], 2);
+    assert_eq!(read(&sent[1]).0["total_amount"], "0.02");
+    assert!(wxpay_signed(&sent[0]) && read(&sent[1]).1);
     assert_eq!(wrong.ask(NO).await.1["amount"]["total"], 2, "a query tells the same");
     let (_, trade) = wrong.alipay("alipay.trade.query", &json!({ "out_trade_no": NO })).await;
     assert_eq!(trade["total_amount"], "0.02");
@@ -236,23 +244,30 @@ async fn notifications_fail_on_demand() {
 
 #[tokio::test]
 async fn what_another_signed_comes_before_the_true_one_and_its_answer_counts_for_nothing() {
-    for (kind, forgery) in
-        [(FaultKind::NotifyWrongKey, Forgery::WrongKey), (FaultKind::NotifyProbe, Forgery::Probe)]
-    {
+    for (kind, forgery) in [
+        (FaultKind::NotifyWrongKey, InvalidSignature::WrongKey),
+        (FaultKind::NotifyProbe, InvalidSignature::Probe),
+    ] {
         let merchant = Merchant::new();
-        merchant.providers.add_fault(Fault { provider: None, operation: None, kind, times: 2 });
+        merchant.providers.add_fault(SimulatedFault {
+            provider: None,
+            operation: None,
+            kind,
+            times: 2,
+        });
         merchant.sell().await;
-        let forged = merchant.told();
+        let forged = merchant.due_notifications();
         assert!(!wxpay_signed(&forged[0]) && !read(&forged[1]).1);
         let is_probe = header(&forged[0], "wechatpay-signature").starts_with("WECHATPAY/SIGNTEST/");
-        assert_eq!(is_probe, forgery == Forgery::Probe);
-        merchant.providers.answered(&forged[0], 200, b"");
-        merchant.providers.answered(&forged[1], 401, b"failure");
-        let told = merchant.told();
-        assert!(told.len() == 2 && wxpay_signed(&told[0]) && read(&told[1]).1);
+        assert_eq!(is_probe, forgery == InvalidSignature::Probe);
+        merchant.providers.record_answer(&forged[0], 200, b"");
+        merchant.providers.record_answer(&forged[1], 401, b"failure");
+        let sent = merchant.due_notifications();
+        assert!(sent.len() == 2 && wxpay_signed(&sent[0]) && read(&sent[1]).1);
         for order in merchant.providers.orders() {
-            let notice = &order.payments[0].notice;
-            let rejected: Vec<_> = notice.deliveries.iter().map(|it| it.forged).collect();
+            let notice = &order.payments[0].notification;
+            let rejected: Vec<_> =
+                notice.deliveries.iter().map(|it| it.invalid_signature).collect();
             assert_eq!((rejected, notice.tries), (vec![Some(forgery), None], 1));
             assert_eq!(notice.acknowledged, None);
         }
@@ -262,20 +277,20 @@ async fn what_another_signed_comes_before_the_true_one_and_its_answer_counts_for
 #[tokio::test(start_paused = true)]
 async fn a_notification_can_come_before_the_order_call_is_answered() {
     let merchant = Merchant::new();
-    merchant.spoil(FaultKind::PayBeforeReply { ms: 3_000 });
+    merchant.add_fault(FaultKind::PayBeforeReply { ms: 3_000 });
     let path = format!("{ORDERS}/native");
     let request = wxpay_request(merchant.clock.now(), "POST", &path, &native().to_string());
     let call = merchant.providers.send(request, Duration::from_secs(8));
     let meanwhile = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        merchant.told()
+        merchant.due_notifications()
     };
     let mut call = std::pin::pin!(call);
-    let told = tokio::select! {
+    let sent = tokio::select! {
         _ = call.as_mut() => panic!("the answer came first"),
-        told = meanwhile => told,
+        sent = meanwhile => sent,
     };
-    assert_eq!(opened(&told[0])["trade_state"], "SUCCESS");
+    assert_eq!(opened(&sent[0])["trade_state"], "SUCCESS");
     let reply = call.await.unwrap();
     assert!(json_of(&reply)["code_url"].is_string());
 }
@@ -283,14 +298,14 @@ async fn a_notification_can_come_before_the_order_call_is_answered() {
 #[tokio::test]
 async fn a_person_sends_a_notification_again_and_hurries_the_next() {
     let merchant = Merchant::sold().await;
-    for told in merchant.told() {
-        merchant.providers.answered(&told, 200, b"success");
+    for notification in merchant.due_notifications() {
+        merchant.providers.record_answer(&notification, 200, b"success");
     }
     let which = json!({ "provider": "alipay", "out_trade_no": NO }).to_string();
     assert_eq!(merchant.control("POST", "notifications", &which).await.0, 200);
-    let told = merchant.told();
-    assert_eq!(told.len(), 1);
-    merchant.refuse(&told);
+    let sent = merchant.due_notifications();
+    assert_eq!(sent.len(), 1);
+    merchant.refuse(&sent);
     assert!(merchant.providers.next_notification().is_none(), "it was acknowledged before");
     let (_, list) = merchant.control("GET", "notifications", "").await;
     let list = list["notifications"].as_array().unwrap().clone();
@@ -303,9 +318,9 @@ async fn a_person_sends_a_notification_again_and_hurries_the_next() {
     let hurry = merchant.control("POST", "hurry", r#"{"hurry":60}"#).await;
     assert_eq!(hurry, (200, json!({ "hurry": 60 })));
     merchant.sell().await;
-    merchant.refuse(&merchant.told());
+    merchant.refuse(&merchant.due_notifications());
     merchant.providers.advance_ms(4_000);
-    assert_eq!(merchant.told().len(), 2, "4 minutes are 4 seconds");
+    assert_eq!(merchant.due_notifications().len(), 2, "4 minutes are 4 seconds");
 }
 
 #[tokio::test]
@@ -323,5 +338,5 @@ async fn buyers_cancel_and_orders_expire() {
     assert_eq!(merchant.ask(NO).await.1["trade_state"], "NOTPAY", "WeChat Pay keeps it open");
     let (_, trade) = merchant.alipay("alipay.trade.query", &json!({ "out_trade_no": NO })).await;
     assert_eq!(trade["trade_status"], "TRADE_CLOSED", "Alipay closes it");
-    assert!(merchant.told().is_empty());
+    assert!(merchant.due_notifications().is_empty());
 }

@@ -1,7 +1,9 @@
 //! Money back at the simulated providers: their rules, their answers.
 
 use paygate::domain::order::refund::RefundState;
-use paygate::mock::{ConsoleRefund, ConsoleTold, Order, RefundEnd, Refunding};
+use paygate::mock::{
+    ConsoleNotification, ConsoleRefund, RefundEnd, RefundSettings, SimulatedOrder,
+};
 
 use super::*;
 
@@ -26,7 +28,7 @@ impl Merchant {
         }
     }
 
-    pub(super) fn order_at(&self, provider: ProviderId) -> Order {
+    pub(super) fn order_at(&self, provider: ProviderId) -> SimulatedOrder {
         let mut orders = self.providers.orders().into_iter();
         orders.find(|it| it.provider == provider).unwrap()
     }
@@ -36,7 +38,7 @@ impl Merchant {
         self.wxpay("POST", REFUNDS, &wxpay_refund(no, fen).to_string()).await
     }
 
-    async fn asked_back(&self, no: &str) -> (u16, Value) {
+    async fn query_refund(&self, no: &str) -> (u16, Value) {
         self.wxpay("GET", &format!("{REFUNDS}/{no}"), "").await
     }
 
@@ -52,9 +54,9 @@ impl Merchant {
             "out_request_no": no,
             "query_options": ["gmt_refund_pay"],
         });
-        let (code, told) = self.alipay("alipay.trade.fastpay.refund.query", &content).await;
+        let (code, answer) = self.alipay("alipay.trade.fastpay.refund.query", &content).await;
         assert_eq!(code, "");
-        told
+        answer
     }
 }
 
@@ -88,11 +90,11 @@ async fn wechat_pay_takes_its_time_and_one_number_goes_back_once() {
     assert_eq!(merchant.ask(NO).await.1["trade_state"], "REFUND", "even of a part");
 
     merchant.providers.advance_ms(2_999);
-    assert_eq!(merchant.asked_back("R-1").await.1["status"], "PROCESSING");
+    assert_eq!(merchant.query_refund("R-1").await.1["status"], "PROCESSING");
     merchant.providers.advance_ms(1);
-    let (_, told) = merchant.asked_back("R-1").await;
-    assert_eq!(told["status"], "SUCCESS");
-    assert_eq!(told["success_time"], "2025-06-15T23:06:43+08:00");
+    let (_, answer) = merchant.query_refund("R-1").await;
+    assert_eq!(answer["status"], "SUCCESS");
+    assert_eq!(answer["success_time"], "2025-06-15T23:06:43+08:00");
     let (status, again) = merchant.back("R-1", 30).await;
     assert_eq!((status, &again["refund_id"]), (200, &first["refund_id"]));
     assert_eq!(again["status"], "SUCCESS");
@@ -100,7 +102,7 @@ async fn wechat_pay_takes_its_time_and_one_number_goes_back_once() {
     assert_eq!(refused(&other), (400, "INVALID_REQUEST"));
     let payment = &merchant.order_at(ProviderId::Wxpay).payments[0];
     assert_eq!((payment.refunds.len(), payment.refunds[0].calls), (1, 2));
-    assert_eq!((payment.returned(), payment.left()), (30, 70));
+    assert_eq!((payment.refunded_fen(), payment.refundable_fen()), (30, 70));
 }
 
 #[tokio::test]
@@ -118,7 +120,7 @@ async fn wechat_pay_wants_a_minute_between_refunds_and_never_returns_more_than_w
     merchant.providers.advance_ms(MINUTE_MS);
     assert_eq!(refused(&merchant.back("R-4", 1).await), (400, "INVALID_REQUEST"));
     let payment = &merchant.order_at(ProviderId::Wxpay).payments[0];
-    assert_eq!((payment.returned(), payment.left()), (100, 0));
+    assert_eq!((payment.refunded_fen(), payment.refundable_fen()), (100, 0));
     assert_eq!(merchant.ask(NO).await.1["trade_state"], "REFUND");
     assert_eq!(merchant.order("native", &native()).await.1["code"], "ORDER_PAID");
 }
@@ -131,7 +133,7 @@ async fn wechat_pay_refuses_refunds_of_what_nobody_paid_and_fields_that_break_it
     assert_eq!(refused(&merchant.back("R-1", 1).await), (404, "RESOURCE_NOT_EXISTS"));
     merchant.close(NO).await;
     assert_eq!(refused(&merchant.back("R-1", 1).await), (404, "RESOURCE_NOT_EXISTS"));
-    assert_eq!(refused(&merchant.asked_back("R-1").await), (404, "RESOURCE_NOT_EXISTS"));
+    assert_eq!(refused(&merchant.query_refund("R-1").await), (404, "RESOURCE_NOT_EXISTS"));
 
     let merchant = Merchant::with_money().await;
     for (pointer, value) in [
@@ -202,7 +204,7 @@ async fn a_partner_sends_back_for_its_sub_merchant() {
     assert_eq!(merchant.wxpay("POST", REFUNDS, &refund.to_string()).await.0, 200);
     let path = format!("{REFUNDS}/R-1?sub_mchid=1900000999");
     assert_eq!(merchant.wxpay("GET", &path, "").await.1["status"], "PROCESSING");
-    assert_eq!(merchant.asked_back("R-1").await.0, 404);
+    assert_eq!(merchant.query_refund("R-1").await.0, 404);
 }
 
 #[tokio::test]
@@ -232,10 +234,13 @@ async fn alipay_sends_back_at_once_and_tells_what_went_back_in_all() {
     let (_, again) = merchant.give("R-2", "0.30").await;
     assert_eq!((&again["fund_change"], &again["refund_fee"]), (&json!("N"), &json!("1.00")));
 
-    let told = merchant.given("R-2").await;
-    assert_eq!(told["refund_status"], "REFUND_SUCCESS");
-    assert_eq!((&told["refund_amount"], &told["total_amount"]), (&json!("0.30"), &json!("1.00")));
-    assert_eq!(told["gmt_refund_pay"], "2025-06-15 23:06:43");
+    let answer = merchant.given("R-2").await;
+    assert_eq!(answer["refund_status"], "REFUND_SUCCESS");
+    assert_eq!(
+        (&answer["refund_amount"], &answer["total_amount"]),
+        (&json!("0.30"), &json!("1.00"))
+    );
+    assert_eq!(answer["gmt_refund_pay"], "2025-06-15 23:06:43");
     let unknown = merchant.given("R-9").await;
     assert_eq!(unknown["code"], "10000");
     assert!(unknown.get("refund_status").is_none() && unknown.get("trade_no").is_none());
@@ -268,13 +273,13 @@ async fn a_provider_without_money_or_time_takes_nothing() {
         (FaultKind::NotEnough, (403, "NOT_ENOUGH"), "ACQ.SELLER_BALANCE_NOT_ENOUGH"),
         (FaultKind::TooSoon, (429, "FREQUENCY_LIMITED"), "ACQ.REFUND_CHARGE_ERROR"),
     ] {
-        let fault = Fault { provider: None, operation: None, kind, times: 2 };
+        let fault = SimulatedFault { provider: None, operation: None, kind, times: 2 };
         merchant.providers.add_fault(fault);
         assert_eq!(merchant.ask(NO).await.0, 200, "no other call fails by it");
         assert_eq!(refused(&merchant.back("R-1", 30).await), wxpay);
         assert_eq!(merchant.give("R-1", "0.30").await.0, alipay);
     }
-    assert_eq!(merchant.providers.money().returning, 0);
+    assert_eq!(merchant.providers.money().refunding, 0);
     assert_eq!(merchant.back("R-1", 30).await.0, 200);
     assert_eq!(merchant.give("R-1", "0.30").await.0, "");
     assert_eq!(merchant.providers.calls("wxpay.refund"), 3);
@@ -285,42 +290,47 @@ async fn a_provider_without_money_or_time_takes_nothing() {
 async fn a_refund_whose_call_was_lost_went_back_only_if_it_arrived() {
     for (kind, went) in [(FaultKind::LoseRequest, false), (FaultKind::LoseReply, true)] {
         let merchant = Merchant::with_money().await;
-        let operation = Some(Operation::Refund);
-        let fault = Fault { provider: None, operation, kind, times: 1 };
+        let operation = Some(ProviderOperation::Refund);
+        let fault = SimulatedFault { provider: None, operation, kind, times: 1 };
         merchant.providers.add_fault(fault);
         let body = wxpay_refund("R-1", 30).to_string();
         let request = wxpay_request(merchant.clock.now(), "POST", REFUNDS, &body);
         let lost = merchant.providers.send(request, Duration::from_secs(8)).await;
         assert!(matches!(lost, Err(TransportFailure::OutcomeUnknown(_))));
-        assert_eq!(merchant.asked_back("R-1").await.0 == 200, went);
+        assert_eq!(merchant.query_refund("R-1").await.0 == 200, went);
         assert_eq!(merchant.back("R-1", 30).await.0, 200);
         assert_eq!(merchant.order_at(ProviderId::Wxpay).payments[0].refunds.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_refund_ends_as_it_is_told_to() {
+async fn a_refund_ends_as_the_operator_ends_it() {
     for state in [RefundState::Abnormal, RefundState::Closed] {
         let merchant = Merchant::with_money().await;
         for provider in [ProviderId::Wxpay, ProviderId::Alipay] {
             let (kind, provider) = (FaultKind::RefundEnds { state }, Some(provider));
-            merchant.providers.add_fault(Fault { provider, operation: None, kind, times: 1 });
+            merchant.providers.add_fault(SimulatedFault {
+                provider,
+                operation: None,
+                kind,
+                times: 1,
+            });
         }
         assert_eq!(merchant.back("R-1", 60).await.1["status"], "PROCESSING");
         merchant.providers.advance_ms(MINUTE_MS);
-        assert_eq!(merchant.asked_back("R-1").await.1["status"], state.name());
+        assert_eq!(merchant.query_refund("R-1").await.1["status"], state.name());
         let more = merchant.back("R-2", 60).await;
         let is_free = state == RefundState::Closed;
         assert_eq!(more.0 == 200, is_free, "what waits for a person is not free");
         let trade_state = &merchant.ask(NO).await.1["trade_state"];
         assert_eq!(trade_state, "REFUND");
 
-        let (code, told) = merchant.give("R-1", "0.30").await;
-        assert_eq!((&*code, &told["fund_change"]), ("", &json!("N")));
+        let (code, answer) = merchant.give("R-1", "0.30").await;
+        assert_eq!((&*code, &answer["fund_change"]), ("", &json!("N")));
         assert!(merchant.given("R-1").await.get("refund_status").is_none());
         merchant.providers.advance_ms(3 * SECOND_MS);
         assert_eq!(merchant.give("R-1", "0.30").await.1["fund_change"], "Y", "sent again");
-        assert_eq!(merchant.order_at(ProviderId::Alipay).payments[0].returned(), 30);
+        assert_eq!(merchant.order_at(ProviderId::Alipay).payments[0].refunded_fen(), 30);
     }
 }
 
@@ -329,15 +339,17 @@ async fn a_slow_refund_is_processing_at_alipay_too_and_a_quick_one_at_once_at_we
     let merchant = Merchant::with_money().await;
     let kind = FaultKind::RefundSlow { ms: 60_000 };
     let provider = Some(ProviderId::Alipay);
-    merchant.providers.add_fault(Fault { provider, operation: None, kind, times: 1 });
-    let (_, told) = merchant.give("R-1", "0.30").await;
-    assert_eq!((&told["fund_change"], &told["refund_fee"]), (&json!("N"), &json!("0.00")));
+    merchant.providers.add_fault(SimulatedFault { provider, operation: None, kind, times: 1 });
+    let (_, answer) = merchant.give("R-1", "0.30").await;
+    assert_eq!((&answer["fund_change"], &answer["refund_fee"]), (&json!("N"), &json!("0.00")));
     assert_eq!(merchant.given("R-1").await["refund_status"], "REFUND_PROCESSING");
     merchant.providers.advance_ms(60_000);
     assert_eq!(merchant.given("R-1").await["refund_status"], "REFUND_SUCCESS");
     assert_eq!(merchant.give("R-1", "0.30").await.1["fund_change"], "N", "asked too late");
 
-    merchant.providers.set_refunding(Refunding { takes_ms: 0, ..Refunding::default() });
+    merchant
+        .providers
+        .set_refund_settings(RefundSettings { takes_ms: 0, ..RefundSettings::default() });
     assert_eq!(merchant.back("R-1", 30).await.1["status"], "SUCCESS");
 }
 
@@ -349,7 +361,7 @@ async fn somebody_sends_money_back_in_the_console() {
             provider,
             out_trade_no: NO.to_owned(),
             amount: fen.and_then(paygate::domain::money::Fen::new),
-            told: ConsoleTold::Nobody,
+            notification: ConsoleNotification::Never,
         };
         for fen in [0, 101] {
             let declined = merchant.providers.refund_in_console(&of(Some(fen))).unwrap_err();
@@ -357,7 +369,7 @@ async fn somebody_sends_money_back_in_the_console() {
         }
         let order = merchant.providers.refund_in_console(&of(Some(30))).unwrap();
         let refund = &order.payments[0].refunds[0];
-        assert!(refund.from_console && refund.notice.due.is_none() && refund.calls == 0);
+        assert!(refund.from_console && refund.notification.due.is_none() && refund.calls == 0);
         merchant.providers.refund_in_console(&of(None)).unwrap();
         let declined = merchant.providers.refund_in_console(&of(None)).unwrap_err();
         assert_eq!(declined.code, "NOTHING_LEFT");
@@ -367,14 +379,14 @@ async fn somebody_sends_money_back_in_the_console() {
     assert_eq!(trade["trade_status"], "TRADE_CLOSED");
     merchant.providers.advance_ms(3_000);
     let money = merchant.providers.money();
-    assert_eq!((money.paid, money.returned, money.returning), (200, 200, 0));
+    assert_eq!((money.paid, money.refunded, money.refunding), (200, 200, 0));
 }
 
 #[tokio::test]
 async fn a_person_ends_what_waits_for_one() {
     let merchant = Merchant::with_money().await;
     let kind = FaultKind::RefundEnds { state: RefundState::Abnormal };
-    merchant.spoil(kind);
+    merchant.add_fault(kind);
     merchant.back("R-1", 30).await;
     merchant.providers.advance_ms(3_000);
     let end = RefundEnd {
@@ -383,9 +395,9 @@ async fn a_person_ends_what_waits_for_one() {
         out_refund_no: "R-1".to_owned(),
         state: RefundState::Success,
     };
-    assert_eq!(merchant.providers.money().returned, 0);
+    assert_eq!(merchant.providers.money().refunded, 0);
     merchant.providers.end_refund(&end).unwrap();
-    assert_eq!(merchant.asked_back("R-1").await.1["status"], "SUCCESS");
+    assert_eq!(merchant.query_refund("R-1").await.1["status"], "SUCCESS");
     assert_eq!(merchant.providers.end_refund(&end).unwrap_err().code, "REFUND_ENDED");
     let unknown = RefundEnd { out_refund_no: "R-2".to_owned(), ..end.clone() };
     assert_eq!(merchant.providers.end_refund(&unknown).unwrap_err().code, "ORDER_NOT_EXIST");
@@ -403,7 +415,7 @@ async fn the_ledger_counts_money_in_and_money_back_to_the_fen_and_keeps_it() {
     merchant.give("R-1", "0.25").await;
     let check = |merchant: &Merchant, back: u64, on_its_way: u64| {
         let money = merchant.providers.money();
-        assert_eq!((money.paid, money.returned, money.returning), (200, back, on_its_way));
+        assert_eq!((money.paid, money.refunded, money.refunding), (200, back, on_its_way));
     };
     check(&merchant, 25, 30);
     drop(merchant);
@@ -411,9 +423,9 @@ async fn the_ledger_counts_money_in_and_money_back_to_the_fen_and_keeps_it() {
     check(&merchant, 25, 30);
     merchant.providers.advance_ms(3_000);
     check(&merchant, 55, 0);
-    assert_eq!(merchant.asked_back("R-1").await.1["status"], "SUCCESS", "its number is known");
+    assert_eq!(merchant.query_refund("R-1").await.1["status"], "SUCCESS", "its number is known");
     let balances = merchant.providers.balances();
-    let returned: Vec<_> = balances.iter().map(|it| (it.provider, it.money.returned)).collect();
+    let returned: Vec<_> = balances.iter().map(|it| (it.provider, it.money.refunded)).collect();
     assert_eq!(returned, [(ProviderId::Wxpay, 30), (ProviderId::Alipay, 25)]);
     let total = json!({ "paid": 200, "returned": 55, "returning": 0 });
     let (_, ledger) = merchant.control("GET", "ledger", "").await;

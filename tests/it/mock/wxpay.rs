@@ -40,9 +40,9 @@ async fn a_partner_orders_asks_and_closes_for_its_sub_merchant() {
     let (status, _) = merchant.wxpay("POST", &format!("{base}/jsapi"), &body.to_string()).await;
     assert_eq!(status, 200);
     let query = format!("{base}/out-trade-no/{NO}?sp_mchid={}&sub_mchid=1900000999", keys::MCH_ID);
-    let (_, told) = merchant.wxpay("GET", &query, "").await;
+    let (_, answer) = merchant.wxpay("GET", &query, "").await;
     assert_eq!(
-        (&told["trade_state"], &told["sub_mchid"]),
+        (&answer["trade_state"], &answer["sub_mchid"]),
         (&json!("NOTPAY"), &json!("1900000999"))
     );
     assert_eq!(merchant.ask(NO).await.0, 404, "the number is the sub-merchant's");
@@ -177,9 +177,9 @@ async fn a_wxpay_query_tells_the_state_and_a_close_is_final() {
     assert_eq!(merchant.ask(NO).await.1["code"], "ORDER_NOT_EXIST");
     assert_eq!(merchant.close(NO).await.1["code"], "ORDER_NOT_EXIST");
     merchant.order("native", &native()).await;
-    let (_, told) = merchant.ask(NO).await;
-    assert_eq!(told["trade_state"], "NOTPAY");
-    assert!(told.get("amount").is_none() && told.get("transaction_id").is_none());
+    let (_, answer) = merchant.ask(NO).await;
+    assert_eq!(answer["trade_state"], "NOTPAY");
+    assert!(answer.get("amount").is_none() && answer.get("transaction_id").is_none());
     assert_eq!(merchant.close(NO).await, (204, Value::Null));
     assert_eq!(merchant.close(NO).await.0, 204, "it can be closed again");
     assert_eq!(merchant.ask(NO).await.1["trade_state"], "CLOSED");
@@ -192,10 +192,13 @@ async fn a_wxpay_query_tells_the_state_and_a_close_is_final() {
     let (_, reply) = merchant.order("native", &second).await;
     let with = PayWith::CodeUrl(reply["code_url"].as_str().unwrap().to_owned());
     assert_eq!(merchant.pay(ProviderId::Wxpay, with), Ok(State::Paid));
-    let (_, told) = merchant.ask("second-number").await;
-    assert_eq!((&told["trade_state"], &told["trade_type"]), (&json!("SUCCESS"), &json!("NATIVE")));
-    assert_eq!((&told["amount"]["total"], &told["mchid"]), (&json!(1), &json!(keys::MCH_ID)));
-    let id = told["transaction_id"].as_str().unwrap();
+    let (_, answer) = merchant.ask("second-number").await;
+    assert_eq!(
+        (&answer["trade_state"], &answer["trade_type"]),
+        (&json!("SUCCESS"), &json!("NATIVE"))
+    );
+    assert_eq!((&answer["amount"]["total"], &answer["mchid"]), (&json!(1), &json!(keys::MCH_ID)));
+    let id = answer["transaction_id"].as_str().unwrap();
     let path = format!("{ORDERS}/id/{id}?mchid={}", keys::MCH_ID);
     assert_eq!(merchant.wxpay("GET", &path, "").await.1["out_trade_no"], "second-number");
     let unknown = merchant.wxpay("GET", &format!("{ORDERS}/out-trade-no/{NO}"), "").await;
@@ -233,9 +236,10 @@ async fn only_the_buyer_that_the_order_names_may_pay_it() {
     let merchant = Merchant::new();
     merchant.order("jsapi", &jsapi()).await;
     let with = PayWith::OutTradeNo(NO.to_owned());
-    let purchase = Purchase { provider: ProviderId::Wxpay, with, payer: Some("oOther".to_owned()) };
+    let purchase =
+        SimulatedPurchase { provider: ProviderId::Wxpay, with, payer: Some("oOther".to_owned()) };
     assert_eq!(merchant.providers.pay(&purchase).unwrap_err().code, "OPENID_MISMATCH");
-    let purchase = Purchase { payer: Some("oBuyer".to_owned()), ..purchase };
+    let purchase = SimulatedPurchase { payer: Some("oBuyer".to_owned()), ..purchase };
     assert_eq!(merchant.providers.pay(&purchase).unwrap().payments[0].payer, "oBuyer");
 }
 
@@ -284,8 +288,8 @@ async fn what_a_buyer_is_paying_is_not_closed() {
     let merchant = Merchant::new();
     let (_, reply) = merchant.order("native", &native()).await;
     let with = PayWith::CodeUrl(reply["code_url"].as_str().unwrap().to_owned());
-    let purchase = Purchase { provider: ProviderId::Wxpay, with, payer: None };
-    assert_eq!(merchant.providers.begin(&purchase).unwrap().state, State::Unpaid);
+    let purchase = SimulatedPurchase { provider: ProviderId::Wxpay, with, payer: None };
+    assert_eq!(merchant.providers.enter_password(&purchase).unwrap().state, State::Unpaid);
     let (status, reply) = merchant.close(NO).await;
     assert_eq!((status, &reply["code"]), (429, &json!("FREQUENCY_LIMITED")));
     assert_eq!(
@@ -295,5 +299,5 @@ async fn what_a_buyer_is_paying_is_not_closed() {
     );
     merchant.providers.advance_ms(MINUTE_MS);
     assert_eq!(merchant.close(NO).await.0, 204, "the buyer gave up");
-    assert_eq!(merchant.providers.begin(&purchase).unwrap_err().code, "ORDER_CLOSED");
+    assert_eq!(merchant.providers.enter_password(&purchase).unwrap_err().code, "ORDER_CLOSED");
 }

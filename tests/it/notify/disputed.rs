@@ -10,7 +10,7 @@ use paygate::domain::order::payment::PaymentRole::{Duplicate, Mismatch, Winning}
 use paygate::domain::order::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation};
+use paygate::mock::{FaultKind, ProviderOperation};
 use paygate::store::memory::Memory;
 use paygate::store::{Committed, Store};
 use serde_json::json;
@@ -67,7 +67,7 @@ async fn of_two_messages_that_disagree_the_providers_answer_counts() {
 async fn while_the_provider_cannot_settle_it_nothing_is_acknowledged_and_nothing_changes() {
     let (shop, _) = disputed(Wxpay, 999).await;
     let before = shop.order(NO).await;
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     assert_eq!(shop.notify().await, [Err(Kind::OutcomeUnknown)]);
     assert_eq!(shop.order(NO).await, before);
     shop.clock.advance_ms(MINUTE);
@@ -136,7 +136,7 @@ async fn a_payment_at_a_provider_where_the_order_has_no_attempt_is_the_orders() 
             shop.engine.reconcile().await;
         }
         assert_eq!(shop.order(NO).await.status.number(), 3, "{other}");
-        assert_eq!(shop.providers.money().returned, 100, "{other}");
+        assert_eq!(shop.providers.money().refunded, 100, "{other}");
     }
 }
 
@@ -157,7 +157,7 @@ async fn a_later_one_is_a_duplicate_and_goes_back() {
     let order = shop.order(NO).await;
     let roles: Vec<_> = order.payments.iter().map(|it| it.role).collect();
     assert_eq!(roles, [Winning, Duplicate]);
-    assert_eq!(shop.providers.money().returned, 100);
+    assert_eq!(shop.providers.money().refunded, 100);
     while shop.engine.dispatch().await > 0 {}
     let mut events = webhook.events();
     events.sort_unstable();

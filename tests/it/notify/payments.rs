@@ -6,7 +6,7 @@ use bytes::Bytes;
 use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::domain::ids::Pid;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, InProcess, PayWith, Purchase, State};
+use paygate::mock::{FaultKind, InProcess, PayWith, SimulatedPurchase, State};
 use paygate::store::memory::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
@@ -59,8 +59,11 @@ async fn a_payment_that_comes_before_the_create_reply_wins_over_it() {
     shop.fault(FaultKind::Delay { ms: 60 });
     let asked = qr_with_custom(Wxpay);
     let buyer = async {
-        let purchase =
-            Purchase { provider: Wxpay, with: PayWith::OutTradeNo(NO.to_owned()), payer: None };
+        let purchase = SimulatedPurchase {
+            provider: Wxpay,
+            with: PayWith::OutTradeNo(NO.to_owned()),
+            payer: None,
+        };
         while shop.providers.pay(&purchase).is_err() {
             tokio::task::yield_now().await;
         }
@@ -136,7 +139,7 @@ async fn another_amount_is_told_is_never_acknowledged_and_gives_no_more_material
             (shop, webhook)
         };
         shop.fault(FaultKind::LoseRequest);
-        shop.fault_of(paygate::mock::Operation::Query, FaultKind::LoseReply);
+        shop.fault_of(paygate::mock::ProviderOperation::Query, FaultKind::LoseReply);
         assert_eq!(kind(shop.create(&qr_with_custom(provider)).await), Some(Kind::OutcomeUnknown));
         before.pay(&created).unwrap();
         for _ in 0..2 {

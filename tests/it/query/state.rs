@@ -6,7 +6,7 @@ use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::ids::{OutTradeNo, TransactionId};
 use paygate::engine::{OrderNumber, Queried, Query};
 use paygate::error::{Error, Kind};
-use paygate::mock::{FaultKind, Operation};
+use paygate::mock::{FaultKind, ProviderOperation};
 
 use crate::support::requests::{NO, qr_with_custom};
 use crate::support::shop::{Shop, kind};
@@ -49,7 +49,7 @@ async fn a_provider_that_does_not_answer_is_not_asked_again_at_once() {
     let (shop, _) = shop_with_webhook().await;
     shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     shop.clock.advance_ms(5_000);
-    shop.fault_of(Operation::Query, FaultKind::LoseReply);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
     for _ in 0..3 {
         assert_eq!(query(&shop).await.unwrap().order.status.number(), 0);
     }

@@ -5,7 +5,7 @@ use paygate::domain::ids::TransactionId;
 use paygate::domain::order::refund::RefundState::Closed;
 use paygate::engine::AutoRefundPolicy;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, Operation};
+use paygate::mock::{FaultKind, ProviderOperation};
 
 use crate::support::refunds::{
     check_money, number, paid, purchase, refund_all, refund_all_of, sent_events, settle, state,
@@ -28,7 +28,7 @@ async fn paid_twice(shop: &Shop, paying: [ProviderId; 2], first: ProviderId) -> 
     news.sort_by_key(|it| it.provider != first);
     for it in &news {
         assert_eq!(shop.take(it).await, Ok(()));
-        shop.providers.answered(it, 200, b"success");
+        shop.providers.record_answer(it, 200, b"success");
     }
     let ids = news.iter().map(|news| {
         let ledger = shop.ledger(NO);
@@ -41,7 +41,7 @@ async fn paid_twice(shop: &Shop, paying: [ProviderId; 2], first: ProviderId) -> 
 /// What went back of one payment, in fen, as its provider knows it.
 fn returned(shop: &Shop, id: &TransactionId) -> u64 {
     let balances = shop.providers.balances();
-    balances.iter().find(|it| it.transaction_id == *id.0).unwrap().money.returned
+    balances.iter().find(|it| it.transaction_id == *id.0).unwrap().money.refunded
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_duplicate_goes_back_whatever_goes_wrong() {
         for fault in &faults {
             let (shop, webhook) = shop_with_webhook().await;
             let first = if duplicate == Wxpay { Alipay } else { Wxpay };
-            shop.fault_of(Operation::Refund, fault.clone());
+            shop.fault_of(ProviderOperation::Refund, fault.clone());
             paid_twice(&shop, [Wxpay, Alipay], first).await;
             for _ in 0..4 {
                 shop.clock.advance_ms(60 * MINUTE);
@@ -176,7 +176,7 @@ async fn a_late_payment_that_nobody_tells_of_is_found_and_goes_back() {
     let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.engine.close(&number(NO)).await.unwrap();
-    shop.providers.add_fault(paygate::mock::Fault {
+    shop.providers.add_fault(paygate::mock::SimulatedFault {
         provider: None,
         operation: None,
         kind: FaultKind::NotifyNever,
@@ -193,7 +193,7 @@ async fn a_late_payment_that_nobody_tells_of_is_found_and_goes_back() {
 /// A payment of one fen more than was ordered.
 async fn mismatched(shop: &Shop, provider: ProviderId) -> TransactionId {
     let created = shop.create(&qr(provider)).await.unwrap();
-    shop.providers.add_fault(paygate::mock::Fault {
+    shop.providers.add_fault(paygate::mock::SimulatedFault {
         provider: None,
         operation: None,
         kind: FaultKind::WrongAmount,

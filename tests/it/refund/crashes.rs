@@ -7,7 +7,7 @@ use std::sync::Arc;
 use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
 use paygate::domain::order::refund::RefundState::{Closed, Success};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, InProcess, Money, Operation};
+use paygate::mock::{FaultKind, InProcess, MoneyTotals, ProviderOperation};
 use paygate::store::Store;
 use paygate::store::memory::Memory;
 
@@ -112,7 +112,7 @@ impl World {
                 }
                 Close => shop.engine.close(&number(NO)).await.unwrap(),
                 Goes(_) if is_again => {}
-                Goes(kind) => shop.fault_of(Operation::Refund, kind.clone()),
+                Goes(kind) => shop.fault_of(ProviderOperation::Refund, kind.clone()),
                 Settle => settle(shop).await,
             }
         }
@@ -127,7 +127,7 @@ impl World {
         let order = shop.order(NO).await;
         assert_eq!(order.status.number(), scenario.status, "{name}");
         let (paid, returned) = scenario.money;
-        let money = Money { paid, returned, returning: 0 };
+        let money = MoneyTotals { paid, refunded: returned, refunding: 0 };
         assert_eq!(shop.providers.money(), money, "{name}");
         let known = order.payments.iter().flat_map(|it| &it.refunds);
         let known = known.filter(|it| it.state == Success).map(|it| it.refund_fee.fen());

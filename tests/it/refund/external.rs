@@ -10,7 +10,7 @@ use paygate::domain::order::refund::{ExternalRefund, Refund};
 use paygate::domain::time::Millis;
 use paygate::error::Kind;
 use paygate::guard::schema;
-use paygate::mock::{ConsoleRefund, ConsoleTold, FaultKind, InProcess, Operation};
+use paygate::mock::{ConsoleNotification, ConsoleRefund, FaultKind, InProcess, ProviderOperation};
 
 use crate::support::refunds::{
     check_money, number, paid, refund, refund_all, sent_events, settle, state, status,
@@ -20,12 +20,12 @@ use crate::support::shop::{ManualClock, Shop, kind, run_background};
 use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
-    made(shop, provider, fee, ConsoleTold::Notification);
+    made(shop, provider, fee, ConsoleNotification::Regular);
 }
 
-fn made(shop: &Shop, provider: ProviderId, fee: u64, told: ConsoleTold) {
+fn made(shop: &Shop, provider: ProviderId, fee: u64, told: ConsoleNotification) {
     let (out_trade_no, amount) = (NO.to_owned(), Fen::new(fee));
-    let refund = ConsoleRefund { provider, out_trade_no, amount, told };
+    let refund = ConsoleRefund { provider, out_trade_no, amount, notification: told };
     shop.providers.refund_in_console(&refund).unwrap();
 }
 
@@ -125,7 +125,7 @@ async fn what_is_pending_here_is_not_what_the_console_returned() {
     for (fee, in_the_console) in [(30, 30), (60, 40), (20, 70)] {
         let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, Alipay).await;
-        shop.fault_of(Operation::Refund, FaultKind::TooSoon);
+        shop.fault_of(ProviderOperation::Refund, FaultKind::TooSoon);
         assert_eq!(refund(&shop, "r-1", fee).await.unwrap().refund.state, Processing);
         in_console(&shop, Alipay, in_the_console);
         settle(&shop).await;
@@ -143,7 +143,7 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
     for provider in [Wxpay, Alipay] {
         let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
-        made(&shop, provider, 100, ConsoleTold::Nobody);
+        made(&shop, provider, 100, ConsoleNotification::Never);
         shop.clock.advance_ms(MINUTE);
         assert_eq!(kind(refund(&shop, "r-1", 30).await), Some(Kind::ProviderRefused), "{provider}");
         let all = shop.engine.query_refunds(&number(NO)).await.unwrap();
@@ -188,7 +188,7 @@ async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
     let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
-    shop.fault_of(Operation::Refund, FaultKind::TooSoon);
+    shop.fault_of(ProviderOperation::Refund, FaultKind::TooSoon);
     shop.providers.pay(&crate::support::refunds::purchase(Wxpay)).unwrap();
     shop.pay(&code).unwrap();
     shop.notify().await;
@@ -234,7 +234,7 @@ async fn what_a_person_left_of_a_duplicate_goes_back_under_a_number_of_its_own()
     let (shop, webhook) = shop_with_webhook().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     shop.create(&qr(Wxpay)).await.unwrap();
-    shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+    shop.fault_of(ProviderOperation::Refund, FaultKind::NotEnough);
     shop.providers.pay(&crate::support::refunds::purchase(Wxpay)).unwrap();
     shop.pay(&code).unwrap();
     shop.notify().await;
@@ -281,9 +281,9 @@ async fn what_went_back_in_all_is_never_added_to_what_became_known_meanwhile() {
 async fn what_went_back_unseen_is_noticed_by_the_running_total() {
     let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Alipay).await;
-    made(&shop, Alipay, 80, ConsoleTold::Nobody);
+    made(&shop, Alipay, 80, ConsoleNotification::Never);
     shop.clock.advance_ms(10 * MINUTE);
-    made(&shop, Alipay, 10, ConsoleTold::Notification);
+    made(&shop, Alipay, 10, ConsoleNotification::Regular);
     settle(&shop).await;
     let order = shop.order(NO).await;
     let payment = &order.payments[0];
@@ -301,7 +301,7 @@ async fn what_went_back_unseen_is_noticed_by_the_running_total() {
 async fn the_answer_to_our_own_refund_tells_what_went_back_unseen() {
     let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Alipay).await;
-    made(&shop, Alipay, 30, ConsoleTold::Nobody);
+    made(&shop, Alipay, 30, ConsoleNotification::Never);
     shop.clock.advance_ms(10 * MINUTE);
     refund(&shop, "r-1", 20).await.unwrap();
     settle(&shop).await;
@@ -321,17 +321,17 @@ async fn a_told_refund_does_not_account_for_what_was_not_external() {
     let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr(Wxpay)).await.unwrap();
     shop.pay(&created).unwrap();
-    made(&shop, Wxpay, 40, ConsoleTold::Nobody);
+    made(&shop, Wxpay, 40, ConsoleNotification::Never);
     shop.clock.advance_ms(29 * MINUTE);
     shop.engine.reconcile().await;
     let payment = shop.order(NO).await.payments[0].clone();
     assert!(payment.refund_unknown, "the query says that something went back");
-    made(&shop, Wxpay, 20, ConsoleTold::Notification);
+    made(&shop, Wxpay, 20, ConsoleNotification::Regular);
     settle(&shop).await;
     let payment = shop.order(NO).await.payments[0].clone();
     assert_eq!((payment.refunded(), payment.refund_unknown), (20, true), "{payment:#?}");
     assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::RefundExceeds));
-    made(&shop, Wxpay, 40, ConsoleTold::Notification);
+    made(&shop, Wxpay, 40, ConsoleNotification::Regular);
     settle(&shop).await;
     assert!(shop.order(NO).await.payments[0].refund_unknown, "60 of 100 are told");
     check_money(&shop, 100, 100);
@@ -341,9 +341,9 @@ async fn a_told_refund_does_not_account_for_what_was_not_external() {
 async fn a_refusal_for_want_of_a_rest_proves_that_something_went_back_unseen() {
     let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
-    made(&shop, Wxpay, 40, ConsoleTold::Nobody);
+    made(&shop, Wxpay, 40, ConsoleNotification::Never);
     shop.clock.advance_ms(2 * MINUTE);
-    made(&shop, Wxpay, 20, ConsoleTold::Notification);
+    made(&shop, Wxpay, 20, ConsoleNotification::Regular);
     settle(&shop).await;
     assert_eq!(kind(refund(&shop, "r-1", 60).await), Some(Kind::ProviderRefused));
     let payment = shop.order(NO).await.payments[0].clone();

@@ -7,7 +7,7 @@ use paygate::domain::ids::TransactionId;
 use paygate::domain::order::refund::RefundState::{Abnormal, Closed, Processing, Success};
 use paygate::engine::RefundRequest;
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, InProcess, Operation, RefundEnd, Refunding};
+use paygate::mock::{FaultKind, InProcess, ProviderOperation, RefundEnd, RefundSettings};
 use paygate::store::memory::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
@@ -83,7 +83,7 @@ async fn a_lost_answer_is_not_a_second_refund() {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
             let (shop, webhook) = shop_with_webhook().await;
             paid(&shop, provider).await;
-            shop.fault_of(Operation::Refund, lost.clone());
+            shop.fault_of(ProviderOperation::Refund, lost.clone());
             let first = shop.engine.refund(refund_all()).await.unwrap();
             assert_eq!(first.refund.state, Processing, "{provider} {lost:?}");
             assert_eq!(status(&shop).await, 1, "nobody knows yet");
@@ -107,7 +107,7 @@ async fn what_nobody_asks_about_again_is_finished() {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::TooSoon] {
             let (shop, _) = shop_with_webhook().await;
             paid(&shop, provider).await;
-            shop.fault_of(Operation::Refund, lost.clone());
+            shop.fault_of(ProviderOperation::Refund, lost.clone());
             let first = refund(&shop, "r-1", 60).await.unwrap();
             assert_eq!(first.refund.state, Processing, "{provider} {lost:?}");
             settle(&shop).await;
@@ -138,7 +138,7 @@ async fn a_refund_on_its_way_is_processing_until_its_provider_says_otherwise() {
         let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
         let slow = FaultKind::RefundSlow { ms: 3_600_000 };
-        shop.fault_of(Operation::Refund, slow);
+        shop.fault_of(ProviderOperation::Refund, slow);
         assert_eq!(refund(&shop, "r-1", 100).await.unwrap().refund.state, Processing);
         settle(&shop).await;
         let found = shop.engine.query_refund("r-1").await.unwrap();
@@ -160,7 +160,7 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
     for provider in [Wxpay, Alipay] {
         let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
-        shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+        shop.fault_of(ProviderOperation::Refund, FaultKind::NotEnough);
         let refused = refund(&shop, "r-1", 100).await.unwrap_err();
         assert_eq!(refused.kind(), Kind::ProviderRefused, "{provider}");
         assert!(refused.provider().is_some_and(|(code, _)| code.contains("NOT_ENOUGH")));
@@ -180,7 +180,7 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
         paid(&shop, provider).await;
         for _ in 0..2 {
             shop.clock.advance_ms(MINUTE);
-            shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+            shop.fault_of(ProviderOperation::Refund, FaultKind::NotEnough);
             refund(&shop, "r-1", 100).await.unwrap_err();
         }
         let again = refund(&shop, "r-1", 100).await.unwrap();
@@ -198,7 +198,7 @@ async fn a_refusal_frees_what_was_to_go_back_and_its_number() {
 async fn a_refund_that_needs_a_person_is_told_and_holds_its_amount() {
     let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
-    shop.fault_of(Operation::Refund, FaultKind::RefundEnds { state: Abnormal });
+    shop.fault_of(ProviderOperation::Refund, FaultKind::RefundEnds { state: Abnormal });
     refund(&shop, "r-1", 60).await.unwrap();
     settle(&shop).await;
     assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Abnormal, 1));
@@ -224,7 +224,7 @@ async fn a_refund_that_needs_a_person_is_told_and_holds_its_amount() {
 async fn a_refund_that_its_provider_closes_frees_its_amount() {
     let (shop, webhook) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
-    shop.fault_of(Operation::Refund, FaultKind::RefundEnds { state: Closed });
+    shop.fault_of(ProviderOperation::Refund, FaultKind::RefundEnds { state: Closed });
     refund(&shop, "r-1", 100).await.unwrap();
     settle(&shop).await;
     assert_eq!((state(&shop, "r-1").await, status(&shop).await), (Closed, 1));
@@ -263,7 +263,7 @@ async fn a_refund_during_a_notification_loses_nothing() {
 async fn a_refund_of_a_busy_order_records_and_sends_nothing() {
     let (shop, _) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
-    shop.fault_of(Operation::Refund, FaultKind::Delay { ms: 5_000 });
+    shop.fault_of(ProviderOperation::Refund, FaultKind::Delay { ms: 5_000 });
     let second = async {
         tokio::task::yield_now().await;
         refund(&shop, "r-2", 10).await
@@ -282,11 +282,12 @@ async fn a_refund_that_arrives_after_its_refusal_is_found() {
     for provider in [Wxpay, Alipay] {
         let (shop, webhook) = shop_with_webhook().await;
         paid(&shop, provider).await;
-        shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
-        shop.fault_of(Operation::Refund, FaultKind::Late { ms: 46_000 });
+        shop.providers
+            .set_refund_settings(RefundSettings { takes_ms: 3_000, alipay_notifies: false });
+        shop.fault_of(ProviderOperation::Refund, FaultKind::Late { ms: 46_000 });
         assert_eq!(refund(&shop, "r-1", 30).await.unwrap().refund.state, Processing);
         shop.clock.advance_ms(10_000);
-        shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+        shop.fault_of(ProviderOperation::Refund, FaultKind::NotEnough);
         let again = refund(&shop, "r-1", 30).await.unwrap();
         assert_eq!(again.refund.state, Processing, "{provider}: a repeat is a replay");
         shop.engine.reconcile().await;
@@ -373,13 +374,14 @@ async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
         for lost in [FaultKind::LoseReply, FaultKind::LoseRequest] {
             let (shop, webhook) = shop_with_webhook().await;
             paid(&shop, provider).await;
-            shop.providers.set_refunding(Refunding { takes_ms: 3_000, alipay_tells: false });
+            shop.providers
+                .set_refund_settings(RefundSettings { takes_ms: 3_000, alipay_notifies: false });
             let arrives = lost == FaultKind::LoseReply;
-            shop.fault_of(Operation::Refund, lost);
-            shop.fault_of(Operation::RefundQuery, FaultKind::LoseRequest);
+            shop.fault_of(ProviderOperation::Refund, lost);
+            shop.fault_of(ProviderOperation::RefundQuery, FaultKind::LoseRequest);
             assert_eq!(refund(&shop, "r-1", 60).await.unwrap().refund.state, Processing);
             if !arrives {
-                shop.fault_of(Operation::Refund, FaultKind::NotEnough);
+                shop.fault_of(ProviderOperation::Refund, FaultKind::NotEnough);
             }
             shop.clock.advance_ms(MINUTE);
             shop.engine.reconcile().await;
@@ -415,7 +417,7 @@ async fn a_refusal_frees_nothing_while_an_earlier_sending_is_unaccounted_for() {
 async fn a_recorded_number_is_answered_from_the_store_while_the_order_is_busy() {
     let (shop, _) = shop_with_webhook().await;
     paid(&shop, Wxpay).await;
-    shop.fault_of(Operation::Refund, FaultKind::Delay { ms: 7_000 });
+    shop.fault_of(ProviderOperation::Refund, FaultKind::Delay { ms: 7_000 });
     let began = tokio::time::Instant::now();
     let repeat = async {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

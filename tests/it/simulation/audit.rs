@@ -45,7 +45,8 @@ pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -
     let (now, ledger) = (shared.clock.now(), shared.providers.orders());
     let mut found = Vec::new();
     for item in case.items() {
-        let is_its = |it: &&mock::Order| it.provider == item.provider && it.out_trade_no == item.no;
+        let is_its =
+            |it: &&mock::SimulatedOrder| it.provider == item.provider && it.out_trade_no == item.no;
         let Some(trade) = ledger.iter().find(is_its) else { continue };
         let mut attempts = order.attempts.iter().filter(|it| {
             it.method.provider() == item.provider && it.channel_no.as_str() == item.no
@@ -203,7 +204,7 @@ pub(super) fn summary(order: &Order) -> Vec<String> {
 
 /// Whether what arrived late at a provider made a trade by an app that the attempt, which took its
 /// place under the number, is not of: its payment is for a person to judge, and known.
-fn is_of_another_app(order: &Order, trades: &[&mock::Order]) -> bool {
+fn is_of_another_app(order: &Order, trades: &[&mock::SimulatedOrder]) -> bool {
     let mut mismatched = order.payments.iter().filter(|it| it.role == PaymentRole::Mismatch);
     mismatched.any(|payment| {
         let attempt = order.attempt(payment.attempt);
@@ -219,7 +220,7 @@ fn is_of_another_app(order: &Order, trades: &[&mock::Order]) -> bool {
 pub(super) fn settled(
     shared: &Shared,
     order: Option<&Order>,
-    trades: &[&mock::Order],
+    trades: &[&mock::SimulatedOrder],
 ) -> Vec<String> {
     let Some(order) = order else {
         return match trades {
@@ -239,8 +240,9 @@ pub(super) fn settled(
     // Under a number that is said to be taken nothing more can be ordered.
     let is_once = at(ProviderId::Alipay) <= 1 || shared.was_lied_to(trades);
     must(is_once, "paid twice at Alipay");
-    let unpreventable =
-        |it: &&&&mock::Order| it.provider == ProviderId::Alipay && !is_closable(it.terms.product);
+    let unpreventable = |it: &&&&mock::SimulatedOrder| {
+        it.provider == ProviderId::Alipay && !is_closable(it.terms.product)
+    };
     let avoidable = paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));
     must(!avoidable, "paid twice, and something could have been closed");
     for trade in &paid {

@@ -10,7 +10,7 @@ use paygate::domain::product::Product;
 use paygate::engine::Created;
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
-use paygate::mock::{PayWith, Purchase};
+use paygate::mock::{PayWith, SimulatedPurchase};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -246,7 +246,7 @@ fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item
             orders.find(|it| it.transaction_id.as_ref() == Some(id))?.out_trade_no
         }
         PayWith::PrepayId(code) | PayWith::CodeUrl(code) | PayWith::H5Url(code) => {
-            orders.find(|it| it.offers.iter().any(|it| it.code == *code))?.out_trade_no
+            orders.find(|it| it.payment_codes.iter().any(|it| it.code == *code))?.out_trade_no
         }
         PayWith::OutTradeNo(_) => return None,
     };
@@ -265,7 +265,7 @@ pub(super) async fn buyer(shared: Arc<Shared>, at: usize, rng: Rng) {
         }
         let purchase = purchase(&item);
         let acted = if act == 9 {
-            shared.providers.begin(&purchase)
+            shared.providers.enter_password(&purchase)
         } else {
             shared.providers.scan(&purchase)
         };
@@ -286,8 +286,8 @@ pub(super) fn pay(shared: &Shared, item: &Item) -> bool {
     paid.is_ok()
 }
 
-fn purchase(item: &Item) -> Purchase {
-    Purchase { provider: item.provider, with: item.with.clone(), payer: None }
+fn purchase(item: &Item) -> SimulatedPurchase {
+    SimulatedPurchase { provider: item.provider, with: item.with.clone(), payer: None }
 }
 
 /// What the process does by itself.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paygate::domain::ids::Pid;
 use paygate::error::Kind;
-use paygate::mock::Notification;
+use paygate::mock::SignedNotification;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -29,13 +29,13 @@ pub(super) async fn deliver_notifications(shared: Arc<Shared>, rng: Rng) {
     }
 }
 
-async fn bring(shared: Arc<Shared>, notification: Notification, rng: Rng) {
+async fn bring(shared: Arc<Shared>, notification: SignedNotification, rng: Rng) {
     let trouble = if shared.troubled() && rng.percent(shared.trouble) { rng.below(5) } else { 9 };
     let (provider, no) = (notification.provider, &notification.out_trade_no);
     shared.log(format!("{provider} notifies of {no}, trouble {trouble}"));
     sleep(rng.time(Duration::from_millis(100))).await;
     match trouble {
-        0 => return shared.providers.unanswered(&notification, "lost"),
+        0 => return shared.providers.record_no_answer(&notification, "lost"),
         1 => sleep(rng.time(Duration::from_secs(30))).await,
         2 => {
             deliver(&shared, &notification).await;
@@ -47,9 +47,9 @@ async fn bring(shared: Arc<Shared>, notification: Notification, rng: Rng) {
         answer => answer,
     };
     match answer {
-        None => shared.providers.unanswered(&notification, "no answer in time"),
-        Some(Ok(())) => shared.providers.answered(&notification, 200, b"success"),
-        Some(Err(_)) => shared.providers.answered(&notification, 503, b"failure"),
+        None => shared.providers.record_no_answer(&notification, "no answer in time"),
+        Some(Ok(())) => shared.providers.record_answer(&notification, 200, b"success"),
+        Some(Err(_)) => shared.providers.record_answer(&notification, 503, b"failure"),
     }
     if trouble == 4 {
         // Somebody kept it.
@@ -60,7 +60,10 @@ async fn bring(shared: Arc<Shared>, notification: Notification, rng: Rng) {
 
 /// What the process answers that takes requests now, if it does in time. One that stalls goes on
 /// with it when it wakes up.
-async fn deliver(shared: &Arc<Shared>, notification: &Notification) -> Option<Result<(), Kind>> {
+async fn deliver(
+    shared: &Arc<Shared>,
+    notification: &SignedNotification,
+) -> Option<Result<(), Kind>> {
     let process = shared.front();
     let (done, answered) = oneshot::channel();
     let (engine, message, crash_switch) =

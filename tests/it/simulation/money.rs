@@ -7,7 +7,7 @@ use paygate::domain::order::payment::PaymentRole;
 use paygate::domain::order::refund::RefundState;
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::engine::Queried;
-use paygate::mock::{self, Notification, State};
+use paygate::mock::{self, SignedNotification, State};
 use serde_json::Value;
 
 use super::buyers::Case;
@@ -60,7 +60,7 @@ pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> V
 }
 
 /// A provider may forget what was acknowledged.
-pub(super) fn acknowledged(shared: &Shared, notification: &Notification) -> Vec<String> {
+pub(super) fn acknowledged(shared: &Shared, notification: &SignedNotification) -> Vec<String> {
     let trades = shared.providers.orders().into_iter();
     let mut trades = trades.filter(|it| it.provider == notification.provider);
     let trade = trades.find(|it| it.out_trade_no == notification.out_trade_no);
@@ -69,7 +69,7 @@ pub(super) fn acknowledged(shared: &Shared, notification: &Notification) -> Vec<
         .iter()
         .find(|case| trade.as_ref().is_some_and(|it| it.terms.subject == case.subject));
     let order = case.and_then(|it| shared.records.order(&it.no));
-    let is_known = |payment: &mock::Payment| {
+    let is_known = |payment: &mock::SimulatedPayment| {
         let known = |it: &Order| it.payments.iter().any(|it| is_same(it, payment));
         order.as_ref().is_some_and(known)
     };
@@ -98,13 +98,13 @@ pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
 }
 
 /// Whether a person returned something that the provider never managed to tell.
-pub(super) fn has_unreported_refund(trades: &[&mock::Order]) -> bool {
+pub(super) fn has_unreported_refund(trades: &[&mock::SimulatedOrder]) -> bool {
     let mut refunds = trades.iter().flat_map(|it| &it.payments).flat_map(|it| &it.refunds);
-    refunds.any(|it| it.from_console && it.notice.acknowledged.is_none())
+    refunds.any(|it| it.from_console && it.notification.acknowledged.is_none())
 }
 
 /// What is wrong in the end with what went back of an order.
-pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
+pub(super) fn returned(order: &Order, trades: &[&mock::SimulatedOrder]) -> Vec<String> {
     let mut found = Vec::new();
     let mut must = |holds: bool, what: String| {
         if !holds {
@@ -113,7 +113,7 @@ pub(super) fn returned(order: &Order, trades: &[&mock::Order]) -> Vec<String> {
     };
     for payment in trades.iter().flat_map(|it| &it.payments) {
         let Some(known) = order.payments.iter().find(|it| is_same(it, payment)) else { continue };
-        let (there, here) = (payment.returned(), known.refunded());
+        let (there, here) = (payment.refunded_fen(), known.refunded());
         must(there <= payment.amount.fen(), format!("{there} fen went back of {payment:?}"));
         must(there == here, format!("{there} fen went back, and {here} here: {known:?}"));
         let unfinished = known
@@ -212,18 +212,21 @@ pub(super) fn books(heard: &[ShopEvent]) -> i128 {
 }
 
 /// The providers' books.
-pub(super) fn ledger(trades: &[&mock::Order]) -> i128 {
+pub(super) fn ledger(trades: &[&mock::SimulatedOrder]) -> i128 {
     let payments = trades.iter().flat_map(|it| &it.payments);
-    payments.map(|it| i128::from(it.amount.fen()) - i128::from(it.returned())).sum()
+    payments.map(|it| i128::from(it.amount.fen()) - i128::from(it.refunded_fen())).sum()
 }
 
-fn returned_by(payment: &mock::Payment, out_refund_no: &str) -> Option<u64> {
+fn returned_by(payment: &mock::SimulatedPayment, out_refund_no: &str) -> Option<u64> {
     let mut refunds = payment.refunds.iter();
     let found = refunds.find(|it| it.out_refund_no == out_refund_no)?;
     (found.state == RefundState::Success).then(|| found.amount.fen())
 }
 
-fn is_same(known: &paygate::domain::order::payment::Payment, payment: &mock::Payment) -> bool {
+fn is_same(
+    known: &paygate::domain::order::payment::Payment,
+    payment: &mock::SimulatedPayment,
+) -> bool {
     *known.transaction_id.0 == *payment.transaction_id && known.total_fee == payment.amount
 }
 

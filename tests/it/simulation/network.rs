@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use paygate::domain::channel::ProviderId;
 use paygate::domain::order::refund::RefundState;
-use paygate::mock::{Fault, FaultKind, Refuse};
+use paygate::mock::{FaultKind, Refuse, SimulatedFault};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
 
@@ -47,7 +47,7 @@ impl Network {
             Some(None) => return Err(TransportFailure::NotSent("no route".to_owned())),
             Some(Some(kind)) => {
                 self.shared.log(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
-                let fault = Fault { provider: None, operation: None, kind, times: 1 };
+                let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
                 self.shared.providers.add_fault(fault);
             }
             None => {}
@@ -61,7 +61,7 @@ impl Network {
             } else {
                 let kind = self.fault(&call);
                 self.shared.log(format!("{:?} {:?} {kind:?}", call.provider, call.what));
-                let fault = Fault { provider: None, operation: None, kind, times: 1 };
+                let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
                 self.shared.providers.add_fault(fault);
             }
         }

@@ -9,7 +9,7 @@ use paygate::domain::money::Fen;
 use paygate::domain::order::{Order, OrderStatus};
 use paygate::engine::{Engine, OrderNumber, Queried, Query, RefundRequest, Refunded};
 use paygate::error::{Error, Kind};
-use paygate::mock::{self, ConsoleRefund, ConsoleTold, State};
+use paygate::mock::{self, ConsoleNotification, ConsoleRefund, State};
 use tokio::time::sleep;
 
 use super::buyers::Case;
@@ -86,15 +86,16 @@ async fn refund(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
 /// Somebody returns money in a provider's console, and does not tell the shop.
 fn return_in_console(shared: &Shared, case: &Case, rng: &Rng) {
     let trades = shared.providers.orders().into_iter();
-    let is_its = |it: &mock::Order| it.terms.subject == case.subject && it.state == State::Paid;
-    let paid: Vec<mock::Order> = trades.filter(is_its).collect();
+    let is_its =
+        |it: &mock::SimulatedOrder| it.terms.subject == case.subject && it.state == State::Paid;
+    let paid: Vec<mock::SimulatedOrder> = trades.filter(is_its).collect();
     if paid.is_empty() {
         return;
     }
     let trade = rng.pick(&paid);
     let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
-    let (amount, told) = (Fen::new(1 + rng.below(case.fee)), ConsoleTold::Notification);
-    let refund = ConsoleRefund { provider, out_trade_no, amount, told };
+    let (amount, notification) = (Fen::new(1 + rng.below(case.fee)), ConsoleNotification::Regular);
+    let refund = ConsoleRefund { provider, out_trade_no, amount, notification };
     let done = shared.providers.refund_in_console(&refund).map(drop).map_err(|it| it.code);
     shared.log(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
 }

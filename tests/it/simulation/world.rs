@@ -12,7 +12,9 @@ use paygate::domain::event::DeliveryState;
 use paygate::domain::product::AlipayChoice;
 use paygate::domain::time::Millis;
 use paygate::engine::{AutoRefundPolicy, Engine, Switching};
-use paygate::mock::{self, ConsoleRefund, ConsoleTold, Fault, FaultKind, InProcess, State, keys};
+use paygate::mock::{
+    self, ConsoleNotification, ConsoleRefund, FaultKind, InProcess, SimulatedFault, State, keys,
+};
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store as _;
 use paygate::store::memory::Memory;
@@ -284,7 +286,12 @@ impl Shared {
             4 => FaultKind::NotifyProbe,
             _ => return,
         };
-        self.providers.add_fault(Fault { provider: None, operation: None, kind, times: 1 });
+        self.providers.add_fault(SimulatedFault {
+            provider: None,
+            operation: None,
+            kind,
+            times: 1,
+        });
     }
 
     /// Rng that follows from a text, whenever it is needed.
@@ -313,14 +320,14 @@ impl Shared {
         let Some(no) = &call.no else { return };
         let text = String::from_utf8_lossy(body);
         let says = text.contains("CONTEXT_INCONSISTENT") || text.contains("TRADE_HAS_CLOSE");
-        let has = |it: &mock::Order| it.out_trade_no == *no && it.state != State::Offered;
+        let has = |it: &mock::SimulatedOrder| it.out_trade_no == *no && it.state != State::Offered;
         if says && !self.providers.orders().iter().any(has) {
             self.lies.lock().unwrap().insert(no.clone());
         }
     }
 
     /// Whether Alipay said of a number of these that it has a trade, and had none.
-    pub(super) fn was_lied_to(&self, trades: &[&mock::Order]) -> bool {
+    pub(super) fn was_lied_to(&self, trades: &[&mock::SimulatedOrder]) -> bool {
         let lies = self.lies.lock().unwrap();
         trades.iter().any(|it| lies.contains(&it.out_trade_no))
     }
@@ -329,10 +336,11 @@ impl Shared {
     pub(super) fn return_the_rest(&self) {
         for trade in self.providers.orders() {
             let Some(payment) = trade.payments.first() else { continue };
-            if !payment.refunds.is_empty() && payment.returned() < payment.amount.fen() {
-                let (provider, told) = (trade.provider, ConsoleTold::Nobody);
+            if !payment.refunds.is_empty() && payment.refunded_fen() < payment.amount.fen() {
+                let (provider, told) = (trade.provider, ConsoleNotification::Never);
                 let out_trade_no = trade.out_trade_no.clone();
-                let rest = ConsoleRefund { provider, out_trade_no, amount: None, told };
+                let rest =
+                    ConsoleRefund { provider, out_trade_no, amount: None, notification: told };
                 let _ = self.providers.refund_in_console(&rest);
             }
         }

@@ -25,7 +25,7 @@ use paygate::mock::{InProcess, keys};
 use paygate::provider::{Transport, TransportFailure, alipay};
 use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
-use paygate::sidecar::shutdown;
+use paygate::sidecar::shutdown_channel;
 use paygate::store::sqlite::Sqlite;
 use paygate::store::{BoxFuture, Store};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn shop(store: &Arc<Sqlite>, clock: &ManualClock) -> Shop {
 fn admin(shop: &Shop) -> Admin {
     Admin::new(AdminParts {
         ready: Arc::new(|| Box::pin(async { true })),
-        stopping: stop().1,
+        stopping: shutdown_channel().1,
         schemas: Vec::new(),
         engine: shop.engine.clone(),
         token: Some(Secret::new(TOKEN)),

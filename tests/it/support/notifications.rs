@@ -9,7 +9,7 @@ use http::Request;
 use http_body_util::Full;
 use paygate::clock::Clock;
 use paygate::domain::channel::ProviderId;
-use paygate::mock::{Order, keys};
+use paygate::mock::{SimulatedOrder, keys};
 use paygate::provider::keys::SigningKey;
 use serde_json::json;
 
@@ -41,7 +41,7 @@ pub(crate) fn notification(
     }
 }
 
-fn wxpay(shop: &Shop, order: &Order, to: &str) -> Request<Full<Bytes>> {
+fn wxpay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>> {
     let payment = order.payments.last().unwrap();
     let message = json!({
         "mchid": order.merchant, "appid": order.terms.app_id,
@@ -81,7 +81,7 @@ fn wxpay(shop: &Shop, order: &Order, to: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-fn alipay(shop: &Shop, order: &Order, to: &str) -> Request<Full<Bytes>> {
+fn alipay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>> {
     let amount = order.terms.amount.fen();
     let at = shop.clock.now().to_alipay();
     let mut parameters = vec![

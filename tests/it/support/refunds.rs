@@ -7,7 +7,7 @@ use paygate::domain::money::Fen;
 use paygate::domain::order::refund::RefundState;
 use paygate::engine::{RefundRequest, Refunded};
 use paygate::error::Error;
-use paygate::mock::{Money, PayWith, Purchase};
+use paygate::mock::{MoneyTotals, PayWith, SimulatedPurchase};
 
 use super::requests::{MINUTE, NO, qr};
 use super::shop::{Shop, run_background};
@@ -18,8 +18,8 @@ pub(crate) fn number(no: &str) -> OutTradeNo {
 }
 
 /// Whatever was handed out last at `provider`.
-pub(crate) fn purchase(provider: ProviderId) -> Purchase {
-    Purchase { provider, with: PayWith::OutTradeNo(NO.to_owned()), payer: None }
+pub(crate) fn purchase(provider: ProviderId) -> SimulatedPurchase {
+    SimulatedPurchase { provider, with: PayWith::OutTradeNo(NO.to_owned()), payer: None }
 }
 
 /// The order is paid, and known to be.
@@ -91,5 +91,5 @@ pub(crate) async fn status(shop: &Shop) -> i8 {
 /// What the buyers paid and have back, in fen, as the providers know it: nothing is on its way.
 #[track_caller]
 pub(crate) fn check_money(shop: &Shop, paid: u64, returned: u64) {
-    assert_eq!(shop.providers.money(), Money { paid, returned, returning: 0 });
+    assert_eq!(shop.providers.money(), MoneyTotals { paid, refunded: returned, refunding: 0 });
 }

@@ -15,8 +15,8 @@ use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
 use paygate::guard::read_create;
 use paygate::mock::{
-    Declined, Fault, FaultKind, InProcess, Notification, Operation, Order, PayWith, Purchase,
-    State, keys,
+    ActionRefused, FaultKind, InProcess, PayWith, ProviderOperation, SignedNotification,
+    SimulatedFault, SimulatedOrder, SimulatedPurchase, State, keys,
 };
 use paygate::provider::{alipay, wxpay};
 use paygate::store::Store;
@@ -139,17 +139,17 @@ impl Shop {
     }
 
     /// What the providers know under `no`.
-    pub(crate) fn ledger(&self, no: &str) -> Vec<Order> {
+    pub(crate) fn ledger(&self, no: &str) -> Vec<SimulatedOrder> {
         self.providers.orders().into_iter().filter(|it| it.out_trade_no == no).collect()
     }
 
     /// A buyer pays with what is in `created`.
-    pub(crate) fn pay(&self, created: &Created) -> Result<Order, Declined> {
+    pub(crate) fn pay(&self, created: &Created) -> Result<SimulatedOrder, ActionRefused> {
         self.providers.pay(&held(created))
     }
 
     /// A buyer opens the cashier with what is in `created`, and does not pay.
-    pub(crate) fn scan(&self, created: &Created) -> Result<Order, Declined> {
+    pub(crate) fn scan(&self, created: &Created) -> Result<SimulatedOrder, ActionRefused> {
         self.providers.scan(&held(created))
     }
 
@@ -159,14 +159,14 @@ impl Shop {
         for notification in self.providers.notifications() {
             let answer = self.take(&notification).await;
             let (status, body) = if answer.is_ok() { (200, "success") } else { (503, "failure") };
-            self.providers.answered(&notification, status, body.as_bytes());
+            self.providers.record_answer(&notification, status, body.as_bytes());
             answers.push(answer);
         }
         answers
     }
 
     /// Brings one notification to the engine; its provider does not hear of the answer.
-    pub(crate) async fn take(&self, notification: &Notification) -> Result<(), Kind> {
+    pub(crate) async fn take(&self, notification: &SignedNotification) -> Result<(), Kind> {
         let pid = notification.url.path_segments().unwrap().next_back().unwrap();
         let (headers, body) = (&notification.headers, notification.body.clone());
         let taken = self.engine.notify(notification.provider, &Pid::new(pid), headers, body).await;
@@ -185,18 +185,18 @@ impl Shop {
 
     /// Something is to go wrong with the next call that creates an order.
     pub(crate) fn fault(&self, kind: FaultKind) {
-        self.fault_of(Operation::Create, kind);
+        self.fault_of(ProviderOperation::Create, kind);
     }
 
     /// Something is to go wrong with the next call of this kind.
-    pub(crate) fn fault_of(&self, operation: Operation, kind: FaultKind) {
-        let fault = Fault { provider: None, operation: Some(operation), kind, times: 1 };
+    pub(crate) fn fault_of(&self, operation: ProviderOperation, kind: FaultKind) {
+        let fault = SimulatedFault { provider: None, operation: Some(operation), kind, times: 1 };
         self.providers.add_fault(fault);
     }
 }
 
 /// What a buyer does with `created`.
-fn held(created: &Created) -> Purchase {
+fn held(created: &Created) -> SimulatedPurchase {
     let info = order_info(created);
     let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
     let with = match created.product {
@@ -208,7 +208,7 @@ fn held(created: &Created) -> Purchase {
         Product::AppPay => PayWith::OrderString(info.as_str().unwrap_or_default().to_owned()),
         Product::WapPay | Product::PagePay => PayWith::PayUrl(text("payUrl")),
     };
-    Purchase { provider: created.pay_type.provider(), with, payer: None }
+    SimulatedPurchase { provider: created.pay_type.provider(), with, payer: None }
 }
 
 /// A body whose buyer sits at a PC: a QR code.
