@@ -16,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use paygate::clock::Clock;
 use paygate::domain::channel::PayType;
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::ids::{ChannelNo, OutTradeNo};
 use paygate::domain::json::RawJson;
 use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Attempt, AttemptState, Material, Params};
+use paygate::domain::order::attempt::{Attempt, Material, Params};
 use paygate::domain::product::{AlipayChoice, PaymentMethod, Product};
 use paygate::domain::request::{AppAuthToken, OrderTerms};
 use paygate::domain::time::Millis;
@@ -27,6 +27,8 @@ use paygate::provider::alipay::gateway::AlipayGateway;
 use paygate::provider::alipay::{AlipayApp, AlipayMerchant, AlipayVerification};
 use paygate::provider::keys::SigningKey;
 use paygate::provider::{AttemptRequest, BoxFuture, Call, Provider, Transport, TransportFailure};
+
+use crate::support::fixtures::{order_terms, prepared_attempt};
 
 /// The shop's key, and Alipay's.
 static SHOP: LazyLock<SigningKey> = LazyLock::new(rsa_key);
@@ -75,21 +77,8 @@ fn gateway(app: AlipayApp) -> AlipayGateway {
 }
 
 fn terms() -> OrderTerms {
-    OrderTerms {
-        out_trade_no: OutTradeNo::parse(NUMBER).unwrap(),
-        total_fee: Fen::new(1).unwrap(),
-        subject: "测试 a+b".to_owned(),
-        body: None,
-        kind: "goods".to_owned(),
-        pid: Pid::default(),
-        user_id: None,
-        custom: Some(RawJson::parse(r#"{"never":"sent"}"#).unwrap()),
-        other: None,
-        sub_appid: None,
-        sub_mchid: None,
-        app_auth_token: None,
-        profit_sharing: None,
-    }
+    let custom = Some(RawJson::parse(r#"{"never":"sent"}"#).unwrap());
+    OrderTerms { custom, ..order_terms(NUMBER, "测试 a+b") }
 }
 
 fn pay_type(product: Product) -> PayType {
@@ -127,19 +116,12 @@ fn attempt(app: AlipayApp, product: Product, terms: &OrderTerms) -> Attempt {
         openid: None,
         client_ip: None,
     };
+    let (channel_no, params) =
+        (ChannelNo::first(&terms.out_trade_no), plan(app.clone(), product, terms));
     Attempt {
-        n: 1,
-        method,
-        account: gateway(app.clone()).account(pay_type(product), terms),
-        channel_no: ChannelNo::first(&terms.out_trade_no),
-        params: plan(app, product, terms).unwrap(),
+        account: gateway(app).account(pay_type(product), terms),
         expires_at: EXPIRES,
-        opened_at: NOW,
-        state: AttemptState::Prepared,
-        last_queried_at: None,
-        superseded: false,
-        handed_out: false,
-        close_intended: false,
+        ..prepared_attempt(channel_no, method, params.unwrap(), NOW)
     }
 }
 

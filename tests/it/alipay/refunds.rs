@@ -1,13 +1,13 @@
 //! Money back: what is sent, and what the replies mean.
 
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::{Payment, PaymentRole};
+use paygate::domain::order::payment::Payment;
 use paygate::domain::order::refund::RefundStatus;
 use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::{Failure, RefundCall};
 
 use super::responses::{provider_error, refusal, refused, signed};
 use super::*;
+use crate::support::fixtures::payment;
 
 const REFUND: &str = "alipay.trade.refund";
 const QUERY: &str = "alipay.trade.fastpay.refund.query";
@@ -20,20 +20,7 @@ pub(super) struct Case {
 
 impl Default for Case {
     fn default() -> Case {
-        let payment = Payment {
-            attempt: 1,
-            transaction_id: TransactionId("2021071522001".into()),
-            total_fee: Fen::new(100).unwrap(),
-            paid_at: NOW,
-            openid: None,
-            discovered_at: NOW,
-            role: PaymentRole::Winning,
-            auto_refund: false,
-            refund_unknown: false,
-            reported_refund_total: None,
-            unidentified_since: None,
-            refunds: Vec::new(),
-        };
+        let payment = payment("2021071522001", 100, NOW);
         let refund = Refund::pending("R-2".to_owned(), Fen::new(30).unwrap(), NOW);
         Case { payment, refund }
     }

@@ -19,6 +19,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::support::fixtures::{self, order_terms, prepared_attempt};
+
 /// An order number.
 pub(crate) fn number(text: &str) -> OutTradeNo {
     OutTradeNo::parse(text).unwrap()
@@ -26,7 +28,7 @@ pub(crate) fn number(text: &str) -> OutTradeNo {
 
 /// An order with one prepared attempt, claimed at `created` milliseconds.
 pub(crate) fn order(no: &str, created: i64) -> Order {
-    let terms = terms(number(no));
+    let terms = order_terms(no, "热水壶");
     Order {
         fingerprint: terms.fingerprint(),
         attempts: vec![attempt(1, ChannelNo::first(&terms.out_trade_no), created)],
@@ -52,76 +54,39 @@ pub(crate) fn later(order: &Order, state: AttemptState) -> Order {
 
 /// A prepared attempt, opened at `opened` milliseconds.
 pub(crate) fn attempt(n: u32, channel_no: ChannelNo, opened_at: i64) -> Attempt {
+    let method = PaymentMethod {
+        pay_type: PayType::WxpayH5,
+        product: Product::Native,
+        app_id: "wx0000000000000001".to_owned(),
+        openid: None,
+        client_ip: None,
+    };
+    let params = Params {
+        document: "{}".to_owned(),
+        notify_url: "https://shop.example.com/pay/notify/wxpay/wxpay_h5/default".to_owned(),
+        return_url: None,
+        app_auth_token: None,
+    };
     Attempt {
         n,
-        method: PaymentMethod {
-            pay_type: PayType::WxpayH5,
-            product: Product::Native,
-            app_id: "wx0000000000000001".to_owned(),
-            openid: None,
-            client_ip: None,
-        },
         account: Some(Account {
             id: "1900000001".to_owned(),
             sub_mchid: None,
             api_version: ApiVersion::WxpayV3,
         }),
-        channel_no,
-        params: Params {
-            document: "{}".to_owned(),
-            notify_url: "https://shop.example.com/pay/notify/wxpay/wxpay_h5/default".to_owned(),
-            return_url: None,
-            app_auth_token: None,
-        },
-        expires_at: Millis(opened_at + 1_800_000),
-        opened_at: Millis(opened_at),
-        state: AttemptState::Prepared,
-        last_queried_at: None,
-        superseded: false,
-        handed_out: false,
-        close_intended: false,
+        ..prepared_attempt(channel_no, method, params, Millis(opened_at))
     }
 }
 
 /// A payment by the first attempt, with one refund.
 pub(crate) fn payment(transaction_id: &str, out_refund_no: &str) -> Payment {
-    Payment {
-        attempt: 1,
-        transaction_id: TransactionId(transaction_id.into()),
-        total_fee: Fen::new(1).unwrap(),
-        paid_at: Millis(5),
-        openid: None,
-        discovered_at: Millis(5),
-        role: PaymentRole::Winning,
-        auto_refund: false,
-        refund_unknown: false,
-        reported_refund_total: None,
-        unidentified_since: None,
-        refunds: vec![Refund::pending(out_refund_no.to_owned(), Fen::new(1).unwrap(), Millis(6))],
-    }
+    let refund = Refund::pending(out_refund_no.to_owned(), Fen::new(1).unwrap(), Millis(6));
+    Payment { refunds: vec![refund], ..fixtures::payment(transaction_id, 1, Millis(5)) }
 }
 
 /// A state in which the buyer can pay.
 pub(crate) fn live() -> AttemptState {
     AttemptState::Payable { material: Material::Signed, valid_until: Millis(1_770_000) }
-}
-
-fn terms(out_trade_no: OutTradeNo) -> OrderTerms {
-    OrderTerms {
-        out_trade_no,
-        total_fee: Fen::new(1).unwrap(),
-        subject: "热水壶".to_owned(),
-        body: None,
-        kind: "goods".to_owned(),
-        pid: Pid::default(),
-        user_id: None,
-        custom: None,
-        other: None,
-        sub_appid: None,
-        sub_mchid: None,
-        app_auth_token: None,
-        profit_sharing: None,
-    }
 }
 
 /// Any order whose number starts with `prefix`, so that two stores' cases never meet.

@@ -4,6 +4,7 @@ pub(crate) mod shop;
 #[cfg(feature = "mock")]
 pub(crate) mod crashing_store;
 pub(crate) mod endpoint;
+pub(crate) mod fixtures;
 pub(crate) mod notifications;
 pub(crate) mod payment_layer;
 pub(crate) mod refunds;

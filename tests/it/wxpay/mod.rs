@@ -20,9 +20,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use paygate::clock::Clock;
 use paygate::domain::channel::PayType;
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid};
+use paygate::domain::ids::{ChannelNo, OutTradeNo};
 use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Attempt, AttemptState, Params};
+use paygate::domain::order::attempt::{Attempt, Params};
 use paygate::domain::product::{PaymentMethod, Product};
 use paygate::domain::request::OrderTerms;
 use paygate::domain::time::Millis;
@@ -35,6 +35,8 @@ use paygate::provider::{
     TransportFailure,
 };
 use paygate::secret::Secret;
+
+use crate::support::fixtures::{order_terms, prepared_attempt};
 
 /// 2023-11-15 06:13:20 in Beijing.
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -92,21 +94,7 @@ fn v3() -> V3 {
 }
 
 fn terms() -> OrderTerms {
-    OrderTerms {
-        out_trade_no: OutTradeNo::parse(NUMBER).unwrap(),
-        total_fee: Fen::new(1).unwrap(),
-        subject: "一\"件\"商品".to_owned(),
-        body: None,
-        kind: "goods".to_owned(),
-        pid: Pid::default(),
-        user_id: None,
-        custom: None,
-        other: None,
-        sub_appid: None,
-        sub_mchid: None,
-        app_auth_token: None,
-        profit_sharing: None,
-    }
+    order_terms(NUMBER, "一\"件\"商品")
 }
 
 /// How an order is paid in a test.
@@ -147,25 +135,17 @@ impl Scene {
     }
 
     fn attempt(&self, v3: &V3) -> Attempt {
+        let method = PaymentMethod {
+            pay_type: self.pay_type,
+            product: product(self.pay_type),
+            app_id: v3.app_id(self.pay_type, &self.terms).unwrap(),
+            openid: self.openid.map(str::to_owned),
+            client_ip: None,
+        };
+        let channel_no = ChannelNo::first(&self.terms.out_trade_no);
         Attempt {
-            n: 1,
-            method: PaymentMethod {
-                pay_type: self.pay_type,
-                product: product(self.pay_type),
-                app_id: v3.app_id(self.pay_type, &self.terms).unwrap(),
-                openid: self.openid.map(str::to_owned),
-                client_ip: None,
-            },
             account: v3.account(self.pay_type, &self.terms),
-            channel_no: ChannelNo::first(&self.terms.out_trade_no),
-            params: self.plan(v3).unwrap(),
-            expires_at: NOW.plus(1_800_000),
-            opened_at: NOW,
-            state: AttemptState::Prepared,
-            last_queried_at: None,
-            superseded: false,
-            handed_out: false,
-            close_intended: false,
+            ..prepared_attempt(channel_no, method, self.plan(v3).unwrap(), NOW)
         }
     }
 }

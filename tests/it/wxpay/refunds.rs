@@ -1,7 +1,6 @@
 //! Money back: what is sent, and what the answers mean.
 
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::payment::{Payment, PaymentRole};
+use paygate::domain::order::payment::Payment;
 use paygate::domain::order::refund::RefundStatus;
 use paygate::domain::order::refund::{Refund, RefundState};
 use paygate::provider::{Failure, RefundCall};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::responses::unverifiable;
 use super::*;
+use crate::support::fixtures::payment;
 
 /// 40 fen of a payment of 1 yuan.
 struct Case {
@@ -19,20 +19,7 @@ struct Case {
 
 impl Default for Case {
     fn default() -> Case {
-        let payment = Payment {
-            attempt: 1,
-            transaction_id: TransactionId("4200001".into()),
-            total_fee: Fen::new(100).unwrap(),
-            paid_at: NOW,
-            openid: None,
-            discovered_at: NOW,
-            role: PaymentRole::Winning,
-            auto_refund: false,
-            refund_unknown: false,
-            reported_refund_total: None,
-            unidentified_since: None,
-            refunds: Vec::new(),
-        };
+        let payment = payment("4200001", 100, NOW);
         let refund = Refund::pending("R-1|@*".to_owned(), Fen::new(40).unwrap(), NOW);
         Case { payment, refund, scene: Scene::of(PayType::WxpayMpWeixin) }
     }
