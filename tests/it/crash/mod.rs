@@ -17,15 +17,14 @@ use paygate::engine::Created;
 use paygate::error::Kind;
 use paygate::mock::State;
 use paygate::store::Store;
-use serde_json::Value;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
-use crate::support::shop::{Shop, order_info};
+use crate::support::requests::{NO, material};
+use crate::support::shop::Shop;
 use scenarios::{Scenario, Step};
 use world::{MINUTE, World};
 
 /// The order's number in these tests, and its price in fen.
-const NO: &str = "order-0001";
 const PRICE: u64 = 100;
 
 /// Who is first at the process that comes after the dead one, and what it does there.
@@ -242,12 +241,4 @@ async fn check_paid(world: &World, shop: &Shop, name: &str) {
         !event_ids.is_empty() && event_ids.iter().all(|id| *id == event.id),
         "{name}: {event_ids:?}"
     );
-}
-
-/// What the buyer pays with, without what is signed anew.
-fn material(created: &Created) -> String {
-    let info: Value = order_info(created);
-    let found = ["codeUrl", "package", "prepayid", "h5Url", "payUrl"];
-    let text = found.iter().find_map(|key| info[*key].as_str());
-    text.or(info.as_str()).unwrap().to_owned()
 }

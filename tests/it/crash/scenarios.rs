@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
 use paygate::mock::{FaultKind, ProviderOperation, Refuse, SimulatedOrder, keys};
 use paygate::provider::keys::SigningKey;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{NO, PRICE};
-use crate::support::shop::{body, with};
+use crate::support::requests::{app, mini, phone, qr};
 
 /// One story of one order.
 pub(super) struct Scenario {
@@ -28,21 +27,21 @@ pub(super) enum Step {
     GoesAtWxpay(ProviderOperation, FaultKind),
     /// So many minutes go by.
     Pass(i64),
-    /// The background looks after what is due.
-    LookAfter,
+    /// The reconciler handles what is due.
+    Reconcile,
     /// A buyer opens the cashier with what was handed out last.
     Scan,
     /// A buyer pays with what was handed out last.
     Pay,
-    /// The provider tells of the payment.
+    /// The provider notifies of the payment.
     Notify,
-    /// The shop is told what is due.
-    Tell,
+    /// The outbox sends what is due.
+    Dispatch,
 }
 
 use FaultKind::{LoseReply, LoseRequest};
 use ProviderOperation::{Close, Create, Query};
-use Step::{Ask, Goes, GoesAtWxpay, LookAfter, Notify, Pass, Pay, Scan, Tell};
+use Step::{Ask, Dispatch, Goes, GoesAtWxpay, Notify, Pass, Pay, Reconcile, Scan};
 
 fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {
     Scenario { name, is_restored: false, steps }
@@ -82,7 +81,7 @@ pub(super) fn unknown_outcomes() -> Vec<Scenario> {
                 Goes(Query, LoseReply),
                 Ask(mini(Wxpay, "one")),
                 Pass(1),
-                LookAfter,
+                Reconcile,
                 Ask(mini(Wxpay, "one")),
             ],
         ),
@@ -146,13 +145,13 @@ pub(super) fn switches() -> Vec<Scenario> {
                 Ask(qr(Wxpay)),
                 Ask(qr(Alipay)),
                 Pass(1),
-                LookAfter,
+                Reconcile,
                 Ask(qr(Alipay)),
             ],
         ),
         scenario(
             "scanned after it was superseded",
-            vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay)), Pass(1), LookAfter, Ask(qr(Wxpay))],
+            vec![Ask(qr(Alipay)), Scan, Ask(qr(Wxpay)), Pass(1), Reconcile, Ask(qr(Wxpay))],
         ),
         scenario(
             "a lost close",
@@ -171,10 +170,10 @@ pub(super) fn ends() -> Vec<Scenario> {
         scenario("WeChat Pay's successor", vec![Ask(qr(Wxpay)), Pass(32), Ask(qr(Wxpay))]),
         scenario("Alipay's successor", vec![Ask(qr(Alipay)), Pass(32), Ask(qr(Alipay))]),
         scenario("the app's successor", vec![Ask(app(Alipay)), Pass(32), Ask(app(Alipay))]),
-        scenario("WeChat Pay's lapse", vec![Ask(qr(Wxpay)), Pass(32), LookAfter, Ask(qr(Wxpay))]),
+        scenario("WeChat Pay's lapse", vec![Ask(qr(Wxpay)), Pass(32), Reconcile, Ask(qr(Wxpay))]),
         scenario(
             "Alipay's lapse",
-            vec![Ask(qr(Alipay)), Scan, Pass(32), LookAfter, Ask(qr(Alipay))],
+            vec![Ask(qr(Alipay)), Scan, Pass(32), Reconcile, Ask(qr(Alipay))],
         ),
         scenario(
             "a lapse nobody could close",
@@ -182,9 +181,9 @@ pub(super) fn ends() -> Vec<Scenario> {
                 Ask(qr(Wxpay)),
                 Pass(32),
                 Goes(Close, LoseReply),
-                LookAfter,
+                Reconcile,
                 Pass(1),
-                LookAfter,
+                Reconcile,
                 Ask(app(Wxpay)),
             ],
         ),
@@ -195,47 +194,34 @@ pub(super) fn ends() -> Vec<Scenario> {
 pub(super) fn payments() -> Vec<Scenario> {
     vec![
         scenario("found by another way", vec![Ask(qr(Wxpay)), Pay, Ask(qr(Alipay))]),
-        scenario("found at Alipay", vec![Ask(qr(Alipay)), Pay, Ask(app(Alipay)), Tell]),
-        scenario("found by the background", vec![Ask(qr(Wxpay)), Pay, Pass(32), LookAfter, Tell]),
+        scenario("found at Alipay", vec![Ask(qr(Alipay)), Pay, Ask(app(Alipay)), Dispatch]),
+        scenario(
+            "found by the background",
+            vec![Ask(qr(Wxpay)), Pay, Pass(32), Reconcile, Dispatch],
+        ),
         scenario(
             "found after a lost reply",
-            vec![Ask(app(Wxpay)), Goes(Close, FaultKind::PayFirst), Ask(qr(Wxpay)), Tell],
+            vec![Ask(app(Wxpay)), Goes(Close, FaultKind::PayFirst), Ask(qr(Wxpay)), Dispatch],
         ),
-        scenario("told by Alipay", vec![Ask(qr(Alipay)), Pay, Notify, Tell]),
-        scenario("told twice", vec![Ask(app(Alipay)), Pay, Notify, Notify, Tell, Tell]),
+        scenario("notified by Alipay", vec![Ask(qr(Alipay)), Pay, Notify, Dispatch]),
+        scenario("notified twice", vec![Ask(app(Alipay)), Pay, Notify, Notify, Dispatch, Dispatch]),
         scenario(
-            "told of what was superseded",
-            vec![Ask(qr(Alipay)), Scan, Ask(app(Alipay)), Pay, Notify, Pass(1), LookAfter, Tell],
+            "notified of what was superseded",
+            vec![
+                Ask(qr(Alipay)),
+                Scan,
+                Ask(app(Alipay)),
+                Pay,
+                Notify,
+                Pass(1),
+                Reconcile,
+                Dispatch,
+            ],
         ),
     ]
 }
 
-/// A QR code at a PC.
-fn qr(provider: ProviderId) -> Value {
-    body(provider, NO, PRICE)
-}
-
-/// The same order in an app.
-fn app(provider: ProviderId) -> Value {
-    with(qr(provider), "/context/PLATFORM", json!("app"))
-}
-
-/// The same order in the provider's own mini program.
-fn mini(provider: ProviderId, openid: &str) -> Value {
-    let platform = match provider {
-        Wxpay => "mp-weixin",
-        Alipay => "mp-alipay",
-    };
-    let asked = with(qr(provider), "/context/PLATFORM", json!(platform));
-    with(asked, "/data/openid", json!(openid))
-}
-
-/// The same order in a phone's browser.
-fn phone() -> Value {
-    with(qr(Wxpay), "/isPC", json!(false))
-}
-
-/// The form by which Alipay tells that `order` is paid.
+/// The form by which Alipay notifies that `order` is paid.
 pub(super) fn alipay_notice(order: &SimulatedOrder) -> String {
     let payment = &order.payments[0];
     let pairs = [

@@ -109,11 +109,11 @@ impl World {
                     self.goes(Some(ProviderId::Wxpay), *operation, kind);
                 }
                 Step::Pass(minutes) => self.clock.advance_ms(minutes * MINUTE),
-                Step::LookAfter => drop(shop.engine.reconcile().await),
+                Step::Reconcile => drop(shop.engine.reconcile().await),
                 Step::Scan => drop(shop.scan(self.held.last().unwrap()).unwrap()),
                 Step::Pay => drop(shop.pay(self.held.last().unwrap()).unwrap()),
                 Step::Notify => self.notify(shop).await,
-                Step::Tell => drop(shop.engine.dispatch().await),
+                Step::Dispatch => drop(shop.engine.dispatch().await),
             }
         }
     }

@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-#[path = "process/faults.rs"]
 mod faults;
 
 /// A program that takes longer than this for anything hangs.
