@@ -32,6 +32,7 @@ mod crash;
 mod simulation;
 
 // The repository itself.
+mod public_api;
 mod readme;
 mod tidy;
 
