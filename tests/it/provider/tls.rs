@@ -115,7 +115,7 @@ async fn a_certificate_is_trusted_for_its_issuer_its_host_and_its_time_alone() {
     std::fs::write(dir.path().join("root.pem"), root().self_signed(&key).unwrap().pem()).unwrap();
     let name = "a_certificate_is_trusted_for_its_issuer_its_host_and_its_time_alone";
     let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("providers::tls::{name}")])
+        .args(["--exact", &format!("provider::tls::{name}")])
         .current_dir(dir.path())
         .env("SSL_CERT_FILE", dir.path().join("root.pem"))
         .env_remove("SSL_CERT_DIR")
