@@ -174,8 +174,8 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// The DER behind any of the accepted text forms; `label` ends the PEM label. Reads certificates too
-/// (`label` = `CERTIFICATE`): the first block.
+/// The DER behind any of the accepted text forms; `label` ends the PEM label. Reads certificates
+/// too (`label` = `CERTIFICATE`): the first block.
 pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyError> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok(input.to_vec()) };
     let text = text.replace("\\n", "\n").replace('\r', "");

@@ -5,47 +5,41 @@
 //! time that is left. Facts that hold for every merchant of a provider stand in the tables of
 //! [`ProviderId`], [`ApiVersion`] and [`Product`].
 
-#[cfg(feature = "alipay")]
-pub mod alipay;
-pub mod keys;
+pub mod call;
+pub mod outcome;
 pub mod refund;
+pub mod notification;
 pub mod transport;
-#[cfg(feature = "wxpay")]
-pub mod wxpay;
+pub mod keys;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod text;
-pub mod notification;
+#[cfg(feature = "wxpay")]
+pub mod wxpay;
+#[cfg(feature = "alipay")]
+pub mod alipay;
 
 use std::fmt::Debug;
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::domain::order::refund::RefundStatus;
+pub use call::{BoxFuture, Call, Transport, TransportFailure};
 pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
+pub use outcome::{CloseOutcome, Failure, PaidTrade, TradeState};
 pub use refund::RefundCall;
 
-use crate::clock::Clock;
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{ApiVersion, PayType, ProviderId};
-use crate::domain::ids::{ChannelNo, TransactionId};
-use crate::domain::money::Fen;
+use crate::domain::ids::ChannelNo;
 use crate::domain::order::attempt::{Account, Attempt, Material, Params};
+use crate::domain::order::refund::RefundStatus;
 use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
-
-/// A boxed future: the return type of the asynchronous traits.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One merchant at one provider.
 pub trait Provider: Send + Sync + Debug {
@@ -223,145 +217,4 @@ pub struct SigningContext<'a> {
     pub now: Millis,
     /// The nonce that is signed.
     pub nonce: &'a str,
-}
-
-/// The transport, the clock and the time limit of one provider call.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// Sends the request.
-    pub transport: &'a dyn Transport,
-    /// The time of day: signatures carry it, and responses are compared with it.
-    pub clock: &'a dyn Clock,
-    /// The longest this call may take, in wall time.
-    pub timeout: Duration,
-}
-
-/// Sends one HTTP request and returns the whole response.
-///
-/// It alone knows whether a failed request can have reached the provider.
-pub trait Transport: Send + Sync + Debug {
-    /// Sends `request` within `timeout`. The response's body is at most 1 MiB.
-    fn send<'a>(
-        &'a self,
-        request: http::Request<Bytes>,
-        timeout: Duration,
-    ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportFailure>>;
-}
-
-/// Why a request has no response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransportFailure {
-    /// No byte of it left: no connection, no TLS.
-    NotSent(String),
-    /// It may have arrived.
-    OutcomeUnknown(String),
-}
-
-/// Why a provider call has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The provider refused, and its signature (or its nature, for a query) makes that final.
-    Refused {
-        /// The provider's code.
-        code: String,
-        /// The provider's message.
-        message: String,
-    },
-    /// The provider did not take an order because it has a trade under its number: paid, closed,
-    /// or with other parameters. Query it.
-    NumberInUse {
-        /// The provider's code.
-        code: String,
-        /// The provider's message.
-        message: String,
-    },
-    /// The provider got too many calls and did not execute this one. It does not sign that, so the
-    /// engine still queries a throttled attempt before it sends it again. A throttled refund is
-    /// [`Failure::NotSent`].
-    Throttled {
-        /// The provider's code.
-        code: String,
-        /// The provider's message.
-        message: String,
-    },
-    /// Nothing was sent, or the provider did nothing yet (a refund); safe to repeat.
-    NotSent(String),
-    /// The provider may have acted: query first.
-    OutcomeUnknown {
-        /// What happened, for the operator.
-        reason: String,
-        /// The code and message of an unsigned answer, for the client.
-        provider_error: Option<(String, String)>,
-    },
-}
-
-impl Failure {
-    /// An outcome that is unknown for `reason`, where the provider reported no error.
-    pub(crate) fn unknown(reason: impl Into<String>) -> Failure {
-        Failure::OutcomeUnknown { reason: reason.into(), provider_error: None }
-    }
-}
-
-impl From<TransportFailure> for Failure {
-    fn from(failure: TransportFailure) -> Failure {
-        match failure {
-            TransportFailure::NotSent(reason) => Failure::NotSent(reason),
-            TransportFailure::OutcomeUnknown(reason) => Failure::unknown(reason),
-        }
-    }
-}
-
-/// The state of an attempt at its provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TradeState {
-    /// The provider has no trade under this number. Alipay's QR, app, wap and page products have
-    /// none until the buyer acts: the buyer may still pay.
-    NotFound {
-        /// The provider's own time: the `Date` of the response, which nobody signs.
-        date: Option<Millis>,
-    },
-    /// Not paid.
-    Unpaid {
-        /// The provider's own name of the state (`NOTPAY`, `WAIT_BUYER_PAY`).
-        trade_state: String,
-    },
-    /// Closed, and never paid.
-    Closed,
-    /// Paid (and perhaps refunded since).
-    Paid(PaidTrade),
-}
-
-/// A payment in a verified message. The codec compared the merchant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PaidTrade {
-    /// The provider's number.
-    pub transaction_id: TransactionId,
-    /// The order's amount at the provider, in fen.
-    pub total_fee: Fen,
-    /// Whether app, merchants and currency are the attempt's; of a notification, whether the
-    /// currency is CNY: [`Provider::matches_attempt`] compares the rest. In another currency `total_fee`
-    /// counts the smallest units.
-    pub matches_order: bool,
-    /// Whether the provider has refunded a part of it since, or all.
-    pub refunded: bool,
-    /// When the buyer paid, if the message has it.
-    pub paid_at: Option<Millis>,
-    /// The payer, if the message names one.
-    pub openid: Option<String>,
-    /// The verified message.
-    pub message: Arc<Value>,
-}
-
-/// How a close ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseOutcome {
-    /// The buyer can no longer pay it.
-    Closed,
-    /// The provider has no such trade to close (Alipay: the buyer can pay the attempt until its
-    /// expiry).
-    NotFound,
-    /// The buyer paid it: query it.
-    Paid,
-    /// The provider does not close it yet: it is too new, or the buyer is paying.
-    TooEarly,
 }

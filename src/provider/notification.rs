@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::PaidTrade;
+use super::outcome::PaidTrade;
 use crate::domain::ids::{ChannelNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
@@ -14,7 +14,8 @@ use crate::domain::time::Millis;
 /// A verified notification to this merchant.
 ///
 /// The codec compared the merchant (at Alipay also app and seller). The engine compares number and
-/// amount, and by [`Provider::matches_attempt`](super::Provider::matches_attempt) the attempt's app and merchants.
+/// amount, and by [`Provider::matches_attempt`](super::Provider::matches_attempt) the attempt's app
+/// and merchants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// The buyer paid a trade.

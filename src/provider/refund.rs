@@ -9,15 +9,15 @@ use crate::domain::order::refund::Refund;
 pub struct RefundCall<'a> {
     /// The payment that is refunded, which was paid by the attempt that is passed with the call.
     pub payment: &'a Payment,
-    /// The refund. Providers take its reason up to 80 bytes (WeChat Pay) and 256 bytes (Alipay): the
-    /// rest is cut.
+    /// The refund. Providers take its reason up to 80 bytes (WeChat Pay) and 256 bytes (Alipay):
+    /// the rest is cut.
     pub refund: &'a Refund,
     /// The URL of the refund's notification at WeChat Pay. Alipay notifies the payment's URL.
     pub notify_url: &'a str,
 }
 
-/// A refund's reason, cut to `bytes_max` bytes: whole characters of at most three bytes, the longest
-/// that WeChat Pay stores. `None` when nothing is left.
+/// A refund's reason, cut to `bytes_max` bytes: whole characters of at most three bytes, the
+/// longest that WeChat Pay stores. `None` when nothing is left.
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) fn truncated_reason(refund: &Refund, bytes_max: usize) -> Option<String> {
     let description = refund.refund_desc.as_deref().unwrap_or_default();

@@ -11,7 +11,7 @@ use http::Uri;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 
-use super::{BoxFuture, Transport, TransportFailure};
+use super::call::{BoxFuture, Transport, TransportFailure};
 
 /// The most bytes of a response's body: the providers' own are a few KiB.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;

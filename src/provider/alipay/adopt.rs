@@ -11,7 +11,8 @@ use crate::domain::order::attempt::{Account, Params};
 use crate::domain::product::PaymentMethod;
 use crate::provider::{AdoptedAttempt, PaidTrade};
 
-/// The attempt that stands for `trade`, which was paid under `channel_no` in an app of `merchant`'s.
+/// The attempt that stands for `trade`, which was paid under `channel_no` in an app of
+/// `merchant`'s.
 ///
 /// A notification names the app. The reply to a query does not: it is about the app that made the
 /// query, which is known where the merchant has one app only.

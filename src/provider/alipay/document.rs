@@ -33,8 +33,8 @@ fn product_code(product: Product) -> Option<&'static str> {
     }
 }
 
-/// An order's `biz_content`, in the order of the fields. The engine stores the text, and never makes
-/// it again.
+/// An order's `biz_content`, in the order of the fields. The engine stores the text, and never
+/// makes it again.
 #[derive(Serialize)]
 struct OrderBizContent<'a> {
     out_trade_no: &'a str,
@@ -59,7 +59,7 @@ struct OrderBizContent<'a> {
 ///
 /// # Errors
 ///
-/// Words for the client when this order cannot be paid this way.
+/// A text for the client when this order cannot be paid this way.
 pub(crate) fn order_content(request: &AttemptRequest<'_>, app: &AlipayApp) -> Result<String, Text> {
     let Some(product_code) = product_code(request.product) else {
         return Err(Text::new("支付宝不支持该支付方式", "alipay has no such product"));

@@ -23,8 +23,8 @@ use crate::provider::text::{CODE_CHARS_MAX, printable_text};
 ///
 /// # Errors
 ///
-/// [`NotificationError::Forged`] for a form that Alipay did not sign for one of the merchant's apps,
-/// [`NotificationError::Unreadable`] for one that lacks a documented part.
+/// [`NotificationError::Forged`] for a form that Alipay did not sign for one of the merchant's
+/// apps, [`NotificationError::Unreadable`] for one that lacks a documented part.
 pub(super) fn parse_notification(
     body: &[u8],
     merchant: &AlipayMerchant,
@@ -132,8 +132,8 @@ impl NotificationForm {
         parameters.filter(|(name, _)| !matches!(*name, "sign" | "sign_type"))
     }
 
-    /// Whether it reports a refund. A payment may carry `refund_fee=0.00`, and `out_biz_no` is mostly,
-    /// not always, a refund's. A closed trade that was paid is refunded in full
+    /// Whether it reports a refund. A payment may carry `refund_fee=0.00`, and `out_biz_no` is
+    /// mostly, not always, a refund's. A closed trade that was paid is refunded in full
     /// (alipay.trade.query, trade_status).
     fn is_refund(&self) -> bool {
         let refunded = self.text("refund_fee").and_then(Fen::from_yuan);
@@ -198,8 +198,8 @@ impl NotificationForm {
     }
 }
 
-/// Decodes once, `+` as a space. Stricter than `url::form_urlencoded`, which replaces bytes that are
-/// not UTF-8.
+/// Decodes once, `+` as a space. Stricter than `url::form_urlencoded`, which replaces bytes that
+/// are not UTF-8.
 fn decoded(text: &str) -> Result<String, &'static str> {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().map(String::from).map_err(|_| NOT_UTF8)

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::response::{GatewayReply, ReplyObject};
-use super::trade::{self, CODE_BUSINESS_FAILED, CODE_SUCCESS, CODES_NOT_EXECUTED};
+use super::response::{
+    CODE_BUSINESS_FAILED, CODE_SUCCESS, CODES_NOT_EXECUTED, GatewayReply, ReplyObject,
+};
+use super::trade;
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
 use crate::domain::order::refund::RefundStatus;
@@ -61,9 +63,9 @@ pub(super) fn query_content(refund_call: &RefundCall<'_>) -> String {
     to_json(&question)
 }
 
-/// Parses the reply to the refund of `refund_call`. Success is `fund_change=Y` alone: Alipay also answers
-/// 10000 to a repeat, and to a refund that it has yet to execute, which the engine must query
-/// (alipay.trade.refund, "how to tell a success").
+/// Parses the reply to the refund of `refund_call`. Success is `fund_change=Y` alone: Alipay also
+/// answers 10000 to a repeat, and to a refund that it has yet to execute, which the engine must
+/// query (alipay.trade.refund, "how to tell a success").
 ///
 /// # Errors
 ///
@@ -93,8 +95,8 @@ pub(super) fn parse_refund_reply(
     })
 }
 
-/// The status of the refund of `refund_call` by the reply to a query; [`None`] when the reply has no
-/// refund.
+/// The status of the refund of `refund_call` by the reply to a query; [`None`] when the reply has
+/// no refund.
 ///
 /// Without a `refund_status` Alipay did not receive the refund, or failed to execute it, and the
 /// engine may send it again under its number (alipay.trade.fastpay.refund.query, refund_status).

@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::AlipayVerification;
-use super::trade::CODE_SUCCESS;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
 use crate::provider::clock_skew::Skew;
@@ -33,8 +32,8 @@ pub(crate) enum GatewayReply {
 }
 
 impl GatewayReply {
-    /// The reply, unless it refuses the request's time: that is our clock's fault, and states nothing
-    /// about the order (Alipay open platform, common error codes, `isv.invalid-timestamp`).
+    /// The reply, unless it refuses the request's time: that is our clock's fault, and states
+    /// nothing about the order (Alipay open platform, common error codes, `isv.invalid-timestamp`).
     ///
     /// # Errors
     ///
@@ -192,6 +191,15 @@ impl<'de> Visitor<'de> for ReplyMembersVisitor {
         Ok(ReplyMembers(members))
     }
 }
+
+/// `code`: Alipay executed the call (common return codes).
+pub(crate) const CODE_SUCCESS: &str = "10000";
+/// `code`: a business failure; `sub_code` names it.
+pub(crate) const CODE_BUSINESS_FAILED: &str = "40004";
+
+/// `code`s of calls that Alipay did not execute: no authorisation (20001), missing (40001) or
+/// invalid (40002) parameters, keys missing (40003), no permission (40006).
+pub(crate) const CODES_NOT_EXECUTED: [&str; 5] = ["20001", "40001", "40002", "40003", "40006"];
 
 /// More members than any reply of Alipay's has.
 const MEMBERS_MAX: usize = 16;

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use super::response::{GatewayReply, GatewayResponse, ReplyObject};
+use super::response::{
+    CODE_BUSINESS_FAILED, CODE_SUCCESS, CODES_NOT_EXECUTED, GatewayReply, GatewayResponse,
+    ReplyObject,
+};
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::order::attempt::{Attempt, Material};
@@ -160,15 +163,6 @@ fn parse_paid(object: ReplyObject) -> Result<PaidTrade, Failure> {
         message: Arc::new(serde_json::Value::Object(object.0)),
     })
 }
-
-/// `code`: Alipay executed the call (common return codes).
-pub(super) const CODE_SUCCESS: &str = "10000";
-/// `code`: a business failure; `sub_code` names it.
-pub(super) const CODE_BUSINESS_FAILED: &str = "40004";
-
-/// `code`s of calls that Alipay did not execute: no authorisation (20001), missing (40001) or
-/// invalid (40002) parameters, keys missing (40003), no permission (40006).
-pub(super) const CODES_NOT_EXECUTED: [&str; 5] = ["20001", "40001", "40002", "40003", "40006"];
 
 /// `sub_code`s that report a trade under this number: paid, closed, another buyer's or with other
 /// parameters (alipay.trade.create and alipay.trade.precreate, error codes).

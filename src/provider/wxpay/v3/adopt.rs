@@ -15,7 +15,8 @@ use crate::provider::wxpay::WxpayApp;
 use crate::provider::wxpay::product::usual_product;
 use crate::provider::{AdoptedAttempt, PaidTrade};
 
-/// The attempt that stands for `trade`, which was paid under `no` into the account of one of `apps`.
+/// The attempt that stands for `trade`, which was paid under `channel_no` into the account of one
+/// of `apps`.
 pub(super) fn adopt_trade(
     apps: &BTreeMap<PayType, WxpayApp>,
     channel_no: &ChannelNo,

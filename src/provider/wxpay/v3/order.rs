@@ -25,7 +25,7 @@ use crate::provider::wxpay::{Site, WxpayApp};
 ///
 /// # Errors
 ///
-/// Words for the client when this order cannot be paid this way.
+/// A text for the client when this order cannot be paid this way.
 pub(super) fn order_document(request: &AttemptRequest<'_>, app: &WxpayApp) -> Result<String, Text> {
     let terms = request.terms;
     if terms.sub_appid.is_some() && terms.sub_mchid.is_none() {

@@ -168,8 +168,8 @@ fn apart_ms(a: Millis, b: Millis) -> i64 {
 /// At least this long between two downloads: forged messages must not make us download in a loop.
 const PAUSE_MS: i64 = MINUTE_MS;
 
-/// Without any certificate no buyer can pay: the download from an unreachable WeChat Pay is repeated
-/// sooner, and only before calls of our own.
+/// Without any certificate no buyer can pay: the download from an unreachable WeChat Pay is
+/// repeated sooner, and only before calls of our own.
 const UNREACHABLE_PAUSE_MS: i64 = 5 * SECOND_MS;
 
 /// WeChat Pay asks for a refresh within every 12 hours (V3, platform certificates).

@@ -98,8 +98,8 @@ pub(super) fn parse_refund_response(
     }
 }
 
-/// The status of the refund of `refund_call` by the response to a query; [`None`] when there is no such
-/// refund.
+/// The status of the refund of `refund_call` by the response to a query; [`None`] when there is no
+/// such refund.
 ///
 /// # Errors
 ///

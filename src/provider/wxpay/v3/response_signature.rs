@@ -42,7 +42,8 @@ impl<'a> ResponseSignature<'a> {
     ///
     /// # Errors
     ///
-    /// [`VerificationError::Time`], [`VerificationError::Signature`] and [`VerificationError::Clock`].
+    /// [`VerificationError::Time`], [`VerificationError::Signature`] and
+    /// [`VerificationError::Clock`].
     pub(super) fn verify(
         &self,
         body: &[u8],
