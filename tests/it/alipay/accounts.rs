@@ -12,7 +12,7 @@ fn account_as(id: &str, api_version: ApiVersion) -> Account {
 }
 
 #[test]
-fn an_attempt_names_its_app_and_an_older_record_tells_it() {
+fn an_attempt_names_its_app_and_an_older_record_has_it() {
     let gateway = gateway(app());
     assert_eq!(gateway.version(), ApiVersion::Alipay);
     let own = account_as(APP_ID, ApiVersion::Alipay);
@@ -31,7 +31,7 @@ fn an_attempt_names_its_app_and_an_older_record_tells_it() {
 #[tokio::test]
 async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
     let gateway = gateway(app());
-    let wire = Wire::new("");
+    let transport = RecordingTransport::new("");
     for other in [
         account_as(APP_ID, ApiVersion::WxpayV3),
         account_as("2021009999999999", ApiVersion::Alipay),
@@ -42,9 +42,9 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
         attempt.account = Some(other.clone());
         assert!(!gateway.matches_attempt(&attempt, &message), "{other}");
         for failure in [
-            gateway.open(&attempt, wire.call()).await.unwrap_err(),
-            gateway.query(&attempt, wire.call()).await.unwrap_err(),
-            gateway.close(&attempt, wire.call()).await.unwrap_err(),
+            gateway.open(&attempt, transport.call()).await.unwrap_err(),
+            gateway.query(&attempt, transport.call()).await.unwrap_err(),
+            gateway.close(&attempt, transport.call()).await.unwrap_err(),
         ] {
             let Failure::NotSent(why) = failure else { panic!("{other}: {failure:?}") };
             assert!(why.contains(&other.to_string()), "{why}");
@@ -52,5 +52,5 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
         let stamp = SigningContext { material: &Material::Signed, now: NOW, nonce: "n" };
         assert!(gateway.present(&attempt, stamp).is_err(), "{other}");
     }
-    assert!(wire.sent().is_empty());
+    assert!(transport.sent().is_empty());
 }

@@ -5,8 +5,8 @@ use paygate::provider::{Failure, Provider};
 use super::*;
 
 /// The parameters of the one request that was sent: those of the query, and the form's.
-pub(super) fn sent(wire: Wire) -> BTreeMap<String, String> {
-    let [request] = <[_; 1]>::try_from(wire.sent()).expect("one request");
+pub(super) fn sent(transport: RecordingTransport) -> BTreeMap<String, String> {
+    let [request] = <[_; 1]>::try_from(transport.sent()).expect("one request");
     assert_eq!(request.method(), http::Method::POST);
     assert_eq!(request.uri().host(), Some("gateway.example.com"));
     assert_eq!(request.uri().path(), "/gateway.do");
@@ -26,8 +26,8 @@ async fn an_order_is_opened_with_exactly_what_was_stored() {
         [(Product::Create, "alipay.trade.create"), (Product::Precreate, "alipay.trade.precreate")];
     for (product, method) in cases {
         let attempt = attempt(app(), product, &terms());
-        let wire = Wire::new("");
-        gateway(app()).open(&attempt, wire.call()).await.unwrap_err();
+        let transport = RecordingTransport::new("");
+        gateway(app()).open(&attempt, transport.call()).await.unwrap_err();
         let expected = [
             ("app_id", APP_ID),
             ("biz_content", &attempt.params.document),
@@ -39,7 +39,7 @@ async fn an_order_is_opened_with_exactly_what_was_stored() {
             ("version", "1.0"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(sent(wire), BTreeMap::from(expected));
+        assert_eq!(sent(transport), BTreeMap::from(expected));
     }
 }
 
@@ -53,9 +53,9 @@ async fn other_reaches_alipay_byte_for_byte() {
     for written in [format!("{{{other}}}"), format!("{{ {other}\n}}")] {
         let terms = OrderTerms { other: Some(RawJson::parse(&written).unwrap()), ..terms() };
         let attempt = attempt(app(), Product::Precreate, &terms);
-        let wire = Wire::new("");
-        gateway(app()).open(&attempt, wire.call()).await.unwrap_err();
-        let document = sent(wire).remove("biz_content").unwrap();
+        let transport = RecordingTransport::new("");
+        gateway(app()).open(&attempt, transport.call()).await.unwrap_err();
+        let document = sent(transport).remove("biz_content").unwrap();
         assert!(document.ends_with(&format!("10:40:10\",{other}}}")), "{document}");
         assert!(RawJson::parse(&document).is_ok(), "no key stands twice: {document}");
     }
@@ -65,21 +65,21 @@ async fn other_reaches_alipay_byte_for_byte() {
 async fn what_is_only_signed_is_not_sent() {
     for product in [Product::AppPay, Product::WapPay, Product::PagePay] {
         let attempt = attempt(app(), product, &terms());
-        let wire = Wire::new("");
-        let material = gateway(app()).open(&attempt, wire.call()).await;
+        let transport = RecordingTransport::new("");
+        let material = gateway(app()).open(&attempt, transport.call()).await;
         assert_eq!(material, Ok(Material::Signed));
-        assert!(wire.sent().is_empty(), "{product:?}");
+        assert!(transport.sent().is_empty(), "{product:?}");
     }
 }
 
 #[tokio::test]
 async fn a_query_and_a_close_name_the_number_and_nothing_else() {
     let attempt = attempt(app(), Product::AppPay, &terms());
-    let (query, close) = (Wire::new(""), Wire::new(""));
+    let (query, close) = (RecordingTransport::new(""), RecordingTransport::new(""));
     gateway(app()).query(&attempt, query.call()).await.unwrap_err();
     gateway(app()).close(&attempt, close.call()).await.unwrap_err();
-    for (wire, method) in [(query, "alipay.trade.query"), (close, "alipay.trade.close")] {
-        let sent = sent(wire);
+    for (transport, method) in [(query, "alipay.trade.query"), (close, "alipay.trade.close")] {
+        let sent = sent(transport);
         assert_eq!(sent["method"], method);
         assert_eq!(sent["biz_content"], format!(r#"{{"out_trade_no":"{NUMBER}"}}"#));
         assert!(!sent.contains_key("notify_url"), "{method}");
@@ -90,13 +90,14 @@ async fn a_query_and_a_close_name_the_number_and_nothing_else() {
 async fn a_merchant_acted_for_is_named_in_every_call() {
     let terms = OrderTerms { app_auth_token: Some(AppAuthToken(TOKEN.to_owned())), ..terms() };
     let attempt = attempt(with_certificates(), Product::Precreate, &terms);
-    let (open, query, close) = (Wire::new(""), Wire::new(""), Wire::new(""));
+    let (open, query, close) =
+        (RecordingTransport::new(""), RecordingTransport::new(""), RecordingTransport::new(""));
     let gateway = gateway(with_certificates());
     gateway.open(&attempt, open.call()).await.unwrap_err();
     gateway.query(&attempt, query.call()).await.unwrap_err();
     gateway.close(&attempt, close.call()).await.unwrap_err();
-    for wire in [open, query, close] {
-        let sent = sent(wire);
+    for transport in [open, query, close] {
+        let sent = sent(transport);
         assert_eq!(sent["app_auth_token"], TOKEN);
         assert_eq!(sent["app_cert_sn"], "app-sn");
         assert_eq!(sent["alipay_root_cert_sn"], "root-sn_2");
@@ -107,15 +108,15 @@ async fn a_merchant_acted_for_is_named_in_every_call() {
 async fn an_app_that_is_gone_sends_nothing() {
     let attempt = attempt(app(), Product::Precreate, &terms());
     let other = gateway(AlipayApp { app_id: "2021009999999999".to_owned(), ..app() });
-    let wire = Wire::new("");
+    let transport = RecordingTransport::new("");
     for failure in [
-        other.open(&attempt, wire.call()).await.unwrap_err(),
-        other.query(&attempt, wire.call()).await.unwrap_err(),
-        other.close(&attempt, wire.call()).await.unwrap_err(),
+        other.open(&attempt, transport.call()).await.unwrap_err(),
+        other.query(&attempt, transport.call()).await.unwrap_err(),
+        other.close(&attempt, transport.call()).await.unwrap_err(),
     ] {
         assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
     }
-    assert!(wire.sent().is_empty());
+    assert!(transport.sent().is_empty());
 }
 
 #[tokio::test]
@@ -128,8 +129,8 @@ async fn the_transport_decides_whether_a_lost_call_was_sent() {
             Failure::OutcomeUnknown { reason: "b".to_owned(), provider_error: None },
         ),
     ] {
-        let wire = Wire { answer: Err(lost), ..Wire::new("") };
-        assert_eq!(gateway(app()).open(&attempt, wire.call()).await, Err(expected));
+        let transport = RecordingTransport { answer: Err(lost), ..RecordingTransport::new("") };
+        assert_eq!(gateway(app()).open(&attempt, transport.call()).await, Err(expected));
     }
 }
 
@@ -138,8 +139,8 @@ async fn a_gateway_address_keeps_its_own_query() {
     let app =
         AlipayApp { gateway_url: "http://127.0.0.1:8789/gateway.do?a=1".parse().unwrap(), ..app() };
     let attempt = attempt(app.clone(), Product::Precreate, &terms());
-    let wire = Wire::new("");
-    gateway(app).open(&attempt, wire.call()).await.unwrap_err();
-    let uri = wire.sent().remove(0).uri().to_string();
+    let transport = RecordingTransport::new("");
+    gateway(app).open(&attempt, transport.call()).await.unwrap_err();
+    let uri = transport.sent().remove(0).uri().to_string();
     assert!(uri.starts_with("http://127.0.0.1:8789/gateway.do?a=1&app_id="), "{uri}");
 }

@@ -127,20 +127,20 @@ fn attempt(app: AlipayApp, product: Product, terms: &OrderTerms) -> Attempt {
 
 /// Answers every request with the same thing and keeps what was sent.
 #[derive(Debug)]
-struct Wire {
+struct RecordingTransport {
     answer: Result<(u16, Vec<u8>), TransportFailure>,
     /// The answer's `Date`.
     date: Option<&'static str>,
     sent: Mutex<Vec<http::Request<Bytes>>>,
 }
 
-impl Wire {
-    fn new(body: impl Into<Vec<u8>>) -> Wire {
-        Wire { answer: Ok((200, body.into())), date: None, sent: Mutex::default() }
+impl RecordingTransport {
+    fn new(body: impl Into<Vec<u8>>) -> RecordingTransport {
+        RecordingTransport { answer: Ok((200, body.into())), date: None, sent: Mutex::default() }
     }
 
     fn call(&self) -> Call<'_> {
-        Call { transport: self, clock: &At(NOW), timeout: Duration::from_secs(8) }
+        Call { transport: self, clock: &FixedClock(NOW), timeout: Duration::from_secs(8) }
     }
 
     fn sent(self) -> Vec<http::Request<Bytes>> {
@@ -148,7 +148,7 @@ impl Wire {
     }
 }
 
-impl Transport for Wire {
+impl Transport for RecordingTransport {
     fn send<'a>(
         &'a self,
         request: http::Request<Bytes>,
@@ -166,9 +166,9 @@ impl Transport for Wire {
 }
 
 #[derive(Debug)]
-struct At(Millis);
+struct FixedClock(Millis);
 
-impl Clock for At {
+impl Clock for FixedClock {
     fn now(&self) -> Millis {
         self.0
     }

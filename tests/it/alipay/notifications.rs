@@ -64,11 +64,11 @@ fn signed(parameters: &Parameters) -> String {
 }
 
 fn read_by(app: AlipayApp, body: &[u8]) -> Result<Notification, NotificationError> {
-    let (wire, headers) = (Wire::new(""), HeaderMap::new());
+    let (transport, headers) = (RecordingTransport::new(""), HeaderMap::new());
     let notification = gateway(app);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let result = runtime.block_on(notification.read_notification(&headers, body, wire.call()));
-    assert!(wire.sent().is_empty(), "no call comes of a notification");
+    let result = runtime.block_on(notification.read_notification(&headers, body, transport.call()));
+    assert!(transport.sent().is_empty(), "no call comes of a notification");
     result
 }
 
@@ -77,7 +77,7 @@ fn read(body: &str) -> Result<Notification, NotificationError> {
 }
 
 /// What is told of a payment with `changes`.
-fn told(changes: &[(&str, &str)]) -> Result<Notification, NotificationError> {
+fn read_payment(changes: &[(&str, &str)]) -> Result<Notification, NotificationError> {
     read(&signed(&with(payment(), changes)))
 }
 
@@ -90,9 +90,9 @@ fn number() -> ChannelNo {
 }
 
 #[test]
-fn a_payment_is_told_with_its_number_and_price_after_one_decoding() {
+fn a_payment_has_its_number_and_price_after_one_decoding() {
     for status in ["TRADE_SUCCESS", "TRADE_FINISHED"] {
-        let notification = told(&[("trade_status", status)]);
+        let notification = read_payment(&[("trade_status", status)]);
         let Ok(Notification::Payment { channel_no, trade }) = notification else {
             panic!("{notification:?}")
         };
@@ -105,7 +105,8 @@ fn a_payment_is_told_with_its_number_and_price_after_one_decoding() {
         assert_eq!(trade.message["passback_params"], "a%3D1%26b%3D%2B");
         assert!(trade.message.get("sign").is_none());
     }
-    let open_id = told(&[("buyer_open_id", "074a1CcTG1LelxKe4xQC0zgNdId0nxi95b5lsNpazWYoCo5")]);
+    let open_id =
+        read_payment(&[("buyer_open_id", "074a1CcTG1LelxKe4xQC0zgNdId0nxi95b5lsNpazWYoCo5")]);
     let Ok(Notification::Payment { trade, .. }) = open_id else { panic!("{open_id:?}") };
     assert!(trade.openid.is_some_and(|it| it.starts_with("074a")));
 }
@@ -216,7 +217,7 @@ fn certificate_mode_verifies_with_the_configured_certificate() {
 }
 
 #[test]
-fn a_refund_is_told_from_a_payment_by_what_went_back() {
+fn a_refund_differs_from_a_payment_by_the_refunded_amount() {
     let all = |fen| RefundFee::Total(Fen::new(fen).unwrap());
     let at = Some(NOW.plus(2_000));
     let gmt = ("gmt_refund", "2021-07-15 10:10:12.320");
@@ -235,7 +236,7 @@ fn a_refund_is_told_from_a_payment_by_what_went_back() {
         ),
     ];
     for (changes, refund_fee, out_refund_no, refunded_at) in rows {
-        let notification = told(changes);
+        let notification = read_payment(changes);
         let Ok(Notification::Refund(refund)) = notification else {
             panic!("{changes:?}: {notification:?}")
         };
@@ -253,7 +254,7 @@ fn a_refund_is_told_from_a_payment_by_what_went_back() {
     let payments: [&[(&str, &str)]; 3] =
         [&[("refund_fee", "0.00")], &[("refund_fee", "0")], &[("out_biz_no", "x")]];
     for changes in payments {
-        let notification = told(changes);
+        let notification = read_payment(changes);
         assert!(
             matches!(notification, Ok(Notification::Payment { .. })),
             "{changes:?}: {notification:?}"
@@ -273,7 +274,7 @@ fn what_else_is_genuine_is_nothing_to_do() {
     ];
     for (changes, event) in rows {
         assert_eq!(
-            told(changes),
+            read_payment(changes),
             Ok(Notification::Other { event: event.to_owned() }),
             "{changes:?}"
         );
@@ -295,7 +296,7 @@ fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
     ] {
         for refund in [None, Some(("refund_fee", "0.01"))] {
             let changes: Vec<_> = [(name, value)].into_iter().chain(refund).collect();
-            let result = told(&changes);
+            let result = read_payment(&changes);
             let is_unreadable = matches!(result, Err(NotificationError::Unreadable { .. }));
             assert!(is_unreadable, "{name} {value}: {result:?}");
         }

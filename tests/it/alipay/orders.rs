@@ -60,7 +60,7 @@ fn other_is_sent_to_the_letter_behind_our_own_members() {
 }
 
 #[test]
-fn other_never_says_who_is_paid_how_much_or_by_whom() {
+fn other_never_changes_payee_amount_or_payer() {
     let names = ["out_trade_no", "total_amount", "seller_id", "buyer_open_id", "time_expire"];
     let escaped = ["seller\\u005fid", "product_code"];
     for name in names.into_iter().chain(escaped) {

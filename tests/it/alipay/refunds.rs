@@ -34,12 +34,16 @@ impl Case {
 
 async fn refund(body: &str) -> Result<RefundStatus, Failure> {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    gateway(app()).refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
+    gateway(app())
+        .refund(&attempt, Case::default().plan(), RecordingTransport::new(body).call())
+        .await
 }
 
 async fn query(body: &str) -> Result<Option<RefundStatus>, Failure> {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    gateway(app()).query_refund(&attempt, Case::default().plan(), Wire::new(body).call()).await
+    gateway(app())
+        .query_refund(&attempt, Case::default().plan(), RecordingTransport::new(body).call())
+        .await
 }
 
 #[tokio::test]
@@ -55,17 +59,20 @@ async fn a_refund_names_the_trade_its_number_and_its_own_amount() {
     for (desc, expected) in reasons {
         let mut case = Case::default();
         case.refund.refund_desc = desc.map(str::to_owned);
-        let wire = Wire::new("");
-        gateway(app()).refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
-        let sent = calls::sent(wire);
+        let transport = RecordingTransport::new("");
+        gateway(app()).refund(&attempt, case.plan(), transport.call()).await.unwrap_err();
+        let sent = calls::sent(transport);
         assert_eq!((&*sent["method"], &*sent["app_auth_token"]), (REFUND, TOKEN));
         assert!(!sent.contains_key("notify_url"), "it is told where the payment was");
         let head = r#"{"trade_no":"2021071522001","refund_amount":"0.30","out_request_no":"R-2""#;
         assert_eq!(sent["biz_content"], format!("{head}{expected}}}"));
     }
-    let wire = Wire::new("");
-    gateway(app()).query_refund(&attempt, Case::default().plan(), wire.call()).await.unwrap_err();
-    let sent = calls::sent(wire);
+    let transport = RecordingTransport::new("");
+    gateway(app())
+        .query_refund(&attempt, Case::default().plan(), transport.call())
+        .await
+        .unwrap_err();
+    let sent = calls::sent(transport);
     assert_eq!((&*sent["method"], &*sent["app_auth_token"]), (QUERY, TOKEN));
     assert_eq!(
         sent["biz_content"],
@@ -111,12 +118,12 @@ async fn a_refund_succeeded_when_money_moved_and_has_its_own_amount() {
 }
 
 #[tokio::test]
-async fn what_went_back_in_all_is_told_where_it_can_be_read() {
+async fn the_refunded_total_is_reported_where_it_can_be_read() {
     for all in ["0.00", "", "x", "0.600", "-0.60"] {
         let raw = done(r#","fund_change":"Y""#).replace("0.60", all);
         assert_eq!(refund(&signed(REFUND, &raw)).await.unwrap().refunded_total, None, "{all}");
     }
-    let trade = query(&signed(QUERY, &told(SUCCESS))).await.unwrap().unwrap();
+    let trade = query(&signed(QUERY, &refund_body(SUCCESS))).await.unwrap().unwrap();
     assert_eq!(trade.refunded_total, None, "a query tells of one refund");
 }
 
@@ -153,7 +160,7 @@ async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
     }
     let unsigned = refusal("40005", "isv.method-call-limited");
     let unsigned = format!(r#"{{"error_response":{unsigned}}}"#);
-    let many = Wire { answer: Ok((429, Vec::new())), ..Wire::new("") };
+    let many = RecordingTransport { answer: Ok((429, Vec::new())), ..RecordingTransport::new("") };
     let attempt = attempt(app(), Product::Precreate, &terms());
     let case = Case::default();
     for result in [
@@ -177,12 +184,12 @@ async fn a_refusal_of_a_refund_is_final_unless_it_asks_to_wait() {
     }
     // Of a question no refusal is final.
     for code in ["ACQ.TRADE_NOT_EXIST", "ACQ.INVALID_PARAMETER"] {
-        let told = Some((code.to_owned(), "why".to_owned()));
-        assert_eq!(provider_error(query(&signed(QUERY, &refusal("40004", code))).await), told);
+        let expected = Some((code.to_owned(), "why".to_owned()));
+        assert_eq!(provider_error(query(&signed(QUERY, &refusal("40004", code))).await), expected);
     }
 }
 
-fn told(rest: &str) -> String {
+fn refund_body(rest: &str) -> String {
     format!(
         r#"{{"code":"10000","msg":"Success","trade_no":"2021071522001","out_trade_no":"{NUMBER}",
             "out_request_no":"R-2","refund_amount":"0.30","total_amount":"1.00"{rest}}}"#
@@ -192,18 +199,19 @@ fn told(rest: &str) -> String {
 const SUCCESS: &str = r#","refund_status":"REFUND_SUCCESS""#;
 
 #[tokio::test]
-async fn a_query_tells_this_refunds_amount_and_time() {
+async fn a_query_returns_this_refunds_amount_and_time() {
     let rest = r#","gmt_refund_pay":"2021-07-15 10:10:11.320","send_back_fee":"0.28""#;
-    let trade = query(&signed(QUERY, &told(&format!("{SUCCESS}{rest}")))).await.unwrap().unwrap();
+    let trade =
+        query(&signed(QUERY, &refund_body(&format!("{SUCCESS}{rest}")))).await.unwrap().unwrap();
     assert_eq!(trade.state, RefundState::Success);
     assert_eq!(trade.refund_fee, Fen::new(30));
     assert_eq!(trade.cash_refund_fee, Fen::new(28));
     assert_eq!(trade.refunded_at, Some(NOW.plus(1_000)));
     assert_eq!(trade.message["refund_status"], "REFUND_SUCCESS");
-    let other = told(SUCCESS).replace("0.30", "0.20");
+    let other = refund_body(SUCCESS).replace("0.30", "0.20");
     let trade = query(&signed(QUERY, &other)).await.unwrap().unwrap();
     assert_eq!(trade.refund_fee, Fen::new(20), "what really went back");
-    let pending = told(r#","refund_status":"REFUND_PROCESSING""#);
+    let pending = refund_body(r#","refund_status":"REFUND_PROCESSING""#);
     let trade = query(&signed(QUERY, &pending)).await.unwrap().unwrap();
     assert_eq!(trade.state, RefundState::Processing);
 }
@@ -211,13 +219,13 @@ async fn a_query_tells_this_refunds_amount_and_time() {
 #[tokio::test]
 async fn a_query_without_a_refund_status_knows_of_no_refund() {
     let bare = r#"{"code":"10000","msg":"Success"}"#;
-    for raw in [bare, &told(""), &told(r#","refund_status":"""#)] {
+    for raw in [bare, &refund_body(""), &refund_body(r#","refund_status":"""#)] {
         assert_eq!(query(&signed(QUERY, raw)).await, Ok(None), "{raw}");
     }
 }
 
 #[tokio::test]
-async fn a_signed_reply_about_another_refund_says_nothing() {
+async fn a_signed_reply_about_another_refund_leaves_the_outcome_unknown() {
     let moved = done(r#","fund_change":"Y""#);
     for (what, raw) in [
         ("another trade", moved.replace("2021071522001", "2021071522002")),
@@ -226,13 +234,13 @@ async fn a_signed_reply_about_another_refund_says_nothing() {
         assert_eq!(provider_error(refund(&signed(REFUND, &raw)).await), None, "{what}");
     }
     for (what, raw) in [
-        ("another trade", told(SUCCESS).replace("2021071522001", "2021071522002")),
-        ("no trade", told(SUCCESS).replace("\"trade_no\"", "\"no\"")),
-        ("another refund", told(SUCCESS).replace("R-2", "R-1")),
-        ("no amount", told(SUCCESS).replace("\"refund_amount\"", "\"amount\"")),
-        ("nothing", told(SUCCESS).replace("0.30", "0.00")),
-        ("a third decimal", told(SUCCESS).replace("0.30", "0.300")),
-        ("another state", told(r#","refund_status":"REFUND_SOMETHING""#)),
+        ("another trade", refund_body(SUCCESS).replace("2021071522001", "2021071522002")),
+        ("no trade", refund_body(SUCCESS).replace("\"trade_no\"", "\"no\"")),
+        ("another refund", refund_body(SUCCESS).replace("R-2", "R-1")),
+        ("no amount", refund_body(SUCCESS).replace("\"refund_amount\"", "\"amount\"")),
+        ("nothing", refund_body(SUCCESS).replace("0.30", "0.00")),
+        ("a third decimal", refund_body(SUCCESS).replace("0.30", "0.300")),
+        ("another state", refund_body(r#","refund_status":"REFUND_SOMETHING""#)),
     ] {
         assert_eq!(provider_error(query(&signed(QUERY, &raw)).await), None, "{what}");
     }
@@ -240,7 +248,7 @@ async fn a_signed_reply_about_another_refund_says_nothing() {
 
 #[tokio::test]
 async fn what_nobody_signed_refunds_nothing() {
-    let (moved, success) = (done(r#","fund_change":"Y""#), told(SUCCESS));
+    let (moved, success) = (done(r#","fund_change":"Y""#), refund_body(SUCCESS));
     let nothing = r#"{"code":"10000","msg":"Success"}"#;
     for body in [
         reply(REFUND, &moved, &SHOP),
@@ -253,7 +261,7 @@ async fn what_nobody_signed_refunds_nothing() {
         reply(QUERY, &success, &SHOP),
         reply(QUERY, nothing, &SHOP),
         signed(REFUND, &success),
-        signed(QUERY, &told("")).replace("1.00", "2.00"),
+        signed(QUERY, &refund_body("")).replace("1.00", "2.00"),
     ] {
         assert_eq!(provider_error(query(&body).await), None);
     }
@@ -270,10 +278,10 @@ async fn what_nobody_signed_refunds_nothing() {
 async fn an_app_that_is_gone_refunds_nothing() {
     let attempt = attempt(app(), Product::Precreate, &terms());
     let other = gateway(AlipayApp { app_id: "2021009999999999".to_owned(), ..app() });
-    let (wire, case) = (Wire::new(""), Case::default());
-    let failure = other.refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
+    let (transport, case) = (RecordingTransport::new(""), Case::default());
+    let failure = other.refund(&attempt, case.plan(), transport.call()).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
-    let failure = other.query_refund(&attempt, case.plan(), wire.call()).await.unwrap_err();
+    let failure = other.query_refund(&attempt, case.plan(), transport.call()).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
-    assert!(wire.sent().is_empty());
+    assert!(transport.sent().is_empty());
 }

@@ -12,20 +12,20 @@ const CLOSE: &str = "alipay.trade.close";
 
 async fn open(product: Product, body: &str) -> Result<Material, Failure> {
     let attempt = attempt(app(), product, &terms());
-    let wire = Wire::new(body);
-    gateway(app()).open(&attempt, wire.call()).await
+    let transport = RecordingTransport::new(body);
+    gateway(app()).open(&attempt, transport.call()).await
 }
 
 async fn query(body: &str) -> Result<TradeState, Failure> {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    let wire = Wire::new(body);
-    gateway(app()).query(&attempt, wire.call()).await
+    let transport = RecordingTransport::new(body);
+    gateway(app()).query(&attempt, transport.call()).await
 }
 
 async fn close(body: &str) -> Result<CloseOutcome, Failure> {
     let attempt = attempt(app(), Product::Precreate, &terms());
-    let wire = Wire::new(body);
-    gateway(app()).close(&attempt, wire.call()).await
+    let transport = RecordingTransport::new(body);
+    gateway(app()).close(&attempt, transport.call()).await
 }
 
 fn success(rest: &str) -> String {
@@ -99,11 +99,11 @@ async fn a_signed_refusal_is_final_unless_the_outcome_is_unknown() {
     for (code, sub_code, is_final) in cases {
         let reply = signed(PRECREATE, &refusal(code, sub_code));
         let result = open(Product::Precreate, &reply).await;
-        let told = if sub_code.is_empty() { code } else { sub_code };
+        let expected = if sub_code.is_empty() { code } else { sub_code };
         if is_final {
-            assert_eq!(result, Err(refused(told)));
+            assert_eq!(result, Err(refused(expected)));
         } else {
-            assert_eq!(provider_error(result), Some((told.to_owned(), "why".to_owned())));
+            assert_eq!(provider_error(result), Some((expected.to_owned(), "why".to_owned())));
         }
     }
 }
@@ -138,7 +138,7 @@ async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
 }
 
 #[tokio::test]
-async fn what_alipay_says_of_a_buyer_reaches_the_client_in_its_words() {
+async fn alipays_error_about_a_buyer_reaches_the_client_in_its_words() {
     let words = "买家不匹配，请使用创建交易时的账号付款";
     let raw = |code: &str| refusal("40004", code).replace("why", words);
     let of = |failure: Failure| match failure {
@@ -166,7 +166,7 @@ async fn what_alipay_says_of_a_buyer_reaches_the_client_in_its_words() {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_told_as_such_signed_or_not() {
+async fn too_many_calls_are_reported_as_throttled_signed_or_not() {
     for (code, sub_code) in [
         ("40005", "isv.app-call-limited"),
         ("40005", "isv.method-call-limited"),
@@ -175,8 +175,8 @@ async fn too_many_calls_are_told_as_such_signed_or_not() {
         ("20000", "isp.call-limited"),
     ] {
         let raw = refusal(code, sub_code);
-        let told = if sub_code.is_empty() { code } else { sub_code }.to_owned();
-        let throttled = Failure::Throttled { code: told, message: "why".to_owned() };
+        let expected = if sub_code.is_empty() { code } else { sub_code }.to_owned();
+        let throttled = Failure::Throttled { code: expected, message: "why".to_owned() };
         let answers = |method: &str| {
             let node = method.replace('.', "_");
             [
@@ -201,19 +201,20 @@ async fn too_many_calls_are_told_as_such_signed_or_not() {
 }
 
 #[tokio::test]
-async fn an_answer_with_another_status_is_told_and_decides_nothing() {
+async fn an_answer_with_another_status_is_reported_and_decides_nothing() {
     let attempt = attempt(app(), Product::Precreate, &terms());
     let at = async |status: u16, body: &str| {
-        let wire = Wire { answer: Ok((status, body.into())), ..Wire::new("") };
-        gateway(app()).open(&attempt, wire.call()).await
+        let transport =
+            RecordingTransport { answer: Ok((status, body.into())), ..RecordingTransport::new("") };
+        gateway(app()).open(&attempt, transport.call()).await
     };
     let raw = refusal("20000", "isp.unknow-error");
-    let told = Some(("isp.unknow-error".to_owned(), "why".to_owned()));
+    let expected = Some(("isp.unknow-error".to_owned(), "why".to_owned()));
     for body in [
         format!(r#"{{"alipay_trade_precreate_response":{raw}}}"#),
         format!(r#"{{"error_response":{raw}}}"#),
     ] {
-        assert_eq!(provider_error(at(500, &body).await), told, "{body}");
+        assert_eq!(provider_error(at(500, &body).await), expected, "{body}");
     }
     for body in ["", "<html>", "[]", "{}", r#"{"error_response":{}}"#] {
         assert_eq!(provider_error(at(502, body).await), None, "{body}");
@@ -238,8 +239,8 @@ async fn a_time_that_alipay_refuses_names_the_clock() {
             format!(r#"{{"error_response":{raw}}}"#),
             signed(PRECREATE, &raw),
         ] {
-            let wire = Wire { date, ..Wire::new(body) };
-            match gateway(app()).open(&attempt, wire.call()).await {
+            let transport = RecordingTransport { date, ..RecordingTransport::new(body) };
+            match gateway(app()).open(&attempt, transport.call()).await {
                 Err(Failure::OutcomeUnknown { reason, provider_error: Some((code, _)) }) => {
                     assert!(reason.contains(text), "{reason}");
                     assert_eq!(code, "isv.invalid-timestamp");
@@ -261,8 +262,8 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
         (Some("Thu, 15 Jul 2021 02:10:10 GMT"), Some(NOW)),
         (Some("Thu, 15 Jul 2021 02:15:10 GMT"), Some(NOW.plus(300_000))),
     ] {
-        let wire = Wire { date, ..Wire::new(absent.as_str()) };
-        let result = gateway(app()).query(&attempt, wire.call()).await;
+        let transport = RecordingTransport { date, ..RecordingTransport::new(absent.as_str()) };
+        let result = gateway(app()).query(&attempt, transport.call()).await;
         assert_eq!(result, Ok(TradeState::NotFound { date: expected }), "{date:?}");
     }
     for (date, off) in [
@@ -276,8 +277,8 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
         (Some("Thu, 15 Jul 2021 01:10:10 GMT"), Some("3600 s ahead of")),
     ] {
         for body in [&absent, &paid] {
-            let wire = Wire { date, ..Wire::new(body.as_str()) };
-            let result = gateway(app()).query(&attempt, wire.call()).await;
+            let transport = RecordingTransport { date, ..RecordingTransport::new(body.as_str()) };
+            let result = gateway(app()).query(&attempt, transport.call()).await;
             match (result, off) {
                 (Ok(_), None) => {}
                 (Err(Failure::OutcomeUnknown { reason, provider_error: None }), Some(off)) => {
@@ -289,27 +290,28 @@ async fn no_query_is_believed_by_a_clock_that_is_wrong() {
     }
     // What a close did does not hang on the time.
     let date = Some("Thu, 15 Jul 2021 01:10:10 GMT");
-    let wire = Wire { date, ..Wire::new(signed(CLOSE, &success(""))) };
-    assert_eq!(gateway(app()).close(&attempt, wire.call()).await, Ok(CloseOutcome::Closed));
+    let transport =
+        RecordingTransport { date, ..RecordingTransport::new(signed(CLOSE, &success(""))) };
+    assert_eq!(gateway(app()).close(&attempt, transport.call()).await, Ok(CloseOutcome::Closed));
 }
 
 #[tokio::test]
-async fn what_nobody_signed_is_told_and_never_believed() {
-    let told = Some(("isv.invalid-app-id".to_owned(), "why".to_owned()));
+async fn an_unsigned_reply_is_reported_and_never_trusted() {
+    let expected = Some(("isv.invalid-app-id".to_owned(), "why".to_owned()));
     let raw = refusal("40002", "isv.invalid-app-id");
     for name in ["alipay_trade_precreate_response", "error_response"] {
         let reply = format!(r#"{{"{name}":{raw}}}"#);
-        assert_eq!(provider_error(open(Product::Precreate, &reply).await), told, "{name}");
+        assert_eq!(provider_error(open(Product::Precreate, &reply).await), expected, "{name}");
     }
     let reply = format!(r#"{{"alipay_trade_precreate_response":{}}}"#, success(QR_CODE));
-    let told = Some(("10000".to_owned(), "Success".to_owned()));
-    assert_eq!(provider_error(open(Product::Precreate, &reply).await), told);
+    let expected = Some(("10000".to_owned(), "Success".to_owned()));
+    assert_eq!(provider_error(open(Product::Precreate, &reply).await), expected);
     let raw = refusal("40004", "ACQ.TRADE_NOT_EXIST");
-    let told = Some(("ACQ.TRADE_NOT_EXIST".to_owned(), "why".to_owned()));
+    let expected = Some(("ACQ.TRADE_NOT_EXIST".to_owned(), "why".to_owned()));
     let reply = format!(r#"{{"alipay_trade_query_response":{raw}}}"#);
-    assert_eq!(provider_error(query(&reply).await), told);
+    assert_eq!(provider_error(query(&reply).await), expected);
     let reply = format!(r#"{{"alipay_trade_close_response":{raw}}}"#);
-    assert_eq!(provider_error(close(&reply).await), told);
+    assert_eq!(provider_error(close(&reply).await), expected);
 }
 
 #[tokio::test]
@@ -376,9 +378,10 @@ async fn only_200_is_an_answer() {
     let attempt = attempt(app(), Product::Precreate, &terms());
     for status in [201, 302, 400, 500, 502] {
         let body = signed(PRECREATE, &success(QR_CODE)).into_bytes();
-        let wire = Wire { answer: Ok((status, body)), ..Wire::new("") };
+        let transport =
+            RecordingTransport { answer: Ok((status, body)), ..RecordingTransport::new("") };
         assert_eq!(
-            provider_error(gateway(app()).open(&attempt, wire.call()).await),
+            provider_error(gateway(app()).open(&attempt, transport.call()).await),
             None,
             "{status}"
         );
@@ -393,12 +396,12 @@ async fn a_reissued_alipay_certificate_is_not_trusted_by_its_key_alone() {
     for (sn, accepted) in
         [(r#""alipay-sn""#, true), (r#""other""#, false), ("1", false), (r#""""#, false)]
     {
-        let wire = Wire::new(with_sn(sn));
-        let result = gateway(with_certificates()).open(&attempt, wire.call()).await;
+        let transport = RecordingTransport::new(with_sn(sn));
+        let result = gateway(with_certificates()).open(&attempt, transport.call()).await;
         assert_eq!(result.is_ok(), accepted, "{sn}");
     }
-    let wire = Wire::new(with_sn(r#""other""#));
-    match gateway(with_certificates()).open(&attempt, wire.call()).await {
+    let transport = RecordingTransport::new(with_sn(r#""other""#));
+    match gateway(with_certificates()).open(&attempt, transport.call()).await {
         Err(Failure::OutcomeUnknown { reason, .. }) => {
             assert!(reason.contains("reissued"), "{reason}")
         }
@@ -412,7 +415,7 @@ fn trade(status: &str, rest: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_query_tells_paid_from_open_from_closed() {
+async fn a_query_distinguishes_paid_open_and_closed() {
     let date = r#","send_pay_date":"2021-07-15 10:20:30""#;
     let refund = r#","refund_fee":"0.01""#;
     let none = r#","refund_fee":"0.00","send_pay_date":"""#;
@@ -441,7 +444,7 @@ async fn a_query_tells_paid_from_open_from_closed() {
         (refusal("20000", "ACQ.TRADE_NOT_EXIST"), "unknown"),
     ];
     for (raw, expected) in cases {
-        let told = match query(&signed(QUERY, &raw)).await {
+        let state = match query(&signed(QUERY, &raw)).await {
             Ok(TradeState::NotFound { date: None }) => "absent",
             Ok(TradeState::Unpaid { trade_state }) if trade_state == "WAIT_BUYER_PAY" => "unpaid",
             Ok(TradeState::Closed) => "closed",
@@ -450,12 +453,12 @@ async fn a_query_tells_paid_from_open_from_closed() {
             Err(Failure::Refused { .. }) => "refused",
             other => panic!("{other:?}"),
         };
-        assert_eq!(told, expected, "{raw}");
+        assert_eq!(state, expected, "{raw}");
     }
 }
 
 #[tokio::test]
-async fn a_payment_tells_who_paid_how_much_and_when() {
+async fn a_payment_has_its_payer_amount_and_time() {
     let rest = concat!(
         r#","send_pay_date":"2021-07-15 10:10:11","buyer_user_id":"2088102146225135","#,
         r#""buyer_pay_amount":"0.00""#
@@ -481,7 +484,7 @@ async fn a_payment_in_another_currency_does_not_fit() {
 }
 
 #[tokio::test]
-async fn a_close_is_done_or_says_what_to_do_next() {
+async fn a_close_is_done_or_its_outcome_names_the_next_step() {
     let cases = [
         (success(""), Ok(CloseOutcome::Closed)),
         (r#"{"code":"10000","msg":"Success"}"#.to_owned(), Ok(CloseOutcome::Closed)),
@@ -509,7 +512,7 @@ async fn a_close_is_done_or_says_what_to_do_next() {
 }
 
 #[tokio::test]
-async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
+async fn no_tampered_unsigned_or_unrelated_reply_reports_a_payment_or_a_close() {
     let unpaid = signed(QUERY, &trade("WAIT_BUYER_PAY", ""));
     let paid = signed(QUERY, &trade("TRADE_SUCCESS", ""));
     let raw = trade("TRADE_SUCCESS", "");
@@ -545,15 +548,15 @@ async fn no_tampered_unsigned_or_foreign_reply_tells_of_a_payment_or_a_close() {
 fn read_all(body: &[u8]) -> [bool; 5] {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let attempt = attempt(app(), Product::Precreate, &terms());
-    let (gateway, wire) = (gateway(app()), Wire::new(body));
+    let (gateway, transport) = (gateway(app()), RecordingTransport::new(body));
     let refund = refunds::Case::default();
     runtime.block_on(async {
         [
-            gateway.open(&attempt, wire.call()).await.is_ok(),
-            gateway.query(&attempt, wire.call()).await.is_ok(),
-            gateway.close(&attempt, wire.call()).await.is_ok(),
-            gateway.refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
-            gateway.query_refund(&attempt, refund.plan(), wire.call()).await.is_ok(),
+            gateway.open(&attempt, transport.call()).await.is_ok(),
+            gateway.query(&attempt, transport.call()).await.is_ok(),
+            gateway.close(&attempt, transport.call()).await.is_ok(),
+            gateway.refund(&attempt, refund.plan(), transport.call()).await.is_ok(),
+            gateway.query_refund(&attempt, refund.plan(), transport.call()).await.is_ok(),
         ]
     })
 }

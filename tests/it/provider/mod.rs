@@ -7,4 +7,4 @@ use bytes::Bytes;
 use http::Response;
 use paygate::provider::TransportFailure;
 
-type Answered = Result<Response<Bytes>, TransportFailure>;
+type TransportResult = Result<Response<Bytes>, TransportFailure>;

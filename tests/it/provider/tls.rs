@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::Answered;
+use super::TransportResult;
 
 /// Long enough never to end a test's request.
 const LONG: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ fn self_signed(params: &CertificateParams) -> Shown {
 
 /// What the wire makes of a server at `host` that shows a certificate, and what the server read
 /// of its request.
-async fn sent_to(host: &str, shown: &Shown) -> (Answered, String) {
+async fn sent_to(host: &str, shown: &Shown) -> (TransportResult, String) {
     let chain = vec![shown.certificate.der().clone()];
     let key = PrivateKeyDer::try_from(shown.key.serialize_der()).unwrap();
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);

@@ -12,7 +12,7 @@ use paygate::provider::{Transport, TransportFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Answered;
+use super::TransportResult;
 
 /// Long enough never to end a test's request, which a machine under load may slow down.
 const LONG: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ async fn sent_to<F: Future<Output = TcpStream>>(
     http: &Http,
     (uri, timeout): (&str, Duration),
     (listener, serve): (&TcpListener, impl Fn(TcpStream) -> F),
-) -> Answered {
+) -> TransportResult {
     let server = async {
         let mut held = Vec::new();
         loop {
@@ -71,7 +71,7 @@ async fn answered(mut stream: TcpStream, text: &str) -> TcpStream {
 }
 
 /// The answer to a server that says `text`.
-async fn check_answer(text: &str) -> Answered {
+async fn check_answer(text: &str) -> TransportResult {
     let (listener, authority) = listener().await;
     let uri = format!("http://{authority}/");
     sent_to(&Http::new(), (&uri, LONG), (&listener, |it| answered(it, text))).await
@@ -192,7 +192,7 @@ async fn a_body_is_at_most_one_mebibyte() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_and_says_who_we_are() {
+async fn a_connection_is_used_again_and_names_our_user_agent() {
     let (listener, authority) = listener().await;
     let uri = format!("http://{authority}/v3/certificates?a=%7C");
     let http = Http::new();

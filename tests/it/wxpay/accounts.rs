@@ -19,7 +19,7 @@ fn scene(sub_mchid: Option<&str>) -> Scene {
 }
 
 #[test]
-fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
+fn an_attempt_names_its_account_and_an_older_record_has_it_in_its_parameters() {
     let v3 = v3();
     assert_eq!(v3.version(), ApiVersion::WxpayV3);
     for sub in [None, Some("1900000109")] {
@@ -53,7 +53,7 @@ fn an_attempt_names_whom_it_pays_and_an_older_record_tells_it() {
 #[tokio::test]
 async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
     let v3 = v3();
-    let desk = Desk::always(Ok(signed(200, "{}")));
+    let transport = ScriptedTransport::always(Ok(signed(200, "{}")));
     for other in [
         account_as("1900000001", None, ApiVersion::WxpayV2),
         account_as("1900000002", None, ApiVersion::WxpayV3),
@@ -68,9 +68,9 @@ async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
         attempt.account = Some(other.clone());
         assert!(!v3.matches_attempt(&attempt, &message), "{other}");
         for failure in [
-            v3.open(&attempt, desk.call()).await.unwrap_err(),
-            v3.query(&attempt, desk.call()).await.unwrap_err(),
-            v3.close(&attempt, desk.call()).await.unwrap_err(),
+            v3.open(&attempt, transport.call()).await.unwrap_err(),
+            v3.query(&attempt, transport.call()).await.unwrap_err(),
+            v3.close(&attempt, transport.call()).await.unwrap_err(),
         ] {
             assert!(matches!(failure, Failure::NotSent(_)), "{other}: {failure:?}");
         }
@@ -78,5 +78,5 @@ async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
         let stamp = SigningContext { material, now: NOW, nonce: "n" };
         assert!(v3.present(&attempt, stamp).is_err(), "{other}");
     }
-    assert!(desk.seen().is_empty());
+    assert!(transport.seen().is_empty());
 }

@@ -71,57 +71,60 @@ fn new_signs() -> (&'static SigningKey, &'static str) {
 }
 
 /// What the pretended WeChat Pay does at present.
-struct Stage {
-    list: Answered,
-    order: Answered,
+struct ServerState {
+    list: TransportResult,
+    order: TransportResult,
 }
 
 /// A merchant in certificate mode, an attempt, and WeChat Pay as `stage` says.
-struct Theatre {
+struct CertificateSetup {
     v3: V3,
     attempt: Attempt,
-    desk: Desk,
-    stage: Arc<Mutex<Stage>>,
+    transport: ScriptedTransport,
+    stage: Arc<Mutex<ServerState>>,
 }
 
-impl Theatre {
-    fn new(verification: WxpayVerification, stage: Stage) -> Theatre {
+impl CertificateSetup {
+    fn new(verification: WxpayVerification, stage: ServerState) -> CertificateSetup {
         let v3 = V3::new(merchant(verification)).unwrap();
         let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
         let stage = Arc::new(Mutex::new(stage));
         let shown = stage.clone();
-        let desk = Desk::new(move |request| {
+        let transport = ScriptedTransport::new(move |request| {
             let stage = shown.lock().unwrap();
             let is_list = request.uri().path() == "/v3/certificates";
             if is_list { stage.list.clone() } else { stage.order.clone() }
         });
-        Theatre { v3, attempt, desk, stage }
+        CertificateSetup { v3, attempt, transport, stage }
     }
 
     /// WeChat Pay with the old certificate alone.
-    fn ordinary() -> Theatre {
-        Theatre::new(WxpayVerification::Certificates, stage(&[old_entry()], old_signs(), NOW))
+    fn ordinary() -> CertificateSetup {
+        CertificateSetup::new(
+            WxpayVerification::Certificates,
+            stage(&[old_entry()], old_signs(), NOW),
+        )
     }
 
-    fn change(&self, stage: Stage) {
+    fn change(&self, stage: ServerState) {
         *self.stage.lock().unwrap() = stage;
     }
 
     async fn open(&self) -> Result<(), Failure> {
-        self.v3.open(&self.attempt, self.desk.call()).await.map(|_| ())
+        self.v3.open(&self.attempt, self.transport.call()).await.map(|_| ())
     }
 
     /// How many requests went for the list, and how many for an order.
     fn counts(&self) -> (usize, usize) {
-        let targets = self.desk.targets();
+        let targets = self.transport.targets();
         let lists = targets.iter().filter(|it| *it == "GET /v3/certificates").count();
         (lists, targets.len() - lists)
     }
 }
 
 /// Everything is signed by `key` at `now`, and the list holds `entries`.
-fn stage(entries: &[serde_json::Value], key: (&SigningKey, &str), now: Millis) -> Stage {
-    Stage {
+fn stage(entries: &[serde_json::Value], key: (&SigningKey, &str), now: Millis) -> ServerState {
+    ServerState {
         list: Ok(signed_by(key, now, 200, &list(entries))),
         order: Ok(signed_by(key, now, 200, r#"{"code_url":"weixin://1"}"#)),
     }
@@ -129,114 +132,114 @@ fn stage(entries: &[serde_json::Value], key: (&SigningKey, &str), now: Millis) -
 
 #[tokio::test]
 async fn certificates_are_downloaded_before_the_first_call_and_then_known() {
-    let theatre = Theatre::ordinary();
+    let setup = CertificateSetup::ordinary();
     for _ in 0..3 {
-        theatre.open().await.unwrap();
+        setup.open().await.unwrap();
     }
     let order = "POST /v3/pay/transactions/native";
-    assert_eq!(theatre.desk.targets(), ["GET /v3/certificates", order, order, order]);
-    let seen = theatre.desk.seen();
+    assert_eq!(setup.transport.targets(), ["GET /v3/certificates", order, order, order]);
+    let seen = setup.transport.seen();
     assert!(!seen[0].headers().contains_key("wechatpay-serial"));
     assert!(seen[0].headers().contains_key("user-agent"), "without it the list is refused");
 }
 
 #[tokio::test]
 async fn many_first_calls_share_one_download() {
-    let theatre = Theatre::ordinary();
-    let calls = (0..20).map(|_| theatre.open());
+    let setup = CertificateSetup::ordinary();
+    let calls = (0..20).map(|_| setup.open());
     let results = futures_util::future::join_all(calls).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    assert_eq!(theatre.counts(), (1, 20));
+    assert_eq!(setup.counts(), (1, 20));
 
     // So do the many answers that come under a new serial.
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    let now = theatre.desk.clock.now();
-    theatre.change(stage(&[old_entry(), new_entry()], new_signs(), now));
-    let calls = (0..20).map(|_| theatre.open());
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    let now = setup.transport.clock.now();
+    setup.change(stage(&[old_entry(), new_entry()], new_signs(), now));
+    let calls = (0..20).map(|_| setup.open());
     let results = futures_util::future::join_all(calls).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    assert_eq!(theatre.counts(), (2, 40));
+    assert_eq!(setup.counts(), (2, 40));
 }
 
 #[tokio::test]
 async fn a_list_is_refreshed_within_twelve_hours_and_an_old_one_still_does() {
-    let theatre = Theatre::ordinary();
-    theatre.open().await.unwrap();
-    theatre.desk.clock.pass_ms(11 * HOUR_MS);
-    let later = theatre.desk.clock.now();
+    let setup = CertificateSetup::ordinary();
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(11 * HOUR_MS);
+    let later = setup.transport.clock.now();
     let unreachable = Err(TransportFailure::NotSent("down".to_owned()));
     let good = stage(&[old_entry()], old_signs(), later);
-    theatre.change(Stage { list: unreachable, order: good.order });
-    theatre.open().await.unwrap();
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (2, 3), "tried once, and not again at once");
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    theatre.change(stage(&[old_entry()], old_signs(), theatre.desk.clock.now()));
-    theatre.open().await.unwrap();
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (3, 5));
+    setup.change(ServerState { list: unreachable, order: good.order });
+    setup.open().await.unwrap();
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (2, 3), "tried once, and not again at once");
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    setup.change(stage(&[old_entry()], old_signs(), setup.transport.clock.now()));
+    setup.open().await.unwrap();
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (3, 5));
 }
 
 #[tokio::test]
 async fn an_answer_under_a_new_serial_makes_for_one_download_a_minute() {
-    let theatre = Theatre::ordinary();
-    theatre.open().await.unwrap();
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    let now = theatre.desk.clock.now();
+    let setup = CertificateSetup::ordinary();
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    let now = setup.transport.clock.now();
     // The list that brings the new certificate is still signed with the old one.
     let both = stage(&[old_entry(), new_entry()], old_signs(), now);
     let renewed = stage(&[], new_signs(), now);
-    theatre.change(Stage { list: both.list, order: renewed.order });
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (2, 2));
-    theatre.change(stage(&[], old_signs(), now));
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (2, 3), "the old one is known still");
+    setup.change(ServerState { list: both.list, order: renewed.order });
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (2, 2));
+    setup.change(stage(&[], old_signs(), now));
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (2, 3), "the old one is known still");
 
     // A serial that nobody has: once, and then not within a minute.
     let unknown = "F".repeat(40);
     let forged = stage(&[old_entry()], (&MERCHANT_KEY, &unknown), now);
-    theatre.change(Stage { list: stage(&[old_entry()], old_signs(), now).list, ..forged });
+    setup.change(ServerState { list: stage(&[old_entry()], old_signs(), now).list, ..forged });
     for _ in 0..5 {
-        let failure = theatre.open().await.unwrap_err();
+        let failure = setup.open().await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
-    assert_eq!(theatre.counts(), (2, 8), "a minute has not passed");
-    theatre.desk.clock.pass_ms(MINUTE_MS);
+    assert_eq!(setup.counts(), (2, 8), "a minute has not passed");
+    setup.transport.clock.pass_ms(MINUTE_MS);
     for _ in 0..5 {
-        theatre.open().await.unwrap_err();
+        setup.open().await.unwrap_err();
     }
-    assert_eq!(theatre.counts(), (3, 13));
+    assert_eq!(setup.counts(), (3, 13));
 }
 
 #[tokio::test]
 async fn a_serial_that_no_certificate_can_have_downloads_nothing() {
-    let theatre = Theatre::ordinary();
-    theatre.open().await.unwrap();
-    theatre.desk.clock.pass_ms(MINUTE_MS);
+    let setup = CertificateSetup::ordinary();
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(MINUTE_MS);
     for serial in ["PUB_KEY_ID_1", "x", &"0".repeat(39), &"g".repeat(40), "../../etc/passwd"] {
-        theatre.change(stage(&[], (&WECHAT_KEY, serial), theatre.desk.clock.now()));
-        theatre.open().await.unwrap_err();
+        setup.change(stage(&[], (&WECHAT_KEY, serial), setup.transport.clock.now()));
+        setup.open().await.unwrap_err();
     }
-    assert_eq!(theatre.counts(), (1, 6));
+    assert_eq!(setup.counts(), (1, 6));
 }
 
 /// While no list can be had, nothing is ordered; the next download waits.
-async fn check_no_order(name: &str, bad: Answered) {
+async fn check_no_order(name: &str, bad: TransportResult) {
     let good = stage(&[old_entry()], old_signs(), NOW);
-    let theatre = Theatre::new(
+    let setup = CertificateSetup::new(
         WxpayVerification::Certificates,
-        Stage { list: bad.clone(), order: good.order },
+        ServerState { list: bad.clone(), order: good.order },
     );
     for _ in 0..3 {
-        let failure = theatre.open().await.unwrap_err();
+        let failure = setup.open().await.unwrap_err();
         assert!(matches!(failure, Failure::NotSent(_)), "{name}: {failure:?}");
     }
-    assert_eq!(theatre.counts(), (1, 0), "{name}");
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    theatre.change(stage(&[old_entry()], old_signs(), theatre.desk.clock.now()));
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (2, 1), "{name}");
+    assert_eq!(setup.counts(), (1, 0), "{name}");
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    setup.change(stage(&[old_entry()], old_signs(), setup.transport.clock.now()));
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (2, 1), "{name}");
 }
 
 #[tokio::test]
@@ -248,7 +251,7 @@ async fn a_list_that_cannot_be_trusted_is_no_list_and_nothing_is_ordered() {
     let mut short_nonce = old_entry();
     short_nonce["encrypt_certificate"]["nonce"] = "short".into();
     let many = vec![old_entry(); 17];
-    let rows: [(&str, Answered); 16] = [
+    let rows: [(&str, TransportResult); 16] = [
         ("unreachable", Err(TransportFailure::NotSent("down".to_owned()))),
         ("lost", Err(TransportFailure::OutcomeUnknown("timeout".to_owned()))),
         ("a merchant without certificates", Ok(refusal(404, "RESOURCE_NOT_EXISTS", ""))),
@@ -276,73 +279,79 @@ async fn a_list_that_cannot_be_trusted_is_no_list_and_nothing_is_ordered() {
 
 #[tokio::test]
 async fn an_unreachable_wechat_pay_is_asked_again_after_five_seconds() {
-    let theatre = Theatre::ordinary();
+    let setup = CertificateSetup::ordinary();
     let good = stage(&[old_entry()], old_signs(), NOW);
     let down = Err(TransportFailure::NotSent("down".to_owned()));
-    theatre.change(Stage { list: down, order: good.order.clone() });
-    theatre.open().await.unwrap_err();
-    theatre.desk.clock.pass_ms(4_999);
-    theatre.open().await.unwrap_err();
-    assert_eq!(theatre.counts(), (1, 0));
-    theatre.desk.clock.pass_ms(1);
-    theatre.change(good);
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (2, 1));
+    setup.change(ServerState { list: down, order: good.order.clone() });
+    setup.open().await.unwrap_err();
+    setup.transport.clock.pass_ms(4_999);
+    setup.open().await.unwrap_err();
+    assert_eq!(setup.counts(), (1, 0));
+    setup.transport.clock.pass_ms(1);
+    setup.change(good);
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (2, 1));
 }
 
 #[tokio::test]
 async fn a_merchant_that_changes_to_the_public_key_still_verifies_certificates() {
-    let theatre = Theatre::new(public_key(), stage(&[old_entry()], old_signs(), NOW));
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (1, 1), "downloaded for the answer");
-    assert_eq!(theatre.desk.targets()[0], "POST /v3/pay/transactions/native", "not before it");
-    theatre.change(stage(&[], (&WECHAT_KEY, PUBLIC_KEY_ID), NOW));
-    theatre.open().await.unwrap();
-    assert_eq!(theatre.counts(), (1, 2));
+    let setup = CertificateSetup::new(public_key(), stage(&[old_entry()], old_signs(), NOW));
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (1, 1), "downloaded for the answer");
+    assert_eq!(setup.transport.targets()[0], "POST /v3/pay/transactions/native", "not before it");
+    setup.change(stage(&[], (&WECHAT_KEY, PUBLIC_KEY_ID), NOW));
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (1, 2));
 }
 
-impl Theatre {
+impl CertificateSetup {
     /// How a payment's notification is read that `key` signed now.
-    async fn told(&self, key: (&SigningKey, &str)) -> Result<Notification, NotificationError> {
-        let body = super::notifications::telling("TRANSACTION.SUCCESS", &super::responses::paid());
-        let (head, body) = signed_by(key, self.desk.clock.now(), 200, &body).into_parts();
-        self.v3.read_notification(&head.headers, &body, self.desk.call()).await
+    async fn read_notification(
+        &self,
+        key: (&SigningKey, &str),
+    ) -> Result<Notification, NotificationError> {
+        let body = super::notifications::notification_body(
+            "TRANSACTION.SUCCESS",
+            &super::responses::paid(),
+        );
+        let (head, body) = signed_by(key, self.transport.clock.now(), 200, &body).into_parts();
+        self.v3.read_notification(&head.headers, &body, self.transport.call()).await
     }
 }
 
 #[tokio::test]
 async fn a_notification_is_verified_with_certificates_too_and_they_are_had_for_it() {
-    let theatre = Theatre::ordinary();
+    let setup = CertificateSetup::ordinary();
     for _ in 0..3 {
-        let notification = theatre.told(old_signs()).await;
+        let notification = setup.read_notification(old_signs()).await;
         assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     }
-    assert_eq!(theatre.counts(), (1, 0), "after a restart the first one downloads");
-    let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
+    assert_eq!(setup.counts(), (1, 0), "after a restart the first one downloads");
+    let forged = setup.read_notification((&MERCHANT_KEY, OLD)).await;
     assert!(matches!(forged, Err(NotificationError::Forged { .. })), "{forged:?}");
-    assert_eq!(theatre.counts(), (1, 0));
+    assert_eq!(setup.counts(), (1, 0));
 }
 
 #[tokio::test]
 async fn forged_notifications_make_for_one_download_a_minute_at_most() {
-    let theatre = Theatre::ordinary();
-    theatre.open().await.unwrap();
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    theatre.change(stage(&[old_entry()], old_signs(), theatre.desk.clock.now()));
+    let setup = CertificateSetup::ordinary();
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    setup.change(stage(&[old_entry()], old_signs(), setup.transport.clock.now()));
     let serials: Vec<String> = (0..20).map(|n| format!("{n:040X}")).collect();
-    let forged = serials.iter().map(|serial| theatre.told((&MERCHANT_KEY, serial)));
+    let forged = serials.iter().map(|serial| setup.read_notification((&MERCHANT_KEY, serial)));
     for result in futures_util::future::join_all(forged).await {
         assert!(matches!(result, Err(NotificationError::Forged { .. })), "{result:?}");
     }
-    assert_eq!(theatre.counts(), (2, 1), "twenty at once share one");
-    theatre.desk.clock.pass_ms(MINUTE_MS - 1);
-    theatre.told((&MERCHANT_KEY, &serials[0])).await.unwrap_err();
-    assert_eq!(theatre.counts(), (2, 1));
-    theatre.desk.clock.pass_ms(MINUTE_MS);
+    assert_eq!(setup.counts(), (2, 1), "twenty at once share one");
+    setup.transport.clock.pass_ms(MINUTE_MS - 1);
+    setup.read_notification((&MERCHANT_KEY, &serials[0])).await.unwrap_err();
+    assert_eq!(setup.counts(), (2, 1));
+    setup.transport.clock.pass_ms(MINUTE_MS);
     for serial in ["PUB_KEY_ID_1", "x", &"0".repeat(39), &"g".repeat(40), "../../etc/passwd"] {
-        theatre.told((&MERCHANT_KEY, serial)).await.unwrap_err();
+        setup.read_notification((&MERCHANT_KEY, serial)).await.unwrap_err();
     }
-    assert_eq!(theatre.counts(), (2, 1), "no certificate has such a serial number");
+    assert_eq!(setup.counts(), (2, 1), "no certificate has such a serial number");
 }
 
 #[tokio::test]
@@ -354,32 +363,32 @@ async fn a_forgery_under_a_known_serial_makes_no_other_account_download() {
     };
     merchant.apps.get_mut(&PayType::WxpayMweb).unwrap().account = Arc::new(other);
     let v3 = V3::new(merchant).unwrap();
-    let theatre = Theatre { v3, ..Theatre::ordinary() };
-    theatre.open().await.unwrap();
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    let forged = theatre.told((&MERCHANT_KEY, OLD)).await;
+    let setup = CertificateSetup { v3, ..CertificateSetup::ordinary() };
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    let forged = setup.read_notification((&MERCHANT_KEY, OLD)).await;
     assert!(matches!(forged, Err(NotificationError::Forged { .. })), "{forged:?}");
-    assert!(theatre.told(old_signs()).await.is_ok());
-    assert_eq!(theatre.counts(), (1, 1));
+    assert!(setup.read_notification(old_signs()).await.is_ok());
+    assert_eq!(setup.counts(), (1, 1));
 }
 
 #[tokio::test]
 async fn a_notification_under_a_new_certificate_is_believed_once_it_was_downloaded() {
-    let theatre = Theatre::ordinary();
-    theatre.open().await.unwrap();
-    let now = theatre.desk.clock.now();
-    theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
-    let early = theatre.told(new_signs()).await;
+    let setup = CertificateSetup::ordinary();
+    setup.open().await.unwrap();
+    let now = setup.transport.clock.now();
+    setup.change(stage(&[old_entry(), new_entry()], old_signs(), now));
+    let early = setup.read_notification(new_signs()).await;
     assert!(matches!(early, Err(NotificationError::Forged { .. })), "it comes again in 15 s");
-    theatre.desk.clock.pass_ms(MINUTE_MS);
-    let now = theatre.desk.clock.now();
-    theatre.change(stage(&[old_entry(), new_entry()], old_signs(), now));
-    let notices = (0..20).map(|_| theatre.told(new_signs()));
+    setup.transport.clock.pass_ms(MINUTE_MS);
+    let now = setup.transport.clock.now();
+    setup.change(stage(&[old_entry(), new_entry()], old_signs(), now));
+    let notices = (0..20).map(|_| setup.read_notification(new_signs()));
     for notification in futures_util::future::join_all(notices).await {
         assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     }
-    assert_eq!(theatre.counts(), (2, 1));
-    let old = theatre.told(old_signs()).await;
+    assert_eq!(setup.counts(), (2, 1));
+    let old = setup.read_notification(old_signs()).await;
     assert!(matches!(old, Ok(Notification::Payment { .. })), "old and new overlap: {old:?}");
 }
 

@@ -19,15 +19,15 @@ fn at(date: &str, mut answer: Response<Bytes>) -> Response<Bytes> {
 async fn reasons(answer: Response<Bytes>) -> [String; 3] {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
-    let desk = Desk::always(Ok(answer));
+    let transport = ScriptedTransport::always(Ok(answer));
     let reason = |failure| match failure {
         Failure::OutcomeUnknown { reason, .. } => reason,
         other => panic!("not an unknown outcome: {other:?}"),
     };
     [
-        reason(v3.open(&attempt, desk.call()).await.unwrap_err()),
-        reason(v3.query(&attempt, desk.call()).await.unwrap_err()),
-        reason(v3.close(&attempt, desk.call()).await.unwrap_err()),
+        reason(v3.open(&attempt, transport.call()).await.unwrap_err()),
+        reason(v3.query(&attempt, transport.call()).await.unwrap_err()),
+        reason(v3.close(&attempt, transport.call()).await.unwrap_err()),
     ]
 }
 
@@ -73,14 +73,14 @@ async fn a_refusal_for_another_cause_stays_what_it_is_whatever_the_clock() {
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     let same_time = "Tue, 14 Nov 2023 22:13:25 GMT";
     for (date, code) in [(LATER, "NO_AUTH"), (same_time, "SIGN_ERROR"), ("soon", "SIGN_ERROR")] {
-        let desk = Desk::always(Ok(at(date, refusal(403, code, "签名错误"))));
-        let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
+        let transport = ScriptedTransport::always(Ok(at(date, refusal(403, code, "签名错误"))));
+        let failure = v3.open(&attempt, transport.call()).await.unwrap_err();
         assert!(matches!(failure, Failure::Refused { .. }), "{date} {code}: {failure:?}");
     }
 }
 
 #[tokio::test]
-async fn an_absent_order_is_told_with_the_time_of_the_answer() {
+async fn an_absent_order_has_the_time_of_the_answer() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     for (date, expected) in [
@@ -89,8 +89,9 @@ async fn an_absent_order_is_told_with_the_time_of_the_answer() {
         (LATER, Some(NOW.plus(3_600_000))),
         ("soon", None),
     ] {
-        let desk = Desk::always(Ok(at(date, refusal(404, "ORDER_NOT_EXIST", "订单不存在"))));
-        let trade = v3.query(&attempt, desk.call()).await;
+        let transport =
+            ScriptedTransport::always(Ok(at(date, refusal(404, "ORDER_NOT_EXIST", "订单不存在"))));
+        let trade = v3.query(&attempt, transport.call()).await;
         assert_eq!(trade, Ok(TradeState::NotFound { date: expected }), "{date}");
     }
 }
@@ -100,13 +101,13 @@ async fn certificates_that_cannot_be_had_for_the_clock_say_so() {
     let list = at(LATER, refusal(401, "SIGN_ERROR", "签名错误"));
     let v3 = V3::new(merchant(WxpayVerification::Certificates)).unwrap();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
-    let desk = Desk::always(Ok(list));
+    let transport = ScriptedTransport::always(Ok(list));
     // The second is not sent at all, and says the same.
     for _ in 0..2 {
-        match v3.open(&attempt, desk.call()).await {
+        match v3.open(&attempt, transport.call()).await {
             Err(Failure::NotSent(reason)) => assert!(reason.contains(BEHIND), "{reason}"),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(desk.seen().len(), 1);
+    assert_eq!(transport.seen().len(), 1);
 }

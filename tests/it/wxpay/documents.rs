@@ -138,9 +138,9 @@ async fn other_reaches_wechat_pay_byte_for_byte() {
         let mut scene = Scene::of(PayType::WxpayH5);
         scene.terms.other = Some(raw(&other));
         let attempt = scene.attempt(&v3);
-        let desk = Desk::always(Ok(signed(200, r#"{"code_url":"weixin://1"}"#)));
-        v3.open(&attempt, desk.call()).await.unwrap();
-        let sent = String::from_utf8(desk.seen()[0].body().to_vec()).unwrap();
+        let transport = ScriptedTransport::always(Ok(signed(200, r#"{"code_url":"weixin://1"}"#)));
+        v3.open(&attempt, transport.call()).await.unwrap();
+        let sent = String::from_utf8(transport.seen()[0].body().to_vec()).unwrap();
         assert!(sent.ends_with(&format!("}},{OTHER}}}")), "{sent}");
         let own = r#""payer_client_ip":"203.0.113.7""#;
         let scene = match other.contains(scene_info) {
@@ -227,10 +227,10 @@ fn a_merchant_pays_by_what_is_configured_only() {
 async fn a_request_is_signed_as_it_is_sent() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
-    let desk = Desk::always(Ok(signed(200, r#"{"prepay_id":"wx1"}"#)));
-    v3.open(&attempt, desk.call()).await.unwrap();
-    v3.query(&attempt, desk.call()).await.unwrap_err();
-    let seen = desk.seen();
+    let transport = ScriptedTransport::always(Ok(signed(200, r#"{"prepay_id":"wx1"}"#)));
+    v3.open(&attempt, transport.call()).await.unwrap();
+    v3.query(&attempt, transport.call()).await.unwrap_err();
+    let seen = transport.seen();
 
     let order = &seen[0];
     assert_eq!(order.method(), "POST");
@@ -286,10 +286,10 @@ async fn a_path_is_percent_encoded_once_and_signed_so() {
     let v3 = v3();
     let mut attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     attempt.channel_no = serde_json::from_str::<ChannelNo>(r#""a|b*c""#).unwrap();
-    let desk = Desk::always(Err(TransportFailure::NotSent("no".to_owned())));
-    v3.query(&attempt, desk.call()).await.unwrap_err();
+    let transport = ScriptedTransport::always(Err(TransportFailure::NotSent("no".to_owned())));
+    v3.query(&attempt, transport.call()).await.unwrap_err();
     let target = "/v3/pay/transactions/out-trade-no/a%7Cb%2Ac?mchid=1900000001";
-    check_signature(&desk.seen()[0], target);
+    check_signature(&transport.seen()[0], target);
 }
 
 #[tokio::test]
@@ -298,11 +298,11 @@ async fn a_partners_calls_have_their_own_paths() {
     let mut scene = Scene::of(PayType::WxpayH5);
     scene.terms.sub_mchid = Some("1900000109".to_owned());
     let attempt = scene.attempt(&v3);
-    let desk = Desk::always(Err(TransportFailure::NotSent("no".to_owned())));
-    v3.open(&attempt, desk.call()).await.unwrap_err();
-    v3.query(&attempt, desk.call()).await.unwrap_err();
-    v3.close(&attempt, desk.call()).await.unwrap_err();
-    let seen = desk.seen();
+    let transport = ScriptedTransport::always(Err(TransportFailure::NotSent("no".to_owned())));
+    v3.open(&attempt, transport.call()).await.unwrap_err();
+    v3.query(&attempt, transport.call()).await.unwrap_err();
+    v3.close(&attempt, transport.call()).await.unwrap_err();
+    let seen = transport.seen();
     check_signature(&seen[0], "/v3/pay/partner/transactions/native");
     let order = "/v3/pay/partner/transactions/out-trade-no/2107151010101541001";
     check_signature(&seen[1], &format!("{order}?sp_mchid=1900000001&sub_mchid=1900000109"));
@@ -317,12 +317,12 @@ async fn a_base_urls_own_path_is_sent_and_signed() {
     let app = WxpayApp { app_id: "wxqr".to_owned(), account: Arc::new(account), site: None };
     let v3 = V3::new(WxpayMerchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
-    let desk = Desk::always(Err(TransportFailure::NotSent("no".to_owned())));
-    v3.close(&attempt, desk.call()).await.unwrap_err();
+    let transport = ScriptedTransport::always(Err(TransportFailure::NotSent("no".to_owned())));
+    v3.close(&attempt, transport.call()).await.unwrap_err();
     let order = "/wxpay/v3/pay/transactions/out-trade-no/2107151010101541001/close";
-    check_signature(&desk.seen()[0], order);
-    assert_eq!(desk.seen()[0].uri().authority().unwrap(), "127.0.0.1:8789");
-    assert_eq!(desk.seen()[0].body(), r#"{"mchid":"1900000001"}"#);
+    check_signature(&transport.seen()[0], order);
+    assert_eq!(transport.seen()[0].uri().authority().unwrap(), "127.0.0.1:8789");
+    assert_eq!(transport.seen()[0].body(), r#"{"mchid":"1900000001"}"#);
 }
 
 /// The client's parameters of `scene` are `expected`, where `SIGN` stands for the merchant's
@@ -406,10 +406,10 @@ async fn an_attempt_outlives_its_pay_types_configuration_but_not_its_account() {
     }
     let moved = V3::new(moved).unwrap();
     assert!(moved.present(&attempt, stamp).unwrap_err().contains("1900000001"));
-    let desk = Desk::always(Ok(signed(200, "{}")));
-    let failure = moved.query(&attempt, desk.call()).await.unwrap_err();
+    let transport = ScriptedTransport::always(Ok(signed(200, "{}")));
+    let failure = moved.query(&attempt, transport.call()).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
-    assert!(desk.seen().is_empty());
+    assert!(transport.seen().is_empty());
 
     let native = Material::QrCode { code_url: "weixin://".to_owned(), msg: None };
     let stamp = SigningContext { material: &native, ..stamp };

@@ -179,31 +179,37 @@ impl Clock for SetClock {
     }
 }
 
-type Answered = Result<Response<Bytes>, TransportFailure>;
+type TransportResult = Result<Response<Bytes>, TransportFailure>;
 
-type Answer = dyn Fn(&Request<Bytes>) -> Answered + Send + Sync;
+type AnswerRequest = dyn Fn(&Request<Bytes>) -> TransportResult + Send + Sync;
 
 /// A provider within the process: answers as the test says, and keeps what it was sent.
-struct Desk {
-    answer: Box<Answer>,
+struct ScriptedTransport {
+    answer: Box<AnswerRequest>,
     seen: Mutex<Vec<Request<Bytes>>>,
     clock: SetClock,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for ScriptedTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Desk")
     }
 }
 
-impl Desk {
-    fn new(answer: impl Fn(&Request<Bytes>) -> Answered + Send + Sync + 'static) -> Desk {
-        Desk { answer: Box::new(answer), seen: Mutex::default(), clock: SetClock::at(NOW) }
+impl ScriptedTransport {
+    fn new(
+        answer: impl Fn(&Request<Bytes>) -> TransportResult + Send + Sync + 'static,
+    ) -> ScriptedTransport {
+        ScriptedTransport {
+            answer: Box::new(answer),
+            seen: Mutex::default(),
+            clock: SetClock::at(NOW),
+        }
     }
 
     /// Always the same answer.
-    fn always(answer: Answered) -> Desk {
-        Desk::new(move |_| answer.clone())
+    fn always(answer: TransportResult) -> ScriptedTransport {
+        ScriptedTransport::new(move |_| answer.clone())
     }
 
     fn call(&self) -> Call<'_> {
@@ -221,8 +227,12 @@ impl Desk {
     }
 }
 
-impl Transport for Desk {
-    fn send<'a>(&'a self, request: Request<Bytes>, _timeout: Duration) -> BoxFuture<'a, Answered> {
+impl Transport for ScriptedTransport {
+    fn send<'a>(
+        &'a self,
+        request: Request<Bytes>,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, TransportResult> {
         Box::pin(async move {
             // Others get their turn, as they would while a real answer is awaited.
             tokio::task::yield_now().await;

@@ -37,21 +37,21 @@ fn enveloped(event: &str, resource: &Value) -> String {
 }
 
 /// The body that tells the merchant `message`.
-pub(super) fn telling(event: &str, message: &Value) -> String {
+pub(super) fn notification_body(event: &str, message: &Value) -> String {
     enveloped(event, &sealed(&message.to_string(), API_V3_KEY))
 }
 
 /// How `v3` reads a notification; nothing may be sent because of it.
 async fn read(v3: &V3, notification: Response<Bytes>) -> Result<Notification, NotificationError> {
-    let desk = Desk::new(|_| unreachable!("no call comes of a notification"));
+    let transport = ScriptedTransport::new(|_| unreachable!("no call comes of a notification"));
     let (head, body) = notification.into_parts();
-    let result = v3.read_notification(&head.headers, &body, desk.call()).await;
-    assert_eq!(desk.seen().len(), 0);
+    let result = v3.read_notification(&head.headers, &body, transport.call()).await;
+    assert_eq!(transport.seen().len(), 0);
     result
 }
 
 /// How a notification is read that WeChat Pay signed.
-async fn told(body: &str) -> Result<Notification, NotificationError> {
+async fn read_signed(body: &str) -> Result<Notification, NotificationError> {
     read(&v3(), signed(200, body)).await
 }
 
@@ -77,10 +77,10 @@ fn changed(message: &Value, at: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_payment_is_told_with_its_number_and_full_price() {
+async fn a_payment_has_its_number_and_full_price() {
     for state in ["SUCCESS", "REFUND"] {
         let message = changed(&paid(), "/trade_state", state.into());
-        let notification = told(&telling("TRANSACTION.SUCCESS", &message)).await;
+        let notification = read_signed(&notification_body("TRANSACTION.SUCCESS", &message)).await;
         let Ok(Notification::Payment { channel_no, trade }) = notification else {
             panic!("{notification:?}")
         };
@@ -95,14 +95,15 @@ async fn a_payment_is_told_with_its_number_and_full_price() {
 
 #[tokio::test]
 async fn what_wechat_pay_did_not_sign_is_forged() {
-    let body = telling("TRANSACTION.SUCCESS", &paid());
+    let body = notification_body("TRANSACTION.SUCCESS", &paid());
     let v3 = v3();
     for (what, notification) in unverifiable(200, &body) {
         let result = read(&v3, notification).await;
         assert!(is_forged(&result), "{what}: {result:?}");
     }
     // Stolen headers do not fit another body.
-    let other = telling("TRANSACTION.SUCCESS", &changed(&paid(), "/amount/total", 1.into()));
+    let other =
+        notification_body("TRANSACTION.SUCCESS", &changed(&paid(), "/amount/total", 1.into()));
     let (head, _) = signed(200, &body).into_parts();
     let result = read(&v3, Response::from_parts(head, other.into())).await;
     assert!(is_forged(&result), "{result:?}");
@@ -110,7 +111,7 @@ async fn what_wechat_pay_did_not_sign_is_forged() {
 
 #[tokio::test]
 async fn a_probe_fails_as_any_forgery_and_has_its_name() {
-    let mut probe = signed(200, &telling("TRANSACTION.SUCCESS", &paid()));
+    let mut probe = signed(200, &notification_body("TRANSACTION.SUCCESS", &paid()));
     let name = "wechatpay-signature";
     let wrong = format!("WECHATPAY/SIGNTEST/{}", probe.headers()[name].to_str().unwrap());
     probe.headers_mut().insert(name, wrong.parse().unwrap());
@@ -121,7 +122,7 @@ async fn a_probe_fails_as_any_forgery_and_has_its_name() {
 #[tokio::test]
 async fn an_old_notification_names_its_age_or_the_clock() {
     let then = NOW.plus(-301_000);
-    let body = telling("TRANSACTION.SUCCESS", &paid());
+    let body = notification_body("TRANSACTION.SUCCESS", &paid());
     let replayed = signed_by((&WECHAT_KEY, PUBLIC_KEY_ID), then, 200, &body);
     let result = read(&v3(), replayed).await;
     assert!(is_forged(&result) && format!("{result:?}").contains("301 s ahead"), "{result:?}");
@@ -150,19 +151,19 @@ async fn what_is_sealed_wrong_is_an_error_and_never_a_panic() {
     ];
     for (what, at, value) in rows {
         let body = enveloped("TRANSACTION.SUCCESS", &changed(&good, at, value));
-        let result = told(&body).await;
+        let result = read_signed(&body).await;
         assert!(is_forged(&result) || is_unreadable(&result), "{what}: {result:?}");
     }
     let other_key = sealed(&paid().to_string(), &"f".repeat(32));
     for event in ["TRANSACTION.SUCCESS", "REFUND.SUCCESS"] {
-        let result = told(&enveloped(event, &other_key)).await;
+        let result = read_signed(&enveloped(event, &other_key)).await;
         assert!(is_forged(&result), "{result:?}");
         for resource in [json!(null), json!({}), json!("x"), json!([])] {
-            let result = told(&enveloped(event, &resource)).await;
+            let result = read_signed(&enveloped(event, &resource)).await;
             assert!(is_unreadable(&result), "{resource}: {result:?}");
         }
         for text in ["", "null", "[]", "{", "\u{feff}{}", &"[".repeat(100_000)] {
-            let result = told(&enveloped(event, &sealed(text, API_V3_KEY))).await;
+            let result = read_signed(&enveloped(event, &sealed(text, API_V3_KEY))).await;
             assert!(is_unreadable(&result), "{text:.10}: {result:?}");
         }
     }
@@ -174,10 +175,10 @@ async fn another_merchants_notification_is_forged_here() {
         [("/mchid", json!("1900000002")), ("/mchid", json!(null)), ("/sub_mchid", json!("19"))]
     {
         let message = changed(&paid(), at, value.clone());
-        let result = told(&telling("TRANSACTION.SUCCESS", &message)).await;
+        let result = read_signed(&notification_body("TRANSACTION.SUCCESS", &message)).await;
         assert!(is_forged(&result), "{at} {value}: {result:?}");
         let message = changed(&refunded(), at, value.clone());
-        let result = told(&telling("REFUND.SUCCESS", &message)).await;
+        let result = read_signed(&notification_body("REFUND.SUCCESS", &message)).await;
         assert!(is_forged(&result), "{at} {value}: {result:?}");
     }
 }
@@ -201,7 +202,7 @@ async fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
     ];
     for (at, value) in changes {
         let message = changed(&paid(), at, value.clone());
-        let result = told(&telling("TRANSACTION.SUCCESS", &message)).await;
+        let result = read_signed(&notification_body("TRANSACTION.SUCCESS", &message)).await;
         assert!(is_unreadable(&result), "{at} {value}: {result:?}");
     }
 }
@@ -209,7 +210,7 @@ async fn a_genuine_payment_that_lacks_what_it_should_have_is_unreadable() {
 #[tokio::test]
 async fn a_payment_in_another_currency_is_never_the_orders_price() {
     let message = changed(&paid(), "/amount/currency", "USD".into());
-    match told(&telling("TRANSACTION.SUCCESS", &message)).await {
+    match read_signed(&notification_body("TRANSACTION.SUCCESS", &message)).await {
         Ok(Notification::OtherCurrencyPayment { channel_no, trade, currency }) => {
             assert_eq!((channel_no, &*currency), (number(), "USD"));
             assert_eq!(trade.transaction_id, TransactionId("4200001".into()));
@@ -218,7 +219,7 @@ async fn a_payment_in_another_currency_is_never_the_orders_price() {
     }
     let mut message = paid();
     message["amount"].as_object_mut().unwrap().remove("currency");
-    let result = told(&telling("TRANSACTION.SUCCESS", &message)).await;
+    let result = read_signed(&notification_body("TRANSACTION.SUCCESS", &message)).await;
     assert!(matches!(result, Ok(Notification::Payment { .. })), "CNY where none is named");
 }
 
@@ -233,7 +234,7 @@ fn refunded() -> Value {
 }
 
 #[tokio::test]
-async fn a_refund_is_told_from_a_payment_with_this_refunds_amount() {
+async fn a_refund_differs_from_a_payment_and_has_this_refunds_amount() {
     for (event, status, state) in [
         ("REFUND.SUCCESS", "SUCCESS", RefundState::Success),
         ("REFUND.ABNORMAL", "ABNORMAL", RefundState::Abnormal),
@@ -252,11 +253,16 @@ async fn a_refund_is_told_from_a_payment_with_this_refunds_amount() {
             trade: None,
             message: Arc::new(message.clone()),
         };
-        assert_eq!(told(&telling(event, &message)).await, Ok(Notification::Refund(expected)));
+        assert_eq!(
+            read_signed(&notification_body(event, &message)).await,
+            Ok(Notification::Refund(expected))
+        );
     }
     let mut failed = refunded();
     failed.as_object_mut().unwrap().remove("success_time");
-    let Ok(Notification::Refund(refund)) = told(&telling("REFUND.CLOSED", &failed)).await else {
+    let Ok(Notification::Refund(refund)) =
+        read_signed(&notification_body("REFUND.CLOSED", &failed)).await
+    else {
         panic!("a refund that failed has no time")
     };
     assert_eq!(refund.refunded_at, None);
@@ -277,22 +283,26 @@ async fn a_genuine_refund_that_lacks_what_it_should_have_is_unreadable() {
     ];
     for (at, value) in changes {
         let message = changed(&refunded(), at, value.clone());
-        let result = told(&telling("REFUND.SUCCESS", &message)).await;
+        let result = read_signed(&notification_body("REFUND.SUCCESS", &message)).await;
         assert!(is_unreadable(&result), "{at} {value}: {result:?}");
     }
     // One is not taken for the other.
-    assert!(is_unreadable(&told(&telling("TRANSACTION.SUCCESS", &refunded())).await));
-    assert!(is_unreadable(&told(&telling("REFUND.SUCCESS", &paid())).await));
+    assert!(is_unreadable(
+        &read_signed(&notification_body("TRANSACTION.SUCCESS", &refunded())).await
+    ));
+    assert!(is_unreadable(&read_signed(&notification_body("REFUND.SUCCESS", &paid())).await));
 }
 
 #[tokio::test]
 async fn what_else_is_genuine_is_nothing_to_do() {
     for event in ["TRANSACTION.PAYSCORE", "PAYSCORE.USER_OPEN_SERVICE", "", "refund.success"] {
         let body = enveloped(event, &json!(null));
-        assert_eq!(told(&body).await, Ok(Notification::Other { event: event.to_owned() }));
+        assert_eq!(read_signed(&body).await, Ok(Notification::Other { event: event.to_owned() }));
     }
     let long = enveloped(&"长\n".repeat(9_000), &json!({}));
-    let Ok(Notification::Other { event }) = told(&long).await else { panic!("another event") };
+    let Ok(Notification::Other { event }) = read_signed(&long).await else {
+        panic!("another event")
+    };
     assert_eq!(event.chars().count(), 64, "cut to what a log can bear");
 }
 
@@ -302,7 +312,7 @@ async fn a_v2_body_is_forged_and_an_empty_one_too() {
     for body in [xml, "", "<!DOCTYPE a [<!ENTITY b \"c\">]><xml>&b;</xml>", "{}"] {
         let result = read(&v3(), Response::new(Bytes::from(body.to_owned()))).await;
         assert!(is_forged(&result), "{body}: {result:?}");
-        let result = told(body).await;
+        let result = read_signed(body).await;
         assert!(is_unreadable(&result), "{body}: {result:?}");
     }
 }
@@ -314,13 +324,13 @@ async fn a_partners_notification_names_both_merchants() {
         "out_trade_no": NUMBER, "trade_state": "SUCCESS", "transaction_id": "42",
         "amount": { "total": 1 }, "payer": { "sp_openid": "sp" },
     });
-    let notification = told(&telling("TRANSACTION.SUCCESS", &payment)).await;
+    let notification = read_signed(&notification_body("TRANSACTION.SUCCESS", &payment)).await;
     assert!(matches!(notification, Ok(Notification::Payment { .. })), "{notification:?}");
     let mut refund = refunded();
     refund["sp_mchid"] = "1900000001".into();
     refund["sub_mchid"] = "1900000109".into();
     refund["mchid"] = ().into();
-    let notification = told(&telling("REFUND.SUCCESS", &refund)).await;
+    let notification = read_signed(&notification_body("REFUND.SUCCESS", &refund)).await;
     assert!(matches!(notification, Ok(Notification::Refund(_))), "{notification:?}");
 
     let mut scene = Scene::of(PayType::WxpayMpWeixin);
@@ -406,15 +416,15 @@ proptest! {
 
     #[test]
     fn no_signed_body_makes_it_panic(body in SHAPE, resource in SHAPE) {
-        prop_assert!(block(told(&body)).is_err());
+        prop_assert!(block(read_signed(&body)).is_err());
         let sealed = sealed(&resource, API_V3_KEY);
-        prop_assert!(block(told(&enveloped("TRANSACTION.SUCCESS", &sealed))).is_err());
-        prop_assert!(block(told(&enveloped("REFUND.SUCCESS", &sealed))).is_err());
+        prop_assert!(block(read_signed(&enveloped("TRANSACTION.SUCCESS", &sealed))).is_err());
+        prop_assert!(block(read_signed(&enveloped("REFUND.SUCCESS", &sealed))).is_err());
     }
 
     #[test]
     fn no_changed_bit_is_believed(at in any::<prop::sample::Index>(), bit in 0_u32..8) {
-        let (head, body) = signed(200, &telling("TRANSACTION.SUCCESS", &paid())).into_parts();
+        let (head, body) = signed(200, &notification_body("TRANSACTION.SUCCESS", &paid())).into_parts();
         let mut body = body.to_vec();
         let at = at.index(body.len());
         body[at] ^= 1 << bit;

@@ -37,19 +37,19 @@ impl Case {
         RefundCall { payment: &self.payment, refund: &self.refund, notify_url }
     }
 
-    async fn refund(&self, desk: &Desk) -> Result<RefundStatus, Failure> {
+    async fn refund(&self, transport: &ScriptedTransport) -> Result<RefundStatus, Failure> {
         let v3 = v3();
-        v3.refund(&self.scene.attempt(&v3), self.plan(), desk.call()).await
+        v3.refund(&self.scene.attempt(&v3), self.plan(), transport.call()).await
     }
 
-    async fn query(&self, desk: &Desk) -> Result<Option<RefundStatus>, Failure> {
+    async fn query(&self, transport: &ScriptedTransport) -> Result<Option<RefundStatus>, Failure> {
         let v3 = v3();
-        v3.query_refund(&self.scene.attempt(&v3), self.plan(), desk.call()).await
+        v3.query_refund(&self.scene.attempt(&v3), self.plan(), transport.call()).await
     }
 }
 
 /// A refund, as its own answer and a query's tell it.
-fn told(status: &str) -> Value {
+fn refund_body(status: &str) -> Value {
     json!({
         "refund_id": "5030001", "out_refund_no": "R-1|@*", "transaction_id": "4200001",
         "out_trade_no": NUMBER, "channel": "ORIGINAL", "user_received_account": "支付用户零钱",
@@ -63,8 +63,8 @@ fn told(status: &str) -> Value {
 }
 
 /// A refund is answered with `sent`, a question about it with `asked`.
-fn desk(sent: Response<Bytes>, asked: Response<Bytes>) -> Desk {
-    Desk::new(move |request| {
+fn transport(sent: Response<Bytes>, asked: Response<Bytes>) -> ScriptedTransport {
+    ScriptedTransport::new(move |request| {
         let is_refund = request.method() == http::Method::POST;
         Ok(if is_refund { sent.clone() } else { asked.clone() })
     })
@@ -75,7 +75,7 @@ fn absent() -> Response<Bytes> {
 }
 
 #[tokio::test]
-async fn a_refund_names_the_payment_its_number_and_where_it_is_told() {
+async fn a_refund_names_the_payment_its_number_and_the_notification_url() {
     let rest = concat!(
         r#""notify_url":"https://shop.example.com/pay/notify/wxpay/x/default","#,
         r#""amount":{"refund":40,"total":100,"currency":"CNY"}}"#
@@ -92,10 +92,11 @@ async fn a_refund_names_the_payment_its_number_and_where_it_is_told() {
         {
             let mut case = case;
             case.refund.refund_desc = desc.map(str::to_owned);
-            let desk = Desk::always(Ok(signed(200, &told("SUCCESS").to_string())));
-            case.refund(&desk).await.unwrap();
-            assert_eq!(desk.targets(), ["POST /v3/refund/domestic/refunds"]);
-            let body = &desk.seen()[0].body().clone();
+            let transport =
+                ScriptedTransport::always(Ok(signed(200, &refund_body("SUCCESS").to_string())));
+            case.refund(&transport).await.unwrap();
+            assert_eq!(transport.targets(), ["POST /v3/refund/domestic/refunds"]);
+            let body = &transport.seen()[0].body().clone();
             assert_eq!(*body, format!("{head}{numbers}{reason}{rest}"));
         }
     }
@@ -104,9 +105,9 @@ async fn a_refund_names_the_payment_its_number_and_where_it_is_told() {
 #[tokio::test]
 async fn a_question_names_the_refund_and_a_partners_merchant() {
     for (case, query) in [(Case::default(), ""), (Case::partners(), "?sub_mchid=1900000109")] {
-        let desk = Desk::always(Ok(absent()));
-        assert_eq!(case.query(&desk).await, Ok(None));
-        let seen = desk.seen();
+        let transport = ScriptedTransport::always(Ok(absent()));
+        assert_eq!(case.query(&transport).await, Ok(None));
+        let seen = transport.seen();
         let target = seen[0].uri().path_and_query().unwrap().as_str();
         assert_eq!(target, format!("/v3/refund/domestic/refunds/R-1%7C%40%2A{query}"));
         assert!(seen[0].body().is_empty() && seen.len() == 1);
@@ -114,7 +115,7 @@ async fn a_question_names_the_refund_and_a_partners_merchant() {
 }
 
 #[tokio::test]
-async fn a_refund_stands_where_its_signed_status_says() {
+async fn a_refund_has_the_state_of_its_signed_status() {
     for (status, state) in [
         ("SUCCESS", RefundState::Success),
         ("PROCESSING", RefundState::Processing),
@@ -128,25 +129,26 @@ async fn a_refund_stands_where_its_signed_status_says() {
             refunded_total: None,
             cash_refund_fee: Fen::new(36),
             refunded_at: Some(NOW.plus(40_000)),
-            message: Arc::new(told(status)),
+            message: Arc::new(refund_body(status)),
         };
-        let desk = Desk::always(Ok(signed(200, &told(status).to_string())));
-        assert_eq!(Case::default().refund(&desk).await, Ok(expected.clone()));
-        assert_eq!(Case::default().query(&desk).await, Ok(Some(expected)));
+        let transport =
+            ScriptedTransport::always(Ok(signed(200, &refund_body(status).to_string())));
+        assert_eq!(Case::default().refund(&transport).await, Ok(expected.clone()));
+        assert_eq!(Case::default().query(&transport).await, Ok(Some(expected)));
     }
-    let mut short = told("PROCESSING");
+    let mut short = refund_body("PROCESSING");
     for name in ["refund_id", "success_time", "channel"] {
         short.as_object_mut().unwrap().remove(name);
     }
     short["amount"] = json!({ "refund": 20 });
-    let desk = Desk::always(Ok(signed(200, &short.to_string())));
-    let trade = Case::default().refund(&desk).await.unwrap();
+    let transport = ScriptedTransport::always(Ok(signed(200, &short.to_string())));
+    let trade = Case::default().refund(&transport).await.unwrap();
     assert_eq!((trade.refund_id, trade.cash_refund_fee, trade.refunded_at), (None, None, None));
     assert_eq!(trade.refund_fee, Fen::new(20), "what really goes back");
 }
 
 #[tokio::test]
-async fn a_signed_answer_about_another_refund_says_nothing() {
+async fn a_signed_answer_about_another_refund_leaves_the_outcome_unknown() {
     let changes: [(&str, Value); 14] = [
         ("/out_refund_no", "R-2".into()),
         ("/out_refund_no", ().into()),
@@ -166,7 +168,7 @@ async fn a_signed_answer_about_another_refund_says_nothing() {
     let mut bodies: Vec<_> = changes
         .into_iter()
         .map(|(at, value)| {
-            let mut body = told("SUCCESS");
+            let mut body = refund_body("SUCCESS");
             *body.pointer_mut(at).unwrap() = value;
             body.to_string()
         })
@@ -176,24 +178,24 @@ async fn a_signed_answer_about_another_refund_says_nothing() {
         check_unknown(signed(200, &body), &body).await;
     }
     for status in [201, 202, 204] {
-        check_unknown(signed(status, &told("SUCCESS").to_string()), "no 200").await;
+        check_unknown(signed(status, &refund_body("SUCCESS").to_string()), "no 200").await;
     }
 }
 
 #[tokio::test]
 async fn what_wechat_pay_did_not_sign_refunds_nothing() {
-    for (name, answer) in unverifiable(200, &told("SUCCESS").to_string()) {
+    for (name, answer) in unverifiable(200, &refund_body("SUCCESS").to_string()) {
         check_unknown(answer, name).await;
     }
 }
 
 /// The answer leaves both a refund and a question about it without an outcome.
 async fn check_unknown(answer: Response<Bytes>, what: &str) {
-    let desk = Desk::always(Ok(answer));
-    let failure = Case::default().refund(&desk).await.unwrap_err();
+    let transport = ScriptedTransport::always(Ok(answer));
+    let failure = Case::default().refund(&transport).await.unwrap_err();
     assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{what}: {failure:?}");
-    assert_eq!(desk.seen().len(), 1, "{what}: sent once");
-    let failure = Case::default().query(&desk).await.unwrap_err();
+    assert_eq!(transport.seen().len(), 1, "{what}: sent once");
+    let failure = Case::default().query(&transport).await.unwrap_err();
     assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{what}: {failure:?}");
 }
 
@@ -215,11 +217,11 @@ const FINAL: [(u16, &str); 12] = [
 #[tokio::test]
 async fn an_unsigned_refusal_is_final_when_there_is_no_such_refund() {
     for (status, code) in FINAL {
-        let desk = desk(refusal(status, code, "不能退款"), absent());
+        let transport = transport(refusal(status, code, "不能退款"), absent());
         let message = "不能退款".to_owned();
         let refused = Failure::Refused { code: code.to_owned(), message };
-        assert_eq!(Case::default().refund(&desk).await, Err(refused));
-        let targets = desk.targets();
+        assert_eq!(Case::default().refund(&transport).await, Err(refused));
+        let targets = transport.targets();
         assert_eq!(targets.len(), 2);
         assert!(targets[1].starts_with("GET /v3/refund/domestic/refunds/R-1"), "{targets:?}");
     }
@@ -228,13 +230,13 @@ async fn an_unsigned_refusal_is_final_when_there_is_no_such_refund() {
 #[tokio::test]
 async fn an_unsigned_refusal_of_a_refund_that_exists_is_not_its_end() {
     for (status, code) in FINAL {
-        let exists = signed(200, &told("PROCESSING").to_string());
-        let sent = desk(refusal(status, code, "不能退款"), exists);
+        let exists = signed(200, &refund_body("PROCESSING").to_string());
+        let sent = transport(refusal(status, code, "不能退款"), exists);
         let trade = Case::default().refund(&sent).await.unwrap();
         assert_eq!(trade.state, RefundState::Processing, "{code}");
         for unsure in [refusal(500, "SYSTEM_ERROR", ""), refusal(429, "FREQUENCY_LIMITED", "")] {
-            let desk = desk(refusal(status, code, "不能退款"), unsure);
-            let result = Case::default().refund(&desk).await;
+            let transport = transport(refusal(status, code, "不能退款"), unsure);
+            let result = Case::default().refund(&transport).await;
             let Err(Failure::OutcomeUnknown { provider_error, .. }) = result else {
                 panic!("{code}: {result:?}")
             };
@@ -254,14 +256,14 @@ async fn a_refund_that_is_throttled_or_too_soon_is_sent_again_later() {
         (400, "INVALID_REQUEST", "订单处理中，暂时无法退款，请稍后再试"),
         (403, "TRADE_ERROR", "操作过于频繁"),
     ] {
-        let desk = Desk::always(Ok(refusal(status, code, message)));
-        let failure = Case::default().refund(&desk).await.unwrap_err();
+        let transport = ScriptedTransport::always(Ok(refusal(status, code, message)));
+        let failure = Case::default().refund(&transport).await.unwrap_err();
         let Failure::NotSent(reason) = &failure else { panic!("{code}: {failure:?}") };
         assert!(reason.contains(code) && reason.contains(message), "{reason}");
-        assert_eq!(desk.seen().len(), 1, "{code}");
+        assert_eq!(transport.seen().len(), 1, "{code}");
     }
     let lost = TransportFailure::NotSent("refused".to_owned());
-    let failure = Case::default().refund(&Desk::always(Err(lost))).await.unwrap_err();
+    let failure = Case::default().refund(&ScriptedTransport::always(Err(lost))).await.unwrap_err();
     assert_eq!(failure, Failure::NotSent("refused".to_owned()));
 }
 
@@ -280,7 +282,7 @@ async fn any_other_refusal_leaves_a_refund_without_an_outcome() {
         check_unknown(refusal(status, code, message), code).await;
     }
     let lost = TransportFailure::OutcomeUnknown("reset".to_owned());
-    let failure = Case::default().refund(&Desk::always(Err(lost))).await.unwrap_err();
+    let failure = Case::default().refund(&ScriptedTransport::always(Err(lost))).await.unwrap_err();
     assert_eq!(
         failure,
         Failure::OutcomeUnknown { reason: "reset".to_owned(), provider_error: None }
@@ -299,8 +301,8 @@ async fn only_resource_not_exists_is_the_absence_of_a_refund() {
         (401, "SIGN_ERROR"),
         (403, "NO_AUTH"),
     ] {
-        let desk = Desk::always(Ok(refusal(status, code, "")));
-        let result = Case::default().query(&desk).await;
+        let transport = ScriptedTransport::always(Ok(refusal(status, code, "")));
+        let result = Case::default().query(&transport).await;
         assert!(
             matches!(result, Err(Failure::OutcomeUnknown { .. })),
             "{status} {code}: {result:?}"

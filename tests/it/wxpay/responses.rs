@@ -8,11 +8,11 @@ use paygate::provider::{CloseOutcome, Failure, Provider, TradeState};
 use super::*;
 
 /// How `open` reads `answer` for `pay_type`.
-async fn opened(pay_type: PayType, answer: Answered) -> Result<Material, Failure> {
+async fn opened(pay_type: PayType, answer: TransportResult) -> Result<Material, Failure> {
     let v3 = v3();
-    let desk = Desk::always(answer);
-    let result = v3.open(&Scene::of(pay_type).attempt(&v3), desk.call()).await;
-    assert_eq!(desk.seen().len(), 1, "sent once");
+    let transport = ScriptedTransport::always(answer);
+    let result = v3.open(&Scene::of(pay_type).attempt(&v3), transport.call()).await;
+    assert_eq!(transport.seen().len(), 1, "sent once");
     result
 }
 
@@ -125,20 +125,22 @@ async fn a_success_that_wechat_pay_did_not_sign_is_an_unknown_outcome() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     for (name, answer) in unverifiable(200, r#"{"prepay_id":"wx1"}"#) {
-        let desk = Desk::always(Ok(answer));
-        let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
+        let transport = ScriptedTransport::always(Ok(answer));
+        let failure = v3.open(&attempt, transport.call()).await.unwrap_err();
         assert!(
             matches!(failure, Failure::OutcomeUnknown { provider_error: None, .. }),
             "{name}: {failure:?}"
         );
-        assert_eq!(desk.seen().len(), 1, "{name}: nothing else is asked for");
+        assert_eq!(transport.seen().len(), 1, "{name}: nothing else is asked for");
     }
     for (name, answer) in unverifiable(200, &paid().to_string()) {
-        let failure = v3.query(&attempt, Desk::always(Ok(answer)).call()).await.unwrap_err();
+        let failure =
+            v3.query(&attempt, ScriptedTransport::always(Ok(answer)).call()).await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{name}: {failure:?}");
     }
     for (name, answer) in unverifiable(204, "") {
-        let failure = v3.close(&attempt, Desk::always(Ok(answer)).call()).await.unwrap_err();
+        let failure =
+            v3.close(&attempt, ScriptedTransport::always(Ok(answer)).call()).await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{name}: {failure:?}");
     }
 }
@@ -199,7 +201,7 @@ async fn a_refusal_is_final_only_when_it_is_about_the_request_itself() {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_told_as_such_of_orders_and_queries() {
+async fn too_many_calls_are_reported_as_throttled_of_orders_and_queries() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
     for (status, code) in [
@@ -213,23 +215,23 @@ async fn too_many_calls_are_told_as_such_of_orders_and_queries() {
         (429, "PARAM_ERROR"),
         (429, ""),
     ] {
-        let desk = Desk::always(Ok(refusal(status, code, "频率超限")));
+        let transport = ScriptedTransport::always(Ok(refusal(status, code, "频率超限")));
         let provider_error =
             Failure::Throttled { code: code.to_owned(), message: "频率超限".to_owned() };
-        assert_eq!(v3.open(&attempt, desk.call()).await, Err(provider_error.clone()));
-        assert_eq!(v3.query(&attempt, desk.call()).await, Err(provider_error));
+        assert_eq!(v3.open(&attempt, transport.call()).await, Err(provider_error.clone()));
+        assert_eq!(v3.query(&attempt, transport.call()).await, Err(provider_error));
         // It is also what an order is answered with whose buyer pays just then.
-        let closing = v3.close(&attempt, desk.call()).await;
+        let closing = v3.close(&attempt, transport.call()).await;
         assert_eq!(closing, Ok(CloseOutcome::TooEarly), "{status} {code}");
     }
 }
 
 #[tokio::test]
-async fn closed_already_without_a_confirmation_is_told_as_it_was_said() {
+async fn closed_already_without_a_confirmation_is_unknown_with_the_providers_error() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     for asked in [refusal(404, "ORDER_NOT_EXIST", ""), refusal(500, "SYSTEM_ERROR", "")] {
-        let desk = Desk::new(move |request| {
+        let transport = ScriptedTransport::new(move |request| {
             let is_close = request.method() == http::Method::POST;
             Ok(if is_close {
                 refusal(400, "ORDER_CLOSED", "订单已关闭")
@@ -237,7 +239,7 @@ async fn closed_already_without_a_confirmation_is_told_as_it_was_said() {
                 asked.clone()
             })
         });
-        let result = v3.close(&attempt, desk.call()).await;
+        let result = v3.close(&attempt, transport.call()).await;
         let Err(Failure::OutcomeUnknown { provider_error, .. }) = result else {
             panic!("{result:?}")
         };
@@ -273,26 +275,26 @@ async fn a_number_that_has_a_trade_is_taken_under_each_of_its_codes() {
 async fn a_signed_answer_to_another_question_is_none() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
-    let prepay = || Desk::always(Ok(signed(200, r#"{"prepay_id":"wx1"}"#)));
-    let order = || Desk::always(Ok(signed(200, &paid().to_string())));
-    let done = || Desk::always(Ok(signed(204, "")));
+    let prepay = || ScriptedTransport::always(Ok(signed(200, r#"{"prepay_id":"wx1"}"#)));
+    let order = || ScriptedTransport::always(Ok(signed(200, &paid().to_string())));
+    let done = || ScriptedTransport::always(Ok(signed(204, "")));
     let opened = [order(), done()];
-    for desk in &opened {
-        let failure = v3.open(&attempt, desk.call()).await.unwrap_err();
+    for transport in &opened {
+        let failure = v3.open(&attempt, transport.call()).await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
-    for desk in &[prepay(), done()] {
-        let failure = v3.query(&attempt, desk.call()).await.unwrap_err();
+    for transport in &[prepay(), done()] {
+        let failure = v3.query(&attempt, transport.call()).await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
-    for desk in &[prepay(), order()] {
-        let failure = v3.close(&attempt, desk.call()).await.unwrap_err();
+    for transport in &[prepay(), order()] {
+        let failure = v3.close(&attempt, transport.call()).await.unwrap_err();
         assert!(matches!(failure, Failure::OutcomeUnknown { .. }), "{failure:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_json_says_nothing() {
+async fn an_answer_that_is_no_json_leaves_the_outcome_unknown() {
     let deep = "[".repeat(100_000);
     for body in ["", "<html>", "[]", "null", r#"{"code":1}"#, "{\"code\":\"\"}", &deep] {
         for status in [400, 404, 405, 500, 502] {
@@ -307,7 +309,7 @@ async fn an_answer_that_is_no_json_says_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_refusal_says_is_cut_to_what_a_log_can_bear() {
+async fn a_refusals_message_is_cut_for_the_log() {
     let answer = refusal(400, "X".repeat(100).as_str(), &format!("a\r\nb{}", "长".repeat(999)));
     let result = opened(PayType::WxpayH5, Ok(answer)).await;
     let Err(Failure::OutcomeUnknown { provider_error: Some((code, message)), .. }) = result else {
@@ -318,7 +320,7 @@ async fn what_a_refusal_says_is_cut_to_what_a_log_can_bear() {
 }
 
 #[tokio::test]
-async fn the_transport_alone_says_whether_anything_was_sent() {
+async fn the_transport_alone_decides_whether_anything_was_sent() {
     let not_sent = TransportFailure::NotSent("refused".to_owned());
     let result = opened(PayType::WxpayH5, Err(not_sent)).await;
     assert_eq!(result, Err(Failure::NotSent("refused".to_owned())));
@@ -344,12 +346,12 @@ pub(super) fn paid() -> serde_json::Value {
 /// How a query's signed answer about an order of `scene` is read.
 async fn queried(scene: &Scene, body: &serde_json::Value) -> Result<TradeState, Failure> {
     let v3 = v3();
-    let desk = Desk::always(Ok(signed(200, &body.to_string())));
-    v3.query(&scene.attempt(&v3), desk.call()).await
+    let transport = ScriptedTransport::always(Ok(signed(200, &body.to_string())));
+    v3.query(&scene.attempt(&v3), transport.call()).await
 }
 
 #[tokio::test]
-async fn a_paid_order_is_told_with_its_full_price() {
+async fn a_paid_order_has_its_full_price() {
     for state in ["SUCCESS", "REFUND"] {
         let mut body = paid();
         body["trade_state"] = state.into();
@@ -435,7 +437,7 @@ async fn check_misfit(scene: &Scene, good: &serde_json::Value, at: &str, value: 
 }
 
 #[tokio::test]
-async fn a_payment_by_another_app_or_in_another_currency_is_told_and_does_not_fit() {
+async fn a_payment_by_another_app_or_in_another_currency_does_not_match_the_order() {
     let scene = Scene::of(PayType::WxpayMpWeixin);
     for (at, value) in [("/appid", "wxother"), ("/appid", ""), ("/amount/currency", "USD")] {
         check_misfit(&scene, &paid(), at, value).await;
@@ -481,9 +483,12 @@ async fn only_order_not_exist_is_absence() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
     for code in ["ORDER_NOT_EXIST", "ORDERNOTEXIST"] {
-        let desk = Desk::always(Ok(refusal(404, code, "订单不存在")));
-        assert_eq!(v3.query(&attempt, desk.call()).await, Ok(TradeState::NotFound { date: None }));
-        assert_eq!(v3.close(&attempt, desk.call()).await, Ok(CloseOutcome::NotFound));
+        let transport = ScriptedTransport::always(Ok(refusal(404, code, "订单不存在")));
+        assert_eq!(
+            v3.query(&attempt, transport.call()).await,
+            Ok(TradeState::NotFound { date: None })
+        );
+        assert_eq!(v3.close(&attempt, transport.call()).await, Ok(CloseOutcome::NotFound));
     }
     for (status, code) in [
         (404, ""),
@@ -493,8 +498,8 @@ async fn only_order_not_exist_is_absence() {
         (500, "ORDER_NOT_EXIST"),
         (500, "SYSTEM_ERROR"),
     ] {
-        let desk = Desk::always(Ok(refusal(status, code, "")));
-        let result = v3.query(&attempt, desk.call()).await;
+        let transport = ScriptedTransport::always(Ok(refusal(status, code, "")));
+        let result = v3.query(&attempt, transport.call()).await;
         assert!(
             matches!(result, Err(Failure::OutcomeUnknown { .. })),
             "{status} {code}: {result:?}"
@@ -526,8 +531,8 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
         (refusal(404, "", ""), None),
     ];
     for (answer, closing) in rows {
-        let desk = Desk::always(Ok(answer.clone()));
-        let result = v3.close(&attempt, desk.call()).await;
+        let transport = ScriptedTransport::always(Ok(answer.clone()));
+        let result = v3.close(&attempt, transport.call()).await;
         match closing {
             Some(closing) => assert_eq!(result, Ok(closing)),
             None => assert!(matches!(result, Err(Failure::OutcomeUnknown { .. })), "{answer:?}"),
@@ -539,28 +544,28 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
 async fn an_unsigned_closed_already_is_confirmed_by_a_query() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
-    let told = |state: &str| {
+    let query_response = |state: &str| {
         let mut body = paid();
         body["appid"] = "wxqr".into();
         body["trade_state"] = state.into();
         signed(200, &body.to_string())
     };
     let rows = [
-        (told("CLOSED"), Some(CloseOutcome::Closed)),
-        (told("SUCCESS"), Some(CloseOutcome::Paid)),
-        (told("NOTPAY"), None),
+        (query_response("CLOSED"), Some(CloseOutcome::Closed)),
+        (query_response("SUCCESS"), Some(CloseOutcome::Paid)),
+        (query_response("NOTPAY"), None),
         (refusal(404, "ORDER_NOT_EXIST", ""), None),
         (refusal(500, "SYSTEM_ERROR", ""), None),
     ];
     let each_code = |row: (_, _)| [("ORDER_CLOSED", row.clone()), ("ORDERCLOSED", row)];
     for (code, (answer, closing)) in rows.into_iter().flat_map(each_code) {
-        let desk = Desk::new(move |request| {
+        let transport = ScriptedTransport::new(move |request| {
             let is_close = request.method() == http::Method::POST;
             Ok(if is_close { refusal(400, code, "") } else { answer.clone() })
         });
-        let result = v3.close(&attempt, desk.call()).await;
+        let result = v3.close(&attempt, transport.call()).await;
         assert_eq!(result.clone().ok(), closing);
         assert!(closing.is_some() || matches!(result, Err(Failure::OutcomeUnknown { .. })));
-        assert_eq!(desk.seen().len(), 2);
+        assert_eq!(transport.seen().len(), 2);
     }
 }
