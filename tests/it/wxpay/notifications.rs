@@ -424,7 +424,8 @@ proptest! {
 
     #[test]
     fn no_changed_bit_is_believed(at in any::<prop::sample::Index>(), bit in 0_u32..8) {
-        let (head, body) = signed(200, &notification_body("TRANSACTION.SUCCESS", &paid())).into_parts();
+        let body = notification_body("TRANSACTION.SUCCESS", &paid());
+        let (head, body) = signed(200, &body).into_parts();
         let mut body = body.to_vec();
         let at = at.index(body.len());
         body[at] ^= 1 << bit;
