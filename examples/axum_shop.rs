@@ -25,14 +25,12 @@ use std::sync::Arc;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
-use paygate::clock::SystemClock;
-use paygate::domain::event::EventType;
+use paygate::domain::EventType;
 use paygate::engine::OrderEvent;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 use paygate::provider::{alipay, wxpay};
-use paygate::store::StoreMode;
-use paygate::store::sqlite::Sqlite;
-use paygate::{CallerContext, Engine, PaymentLayer, Pricing};
+use paygate::store::{Sqlite, StoreMode};
+use paygate::{CallerContext, Engine, PaymentLayer, Pricing, SystemClock};
 use tokio::net::TcpListener;
 
 /// The token of the shop's checkout. A real one is random and stands in no source.

@@ -16,22 +16,17 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paygate::caller::{CallerContext, TrustedProxies, observe};
-use paygate::clock::SystemClock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use paygate::domain::order::Order;
-use paygate::domain::order::record::{RecordError, decode, encode};
-use paygate::domain::time::Millis;
-use paygate::domain::unmatched::UnmatchedPayment;
+use paygate::domain::{
+    ChannelNo, DeliveryState, EventId, Millis, Order, OutTradeNo, OutboxEvent, Pid, ProviderId,
+    RecordError, TransactionId, UnmatchedPayment, decode_record, encode_record,
+};
 use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
 use paygate::store::{
     BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind, channel_numbers,
     refund_numbers,
 };
-use paygate::{Engine, guard};
+use paygate::{CallerContext, Engine, SystemClock, TrustedProxies, observe_caller, read_create};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main]
@@ -41,14 +36,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let providers = InProcess::open(None, Arc::new(SystemClock))?;
 
     let engine = start(&path, &providers).await?;
-    let created = engine.create(guard::read_create(&tea(1))?, caller()).await?;
+    let created = engine.create(read_create(&tea(1))?, caller()).await?;
     println!("created:       {} (replayed: {})", created.order_info, created.replayed);
     engine.shutdown().await;
 
     let engine = start(&path, &providers).await?;
-    let again = engine.create(guard::read_create(&tea(1))?, caller()).await?;
+    let again = engine.create(read_create(&tea(1))?, caller()).await?;
     println!("after opening: {} (replayed: {})", again.order_info, again.replayed);
-    let Err(refused) = engine.create(guard::read_create(&tea(2))?, caller()).await else {
+    let Err(refused) = engine.create(read_create(&tea(2))?, caller()).await else {
         return Err("one number was sold at two prices".into());
     };
     let fields: Vec<_> = refused.violations().iter().map(|it| it.path.as_str()).collect();
@@ -83,7 +78,7 @@ fn tea(total_fee: u64) -> Vec<u8> {
 }
 
 fn caller() -> CallerContext {
-    let mut caller = observe(&http::HeaderMap::new(), None, &TrustedProxies::default());
+    let mut caller = observe_caller(&http::HeaderMap::new(), None, &TrustedProxies::default());
     caller.is_pc = true;
     caller
 }
@@ -333,7 +328,7 @@ impl JournalState {
             return Err(failed(StoreErrorKind::NumberTaken, why));
         }
         // The record keeps what a newer paygate wrote of the order.
-        self.write(Line::Order { record: encode(order), outbox: outbox.to_vec() })
+        self.write(Line::Order { record: encode_record(order), outbox: outbox.to_vec() })
     }
 
     /// Writes a line, waits until it is on disk, and only then serves what is in it.
@@ -360,7 +355,7 @@ impl JournalState {
     fn keep(&mut self, line: Line) -> Result<(), StoreError> {
         match line {
             Line::Order { record, outbox } => {
-                let order = decode(&record).map_err(|error| match error {
+                let order = decode_record(&record).map_err(|error| match error {
                     RecordError::Newer { .. } => failed(StoreErrorKind::Newer, error),
                     RecordError::Invalid { .. } => failed(StoreErrorKind::Corrupt, error),
                 })?;

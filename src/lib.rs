@@ -5,17 +5,18 @@
 //! A client POSTs `{provider, data: {out_trade_no, total_fee, subject, type, …}}` to
 //! `/pay/createPayment` and gets what it needs to pay by WeChat Pay or Alipay on its platform. The
 //! same `out_trade_no` again gets the same answer, without a second order at the provider. When the
-//! buyer has paid, the shop is told at least once, by a webhook or a handler.
+//! buyer has paid, the shop gets the event at least once, by a webhook or a handler.
 //!
 //! # Quick start
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "mock", feature = "sqlite"))]
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-//! use paygate::domain::event::EventType;
+//! use paygate::domain::EventType;
 //! use paygate::engine::OrderEvent;
-//! use paygate::store::sqlite::Sqlite;
-//! use paygate::{Engine, PaymentLayer, Pricing, provider::wxpay};
+//! use paygate::store::Sqlite;
+//! use paygate::{Engine, PaymentLayer, Pricing};
+//! use paygate::provider::wxpay;
 //! # let merchant = wxpay::WxpayMerchant::default();
 //! # let token = "0123456789abcdef0123456789abcdef";
 //!
@@ -55,33 +56,36 @@
 //!
 //! # The life of a payment
 //!
-//! 1. [`layer`] finds that the path is a payment operation; anything else goes on untouched.
-//! 2. [`guard`] refuses what is cheap to refuse: method, type, size, JSON, schema.
-//! 3. [`pricing`] asks whether this caller may name a price, or what price the shop sets.
-//! 4. [`caller`] derives who is asking: address, platform, PC or phone.
-//! 5. [`engine`] finds the pay type and the merchant, then the order. A known order is judged by
-//!    [`domain::admission`]: other parameters, paid, closed, a replay, or work to do.
-//! 6. A new order is claimed in the [`store`], with its first attempt, in one durable statement.
-//! 7. [`provider`] sends the attempt's stored parameters; the outcome is made durable.
-//!    An unknown outcome is asked about, never guessed; another way ends what was handed out.
-//! 8. The material is signed for the client, remembered for repeats, and [`reply`] writes it.
-//! 9. The provider notifies, or is asked: [`domain::order`] says what the payment is to its order
-//!    (the one that pays it, a duplicate, late, a mismatch), and [`domain::outbox`] what the shop
-//!    is told. Order and events are committed in one step, then the provider is acknowledged.
-//! 10. The outbox tells the shop until it accepts, by a handler or a [`webhook`].
-//! 11. Money goes back by [`domain::refund`]: the intent is durable first, and finished under its
-//!     own number. Duplicates and late payments go back by themselves.
-//! 12. In the background the reconciler asks about what nobody asks about any more: what a crash
-//!     left, what can be paid and should not, what lapsed, what is on its way back.
+//! 1. `layer` reads the path: it answers a payment operation and forwards everything else.
+//! 2. `guard` refuses what is cheap to refuse: method, type, size, JSON, schema.
+//! 3. [`pricing`] decides whether this caller may name a price, or fetches the shop's price.
+//! 4. `caller` derives the caller's context: address, platform, PC or phone.
+//! 5. [`engine`] finds the pay type and the merchant, then the order. [`domain::judge`] decides
+//!    about a known order: conflict, paid, closed, a replay, or work to do.
+//! 6. The [`store`] claims a new order with its first attempt, in one durable statement.
+//! 7. The [`provider`] gets the attempt's stored parameters, and the outcome becomes durable. The
+//!    engine queries an unknown outcome and never guesses it; before another payment method opens,
+//!    it closes what was handed out.
+//! 8. The engine signs the material for the client and keeps the answer for repeats; `reply`
+//!    writes it.
+//! 9. The provider notifies, or the engine queries it. [`domain::Order::apply`] decides what the
+//!    payment is to its order (the one that pays it, a duplicate, late, a mismatch), and one commit
+//!    stores the order together with the events for the shop. Then the provider is acknowledged.
+//! 10. The engine's outbox sends each event until the shop accepts it, by a handler or the
+//!     [`Webhook`].
+//! 11. The engine stores a refund request before it sends it, and finishes it under its own number.
+//!     It refunds duplicates and late payments without a request.
+//! 12. In the background the engine's reconciler queries what no request queries: what a crash
+//!     interrupted, what can be paid and should not be, what expired, and pending refunds.
 //!
 //! # Invariants
 //!
 //! 1. [`domain`] is pure: no `async`, clock, randomness, IO or floats. Time is an argument.
-//! 2. Only [`config`] reads the environment, only [`clock`] the time; only [`reply`] names the
+//! 2. Only [`config`] reads the environment, only `clock` the time; only `reply` names the
 //!    statuses of payment operations.
 //! 3. A row is durable before a byte goes to a provider, and the outcome before the caller is
 //!    answered.
-//! 4. An order changes only through [`domain::order::Order::apply`], and is committed by
+//! 4. An order changes only through [`domain::Order::apply`], and is committed by
 //!    compare-and-set on its version, under the store's fence.
 //! 5. No store transaction is open across a network call.
 //! 6. After an unknown outcome nothing is created again at that provider before it was asked, never
@@ -97,36 +101,55 @@
 //!
 //! # Where things are
 //!
-//! Every arrow points inward: `domain` imports itself; `guard`, `caller`, `pricing` and `reply`
-//! import `domain`; `engine` knows `domain` and the traits of `provider` and `store`; `layer` puts
-//! engine and edge together; `shop` is HTTP to the shop's own services, and [`webhook`] tells it
-//! events; `wire` names every concrete type; `sidecar` runs it; `mock` plays the providers and
-//! knows neither engine nor store.
+//! Every import points inward: `domain` imports itself; `guard`, `caller`, `pricing` and `reply`
+//! import `domain`; `engine` knows `domain` and the traits of `provider` and `store`; `layer`
+//! connects the engine with the edge; `merchant` is HTTP to the merchant's own services: the
+//! pricing service and the webhook endpoint; `assemble` names every concrete type; `sidecar` is
+//! the program; `mock` simulates the providers and knows neither engine nor store.
+//!
+//! | to find | look into |
+//! | --- | --- |
+//! | what may happen to an order | `domain/order`: `transition`, `apply`, `apply_payment`, `apply_refund` |
+//! | whether a buyer may hold material | `domain/order/handed_out` |
+//! | what a repeat gets | `domain/order/admission`, `engine/create` |
+//! | what an opened attempt's outcome means | `domain/order/open_outcome` |
+//! | the one place that changes orders | `engine/commit` |
+//! | who may work on an order | `engine/order_lock`, `engine/locked` |
+//! | calls to providers | `engine/providers`, `provider` |
+//! | a provider's facts | `domain/channel`, `domain/product`, `provider/wxpay`, `provider/alipay` |
+//! | records and migrations | `domain/order/record`, `store/sqlite/migrations` |
 
-pub mod layer;
-pub mod guard;
-pub mod caller;
-pub mod pricing;
-pub mod reply;
+mod assemble;
+mod caller;
+mod clock;
+pub mod config;
 pub mod domain;
 pub mod engine;
-pub mod provider;
-pub mod store;
-pub mod clock;
-pub mod secret;
 pub mod error;
-pub mod config;
-#[cfg(feature = "sidecar")]
-pub mod sidecar;
+mod guard;
+mod layer;
+mod merchant;
 #[cfg(feature = "mock")]
 pub mod mock;
-pub mod assemble;
-mod merchant;
+pub mod pricing;
+pub mod provider;
+mod reply;
+mod secret;
+#[cfg(feature = "sidecar")]
+#[doc(hidden)]
+pub mod sidecar;
+pub mod store;
+#[doc(hidden)]
+pub mod testing;
 
-pub use caller::CallerContext;
+pub use assemble::AssembleError;
+pub use caller::{CallerContext, TrustedProxies, TrustedProxiesError, observe as observe_caller};
+pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
-pub use layer::PaymentLayer;
-pub use merchant::webhook::Webhook;
+pub use guard::read_create;
+pub use layer::{PaymentLayer, PaymentService, ResponseBody, ResponseFuture};
+pub use merchant::webhook::{Webhook, WebhookUrlError};
 pub use pricing::Pricing;
+pub use secret::Secret;

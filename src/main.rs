@@ -7,22 +7,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use paygate::assemble::AssembleError;
-use paygate::clock::SystemClock;
-use paygate::config::{self, Config};
+use paygate::config::Config;
 use paygate::engine::Engine;
-use paygate::guard::schema;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, health, shutdown_channel, shutdown_signal, telemetry,
+    Listeners, PeerAddr, Sidecar, health, help_text, schema, shutdown_channel, shutdown_signal,
+    telemetry,
 };
+use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;
 
 #[derive(Parser)]
-#[command(version, disable_help_subcommand = true, override_help = config::help::text())]
+#[command(version, disable_help_subcommand = true, override_help = help_text())]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -16,7 +16,7 @@ use crate::domain::platform::Platform;
 /// nothing.
 ///
 /// ```
-/// use paygate::caller::claims_from_json;
+/// use paygate::testing::caller::claims_from_json;
 ///
 /// let claims = claims_from_json(&serde_json::json!({
 ///     "uniPlatform": "mp-weixin", "platform": "ios", "APPID": "__UNI__A", "appId": "__UNI__B",

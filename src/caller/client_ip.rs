@@ -15,13 +15,13 @@ use crate::domain::address::is_public;
 /// The networks whose `X-Forwarded-For` is trusted. The default trusts none.
 ///
 /// ```
-/// use paygate::caller::TrustedProxies;
+/// use paygate::TrustedProxies;
 ///
 /// let trusted: TrustedProxies = "10.0.0.0/8, 127.0.0.1".parse()?;
 /// assert!(trusted.contains("10.1.2.3".parse().unwrap()));
 /// assert!(!trusted.contains("11.1.2.3".parse().unwrap()));
 /// assert!("0.0.0.0/0".parse::<TrustedProxies>().is_err());
-/// # Ok::<(), paygate::caller::TrustedProxiesError>(())
+/// # Ok::<(), paygate::TrustedProxiesError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {

@@ -5,7 +5,8 @@
 //!
 //! ```
 //! use http::HeaderMap;
-//! use paygate::caller::{CallerContext, TrustedProxies, observe};
+//! use paygate::{CallerContext, TrustedProxies};
+//! use paygate::testing::caller::observe;
 //!
 //! let mut headers = HeaderMap::new();
 //! headers.insert("x-forwarded-for", "114.114.114.114".parse()?);

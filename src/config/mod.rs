@@ -28,7 +28,7 @@
 
 mod cross_checks;
 mod file;
-pub mod help;
+pub(crate) mod help;
 mod merchants;
 mod mock_and_health;
 mod parse;
@@ -38,7 +38,7 @@ mod settings;
 mod show;
 mod source;
 mod suggest;
-pub mod table;
+pub(crate) mod table;
 mod values;
 
 use std::fmt;

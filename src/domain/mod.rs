@@ -9,16 +9,41 @@
     clippy::wildcard_enum_match_arm
 )]
 
-pub mod address;
-pub mod caller;
-pub mod channel;
-pub mod ids;
-pub mod json;
-pub mod money;
-pub mod order;
-pub mod platform;
-pub mod product;
-pub mod request;
-pub mod time;
-pub mod unmatched;
-pub mod event;
+pub(crate) mod address;
+pub(crate) mod caller;
+pub(crate) mod channel;
+pub(crate) mod event;
+pub(crate) mod ids;
+pub(crate) mod json;
+pub(crate) mod money;
+pub(crate) mod order;
+pub(crate) mod platform;
+pub(crate) mod product;
+pub(crate) mod request;
+pub(crate) mod time;
+pub(crate) mod unmatched;
+
+pub use caller::{Browser, CallerContext, ClientClaims};
+pub use channel::{ApiVersion, NotificationReply, NumberScope, PayType, ProviderId};
+pub use event::{DeliveryState, Effect, EventId, EventType, OutboxEvent};
+pub use ids::{ChannelNo, OrderNumber, OutTradeNo, Pid, TransactionId};
+pub use json::RawJson;
+pub use money::Fen;
+pub use order::admission::{Admission, judge};
+pub use order::attempt::{Account, Attempt, AttemptState, Material, Params, valid_until};
+pub use order::next_attempt::NextAttempt;
+pub use order::open_outcome::{AfterOpen, OpenOutcome, SentBefore, after_open};
+pub use order::payment::{Payment, PaymentRole};
+pub use order::record::unknown::UnknownMembers;
+pub use order::record::{RECORD_VERSION, RecordError, decode_record, encode_record};
+pub use order::refund::{
+    ExternalRefund, Refund, RefundRequest, RefundState, RefundStatus, RefundUpdate,
+};
+pub use order::{
+    AutoRefundPolicy, Flags, Order, OrderClient, OrderStatus, Receipt, TradeUpdate, Transition,
+};
+pub use platform::Platform;
+pub use product::{AlipayChoice, PaymentMethod, Product};
+pub use request::{AppAuthToken, CreateRequest, Fingerprint, NeedQrcode, OrderTerms};
+pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+pub use unmatched::UnmatchedPayment;

@@ -13,7 +13,8 @@ impl Engine {
     /// an attempt that was never handed out holds nothing back. Closing a closed order succeeds.
     ///
     /// ```
-    /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
+    /// # use paygate::{Engine, Error};
+    /// # use paygate::domain::OutTradeNo;
     /// use paygate::error::Kind;
     ///
     /// /// Whether the goods can return to the shelf: not when the buyer was faster.

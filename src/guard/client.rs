@@ -2,8 +2,8 @@
 //! that it makes with the price.
 //!
 //! ```
-//! use paygate::domain::json::RawJson;
-//! use paygate::guard::read_client;
+//! use paygate::domain::RawJson;
+//! use paygate::testing::guard::read_client;
 //!
 //! let client = read_client(
 //!     br#"{"provider": "wxpay",

@@ -4,7 +4,7 @@
 //! fields and rules and never quotes a value.
 //!
 //! ```
-//! use paygate::guard;
+//! use paygate::testing::guard;
 //!
 //! let body = br#"{"provider": "wxpay", "data": {"out_trade_no": "2107151010101541001",
 //!     "total_fee": 1, "subject": "tea", "type": "goods"}}"#;

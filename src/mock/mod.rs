@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use paygate::clock::SystemClock;
-//! use paygate::domain::channel::ProviderId;
+//! use paygate::SystemClock;
+//! use paygate::domain::ProviderId;
 //! use paygate::mock::{InProcess, PayWith, SimulatedPurchase};
 //!
 //! let providers = InProcess::open(None, Arc::new(SystemClock))?;

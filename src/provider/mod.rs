@@ -5,12 +5,12 @@
 //! time that is left. Facts that hold for every merchant of a provider stand in the tables of
 //! [`ProviderId`], [`ApiVersion`] and [`Product`].
 
-pub mod call;
-pub mod outcome;
-pub mod refund;
-pub mod notification;
-pub mod transport;
-pub mod keys;
+pub(crate) mod call;
+pub(crate) mod outcome;
+pub(crate) mod refund;
+pub(crate) mod notification;
+pub(crate) mod transport;
+pub(crate) mod keys;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
@@ -27,9 +27,11 @@ use http::HeaderMap;
 use serde_json::Value;
 
 pub use call::{BoxFuture, Call, Transport, TransportFailure};
+pub use keys::{KeyError, RSA_BITS_MIN, SigningKey, VerifyingKey};
 pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
 pub use outcome::{CloseOutcome, Failure, PaidTrade, TradeState};
 pub use refund::RefundCall;
+pub use transport::{BODY_BYTES_MAX, Http, USER_AGENT};
 
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{ApiVersion, PayType, ProviderId};

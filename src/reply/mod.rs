@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use paygate::error::{Error, Kind};
-//! use paygate::reply::{Language, ReplyWriter};
+//! use paygate::testing::reply::{Language, ReplyWriter};
 //!
 //! let reply = ReplyWriter { request_id: "r-1", language: Language::English, mock: false };
 //! let response = reply.refusal(&Error::new(Kind::AlreadyPaid).order_status(1));

@@ -29,6 +29,8 @@ use tower_service::Service;
 pub use self::proxy::body::ProxyBody;
 pub use self::server::PeerAddr;
 pub use self::shutdown::{ShutdownTrigger, ShutdownWatch, shutdown_channel};
+pub use crate::config::help::text as help_text;
+pub use crate::guard::schema;
 
 use self::admin::Admin;
 use self::server::{Drain, Limits, serve};

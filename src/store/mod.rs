@@ -5,11 +5,15 @@
 //! of an earlier opening that stalled and wakes up writes nothing. A store that cannot be opened
 //! while an earlier opening lasts needs no other fence.
 
-pub mod memory;
+pub(crate) mod memory;
 #[cfg(feature = "sqlite")]
-pub mod sqlite;
+pub(crate) mod sqlite;
 
 use std::fmt::{self, Debug};
+
+pub use memory::Memory;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
 
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
@@ -21,7 +25,7 @@ pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
 ///
-/// A store keeps an order as the record that [`encode`](crate::domain::order::record::encode)
+/// A store keeps an order as the record that [`encode`](crate::domain::order::record::encode_record)
 /// writes, so that it reads the records of earlier versions, and keeps what a newer paygate added.
 pub trait Store: Send + Sync + Debug {
     /// The order with this number. A store that was restored from a copy gives out every order

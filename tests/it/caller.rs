@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use paygate::caller::{
-    Browser, CallerContext, CallerRules, ClientClaims, ClientInfo, TrustedProxies,
-    claims_from_header, claims_from_json, client_info_malformed, client_ip, observe, resolve,
-};
-use paygate::domain::address::is_public;
-use paygate::domain::platform::Platform;
+use paygate::domain::Platform;
 use paygate::error::Code;
+use paygate::testing::address::is_public;
+use paygate::testing::caller::{
+    Browser, CallerRules, ClientClaims, ClientInfo, claims_from_header, claims_from_json,
+    client_info_malformed, client_ip, observe, resolve,
+};
+use paygate::{CallerContext, TrustedProxies};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Orders that the shop closes: what the provider says wins.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};
 

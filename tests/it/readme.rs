@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use paygate::config::help::markdown_table;
-use paygate::domain::channel::PayType;
-use paygate::domain::event::EventType;
+use paygate::domain::{EventType, PayType};
 use paygate::error::{Code, Error, Kind, Text, Violation};
-use paygate::guard::schema::{accepts, parameter_table};
-use paygate::reply::{Language, ReplyWriter};
+use paygate::testing::config::help::markdown_table;
+use paygate::testing::guard::schema::{accepts, parameter_table};
+use paygate::testing::reply::{Language, ReplyWriter};
 use serde_json::Value;
 
 fn path() -> PathBuf {

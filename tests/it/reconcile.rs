@@ -1,8 +1,8 @@
 //! What the reconciler does without anybody's request.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
-use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::AttemptState;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};
 

@@ -1,7 +1,7 @@
 //! Another way to pay an unpaid order.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::engine::Switching;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};

@@ -4,8 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use paygate::store::StoreMode;
-use paygate::store::sqlite::Sqlite;
+use paygate::store::{Sqlite, StoreMode};
 use serde_json::{Value, json};
 
 use super::{HANGS, Output, Program, TempDir, ask, mock_mode, run, text};

@@ -6,7 +6,8 @@
 //! `serde_json`.
 //!
 //! ```
-//! use paygate::domain::json::{RawJson, Unreadable, Whole, scan};
+//! use paygate::domain::RawJson;
+//! use paygate::testing::json::{Unreadable, Whole, scan};
 //!
 //! let order = scan(br#"{"total_fee": 1.0, "custom": {"b": 1, "a": "\u0061"}}"#)?;
 //! assert_eq!(order.member("total_fee").and_then(|it| it.whole()), Some(Whole::Exact(1)));

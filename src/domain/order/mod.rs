@@ -1,18 +1,18 @@
 //! An order: what is bought, every attempt to have it paid, and every payment and refund.
 
-pub mod admission;
+pub(crate) mod admission;
 mod apply;
 mod apply_payment;
 mod apply_refund;
-pub mod attempt;
+pub(crate) mod attempt;
 mod handed_out;
-pub mod next_attempt;
-pub mod open_outcome;
-pub mod payment;
-pub mod record;
-pub mod refund;
+pub(crate) mod next_attempt;
+pub(crate) mod open_outcome;
+pub(crate) mod payment;
+pub(crate) mod record;
+pub(crate) mod refund;
 mod state;
-pub mod transition;
+pub(crate) mod transition;
 
 pub use state::{Flags, Order, OrderClient, OrderStatus};
 pub use transition::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};

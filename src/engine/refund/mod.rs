@@ -53,9 +53,7 @@ impl Engine {
     ///
     /// ```
     /// # use paygate::{Engine, Error};
-    /// use paygate::domain::ids::OutTradeNo;
-    /// use paygate::domain::money::Fen;
-    /// use paygate::domain::order::refund::RefundState;
+    /// use paygate::domain::{OutTradeNo, Fen, RefundState};
     /// use paygate::engine::RefundRequest;
     ///
     /// /// Refunds 0.30 yuan; `true` when the buyer has it, `false` while it is pending.
@@ -101,7 +99,7 @@ impl Engine {
     ///
     /// ```
     /// # use paygate::{Engine, Error};
-    /// use paygate::domain::order::refund::RefundState;
+    /// use paygate::domain::RefundState;
     /// use paygate::error::Kind;
     ///
     /// /// Whether the buyer has it; `None` when no refund has this number.
@@ -135,7 +133,8 @@ impl Engine {
     /// Every refund of an order, as the store holds it: no provider is queried.
     ///
     /// ```
-    /// # use paygate::{Engine, Error, domain::ids::OutTradeNo};
+    /// # use paygate::{Engine, Error};
+    /// # use paygate::domain::OutTradeNo;
     /// /// How much the buyer of this order got back, in fen; `None` when an operator must look.
     /// async fn returned(engine: &Engine, order: &OutTradeNo) -> Result<Option<u64>, Error> {
     ///     let refunds = engine.query_refunds(order).await?;

@@ -2,13 +2,13 @@
 
 mod adopt;
 mod document;
-pub mod gateway;
+pub(crate) mod gateway;
 mod trade;
 mod product;
 mod refund;
 mod response;
 mod request_signature;
-pub mod certificates;
+pub(crate) mod certificates;
 mod notification;
 
 use std::collections::BTreeMap;

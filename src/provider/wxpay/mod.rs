@@ -1,7 +1,7 @@
 //! WeChat Pay: a merchant's configuration, and the versions of its API.
 
-pub mod v3;
-pub mod certificates;
+pub(crate) mod v3;
+pub(crate) mod certificates;
 pub(crate) mod decrypt;
 mod product;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use v3::V3;
+pub use v3::{MerchantError, V3};
 
 use crate::domain::channel::PayType;
 use crate::provider::keys::{SigningKey, VerifyingKey};

@@ -16,7 +16,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::schema::{COMPATIBLE_FROM, VERSION, version};
-use crate::domain::order::record::{decode, encode};
+use crate::domain::order::record::{decode_record, encode_record};
 
 /// Makes the tables of the version before into those of each version.
 const MIGRATIONS: [TableMigration; 2] =
@@ -142,8 +142,8 @@ fn rewrite_records(connection: &Connection) -> rusqlite::Result<()> {
         let Some((id, _)) = rows.last() else { return Ok(()) };
         last = *id;
         for (id, record) in &rows {
-            match decode(record) {
-                Ok(order) => _ = update.execute(params![id, encode(&order)])?,
+            match decode_record(record) {
+                Ok(order) => _ = update.execute(params![id, encode_record(&order)])?,
                 Err(error) => {
                     tracing::warn!(row = id, %error, "the migration left an order as it was");
                 }

@@ -9,8 +9,7 @@
 //! paygate wrote is opened where that paygate marked it as compatible.
 //!
 //! ```
-//! use paygate::store::sqlite::Sqlite;
-//! use paygate::store::{StoreErrorKind, StoreMode};
+//! use paygate::store::{Sqlite, StoreErrorKind, StoreMode};
 //!
 //! let directory = tempfile::tempdir()?;
 //! let path = directory.path().join("paygate.db");
@@ -36,7 +35,7 @@ use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
-use crate::domain::order::record::{RecordError, decode, encode};
+use crate::domain::order::record::{RecordError, decode_record, encode_record};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::UnmatchedPayment;
 use failure::FirstFailure;
@@ -137,8 +136,8 @@ impl Sqlite {
         answer.map_err(|error| self.failed.get().cloned().unwrap_or(error))
     }
 
-    fn decode(&self, record: &str) -> Result<Order, StoreError> {
-        let order = decode(record).map_err(|error| match error {
+    fn decode_record(&self, record: &str) -> Result<Order, StoreError> {
+        let order = decode_record(record).map_err(|error| match error {
             RecordError::Newer { version } => failure::newer_record(&self.path, version),
             RecordError::Invalid { .. } => failure::corrupt(self.path.display(), error),
         })?;
@@ -227,7 +226,7 @@ impl Store for Sqlite {
             self.check_writable()?;
             let number = out_trade_no.clone();
             let record = self.readers.ask(move |statements| statements.load(&number)).await?;
-            let order = record.map(|record| self.decode(&record)).transpose();
+            let order = record.map(|record| self.decode_record(&record)).transpose();
             match order {
                 Ok(_) => self.unreadable_orders.remove(out_trade_no.as_str()),
                 Err(_) => _ = self.unreadable_orders.add(out_trade_no.as_str()),
@@ -241,7 +240,7 @@ impl Store for Sqlite {
             match self.write(WriteCommand::Claim(row(order, &[]))).await? {
                 WriteAnswer::Done(WriteOutcome::Written) => Ok(Claim::Fresh),
                 WriteAnswer::Done(WriteOutcome::Existing(record)) => {
-                    self.decode(&record).map(|order| Claim::Existing(Box::new(order)))
+                    self.decode_record(&record).map(|order| Claim::Existing(Box::new(order)))
                 }
                 WriteAnswer::Done(_) => Err(StoreError::number_taken()),
                 WriteAnswer::OtherOwner => Err(self.other_owner()),
@@ -260,7 +259,9 @@ impl Store for Sqlite {
                 WriteAnswer::Done(WriteOutcome::NumberTaken) => Err(StoreError::number_taken()),
                 WriteAnswer::Done(
                     WriteOutcome::OtherVersion(record) | WriteOutcome::Existing(record),
-                ) => self.decode(&record).map(|order| Committed::OtherVersion(Box::new(order))),
+                ) => self
+                    .decode_record(&record)
+                    .map(|order| Committed::OtherVersion(Box::new(order))),
                 WriteAnswer::Done(WriteOutcome::Missing | WriteOutcome::Unchanged) => {
                     Err(StoreError::not_stored())
                 }
@@ -462,5 +463,9 @@ PRAGMA journal_size_limit = 67108864;
 ";
 
 fn row(order: &Order, outbox: &[OutboxEvent]) -> Box<OrderRow> {
-    Box::new(OrderRow { order: order.clone(), record: encode(order), outbox: outbox.to_vec() })
+    Box::new(OrderRow {
+        order: order.clone(),
+        record: encode_record(order),
+        outbox: outbox.to_vec(),
+    })
 }

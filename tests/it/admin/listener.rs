@@ -1,6 +1,6 @@
 //! The admin listener.
 
-use paygate::secret::Secret;
+use paygate::Secret;
 use paygate::sidecar::health::is_ready;
 
 use crate::sidecar::rig::{Rig, Wanted, header};

@@ -1,11 +1,12 @@
 //! `refund`, `queryRefund` and `closePayment` on the admin listener, and nowhere else.
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::guard::schema;
+use paygate::Secret;
+use paygate::domain::ProviderId;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::mock::{
     FaultKind, PayWith, ProviderOperation, Refuse, SimulatedFault, SimulatedPurchase,
 };
-use paygate::secret::Secret;
+use paygate::testing::guard::schema;
 use serde_json::{Value, json};
 
 use crate::sidecar::rig::{Rig, Wanted, header};

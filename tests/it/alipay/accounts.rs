@@ -1,7 +1,6 @@
 //! Which app an attempt is of, and that every call about it is that app's.
 
-use paygate::domain::channel::ApiVersion;
-use paygate::domain::order::attempt::Account;
+use paygate::domain::{Account, ApiVersion};
 use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 

@@ -14,19 +14,15 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use paygate::clock::Clock;
-use paygate::domain::channel::PayType;
-use paygate::domain::ids::{ChannelNo, OutTradeNo};
-use paygate::domain::json::RawJson;
-use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Attempt, Material, Params};
-use paygate::domain::product::{AlipayChoice, PaymentMethod, Product};
-use paygate::domain::request::{AppAuthToken, OrderTerms};
-use paygate::domain::time::Millis;
-use paygate::provider::alipay::gateway::AlipayGateway;
-use paygate::provider::alipay::{AlipayApp, AlipayMerchant, AlipayVerification};
-use paygate::provider::keys::SigningKey;
-use paygate::provider::{AttemptRequest, BoxFuture, Call, Provider, Transport, TransportFailure};
+use paygate::Clock;
+use paygate::domain::{
+    AlipayChoice, AppAuthToken, Attempt, ChannelNo, Fen, Material, Millis, OrderTerms, OutTradeNo,
+    Params, PayType, PaymentMethod, Product, RawJson,
+};
+use paygate::provider::alipay::{AlipayApp, AlipayGateway, AlipayMerchant, AlipayVerification};
+use paygate::provider::{
+    AttemptRequest, BoxFuture, Call, Provider, SigningKey, Transport, TransportFailure,
+};
 
 use crate::support::fixtures::{order_terms, prepared_attempt};
 

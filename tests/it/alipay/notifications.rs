@@ -1,7 +1,7 @@
 //! Notifications: which forms are believed, and what they mean.
 
 use http::HeaderMap;
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::RefundState;
 use paygate::provider::{Notification, NotificationError, RefundFee};
 use proptest::prelude::*;
 

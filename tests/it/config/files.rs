@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use paygate::Secret;
 use paygate::config::{Config, PricingChoice};
-use paygate::secret::Secret;
 use tempfile::TempDir;
 
 use super::kit::{

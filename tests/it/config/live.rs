@@ -1,9 +1,9 @@
 //! Live mode: required variables, and variables that contradict each other.
 
+use paygate::Secret;
 use paygate::config::{Config, PricingChoice};
-use paygate::domain::channel::PayType;
+use paygate::domain::PayType;
 use paygate::provider::{alipay, wxpay};
-use paygate::secret::Secret;
 
 use super::kit::{PROVIDER, SHOP, live, live_alipay, problems, refused, with};
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use paygate::config::Config;
-use paygate::domain::channel::PayType;
+use paygate::domain::PayType;
 use paygate::provider::{alipay, wxpay};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

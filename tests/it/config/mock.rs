@@ -1,7 +1,7 @@
 //! Mock mode: play money stays on this machine, and live credentials stay out of it.
 
+use paygate::Secret;
 use paygate::config::{Config, PricingChoice};
-use paygate::secret::Secret;
 
 use super::kit::{PROVIDER, SHOP, TOKEN, live, live_alipay, mock, problems, refused};
 

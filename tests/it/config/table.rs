@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use paygate::config::table::{DefaultValue, VARIABLES};
-use paygate::config::{Config, help};
+use paygate::config::Config;
+use paygate::testing::config::help;
+use paygate::testing::config::table::{DefaultValue, VARIABLES};
 
 use super::kit::{PROVIDER, SHOP, live, live_alipay, mock, problems};
 

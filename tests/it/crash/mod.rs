@@ -8,11 +8,8 @@
 mod scenarios;
 mod world;
 
-use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::DeliveryState;
-use paygate::domain::order::OrderStatus;
-use paygate::domain::order::attempt::{Attempt, AttemptState};
+use paygate::Clock;
+use paygate::domain::{Attempt, AttemptState, DeliveryState, OrderStatus, ProviderId};
 use paygate::engine::Created;
 use paygate::error::Kind;
 use paygate::mock::State;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::mock::{FaultKind, ProviderOperation, Refuse, SimulatedOrder, keys};
-use paygate::provider::keys::SigningKey;
+use paygate::provider::SigningKey;
 use serde_json::Value;
 
 use crate::support::requests::{app, mini, phone, qr};

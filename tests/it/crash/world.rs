@@ -5,14 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{EventId, EventType};
-use paygate::domain::ids::Pid;
+use paygate::domain::{EventId, EventType, Pid, ProviderId};
 use paygate::engine::Created;
 use paygate::mock::{FaultKind, InProcess, ProviderOperation, SimulatedFault};
-use paygate::store::Store;
-use paygate::store::memory::Memory;
-use paygate::store::sqlite::Sqlite;
+use paygate::store::{Memory, Sqlite, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,13 +1,13 @@
 //! Stale material, and attempts that came to their end.
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};
 use serde_json::json;
 
 use crate::support::requests::{NO, material, phone, qr};
 use crate::support::shop::{ManualClock, Shop, kind, with};
-use paygate::clock::Clock;
+use paygate::Clock;
 
 const MINUTE: i64 = 60_000;
 

@@ -1,6 +1,6 @@
 //! Pay types: which one a platform gets, and what its client is given.
 
-use paygate::domain::channel::{PayType, ProviderId};
+use paygate::domain::{PayType, ProviderId};
 use paygate::error::Kind;
 use serde_json::{Value, json};
 

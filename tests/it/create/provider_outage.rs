@@ -1,7 +1,7 @@
 //! A provider that is down, or refuses everything, and the buyer who goes to the other one.
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::{AttemptState, ProviderId};
 use paygate::engine::Switching;
 use paygate::error::Kind;
 use paygate::mock::{
@@ -206,8 +206,7 @@ async fn a_payment_of_what_was_never_handed_out_is_a_payment() {
     let order = shop.order(NO).await;
     assert_eq!(order.payments.len(), 2);
     assert!(order.flags.duplicate_paid);
-    let back: u64 =
-        order.payments.iter().map(paygate::domain::order::payment::Payment::refunded).sum();
+    let back: u64 = order.payments.iter().map(paygate::domain::Payment::refunded).sum();
     assert_eq!(back, 100, "the duplicate went back");
 }
 
@@ -363,7 +362,7 @@ async fn ahead(ms: i64) -> (Shop, crate::support::shop::ManualClock) {
         paygate::mock::InProcess::open(None, std::sync::Arc::new(theirs.clone())).unwrap();
     let ours = crate::support::shop::ManualClock::new();
     ours.advance_ms(ms);
-    let store = paygate::store::memory::Memory::new();
+    let store = paygate::store::Memory::new();
     (Shop::at(ours, store, providers, |it| it).await, theirs)
 }
 
@@ -377,7 +376,7 @@ async fn an_unscanned_code_lapses_by_alipays_clock_too() {
             clock.advance_ms(31 * MINUTE + 2_000);
         }
         let lapsed_here = shop.order(NO).await.attempts[0].lapses();
-        assert!(paygate::clock::Clock::now(&shop.clock) >= lapsed_here);
+        assert!(paygate::Clock::now(&shop.clock) >= lapsed_here);
         let answer = shop.create(&qr(Alipay)).await;
         let attempts = shop.order(NO).await.attempts;
         assert_eq!(kind(answer), Some(Kind::Busy), "{ms}: it can still be paid there");
@@ -434,7 +433,7 @@ async fn a_rejected_switch_waits_until_the_first_way_lapsed_by_both_clocks() {
         paygate::mock::InProcess::open(None, std::sync::Arc::new(theirs.clone())).unwrap();
     let ours = crate::support::shop::ManualClock::new();
     ours.advance_ms(280_000);
-    let store = paygate::store::memory::Memory::new();
+    let store = paygate::store::Memory::new();
     let shop = Shop::at(ours, store, providers, |it| it.switching(Switching::Reject)).await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
     for clock in [&shop.clock, &theirs] {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, Refuse};
-use paygate::store::StoreMode;
-use paygate::store::sqlite::Sqlite;
+use paygate::store::{Sqlite, StoreMode};
 use serde_json::{Value, json};
 
 use crate::support::shop::{ManualClock, Shop, body, kind, order_info, with};
@@ -83,10 +82,12 @@ async fn what_only_looks_different_is_a_replay() {
     let text = r#"{"data":{"type":"go\u006fds","custom":{"b":[1e0,"a"],"a":1.0},"subject":"tea",
         "total_fee":1e2,"out_trade_no":"2107151010101541001"},"context":{"PLATFORM":"web"},
         "isPC":true,"provider":"wxpay"}"#;
-    let request = paygate::guard::read_create(text.as_bytes()).unwrap();
-    let said = paygate::caller::ClientInfo { claims: &request.claims, is_pc: request.is_pc };
-    let rules = paygate::caller::CallerRules::default();
-    let caller = paygate::caller::resolve(&http::HeaderMap::new(), None, said, &rules).unwrap();
+    let request = paygate::testing::guard::read_create(text.as_bytes()).unwrap();
+    let said =
+        paygate::testing::caller::ClientInfo { claims: &request.claims, is_pc: request.is_pc };
+    let rules = paygate::testing::caller::CallerRules::default();
+    let caller =
+        paygate::testing::caller::resolve(&http::HeaderMap::new(), None, said, &rules).unwrap();
     assert!(shop.engine.create(request, caller).await.unwrap().replayed);
     assert_eq!(shop.creates(), 1);
 }
@@ -105,7 +106,7 @@ async fn an_amount_as_text_is_refused_and_the_number_is_still_free() {
 async fn address_agent_and_deadline_are_not_compared_and_the_first_deadline_stays() {
     let shop = Shop::open().await;
     let deadline = |minutes: i64| {
-        let at = paygate::clock::Clock::now(&shop.clock).0 + minutes * 60_000;
+        let at = paygate::Clock::now(&shop.clock).0 + minutes * 60_000;
         with(wxpay(), "/data/time_expire", json!(at))
     };
     shop.create(&deadline(10)).await.unwrap();
@@ -120,7 +121,7 @@ async fn address_agent_and_deadline_are_not_compared_and_the_first_deadline_stay
 #[tokio::test]
 async fn a_deadline_too_near_or_too_far_opens_nothing() {
     let shop = Shop::open().await;
-    let now = paygate::clock::Clock::now(&shop.clock).0;
+    let now = paygate::Clock::now(&shop.clock).0;
     for at in [now - 1, now + 59_999, now + 7 * 86_400_000 + 1] {
         let error = shop.create(&with(wxpay(), "/data/time_expire", json!(at))).await.unwrap_err();
         assert_eq!(error.violations()[0].path, "/data/time_expire");
@@ -184,7 +185,7 @@ async fn what_is_signed_with_a_time_is_signed_anew_once_a_minute() {
 #[tokio::test]
 async fn a_provider_that_was_not_reached_leaves_the_number_free_to_repeat() {
     let shop = Shop::built(
-        paygate::store::memory::Memory::new(),
+        paygate::store::Memory::new(),
         InProcess::open(None, Arc::new(ManualClock::new())).unwrap(),
         |it| it.transport(Unplugged),
     )

@@ -1,6 +1,7 @@
 //! Unknown outcomes: the provider is asked before anything is sent again.
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
+use paygate::domain::ProviderId;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, PayWith, ProviderOperation, SimulatedPurchase, State};
 use serde_json::json;
@@ -149,7 +150,7 @@ async fn after_a_restored_backup(provider: ProviderId, total_fee: u64) -> Shop {
     let lost = with(qr(provider), "/data/total_fee", json!(total_fee));
     let created = before.create(&lost).await.unwrap();
     before.scan(&created).unwrap();
-    let store = paygate::store::memory::Memory::new();
+    let store = paygate::store::Memory::new();
     Shop::at(before.clock.clone(), store, before.providers.clone(), |it| it).await
 }
 

@@ -10,10 +10,10 @@ use futures_util::stream;
 use http::{HeaderMap, Request};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
-use paygate::domain::request::CreateRequest;
+use paygate::domain::CreateRequest;
 use paygate::error::{Error, Kind};
-use paygate::guard::body::{read, read_json};
-use paygate::guard::{Guard, Mount};
+use paygate::testing::guard::body::{read, read_json};
+use paygate::testing::guard::{Guard, Mount};
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();

@@ -5,11 +5,9 @@ mod replies;
 mod routes;
 mod schemas;
 
-use paygate::domain::channel::ProviderId;
-use paygate::domain::json::RawJson;
-use paygate::domain::request::{CreateRequest, NeedQrcode};
+use paygate::domain::{CreateRequest, NeedQrcode, ProviderId, RawJson};
 use paygate::error::{Code, Error, Kind};
-use paygate::guard::{read_client, read_create};
+use paygate::testing::guard::{read_client, read_create};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -2,13 +2,10 @@
 
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use paygate::domain::channel::{PayType, ProviderId};
-use paygate::domain::ids::OutTradeNo;
-use paygate::domain::money::Fen;
-use paygate::domain::platform::Platform;
+use paygate::domain::{Fen, OutTradeNo, PayType, Platform, ProviderId};
 use paygate::error::{Code, Error, Kind, ShopRefusal, Text, Violation};
-use paygate::guard::schema;
-use paygate::reply::{
+use paygate::testing::guard::schema;
+use paygate::testing::reply::{
     CreatedPayment, IDEMPOTENT_REPLAYED, Language, PAYGATE_MODE, REQUEST_ID, ReplyWriter,
 };
 use serde_json::{Value, json};

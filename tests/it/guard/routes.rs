@@ -1,8 +1,7 @@
 //! Which operation a path is.
 
-use paygate::domain::channel::{PayType, ProviderId};
-use paygate::domain::ids::Pid;
-use paygate::guard::{Mount, PaymentOperation, RouteDecision};
+use paygate::domain::{PayType, Pid, ProviderId};
+use paygate::testing::guard::{Mount, PaymentOperation, RouteDecision};
 
 fn check(mount: &str, expected: &RouteDecision, paths: &[&str]) {
     let mount = Mount::parse(mount).expect("a mount");

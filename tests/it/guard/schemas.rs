@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use paygate::error::{Code, Error, Kind};
-use paygate::guard::{
+use paygate::testing::guard::{
     read_client, read_close, read_create, read_query, read_query_refund, read_refund, schema,
 };
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use paygate::guard::schema;
+use paygate::testing::guard::schema;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use paygate::domain::platform::Platform;
+use paygate::domain::Platform;
 use paygate::{CallerContext, PaymentLayer, Pricing};
 use serde_json::Value;
 use tower::{Layer, Service, ServiceExt};

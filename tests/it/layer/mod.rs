@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::request::Builder;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};

@@ -1,12 +1,9 @@
 //! A payment that no attempt was opened for is asked about and refunded at the simulated providers.
 
-use paygate::domain::channel::{ApiVersion, PayType};
-use paygate::domain::ids::ChannelNo;
-use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Account, Attempt, AttemptState};
-use paygate::domain::order::payment::{Payment, PaymentRole};
-use paygate::domain::order::refund::{Refund, RefundState};
-use paygate::domain::product::Product;
+use paygate::domain::{
+    Account, ApiVersion, Attempt, AttemptState, ChannelNo, Fen, PayType, Payment, PaymentRole,
+    Product, Refund, RefundState,
+};
 use paygate::provider::alipay::AlipayGateway;
 use paygate::provider::wxpay::V3;
 use paygate::provider::{

@@ -221,7 +221,7 @@ async fn the_ledger_outlives_the_process_and_half_a_line_is_no_order() {
 
     for foreign in ["something else\n", "something else", "{}\n"] {
         std::fs::write(&path, foreign).unwrap();
-        assert!(InProcess::open(Some(&path), Arc::new(paygate::clock::SystemClock)).is_err());
+        assert!(InProcess::open(Some(&path), Arc::new(paygate::SystemClock)).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign, "it is left alone");
     }
 }

@@ -18,15 +18,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+use paygate::Clock;
+use paygate::domain::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, ProviderId, SECOND_MS};
 use paygate::mock::{
     FaultKind, InProcess, Mock, MockConfig, PayWith, ProviderOperation, Refuse, SimulatedFault,
     SimulatedPurchase, State, keys,
 };
-use paygate::provider::keys::{SigningKey, VerifyingKey};
-use paygate::provider::{Transport, TransportFailure};
+use paygate::provider::{SigningKey, Transport, TransportFailure, VerifyingKey};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;

@@ -1,7 +1,6 @@
 //! Notifications of refunds: by the providers' protocols, on their schedules.
 
-use paygate::domain::money::Fen;
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::{Fen, RefundState};
 use paygate::mock::{
     ConsoleNotification, ConsoleRefund, RefundEnd, RefundSettings, SignedNotification,
 };

@@ -1,6 +1,6 @@
 //! Money back at the simulated providers: their rules, their answers.
 
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::RefundState;
 use paygate::mock::{
     ConsoleNotification, ConsoleRefund, RefundEnd, RefundSettings, SimulatedOrder,
 };
@@ -360,7 +360,7 @@ async fn somebody_sends_money_back_in_the_console() {
         let of = |fen: Option<u64>| ConsoleRefund {
             provider,
             out_trade_no: NO.to_owned(),
-            amount: fen.and_then(paygate::domain::money::Fen::new),
+            amount: fen.and_then(paygate::domain::Fen::new),
             notification: ConsoleNotification::Never,
         };
         for fen in [0, 101] {

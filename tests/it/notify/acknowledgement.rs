@@ -3,8 +3,7 @@
 use http::header::{HeaderMap, HeaderValue};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use paygate::domain::channel::ProviderId;
-use paygate::domain::order::OrderStatus;
+use paygate::domain::{OrderStatus, ProviderId};
 use paygate::{PaymentLayer, Pricing};
 
 use crate::support::notifications::{address, address_of, notification};

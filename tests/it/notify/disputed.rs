@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use paygate::domain::channel::ApiVersion;
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::ids::TransactionId;
-use paygate::domain::money::Fen;
-use paygate::domain::order::payment::PaymentRole::{Duplicate, Mismatch, Winning};
-use paygate::domain::order::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};
-use paygate::domain::time::Millis;
+use paygate::domain::PaymentRole::{Duplicate, Mismatch, Winning};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::{
+    ApiVersion, AutoRefundPolicy, Fen, Millis, ProviderId, Receipt, TradeUpdate, TransactionId,
+    Transition,
+};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation};
-use paygate::store::memory::Memory;
-use paygate::store::{Committed, Store};
+use paygate::store::{Committed, Memory, Store};
 use serde_json::json;
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};

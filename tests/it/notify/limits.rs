@@ -7,7 +7,7 @@ use paygate::{PaymentLayer, Pricing};
 use crate::support::notifications::address;
 use crate::support::payment_layer::send;
 use crate::support::shop::Shop;
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 
 async fn layer() -> PaymentLayer {
     PaymentLayer::new(Shop::open().await.engine, Pricing::danger_trust_every_caller())

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
-use paygate::domain::ids::Pid;
+use paygate::domain::Pid;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, PayWith, SimulatedPurchase, State};
-use paygate::store::memory::Memory;
+use paygate::store::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::requests::{MINUTE, NO, qr_with_custom};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::event::{DeliveryState, EventId, EventType};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::{DeliveryState, EventId, EventType, ProviderId};
 use paygate::engine::{OrderEvent, OrderNumber, Query};
 use paygate::error::Kind;
-use paygate::guard::schema;
 use paygate::mock::InProcess;
-use paygate::store::memory::Memory;
+use paygate::store::Memory;
+use paygate::testing::guard::schema;
 use serde_json::{Value, json};
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
@@ -214,7 +214,7 @@ async fn what_a_dead_process_did_not_tell_the_next_one_does() {
 async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
     let (clock, webhook, home) =
         (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
-    let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
+    let store = paygate::store::Sqlite::open(home.path().join("paygate.db")).unwrap();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let shop = Shop::at(clock, store, providers, |it| {
         it.webhook(webhook.clone()).reconcile_every(Some(Duration::from_secs(3600)))

@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::DeliveryState;
-use paygate::guard::schema;
+use paygate::domain::{DeliveryState, ProviderId};
+use paygate::testing::guard::schema;
 use paygate::{PaymentLayer, Pricing, Webhook};
 use serde_json::json;
 

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use paygate::domain::channel::ProviderId;
-use paygate::domain::request::NeedQrcode;
+use paygate::domain::{NeedQrcode, ProviderId};
 use paygate::pricing::{Price, PriceOperation, PriceQuery, PricingError};
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::Request;
-use paygate::provider::transport::{BODY_BYTES_MAX, Http, allows};
-use paygate::provider::{Transport, TransportFailure};
+use paygate::provider::{BODY_BYTES_MAX, Http, Transport, TransportFailure};
+use paygate::testing::transport::allows;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::request::Builder;
-use paygate::domain::channel::ProviderId;
-use paygate::guard::schema;
+use paygate::domain::ProviderId;
 use paygate::pricing::{Price, PriceOperation, PriceQuery, PricingError};
+use paygate::testing::guard::schema;
 use paygate::{PaymentLayer, Pricing};
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::ids::{OutTradeNo, TransactionId};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::{OutTradeNo, ProviderId, TransactionId};
 use paygate::engine::{OrderNumber, Queried, Query};
 use paygate::error::{Error, Kind};
 use paygate::mock::{FaultKind, ProviderOperation};

@@ -1,8 +1,8 @@
 //! What goes back without anybody asking for it, and what waits for a person.
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::refund::RefundState::Closed;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::RefundState::Closed;
+use paygate::domain::{ProviderId, TransactionId};
 use paygate::engine::AutoRefundPolicy;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation};

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::order::refund::RefundState::{Closed, Success};
+use paygate::domain::ProviderId;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::RefundState::{Closed, Success};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, MoneyTotals, ProviderOperation};
-use paygate::store::Store;
-use paygate::store::memory::Memory;
+use paygate::store::{Memory, Store};
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::refunds::{number, purchase, refund, settle};

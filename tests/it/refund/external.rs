@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use paygate::domain::channel::ProviderId::{self, Alipay, Wxpay};
-use paygate::domain::money::Fen;
-use paygate::domain::order::Transition;
-use paygate::domain::order::refund::RefundState::{Closed, Processing, Success};
-use paygate::domain::order::refund::{ExternalRefund, Refund};
-use paygate::domain::time::Millis;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::RefundState::{Closed, Processing, Success};
+use paygate::domain::{ExternalRefund, Fen, Millis, ProviderId, Refund, Transition};
 use paygate::error::Kind;
-use paygate::guard::schema;
 use paygate::mock::{ConsoleNotification, ConsoleRefund, FaultKind, InProcess, ProviderOperation};
+use paygate::testing::guard::schema;
 
 use crate::support::refunds::{
     check_money, number, paid, refund, refund_all, sent_events, settle, state, status,
@@ -211,7 +208,7 @@ async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
     for provider in [Wxpay, Alipay] {
         let (clock, webhook, home) =
             (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
-        let store = paygate::store::sqlite::Sqlite::open(home.path().join("paygate.db")).unwrap();
+        let store = paygate::store::Sqlite::open(home.path().join("paygate.db")).unwrap();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
         let shop = Shop::at(clock, store, providers, |it| it.webhook(webhook.clone())).await;
         paid(&shop, provider).await;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use paygate::domain::channel::ProviderId::{Alipay, Wxpay};
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::refund::RefundState::{Abnormal, Closed, Processing, Success};
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::RefundState::{Abnormal, Closed, Processing, Success};
+use paygate::domain::TransactionId;
 use paygate::engine::RefundRequest;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, ProviderOperation, RefundEnd, RefundSettings};
-use paygate::store::memory::Memory;
+use paygate::store::Memory;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::refunds::{

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{Listeners, Sidecar, shutdown_channel};
-use paygate::{PaymentLayer, Pricing};
+use paygate::{PaymentLayer, Pricing, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

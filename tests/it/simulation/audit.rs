@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use paygate::clock::Clock as _;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::order::attempt::Attempt;
-use paygate::domain::order::payment::{Payment, PaymentRole};
-use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::product::Product;
+use paygate::domain::{Attempt, Order, OrderStatus, Payment, PaymentRole, Product, ProviderId};
 use paygate::error::Kind;
-use paygate::mock::{self, State};
+use paygate::mock::State;
+use paygate::{Clock as _, mock};
 
 use super::buyers::{Answer, Case};
 use super::money;

@@ -4,13 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use paygate::caller::{CallerRules, ClientInfo, resolve};
-use paygate::domain::channel::ProviderId;
-use paygate::domain::product::Product;
+use paygate::domain::{Product, ProviderId};
 use paygate::engine::Created;
 use paygate::error::{Error, Kind};
-use paygate::guard::read_create;
 use paygate::mock::{PayWith, SimulatedPurchase};
+use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
+use paygate::testing::guard::read_create;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::domain::ids::Pid;
+use paygate::domain::Pid;
 use paygate::error::Kind;
 use paygate::mock::SignedNotification;
 use tokio::sync::oneshot;

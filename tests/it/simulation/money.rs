@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use paygate::domain::event::{EventId, EventType};
-use paygate::domain::order::payment::PaymentRole;
-use paygate::domain::order::refund::RefundState;
-use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::{EventId, EventType, Order, OrderStatus, PaymentRole, RefundState};
 use paygate::engine::Queried;
-use paygate::mock::{self, SignedNotification, State};
+use paygate::mock;
+use paygate::mock::{SignedNotification, State};
 use serde_json::Value;
 
 use super::buyers::Case;
@@ -223,10 +221,7 @@ fn returned_by(payment: &mock::SimulatedPayment, out_refund_no: &str) -> Option<
     (found.state == RefundState::Success).then(|| found.amount.fen())
 }
 
-fn is_same(
-    known: &paygate::domain::order::payment::Payment,
-    payment: &mock::SimulatedPayment,
-) -> bool {
+fn is_same(known: &paygate::domain::Payment, payment: &mock::SimulatedPayment) -> bool {
     *known.transaction_id.0 == *payment.transaction_id && known.total_fee == payment.amount
 }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use paygate::domain::channel::ProviderId;
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::{ProviderId, RefundState};
 use paygate::mock::{FaultKind, Refuse, SimulatedFault};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;

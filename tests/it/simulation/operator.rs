@@ -4,12 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::domain::ids::OutTradeNo;
-use paygate::domain::money::Fen;
-use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::{Fen, Order, OrderStatus, OutTradeNo};
 use paygate::engine::{Engine, OrderNumber, Queried, Query, RefundRequest, Refunded};
 use paygate::error::{Error, Kind};
-use paygate::mock::{self, ConsoleNotification, ConsoleRefund, State};
+use paygate::mock;
+use paygate::mock::{ConsoleNotification, ConsoleRefund, State};
 use tokio::time::sleep;
 
 use super::buyers::Case;

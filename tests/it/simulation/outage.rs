@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::clock::Clock as _;
-use paygate::domain::channel::ProviderId;
+use paygate::Clock as _;
+use paygate::domain::ProviderId;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, Refuse};
 use tokio::time::sleep;

@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use paygate::clock::Clock as _;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use paygate::domain::order::attempt::{Attempt, AttemptState};
-use paygate::domain::order::payment::PaymentRole;
-use paygate::domain::order::refund::{Refund, RefundState};
-use paygate::domain::order::{Order, OrderStatus};
-use paygate::domain::time::Millis;
-use paygate::domain::unmatched::UnmatchedPayment;
-use paygate::store::memory::Memory;
-use paygate::store::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
+use paygate::Clock as _;
+use paygate::domain::{
+    Attempt, AttemptState, ChannelNo, DeliveryState, EventId, Millis, Order, OrderStatus,
+    OutTradeNo, OutboxEvent, PaymentRole, Pid, ProviderId, Refund, RefundState, TransactionId,
+    UnmatchedPayment,
+};
+use paygate::store::{
+    BoxFuture, Claim, Committed, EventUpdate, Memory, Store, StoreError, StoreErrorKind,
+};
 
 use super::audit;
 use super::crash::CrashSwitch;

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use paygate::clock::Clock as _;
-use paygate::domain::event::{EventId, EventType, OutboxEvent};
-use paygate::domain::time::Millis;
+use paygate::Clock as _;
+use paygate::domain::{EventId, EventType, Millis, OutboxEvent};
 use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
 use tokio::time::sleep;

@@ -6,18 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::DeliveryState;
-use paygate::domain::product::AlipayChoice;
-use paygate::domain::time::Millis;
+use paygate::domain::{AlipayChoice, DeliveryState, Millis, ProviderId};
 use paygate::engine::{AutoRefundPolicy, Engine, Switching};
 use paygate::mock::{
-    self, ConsoleNotification, ConsoleRefund, FaultKind, InProcess, SimulatedFault, State, keys,
+    ConsoleNotification, ConsoleRefund, FaultKind, InProcess, SimulatedFault, State, keys,
 };
 use paygate::provider::{alipay, wxpay};
-use paygate::store::Store as _;
-use paygate::store::memory::Memory;
+use paygate::store::{Memory, Store as _};
+use paygate::{Clock, mock};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 use paygate::error::Kind;
 use paygate::mock::InProcess;
-use paygate::store::memory::Memory;
-use paygate::store::{Store, StoreErrorKind};
+use paygate::store::{Memory, Store, StoreErrorKind};
 
 use super::orders::number;
 use crate::support::crashing_store::{Crashing, Moment, Then};
@@ -38,7 +37,7 @@ macro_rules! terms {
                         // The lock of who had it: only the fence is left.
                         drop(std::fs::remove_file(directory.path().join("paygate.db-lock")));
                         let path = directory.path().join("paygate.db");
-                        paygate::store::sqlite::Sqlite::open(path).unwrap()
+                        paygate::store::Sqlite::open(path).unwrap()
                     }
                 }).await;
             })*

@@ -1,17 +1,13 @@
 //! The promises of [`Store`], each checked against every store.
 
 use futures_util::future::join_all;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::DeliveryState;
-use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
-use paygate::domain::order::Order;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::request::OrderTerms;
-use paygate::domain::time::Millis;
-use paygate::store::memory::Memory;
+use paygate::domain::{
+    AttemptState, ChannelNo, DeliveryState, Millis, Order, OrderTerms, Pid, ProviderId,
+    TransactionId,
+};
+use paygate::store::Memory;
 #[cfg(feature = "sqlite")]
-use paygate::store::sqlite::Sqlite;
-use paygate::store::{Claim, Committed, Store, StoreErrorKind};
+use paygate::store::{Claim, Committed, Sqlite, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 

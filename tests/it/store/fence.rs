@@ -1,9 +1,7 @@
 //! The promises of a store that is opened again: by the next process, while a worker of the one
 //! before it may be stalled and not dead.
 
-use paygate::domain::event::{DeliveryState, OutboxEvent};
-use paygate::domain::order::Order;
-use paygate::domain::time::Millis;
+use paygate::domain::{DeliveryState, Millis, Order, OutboxEvent};
 use paygate::store::{Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 
 use super::orders::{later, live, order};
@@ -52,7 +50,7 @@ pub(super) async fn a_stalled_worker_that_wakes_up_after_another_took_over_write
     check_stranger(stalled, &late).await;
     let no = prepared.out_trade_no();
     assert_eq!(owner.load(no).await, Ok(Some(prepared.clone())));
-    let found = later(&prepared, paygate::domain::order::attempt::AttemptState::Paid);
+    let found = later(&prepared, paygate::domain::AttemptState::Paid);
     assert_eq!(owner.commit(&found, &[]).await, Ok(Committed::Done));
     check_stranger(stalled, &late).await;
     check_stranger(stalled, &later(&found, live())).await;

@@ -7,14 +7,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use paygate::domain::event::{DeliveryState, EventId};
-use paygate::domain::ids::OutTradeNo;
-use paygate::domain::order::Order;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::order::record::{decode, encode};
-use paygate::domain::time::Millis;
-use paygate::store::sqlite::Sqlite;
-use paygate::store::{Claim, Committed, Store, StoreErrorKind};
+use paygate::domain::{
+    AttemptState, DeliveryState, EventId, Millis, Order, OutTradeNo, decode_record, encode_record,
+};
+use paygate::store::{Claim, Committed, Sqlite, Store, StoreErrorKind};
 use rusqlite::Connection;
 
 use super::orders::{number, order};
@@ -69,7 +65,7 @@ fn records(file: &TempStore) -> Vec<String> {
 }
 
 fn orders(file: &TempStore) -> Vec<Order> {
-    records(file).iter().map(|record| decode(record).unwrap()).collect()
+    records(file).iter().map(|record| decode_record(record).unwrap()).collect()
 }
 
 #[test]
@@ -105,7 +101,7 @@ fn every_member_of_an_earlier_record_is_known_but_what_a_newer_paygate_added() {
     for earlier in EARLIER {
         for order in orders(&earlier.file()) {
             let is_newer = order.out_trade_no().as_str().starts_with("v2-newer-");
-            let added = encode(&order).matches(r#""later_"#).count();
+            let added = encode_record(&order).matches(r#""later_"#).count();
             assert_eq!(added >= 8, is_newer, "{order:?}");
             assert_eq!(order.unknown != Default::default(), is_newer, "{order:?}");
         }
@@ -118,7 +114,7 @@ async fn every_order_of_an_earlier_store_is_read_and_written_again() {
         let file = earlier.file();
         let before = orders(&file);
         let store = file.open();
-        let rewritten: Vec<String> = before.iter().map(encode).collect();
+        let rewritten: Vec<String> = before.iter().map(encode_record).collect();
         assert_eq!(records(&file), rewritten, "every record is of this version");
         assert!(rewritten.iter().all(|record| record.starts_with(r#"{"v":2,"#)));
         check_columns(&file.path);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use paygate::domain::order::attempt::AttemptState;
+use paygate::domain::AttemptState;
 use paygate::store::{Claim, Store, StoreErrorKind};
 
 use super::orders::{later, order};

@@ -1,8 +1,6 @@
 //! What a newer paygate wrote: a store, or a record in it.
 
-use paygate::domain::ids::Pid;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::time::Millis;
+use paygate::domain::{AttemptState, Millis, Pid};
 use paygate::store::{Claim, Committed, Store, StoreErrorKind};
 use rusqlite::Connection;
 
@@ -112,7 +110,7 @@ async fn a_newer_store_that_is_marked_compatible_is_served_and_stays_newer() {
 async fn a_request_for_an_order_that_a_newer_paygate_wrote_is_refused_before_anything_is_sent() {
     use std::sync::Arc;
 
-    use paygate::domain::channel::ProviderId;
+    use paygate::domain::ProviderId;
     use paygate::engine::{OrderNumber, Query};
     use paygate::error::Kind;
     use paygate::mock::InProcess;

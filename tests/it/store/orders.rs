@@ -2,18 +2,12 @@
 
 use std::net::IpAddr;
 
-use paygate::domain::channel::{ApiVersion, PayType};
-use paygate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use paygate::domain::json::RawJson;
-use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Account, Attempt, AttemptState, Material, Params};
-use paygate::domain::order::payment::{Payment, PaymentRole};
-use paygate::domain::order::refund::{Refund, RefundState};
-use paygate::domain::order::{Flags, Order, OrderClient, OrderStatus};
-use paygate::domain::product::{PaymentMethod, Product};
-use paygate::domain::request::{AppAuthToken, OrderTerms};
-use paygate::domain::time::Millis;
+use paygate::domain::{
+    Account, ApiVersion, AppAuthToken, Attempt, AttemptState, ChannelNo, DeliveryState, EventId,
+    EventType, Fen, Flags, Material, Millis, Order, OrderClient, OrderStatus, OrderTerms,
+    OutTradeNo, OutboxEvent, Params, PayType, Payment, PaymentMethod, PaymentRole, Pid, Product,
+    RawJson, Refund, RefundState, TransactionId,
+};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;

@@ -1,10 +1,9 @@
 //! What every store promises of the outbox.
 
-use paygate::domain::event::{DeliveryState, Effect, EventId, EventType, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, TransactionId};
-use paygate::domain::order::Order;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::time::Millis;
+use paygate::domain::{
+    AttemptState, ChannelNo, DeliveryState, Effect, EventId, EventType, Millis, Order, OutboxEvent,
+    TransactionId,
+};
 use paygate::store::{Committed, EventUpdate, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

@@ -1,9 +1,6 @@
 //! What a newer paygate wrote of an order outlives an older one's commits.
 
-use paygate::domain::ids::ChannelNo;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::order::record::{decode, encode};
-use paygate::domain::order::{Order, OrderStatus};
+use paygate::domain::{AttemptState, ChannelNo, Order, OrderStatus, decode_record, encode_record};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -37,7 +34,7 @@ fn strew(value: &mut Value, n: &mut u32) {
 }
 
 fn strewn(order: &Order) -> (Value, u32) {
-    let (mut record, mut n) = (value(&encode(order)), 0);
+    let (mut record, mut n) = (value(&encode_record(order)), 0);
     strew(&mut record, &mut n);
     (record, n)
 }
@@ -49,17 +46,17 @@ proptest! {
     fn members_that_are_not_known_survive_a_rewrite(order in any_order("later-")) {
         let (record, n) = strewn(&order);
         prop_assert!(n >= 6);
-        let read = decode(&record.to_string()).unwrap();
+        let read = decode_record(&record.to_string()).unwrap();
         let known = Order { unknown: Default::default(), ..read.clone() };
         prop_assert_eq!(&known, &order, "what is known is what it was");
-        prop_assert_eq!(value(&encode(&read)), record, "and what is not is kept");
-        prop_assert_eq!(decode(&encode(&read)).unwrap(), read, "as often as it is read");
+        prop_assert_eq!(value(&encode_record(&read)), record, "and what is not is kept");
+        prop_assert_eq!(decode_record(&encode_record(&read)).unwrap(), read, "as often as it is read");
     }
 
     #[test]
     fn members_that_are_not_known_survive_a_change(order in any_order("later-")) {
         let (mut record, _) = strewn(&order);
-        let mut read = decode(&record.to_string()).unwrap();
+        let mut read = decode_record(&record.to_string()).unwrap();
         read.version = 7;
         read.status = OrderStatus::PartRefunded;
         read.terms.body = Some("b".to_owned());
@@ -81,15 +78,15 @@ proptest! {
         record["version"] = json!(7);
         record["status"] = json!("part_refunded");
         record["terms"]["body"] = json!("b");
-        prop_assert_eq!(value(&encode(&read)), record);
+        prop_assert_eq!(value(&encode_record(&read)), record);
     }
 
     #[test]
     fn an_order_that_is_known_whole_is_written_as_its_fields(order in any_order("known-")) {
-        let record = encode(&order);
+        let record = encode_record(&order);
         let members = serde_json::to_string(&order).unwrap();
         prop_assert_eq!(&record, &members.replacen('{', r#"{"v":2,"#, 1));
-        prop_assert_eq!(decode(&record).unwrap(), order);
+        prop_assert_eq!(decode_record(&record).unwrap(), order);
     }
 }
 
@@ -98,12 +95,12 @@ proptest! {
 fn what_is_not_known_stays_with_the_item_that_it_was_said_of() {
     let mut first = order("with-items", 1);
     first.payments = vec![payment("4200001", "r-1"), payment("4200002", "r-2")];
-    let mut record = value(&encode(&first));
+    let mut record = value(&encode_record(&first));
     record["payments"][1]["later"] = json!("of 4200002");
     record["payments"][1]["refunds"][0]["later"] = json!("of r-2");
-    let mut read = decode(&record.to_string()).unwrap();
+    let mut read = decode_record(&record.to_string()).unwrap();
     read.payments.insert(0, payment("4200003", "r-3"));
-    let written = value(&encode(&read));
+    let written = value(&encode_record(&read));
     assert_eq!(written["payments"][2]["later"], "of 4200002");
     assert_eq!(written["payments"][2]["refunds"][0]["later"], "of r-2");
     let others: Vec<&Map<_, _>> =
@@ -114,14 +111,14 @@ fn what_is_not_known_stays_with_the_item_that_it_was_said_of() {
 /// No number is rounded, and none is refused because no float holds it.
 #[test]
 fn what_is_not_known_is_kept_byte_for_byte() {
-    let plain = encode(&order("byte-for-byte", 1));
+    let plain = encode_record(&order("byte-for-byte", 1));
     let later = r#""later":{"b":1.10,"a":[1e400,-0,"\u0061"],"a":18446744073709551616}"#;
     let record = plain.replacen('{', &format!("{{{later},"), 1);
-    let read = decode(&record).unwrap();
-    assert!(encode(&read).contains(later), "{}", encode(&read));
+    let read = decode_record(&record).unwrap();
+    assert!(encode_record(&read).contains(later), "{}", encode_record(&read));
     assert!(!format!("{read:?}").contains("18446744073709551616"), "nothing of it is printed");
     let next = later_version(&read);
-    assert!(encode(&next).contains(later));
+    assert!(encode_record(&next).contains(later));
 }
 
 /// What every record of version 2 has. A member that is added to a record later is an [`Option`],
@@ -146,10 +143,10 @@ const LEAST: &str = r#"{"v":2,
 
 #[test]
 fn a_record_is_read_without_the_members_that_were_added_later() {
-    let order = decode(LEAST).unwrap();
+    let order = decode_record(LEAST).unwrap();
     assert_eq!(order.unknown, Default::default());
     assert_eq!(order.payments[0].refunds[0].times_sent, 0);
-    assert_eq!(decode(&encode(&order)).unwrap(), order);
+    assert_eq!(decode_record(&encode_record(&order)).unwrap(), order);
 }
 
 fn later_version(order: &Order) -> Order {
@@ -158,6 +155,6 @@ fn later_version(order: &Order) -> Order {
 
 #[test]
 fn a_state_that_is_not_known_is_no_order_that_is_written_again() {
-    let record = encode(&order("newer-state", 1)).replace(r#""prepared""#, r#""resting""#);
-    assert!(decode(&record).unwrap_err().to_string().contains("invalid at byte"));
+    let record = encode_record(&order("newer-state", 1)).replace(r#""prepared""#, r#""resting""#);
+    assert!(decode_record(&record).unwrap_err().to_string().contains("invalid at byte"));
 }

@@ -8,26 +8,19 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use paygate::caller::{CallerRules, ClientInfo, resolve};
-use paygate::clock::Clock;
-use paygate::domain::event::{DeliveryState, OutboxEvent};
-use paygate::domain::ids::Pid;
-use paygate::domain::order::Order;
-use paygate::domain::order::admission::judge;
-use paygate::domain::order::attempt::Attempt;
-use paygate::domain::order::payment::Payment;
-use paygate::domain::order::refund::Refund;
-use paygate::domain::time::Millis;
+use paygate::domain::{
+    Attempt, DeliveryState, Millis, Order, OutboxEvent, Payment, Pid, Refund, judge,
+};
 use paygate::engine::{Builder, Created, Deliver};
 use paygate::error::Error;
-use paygate::guard::read_create;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::{Transport, TransportFailure, alipay};
-use paygate::secret::Secret;
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::shutdown_channel;
-use paygate::store::sqlite::Sqlite;
-use paygate::store::{BoxFuture, Store};
+use paygate::store::{BoxFuture, Sqlite, Store};
+use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
+use paygate::testing::guard::read_create;
+use paygate::{Clock, Secret};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

@@ -5,12 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
-use paygate::domain::order::Order;
-use paygate::domain::order::attempt::AttemptState;
-use paygate::domain::order::record::decode;
-use paygate::domain::time::Millis;
-use paygate::store::sqlite::Sqlite;
-use paygate::store::{Claim, Committed, Store, StoreError, StoreErrorKind, StoreMode};
+use paygate::domain::{AttemptState, Millis, Order, decode_record};
+use paygate::store::{Claim, Committed, Sqlite, Store, StoreError, StoreErrorKind, StoreMode};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -57,7 +53,7 @@ pub(crate) fn check_columns(path: &Path) {
         .unwrap();
     let mut rows = orders.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
-        let record = decode(&row.get::<_, String>(6).unwrap()).unwrap();
+        let record = decode_record(&row.get::<_, String>(6).unwrap()).unwrap();
         let id: i64 = row.get(0).unwrap();
         assert_eq!(row.get::<_, String>(1).unwrap(), record.out_trade_no().as_str());
         assert_eq!(row.get::<_, i64>(2).unwrap(), i64::try_from(record.version).unwrap());

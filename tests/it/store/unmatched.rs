@@ -1,11 +1,9 @@
 //! What every store promises of payments that belong to no order.
 
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, Pid, TransactionId};
-use paygate::domain::money::Fen;
-use paygate::domain::time::Millis;
-use paygate::domain::unmatched::UnmatchedPayment;
+use paygate::domain::{
+    ChannelNo, DeliveryState, EventId, EventType, Fen, Millis, OutboxEvent, Pid, ProviderId,
+    TransactionId, UnmatchedPayment,
+};
 use paygate::store::{Store, StoreError};
 
 use super::contract::{claimed, committed};

@@ -11,12 +11,10 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use paygate::domain::channel::ProviderId;
-use paygate::domain::event::{DeliveryState, EventId, OutboxEvent};
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use paygate::domain::order::Order;
-use paygate::domain::time::Millis;
-use paygate::domain::unmatched::UnmatchedPayment;
+use paygate::domain::{
+    ChannelNo, DeliveryState, EventId, Millis, Order, OutTradeNo, OutboxEvent, Pid, ProviderId,
+    TransactionId, UnmatchedPayment,
+};
 use paygate::store::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 

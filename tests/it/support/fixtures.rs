@@ -1,13 +1,10 @@
 //! The records of an order, filled in. A test changes what it is about by
 //! `OrderTerms { custom, ..order_terms(number, "tea") }`.
 
-use paygate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
-use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Attempt, AttemptState, Params};
-use paygate::domain::order::payment::{Payment, PaymentRole};
-use paygate::domain::product::PaymentMethod;
-use paygate::domain::request::OrderTerms;
-use paygate::domain::time::Millis;
+use paygate::domain::{
+    Attempt, AttemptState, ChannelNo, Fen, Millis, OrderTerms, OutTradeNo, Params, Payment,
+    PaymentMethod, PaymentRole, Pid, TransactionId,
+};
 
 /// The terms of an order for 1 fen.
 pub(crate) fn order_terms(out_trade_no: &str, subject: &str) -> OrderTerms {

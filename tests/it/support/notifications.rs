@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
+use paygate::Clock;
+use paygate::domain::ProviderId;
 use paygate::mock::{SimulatedOrder, keys};
-use paygate::provider::keys::SigningKey;
+use paygate::provider::SigningKey;
 use serde_json::json;
 
 use super::shop::Shop;

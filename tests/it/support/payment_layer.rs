@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use paygate::PaymentLayer;
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 use paygate::engine::Created;
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt, service_fn};

@@ -1,10 +1,7 @@
 //! Orders that are paid and refunded, and what the shop hears of it.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
-use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{OutTradeNo, TransactionId};
-use paygate::domain::money::Fen;
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::{Fen, OutTradeNo, ProviderId, RefundState, TransactionId};
 use paygate::engine::{RefundRequest, Refunded};
 use paygate::error::Error;
 use paygate::mock::{MoneyTotals, PayWith, SimulatedPurchase};

@@ -1,7 +1,7 @@
 //! Requests for one order, and what is in the client's hands afterwards.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
-use paygate::domain::channel::ProviderId;
+use paygate::domain::ProviderId;
 use paygate::engine::Created;
 use paygate::mock::{FaultKind, Refuse};
 use serde_json::{Value, json};

@@ -5,22 +5,18 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use paygate::caller::{CallerRules, ClientInfo, resolve};
-use paygate::clock::Clock;
-use paygate::domain::channel::ProviderId;
-use paygate::domain::ids::{OutTradeNo, Pid};
-use paygate::domain::product::Product;
-use paygate::domain::time::Millis;
+use paygate::Clock;
+use paygate::domain::{Millis, OutTradeNo, Pid, Product, ProviderId};
 use paygate::engine::{Builder, Created, Engine};
 use paygate::error::{Error, Kind};
-use paygate::guard::read_create;
 use paygate::mock::{
     ActionRefused, FaultKind, InProcess, PayWith, ProviderOperation, SignedNotification,
     SimulatedFault, SimulatedOrder, SimulatedPurchase, State, keys,
 };
 use paygate::provider::{alipay, wxpay};
-use paygate::store::Store;
-use paygate::store::memory::Memory;
+use paygate::store::{Memory, Store};
+use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
+use paygate::testing::guard::read_create;
 use serde_json::{Value, json};
 
 /// A clock that stands still until it is told to move.
@@ -133,7 +129,7 @@ impl Shop {
     }
 
     /// What is stored under `no`.
-    pub(crate) async fn order(&self, no: &str) -> paygate::domain::order::Order {
+    pub(crate) async fn order(&self, no: &str) -> paygate::domain::Order {
         let no = OutTradeNo::parse(no).unwrap();
         self.store.load(&no).await.unwrap().unwrap()
     }

@@ -3,8 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use paygate::domain::event::OutboxEvent;
-use paygate::domain::time::Millis;
+use paygate::domain::{Millis, OutboxEvent};
 use paygate::engine::{Builder, Deliver};
 use paygate::store::BoxFuture;
 

@@ -16,7 +16,7 @@ use self::files::{File, ROOT, all_files, entries, is_ignored, rust_files, source
 // ---- the rules ----
 
 /// The parts that have the run of the whole crate: they put it together.
-const ASSEMBLERS: [&str; 3] = ["lib", "main", "assemble"];
+const ASSEMBLERS: [&str; 4] = ["lib", "main", "assemble", "testing"];
 
 /// For every other part of `src`, the paths below `crate::` that it may import besides its own.
 /// Every arrow points inward.

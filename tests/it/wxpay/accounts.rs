@@ -1,7 +1,6 @@
 //! Whom an attempt pays, and that every call about it is that account's.
 
-use paygate::domain::channel::ApiVersion;
-use paygate::domain::order::attempt::{Account, Material};
+use paygate::domain::{Account, ApiVersion, Material};
 use paygate::provider::{Failure, SigningContext};
 use serde_json::json;
 

@@ -3,11 +3,9 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paygate::domain::channel::PayType;
-use paygate::domain::time::{HOUR_MS, MINUTE_MS};
-use paygate::provider::keys::KeyError;
-use paygate::provider::wxpay::certificates::serial_no;
-use paygate::provider::{Failure, Provider};
+use paygate::domain::{HOUR_MS, MINUTE_MS, PayType};
+use paygate::provider::{Failure, KeyError, Provider};
+use paygate::testing::wxpay_certificates::serial_no;
 
 use super::*;
 

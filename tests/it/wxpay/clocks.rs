@@ -1,7 +1,7 @@
 //! A clock that is wrong is named as the cause, with how far it is off.
 
 use http::header::DATE;
-use paygate::domain::channel::PayType;
+use paygate::domain::PayType;
 use paygate::provider::{Failure, Provider, TradeState};
 
 use super::*;

@@ -1,14 +1,10 @@
 //! What leaves: stored documents, signed requests, and the client's parameters.
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use paygate::domain::channel::{PayType, ProviderId};
-use paygate::domain::ids::ChannelNo;
-use paygate::domain::json::RawJson;
-use paygate::domain::order::attempt::Material;
-use paygate::provider::wxpay::v3::{MerchantError, V3};
-use paygate::provider::wxpay::{Site, WxpayMerchant, WxpayVerification};
+use paygate::Secret;
+use paygate::domain::{ChannelNo, Material, PayType, ProviderId, RawJson};
+use paygate::provider::wxpay::{MerchantError, Site, V3, WxpayMerchant, WxpayVerification};
 use paygate::provider::{Failure, Provider, SigningContext};
-use paygate::secret::Secret;
 
 use super::*;
 

@@ -18,23 +18,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use paygate::clock::Clock;
-use paygate::domain::channel::PayType;
-use paygate::domain::ids::{ChannelNo, OutTradeNo};
-use paygate::domain::money::Fen;
-use paygate::domain::order::attempt::{Attempt, Params};
-use paygate::domain::product::{PaymentMethod, Product};
-use paygate::domain::request::OrderTerms;
-use paygate::domain::time::Millis;
-use paygate::error::Text;
-use paygate::provider::keys::SigningKey;
-use paygate::provider::wxpay::v3::V3;
-use paygate::provider::wxpay::{Site, WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification};
-use paygate::provider::{
-    AttemptRequest, BoxFuture, Call, Notification, NotificationError, Provider, Transport,
-    TransportFailure,
+use paygate::domain::{
+    Attempt, ChannelNo, Fen, Millis, OrderTerms, OutTradeNo, Params, PayType, PaymentMethod,
+    Product,
 };
-use paygate::secret::Secret;
+use paygate::error::Text;
+use paygate::provider::wxpay::{
+    Site, V3, WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification,
+};
+use paygate::provider::{
+    AttemptRequest, BoxFuture, Call, Notification, NotificationError, Provider, SigningKey,
+    Transport, TransportFailure,
+};
+use paygate::{Clock, Secret};
 
 use crate::support::fixtures::{order_terms, prepared_attempt};
 

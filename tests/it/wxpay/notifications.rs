@@ -3,9 +3,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paygate::domain::channel::PayType;
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::refund::RefundState;
+use paygate::domain::{PayType, RefundState, TransactionId};
 use paygate::provider::{Provider, RefundFee, RefundNotification};
 use proptest::prelude::*;
 use serde_json::{Value, json};

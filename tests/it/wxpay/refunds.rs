@@ -1,8 +1,6 @@
 //! Money back: what is sent, and what the answers mean.
 
-use paygate::domain::order::payment::Payment;
-use paygate::domain::order::refund::RefundStatus;
-use paygate::domain::order::refund::{Refund, RefundState};
+use paygate::domain::{Payment, Refund, RefundState, RefundStatus};
 use paygate::provider::{Failure, RefundCall};
 use serde_json::{Value, json};
 

@@ -1,8 +1,6 @@
 //! What comes back: which answers are believed, and what they mean.
 
-use paygate::domain::channel::PayType;
-use paygate::domain::ids::TransactionId;
-use paygate::domain::order::attempt::Material;
+use paygate::domain::{Material, PayType, TransactionId};
 use paygate::provider::{CloseOutcome, Failure, Provider, TradeState};
 
 use super::*;

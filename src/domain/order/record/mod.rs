@@ -12,20 +12,20 @@
 //! # let record = format!(r#"{{"v":2,"terms":{order},"fingerprint":{{"v":"1"}},"status":"open",
 //! #   "flags":{{"duplicate_paid":false,"late_paid":false,"mismatch":false}},"attempts":[],
 //! #   "payments":[],"client":{{"platform":"h5"}},"created_at":1,"version":1,"mood":"fair"}}"#);
-//! use paygate::domain::order::record::{RecordError, decode, encode};
+//! use paygate::domain::{RecordError, decode_record, encode_record};
 //!
-//! let mut order = decode(&record)?;
+//! let mut order = decode_record(&record)?;
 //! order.version = 2;
-//! assert!(encode(&order).contains(r#""mood":"fair""#));
-//! assert!(decode("{}").is_err());
+//! assert!(encode_record(&order).contains(r#""mood":"fair""#));
+//! assert!(decode_record("{}").is_err());
 //! let newer = record.replace(r#""v":2"#, r#""v":3"#);
-//! assert_eq!(decode(&newer), Err(RecordError::Newer { version: 3 }));
+//! assert_eq!(decode_record(&newer), Err(RecordError::Newer { version: 3 }));
 //! # Ok::<(), RecordError>(())
 //! ```
 
 mod error;
 mod migrations;
-pub mod unknown;
+pub(crate) mod unknown;
 
 use super::Order;
 pub use error::RecordError;
@@ -39,7 +39,7 @@ use unknown::UnknownMembers;
 /// [`RecordError::Newer`] when a newer paygate wrote the record in a later version;
 /// [`RecordError::Invalid`] when the text is no record, or names a state that this program does
 /// not know.
-pub fn decode(record: &str) -> Result<Order, RecordError> {
+pub fn decode_record(record: &str) -> Result<Order, RecordError> {
     let record = migrations::migrate(record)?;
     let invalid = |error: serde_json::Error| RecordError::Invalid { byte: error.column() };
     let order: Order = serde_json::from_str(&record).map_err(invalid)?;
@@ -52,7 +52,7 @@ pub fn decode(record: &str) -> Result<Order, RecordError> {
 
 /// Writes an order's record, with the members that [`decode`] read and does not know.
 #[must_use]
-pub fn encode(order: &Order) -> String {
+pub fn encode_record(order: &Order) -> String {
     with_version(&order.unknown.merged(members(order)))
 }
 
