@@ -62,7 +62,7 @@ impl LockedWork {
         }
         let commits = &self.engine.commits;
         commits.forget(&order);
-        let order = self.close_payable_trades(order).await?;
+        let order = Box::pin(self.close_payable_trades(order)).await?;
         let order = self.record(order, Transition::Closed).await?;
         commits.end(&order);
         match order.status {

@@ -63,7 +63,7 @@ impl LockedWork {
     /// 4101 when one was paid; the error of the first query or close without a certain outcome.
     pub(super) async fn close_payable_trades(&self, order: Order) -> Result<Order, Error> {
         let (order, unpaid) = self.query_payable_trades(order, |_| true).await?;
-        self.close_trades(order, &unpaid).await
+        Box::pin(self.close_trades(order, &unpaid)).await
     }
 
     /// Queries each trade of the order that a buyer may pay and that is `wanted`; returns those
@@ -108,7 +108,7 @@ impl LockedWork {
     pub(super) async fn close_trades(&self, order: Order, trades: &[u32]) -> Result<Order, Error> {
         let mut order = order;
         for (nth, n) in trades.iter().enumerate() {
-            let closed = self.close_trade(order, *n).await;
+            let closed = Box::pin(self.close_trade(order, *n)).await;
             order = closed.map_err(|error| match error.kind() {
                 // The first one may be closed.
                 Kind::NotSent if nth > 0 => error.into_kind(Kind::OutcomeUnknown),

@@ -162,7 +162,7 @@ impl Commits {
         order: Order,
         transition: Transition,
     ) -> Result<Order, Error> {
-        self.commit(order, |_| Some(transition.clone())).await
+        Box::pin(self.commit(order, |_| Some(transition.clone()))).await
     }
 
     /// Makes a provider's report durable, whoever has the order's lock.
@@ -171,7 +171,7 @@ impl Commits {
     ///
     /// As [`Commits::record`].
     pub(super) async fn report(&self, order: Order, report: Report) -> Result<Order, Error> {
-        self.commit(order, |_| Some(report.0.clone())).await
+        Box::pin(self.commit(order, |_| Some(report.0.clone()))).await
     }
 
     /// Makes durable what a provider's report means to the order that is stored when it is
@@ -185,7 +185,7 @@ impl Commits {
         order: Order,
         decide: impl Fn(&Order) -> Option<Report>,
     ) -> Result<Order, Error> {
-        self.commit(order, |order| decide(order).map(|report| report.0)).await
+        Box::pin(self.commit(order, |order| decide(order).map(|report| report.0))).await
     }
 
     async fn commit(

@@ -35,7 +35,7 @@ pub struct Queried {
 }
 
 /// How long a provider is waited for after a wait that brought nothing.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+const LAST_QUERY: Duration = Duration::from_secs(2);
 
 /// An unpaid order is asked about at its provider when that was not done for so long.
 const STALE_MS: i64 = 5 * SECOND_MS;
@@ -55,27 +55,34 @@ impl Engine {
         let out_trade_no = self.0.number(&query.number).await?;
         let waiter = query.await_accepted.and_then(|_| self.0.waiters.wait(&out_trade_no));
         let order = self.0.commits.load(&out_trade_no).await?;
-        let order = self.refreshed(order).await?;
+        let order = Box::pin(self.refreshed(order)).await?;
         match (waiter, query.await_accepted) {
             (Some(waiter), Some(limit)) => {
-                let waited =
-                    tokio::time::timeout(limit, self.0.accepted(&out_trade_no, waiter)).await;
-                match waited {
-                    Ok(answer) => answer,
-                    Err(_) => {
-                        // Nobody told of a payment: it may be that nobody will.
-                        let order = self.0.commits.load(&out_trade_no).await?;
-                        let looked = tokio::time::timeout(LAST_LOOK, self.refreshed(order)).await;
-                        let order = match looked {
-                            Ok(order) => order?,
-                            Err(_) => self.0.commits.load(&out_trade_no).await?,
-                        };
-                        self.0.queried(order).await
-                    }
-                }
+                Box::pin(self.accepted_within(&out_trade_no, waiter, limit)).await
             }
             _ => self.0.queried(order).await,
         }
+    }
+
+    /// Waits until the shop has accepted the payment. When that takes longer than `limit`, the
+    /// provider is queried once more: its notification may never come.
+    async fn accepted_within(
+        &self,
+        out_trade_no: &OutTradeNo,
+        waiter: Waiter,
+        limit: Duration,
+    ) -> Result<Queried, Error> {
+        if let Ok(answer) = tokio::time::timeout(limit, self.0.accepted(out_trade_no, waiter)).await
+        {
+            return answer;
+        }
+        let order = self.0.commits.load(out_trade_no).await?;
+        let refreshed = tokio::time::timeout(LAST_QUERY, Box::pin(self.refreshed(order))).await;
+        let order = match refreshed {
+            Ok(order) => order?,
+            Err(_) => self.0.commits.load(out_trade_no).await?,
+        };
+        self.0.queried(order).await
     }
 
     /// The order, after its provider was queried in a task of its own.
@@ -85,7 +92,7 @@ impl Engine {
         }
         let out_trade_no = order.out_trade_no().clone();
         let queried = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
-            Ok(locked.refresh(order).await)
+            Ok(Box::pin(locked.refresh(order)).await)
         });
         match queried.await {
             Ok(Some(order)) => Ok(order),

@@ -124,7 +124,7 @@ impl EngineParts {
     async fn close_superseded(self: &Arc<Self>, out_trade_no: &OutTradeNo, at: ProviderId) -> bool {
         let wait = Wait::AtMost(LOCK_TIMEOUT);
         let closed = self.exclusively(out_trade_no, wait, move |locked, order| async move {
-            locked.close_superseded(order, at).await
+            Box::pin(locked.close_superseded(order, at)).await
         });
         matches!(closed.await, Ok(Some(())))
     }
@@ -266,7 +266,7 @@ impl LockedWork {
         let mut order = order;
         for n in superseded {
             // After an error the next round closes it.
-            order = self.finish_trade(order, n).await?;
+            order = Box::pin(self.finish_trade(order, n)).await?;
         }
         Ok(())
     }
@@ -301,12 +301,12 @@ impl LockedWork {
         let is_current = order.is_unpaid() && order.current().n == n && !attempt.superseded;
         let is_interrupted = attempt.is_unknown() && !attempt.close_intended;
         if is_current && is_interrupted && attempt.expires_at.since(now) > MINUTE_MS {
-            return self.send_again(order, n).await;
+            return Box::pin(self.send_again(order, n)).await;
         }
         if self.engine.stays_open(&order, attempt) {
             return Ok(order);
         }
-        self.close_trade(order, n).await
+        Box::pin(self.close_trade(order, n)).await
     }
 
     /// Sends attempt `n`, whose trade exists, again as it was, so that its material is there when
@@ -321,7 +321,9 @@ impl LockedWork {
         let valid_until = valid_until(product, self.engine.clock.now(), expires_at);
         match after_open(n, SentBefore::Unpaid, open_outcome(opened, valid_until)) {
             AfterOpen::HandOut(answered) => self.record(order, answered).await,
-            AfterOpen::NewAttempt | AfterOpen::Reevaluate(_) => self.close_trade(order, n).await,
+            AfterOpen::NewAttempt | AfterOpen::Reevaluate(_) => {
+                Box::pin(self.close_trade(order, n)).await
+            }
             AfterOpen::Retry(_) | AfterOpen::Fail(_) | AfterOpen::Contradiction { .. } => {
                 Err(error.unwrap_or_else(|| Error::new(Kind::OutcomeUnknown)))
             }

@@ -64,7 +64,7 @@ fn event_of(unmatched: &UnmatchedPayment, livemode: bool) -> Result<OutboxEvent,
     Ok(OutboxEvent {
         id: EventId::of_unmatched(provider, pid, &unmatched.transaction_id),
         event,
-        out_trade_no: out_trade_no,
+        out_trade_no,
         kind: UnmatchedPayment::KIND.to_owned(),
         body: serde_json::to_string(&body).expect("texts, numbers and raw JSON"),
         created_at: unmatched.discovered_at,

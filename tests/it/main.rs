@@ -1,5 +1,6 @@
 //! One integration binary: each module drives the library or the program from outside.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![allow(clippy::large_futures, reason = "a test moves its futures once")]
 
 // The operations, as a shop sees them.
 mod create;

@@ -76,7 +76,7 @@ impl EngineParts {
         let progress = guard.watch();
         let locked = LockedWork::new(self.clone(), guard);
         self.tasks.spawn(async move {
-            let result = work(&locked, &resolved).await;
+            let result = Box::pin(work(&locked, &resolved)).await;
             locked.guard.finish(Progress::Done(Box::new(result)));
         });
         end_of(progress).await

@@ -124,7 +124,7 @@ impl<'a> CreateRun<'a> {
                 let sent_before = SentBefore::Stale;
                 self.send(order, Sending { n, sent_before, closing: Vec::new() }).await
             }
-            Admission::Resume(n) => self.resume_attempt(order, n).await,
+            Admission::Resume(n) => Box::pin(self.resume_attempt(order, n)).await,
             Admission::NewAttempt => Ok(Step::NewAttempt(order)),
         }
     }
@@ -218,7 +218,7 @@ impl<'a> CreateRun<'a> {
         let opened = providers.open(context, call).await;
         let error = opened.as_ref().err().map(|failure| failure.open_error());
         let order = match opened.is_ok() {
-            true => self.locked.close_trades(order, &sending.closing).await?,
+            true => Box::pin(self.locked.close_trades(order, &sending.closing)).await?,
             false => order,
         };
         let now = self.locked.engine.clock.now();

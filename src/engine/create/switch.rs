@@ -33,7 +33,7 @@ impl CreateRun<'_> {
             Err(error) if error.kind() != Kind::Closed => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        let order = self.locked.close_payable_trades(order).await?;
+        let order = Box::pin(self.locked.close_payable_trades(order)).await?;
         self.may_open_beside(&order, Attempt::is_payable)?;
         let order = Box::pin(self.confirm_unanswered(order)).await?;
         if self.may_still_lapse(&order) {
@@ -44,7 +44,7 @@ impl CreateRun<'_> {
         // No attempt becomes durable that no time is left to send.
         engine.providers.call(self.locked.budget)?;
         match engine.commits.add_attempt(&self.locked.guard, &order, attempt).await? {
-            Added::Done(order) => self.send_new(order, n).await,
+            Added::Done(order) => Box::pin(self.send_new(order, n)).await,
             Added::OtherVersion(stored) => Ok(Step::Reevaluate(stored)),
         }
     }
@@ -91,7 +91,7 @@ impl CreateRun<'_> {
             if is_silent && !is_same {
                 continue;
             }
-            order = match self.locked.confirm(order.clone(), n).await {
+            order = match Box::pin(self.locked.confirm(order.clone(), n)).await {
                 Ok(order) => order,
                 Err(error) if is_same => return Err(error),
                 Err(_) => {
@@ -159,7 +159,7 @@ impl LockedWork {
         }
         let (order, trade) = self.query_trade(order, n).await?;
         match trade {
-            TradeState::Unpaid { .. } => self.close_trade(order, n).await,
+            TradeState::Unpaid { .. } => Box::pin(self.close_trade(order, n)).await,
             TradeState::NotFound { .. } | TradeState::Closed | TradeState::Paid(_) => Ok(order),
         }
     }

@@ -63,7 +63,7 @@ impl Engine {
                 let payment = VerifiedPayment::new(target, &channel_no, &trade);
                 self.0.record_payment(payment.in_currency(&currency)).await
             }
-            Notification::Refund(refund) => self.0.record_refund(target, refund).await,
+            Notification::Refund(refund) => Box::pin(self.0.record_refund(target, refund)).await,
             Notification::Other { event } => {
                 tracing::debug!(%provider, event, "a notification changes nothing");
                 Ok(())
@@ -85,7 +85,7 @@ impl EngineParts {
     ) -> Result<(), Error> {
         let found = self.order_of(payment.target, payment.channel_no).await?;
         let Some(order) = found else { return self.record_unmatched_payment(payment).await };
-        let order = self.apply_payment(order, payment).await?;
+        let order = Box::pin(self.apply_payment(order, payment)).await?;
         self.settle_leftovers(&order);
         match order.payment(Some(&payment.trade.transaction_id)).map(|known| known.role) {
             // The account is none of this merchant's: the payment belongs to no order either.

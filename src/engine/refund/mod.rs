@@ -89,7 +89,7 @@ impl Engine {
         let refunded = self.0.exclusively(
             known.out_trade_no(),
             Wait::AtMost(LOCK_TIMEOUT),
-            |locked, order| async move { locked.refund_order(order, &request).await },
+            |locked, order| async move { Box::pin(locked.refund_order(order, &request)).await },
         );
         refunded.await?.ok_or_else(|| Error::new(Kind::TooSoon))
     }
@@ -174,7 +174,7 @@ impl Engine {
         let number = out_refund_no.to_owned();
         let out_trade_no = order.out_trade_no().clone();
         let sent = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
-            locked.send_refund(order, &number).await.map(|(order, _)| order)
+            Box::pin(locked.send_refund(order, &number)).await.map(|(order, _)| order)
         });
         Ok(sent.await?.unwrap_or(order))
     }
@@ -191,7 +191,7 @@ impl LockedWork {
         let payment = payment.transaction_id.clone();
         let order = self.record_refund_request(order, payment, refund).await?;
         // Whatever comes of the sending, paygate finishes the recorded refund under its number.
-        match self.send_refund(order.clone(), &number).await {
+        match Box::pin(self.send_refund(order.clone(), &number)).await {
             Ok((_, Some(refusal))) => Err(refusal),
             Ok((order, None)) => refunded(&order, &number),
             Err(_) => refunded(&order, &number),

@@ -40,7 +40,7 @@ impl EngineParts {
             Error::new(Kind::NoSuchOrder)
         })?;
         let order = self.with_payment(target, order, &notification).await?;
-        self.apply_refund(order, notification).await
+        Box::pin(self.apply_refund(order, notification)).await
     }
 
     /// The order, after its provider was queried for the refunded payment, if that is unknown.
@@ -69,7 +69,7 @@ impl EngineParts {
                     true => payment,
                     false => payment.in_currency("another"),
                 };
-                self.apply_payment(order, payment).await?
+                Box::pin(self.apply_payment(order, payment)).await?
             }
             Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
             Err(failure) => return Err(failure.query_error()),

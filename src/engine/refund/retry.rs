@@ -16,7 +16,7 @@ impl LockedWork {
     /// Does what is due about the refunds of `order`: of its payments at one provider, or at any.
     /// It stops when something cannot be recorded; the next round goes on.
     pub(in crate::engine) async fn retry_refunds(&self, order: Order, at: Option<ProviderId>) {
-        let Ok(order) = self.request_automatic_refunds(order, at).await else { return };
+        let Ok(order) = Box::pin(self.request_automatic_refunds(order, at)).await else { return };
         let Ok(order) = self.report_unidentified_refunds(order, at).await else { return };
         let now = self.engine.clock.now();
         let due = payments_at(&order, at).flat_map(Payment::active_refunds);
