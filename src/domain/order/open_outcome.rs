@@ -137,7 +137,10 @@ mod tests {
             AfterOpen::Fail(Some(Transition::OutcomeUnknown { .. })) => "unknown",
             AfterOpen::Fail(None) => "fail",
             AfterOpen::Contradiction { .. } => "contradiction",
-            other => panic!("{other:?} is in no row"),
+            AfterOpen::HandOut(_)
+            | AfterOpen::Reevaluate(_)
+            | AfterOpen::Retry(_)
+            | AfterOpen::Fail(_) => panic!("{after:?} is in no row"),
         }
     }
 
