@@ -1,7 +1,7 @@
 //! The errors of payment operations.
 //!
 //! An [`Error`] has a kind to branch on, which also implies whose fault it is, and the state of the
-//! money ([`Error::money`]). Only [`reply`](crate::reply) turns it into a status and a text.
+//! money ([`Error::money`]). Only the `reply` module turns it into a status and a text.
 
 use std::fmt;
 

@@ -50,7 +50,7 @@ pub fn decode_record(record: &str) -> Result<Order, RecordError> {
     Ok(Order { unknown: UnknownMembers::of(&record, &known), ..order })
 }
 
-/// Writes an order's record, with the members that [`decode`] read and does not know.
+/// Writes an order's record, with the members that [`decode_record`] read and does not know.
 #[must_use]
 pub fn encode_record(order: &Order) -> String {
     with_version(&order.unknown.merged(members(order)))
