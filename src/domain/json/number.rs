@@ -25,8 +25,8 @@ pub(super) struct Decimal {
 
 enum Exponent {
     Near(i128),
-    /// An exponent of more than [`NEAR_DIGITS_MAX`] digits, and what the mantissa adds to it. Kept
-    /// apart, two spellings of one such value may differ, but never are two values one.
+    /// An exponent of more than [`NEAR_DIGITS_MAX`] digits, and the mantissa's addition to it. Kept
+    /// apart, two spellings of one such value may differ, but two values never become one.
     Far {
         negative: bool,
         digits: String,
@@ -38,8 +38,8 @@ enum Exponent {
 const NEAR_DIGITS_MAX: usize = 30;
 
 impl Decimal {
-    /// Reads a number token that was scanned.
-    pub(super) fn of_token(token: &str) -> Decimal {
+    /// Parses a scanned number token.
+    pub(super) fn parse_token(token: &str) -> Decimal {
         let (negative, token) = sign(token);
         let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, ""));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -51,7 +51,7 @@ impl Decimal {
             return Decimal { negative: false, digits: String::new(), exponent: Exponent::Near(0) };
         }
         let plus = wide(zeros).saturating_sub(wide(fraction.len()));
-        Decimal { negative, digits: digits.to_owned(), exponent: Exponent::read(exponent, plus) }
+        Decimal { negative, digits: digits.to_owned(), exponent: Exponent::parse(exponent, plus) }
     }
 
     pub(super) fn whole(&self) -> Whole {
@@ -77,7 +77,7 @@ fn exact(text: &str, beyond: Whole) -> Whole {
 }
 
 impl Exponent {
-    fn read(text: &str, plus: i128) -> Exponent {
+    fn parse(text: &str, plus: i128) -> Exponent {
         let (negative, digits) = sign(text);
         let digits = digits.trim_start_matches(['+', '0']);
         if digits.len() > NEAR_DIGITS_MAX {

@@ -2,20 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::{Json, Unreadable};
+use super::unreadable::Unreadable;
 
 /// How deep arrays and objects may nest; the outermost is 1.
 pub const DEPTH_MAX: usize = 32;
 
-/// Checks that `bytes` are one JSON value (RFC 8259) that can be read in one way only.
-///
-/// # Errors
-///
-/// [`Unreadable`] tells the first fault, never where or what.
-pub fn scan(bytes: &[u8]) -> Result<Json<'_>, Unreadable> {
+/// The text of the one JSON value in `bytes`, without the white space around it.
+pub(super) fn scanned(bytes: &[u8]) -> Result<&str, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NotUtf8)?;
     Scanner { text, at: 0, open: Vec::new(), keys: Vec::new() }.run()?;
-    Ok(Json(text.trim_matches([' ', '\t', '\r', '\n'])))
+    Ok(text.trim_matches([' ', '\t', '\r', '\n']))
 }
 
 struct Scanner<'a> {
@@ -45,8 +41,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a scalar or an empty array or object; true when it went into one that is not empty,
-    /// so that another value starts here.
+    /// Reads a scalar or an empty array or object; true when it opened one that is not empty, so
+    /// that another value starts here.
     fn start_value(&mut self) -> Result<bool, Unreadable> {
         match self.peek() {
             Some(b'{') => {
@@ -69,7 +65,8 @@ impl<'a> Scanner<'a> {
         Ok(false)
     }
 
-    /// Closes what ends here; true when another value follows, false at the end of the text.
+    /// Closes the arrays and objects that end here; true when another value follows, false at the
+    /// end of the text.
     fn end_value(&mut self) -> Result<bool, Unreadable> {
         loop {
             self.skip_space();
@@ -104,7 +101,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Sorting finds equal neighbours in n log n, whatever keys a stranger picks.
+    /// Sorting finds equal neighbours in n log n, whatever keys a client sends.
     fn close_object(&mut self, keys_from: usize) -> Result<(), Unreadable> {
         let keys = self.keys.get_mut(keys_from..).unwrap_or_default();
         keys.sort_unstable();
@@ -134,7 +131,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// What stands between the quotes, escapes and all.
+    /// The text between the quotes, escapes included.
     fn string(&mut self) -> Result<&'a str, Unreadable> {
         self.step();
         let from = self.at;
@@ -241,13 +238,13 @@ impl<'a> Scanner<'a> {
 fn hex(digits: &[u8]) -> Option<u16> {
     let mut unit = 0_u16;
     for digit in digits {
-        let value = char::from(*digit).to_digit(16).and_then(|it| u16::try_from(it).ok())?;
+        let value = char::from(*digit).to_digit(16).and_then(|digit| u16::try_from(digit).ok())?;
         unit = (unit << 4) | value;
     }
     Some(unit)
 }
 
-/// Undoes the escapes of what stood between a scanned string's quotes.
+/// The text between a scanned string's quotes, with its escapes undone.
 pub(super) fn unescape(inside: &str) -> Cow<'_, str> {
     let Some(first) = inside.find('\\') else { return Cow::Borrowed(inside) };
     let (plain, mut rest) = inside.split_at(first);
@@ -283,12 +280,12 @@ fn undo_unicode(digits: &str) -> (char, &str) {
     if !(0xD800..0xDC00).contains(&high) {
         return (char::from_u32(high.into()).unwrap_or('\u{fffd}'), rest);
     }
-    let low = rest.get(2..6).and_then(|it| hex(it.as_bytes())).unwrap_or_default();
+    let low = rest.get(2..6).and_then(|digits| hex(digits.as_bytes())).unwrap_or_default();
     let pair = char::decode_utf16([high, low]).next().and_then(Result::ok);
     (pair.unwrap_or('\u{fffd}'), rest.get(6..).unwrap_or_default())
 }
 
-/// How many bytes the value at the start of `text`, which was scanned, takes.
+/// The length, in bytes, of the value at the start of the scanned `text`.
 pub(super) fn value_len(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut in_string = false;
