@@ -1,10 +1,10 @@
-//! Which addresses a buyer on the internet can have.
+//! The addresses that a buyer on the internet can have.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
-/// Whether the internet can reach `address`: what WeChat Pay wants to know of an H5 buyer.
+/// Whether the internet can reach `address`, as WeChat Pay requires of an H5 buyer's.
 ///
 /// Private, loopback, link-local, shared (RFC 6598), documentation, benchmarking, multicast,
 /// reserved and transition (6to4, Teredo, NAT64) addresses are not public.
@@ -17,7 +17,7 @@ pub fn is_public(address: IpAddr) -> bool {
 }
 
 /// Global unicast is `2000::/3` (IANA, IPv6 Global Unicast Address Assignments), without the
-/// blocks in it that no host is reached by (IANA, IPv6 Special-Purpose Address Registry).
+/// blocks in it that reach no host (IANA, IPv6 Special-Purpose Address Registry).
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     match (first, second) {

@@ -1,4 +1,4 @@
-//! Who is asking, as uniCloud's `context` tells it.
+//! The caller of a payment operation, as uniCloud's `context` describes it.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use super::platform::Platform;
 
 /// The caller of a payment operation: what uniCloud calls `context`.
 ///
-/// `client_ip`, `user_agent`, `source` and `request_id` are derived by the server; the client
-/// describes the rest.
+/// The server derives `client_ip`, `user_agent`, `source` and `request_id`; the client states the
+/// rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerContext {
     /// `CLIENTIP`; `None` when the peer's address is unknown.
@@ -16,9 +16,9 @@ pub struct CallerContext {
     pub user_agent: String,
     /// `PLATFORM`, normalised.
     pub platform: Platform,
-    /// Whether the buyer sits at a PC.
+    /// Whether the buyer uses a PC.
     pub is_pc: bool,
-    /// The browser, as far as payment cares.
+    /// The browser, as far as it decides how the buyer can pay.
     pub browser: Browser,
     /// `OS`.
     pub os: Option<String>,
@@ -34,7 +34,7 @@ pub struct CallerContext {
     pub request_id: String,
 }
 
-/// A browser, as far as it decides how one can pay.
+/// A browser, as far as it decides how the buyer can pay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Browser {
     /// WeChat's own browser.
@@ -46,7 +46,8 @@ pub enum Browser {
     Other,
 }
 
-/// What the client says of itself in the body's `context` or `clientInfo`, or in `x-client-info`.
+/// The client's claims about itself in the body's `context` or `clientInfo`, or in
+/// `x-client-info`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientClaims {
     /// `PLATFORM` | `uniPlatform` | `platform`.
@@ -61,8 +62,8 @@ pub struct ClientClaims {
     pub locale: Option<String>,
     /// `deviceType`: `phone`, `pad`, `pc`, ….
     pub device_type: Option<String>,
-    /// `CLIENTIP` | `clientIP`: believed from the shop's own backend only.
+    /// `CLIENTIP` | `clientIP`: paygate believes it from the shop's own backend only.
     pub client_ip: Option<String>,
-    /// `CLIENTUA` | `userAgent` | `ua`: believed from the shop's own backend only.
+    /// `CLIENTUA` | `userAgent` | `ua`: paygate believes it from the shop's own backend only.
     pub user_agent: Option<String>,
 }

@@ -48,7 +48,7 @@ const ALIPAY: ProviderTraits = ProviderTraits {
     description_bytes_max: None,
 };
 
-/// The body of our answer to a provider's notification.
+/// The body of paygate's answer to a provider's notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationReply {
     /// No body.
@@ -110,7 +110,7 @@ impl ProviderId {
         self.traits().closed_state
     }
 
-    /// The body that makes the provider send a notification no more. WeChat Pay V3, payment
+    /// The body that makes the provider stop sending a notification. WeChat Pay V3, payment
     /// notification: 200 or 204, no body. Alipay, asynchronous notification: `success`, and
     /// nothing else.
     #[must_use]
@@ -255,7 +255,7 @@ impl PayType {
         PayType::ALL.into_iter().find(|pay_type| pay_type.name() == name)
     }
 
-    /// The provider that is paid.
+    /// The provider that the buyer pays through.
     #[must_use]
     pub const fn provider(self) -> ProviderId {
         self.traits().1

@@ -1,4 +1,5 @@
-//! What the shop is told: the events that follow from a change of an order, and their way to it.
+//! The events for the shop: which follow from a change of an order, and the state of their
+//! delivery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::order::payment::{Payment, PaymentRole};
 use super::order::refund::{Refund, RefundState};
 use super::time::Millis;
 
-/// What happened, in the shop's words.
+/// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EventType {
     /// The order is paid: ship it.
@@ -22,28 +23,28 @@ pub enum EventType {
     /// A paid order was paid again.
     #[serde(rename = "payment.duplicate")]
     PaymentDuplicate,
-    /// The second payment of a paid order went back.
+    /// The provider refunded the second payment of a paid order.
     #[serde(rename = "duplicate.refunded")]
     DuplicateRefunded,
-    /// A payment came after `closePayment`.
+    /// The buyer paid after `closePayment`.
     #[serde(rename = "payment.late")]
     PaymentLate,
-    /// The payment that came after `closePayment` went back.
+    /// The provider refunded the payment that came after `closePayment`.
     #[serde(rename = "late.refunded")]
     LateRefunded,
-    /// A payment of another amount came.
+    /// The buyer paid another amount.
     #[serde(rename = "payment.mismatch")]
     PaymentMismatch,
-    /// A payment came that belongs to no order.
+    /// A provider reported a payment that belongs to no order.
     #[serde(rename = "payment.unmatched")]
     PaymentUnmatched,
-    /// A refund reached the buyer.
+    /// The provider refunded the buyer.
     #[serde(rename = "refund.succeeded")]
     RefundSucceeded,
-    /// A refund needs a person.
+    /// A refund needs an operator.
     #[serde(rename = "refund.abnormal")]
     RefundAbnormal,
-    /// A refund ended without money going back.
+    /// A refund ended, and the buyer got no money.
     #[serde(rename = "refund.closed")]
     RefundClosed,
 }
@@ -83,7 +84,7 @@ impl EventType {
     /// Reads the name on the wire.
     #[must_use]
     pub fn parse(name: &str) -> Option<EventType> {
-        EventType::ALL.into_iter().find(|it| it.name() == name)
+        EventType::ALL.into_iter().find(|event| event.name() == name)
     }
 }
 
@@ -93,28 +94,29 @@ impl fmt::Display for EventType {
     }
 }
 
-/// What a change of an order means to the shop.
+/// A change of an order that the shop gets as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// What happened.
+    /// The type of the event.
     pub event: EventType,
-    /// To which payment.
+    /// The payment that changed.
     pub transaction_id: TransactionId,
-    /// By which refund.
+    /// The refund that changed, if one did.
     pub out_refund_no: Option<String>,
-    /// When the refund was asked for, if it may be asked for again and end the same again.
+    /// When the shop requested the refund, if it may request it again and it may end the same
+    /// again.
     pub requested_at: Option<Millis>,
 }
 
 impl Order {
-    /// What the change from `before` to this order means to the shop.
+    /// The events that follow from the change from `before` to this order.
     #[must_use]
     pub fn effects_since(&self, before: &Order) -> Vec<Effect> {
         let mut effects = Vec::new();
         for payment in &self.payments {
-            let known = before.payments.iter().find(|it| it.is_same(payment));
+            let known = before.payments.iter().find(|earlier| earlier.is_same(payment));
             match known {
-                // Its provider settled what two messages said of it.
+                // The provider settled a contradiction of two messages.
                 Some(known) if known.role != payment.role => {
                     effects.push(payment.effect(payment_event(payment.role)));
                 }
@@ -124,18 +126,19 @@ impl Order {
                 Some(_) => {}
                 None => effects.push(payment.effect(payment_event(payment.role))),
             }
-            if payment.refund_unknown && known.is_none_or(|it| !it.refund_unknown) {
+            if payment.refund_unknown && known.is_none_or(|known| !known.refund_unknown) {
                 effects.push(payment.effect(EventType::RefundAbnormal));
             }
-            let states = known.map(|it| it.refunds.as_slice()).unwrap_or_default();
+            let refunds = known.map(|known| known.refunds.as_slice()).unwrap_or_default();
             for refund in &payment.refunds {
-                let was = states.iter().find(|it| it.out_refund_no == refund.out_refund_no);
-                if let Some(event) = refund_event(payment.role, was, refund) {
-                    // What the shop asks for again may end the same again.
-                    let is_anew = refund.state != RefundState::Success && !refund.automatic;
+                let before =
+                    refunds.iter().find(|earlier| earlier.out_refund_no == refund.out_refund_no);
+                if let Some(event) = refund_event(payment.role, before, refund) {
+                    // The shop may request the refund again, and it may end the same again.
+                    let is_repeatable = refund.state != RefundState::Success && !refund.automatic;
                     effects.push(Effect {
                         out_refund_no: Some(refund.out_refund_no.clone()),
-                        requested_at: is_anew.then_some(refund.requested_at),
+                        requested_at: is_repeatable.then_some(refund.requested_at),
                         ..payment.effect(event)
                     });
                 }
@@ -165,8 +168,8 @@ fn payment_event(role: PaymentRole) -> EventType {
     }
 }
 
-fn refund_event(role: PaymentRole, was: Option<&Refund>, now: &Refund) -> Option<EventType> {
-    if was.map(|it| it.state) == Some(now.state) {
+fn refund_event(role: PaymentRole, before: Option<&Refund>, now: &Refund) -> Option<EventType> {
+    if before.map(|refund| refund.state) == Some(now.state) {
         return None;
     }
     match (now.state, role) {
@@ -179,13 +182,13 @@ fn refund_event(role: PaymentRole, was: Option<&Refund>, now: &Refund) -> Option
     }
 }
 
-/// The number of an event (`webhook-id`): the same forever, because it follows from what happened.
+/// The number of an event (`webhook-id`): a hash of the change, so that it is always the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Arc<str>);
 
 impl EventId {
-    /// The number of `effect` on the order `no`.
+    /// The number of the event that reports `effect` on the order `out_trade_no`.
     #[must_use]
     pub fn of(out_trade_no: &OutTradeNo, effect: &Effect) -> EventId {
         let mut hash = Sha256::new()
@@ -202,8 +205,8 @@ impl EventId {
         EventId::hashed(hash)
     }
 
-    /// The number of the event that tells of a payment of no order. It never meets an order's:
-    /// no order's number has a full stop.
+    /// The number of the event that reports a payment of no order. It never equals an order's
+    /// event: no order's number has a full stop.
     #[must_use]
     pub fn of_unmatched(provider: ProviderId, pid: &Pid, transaction: &TransactionId) -> EventId {
         let hash = Sha256::new()
@@ -227,7 +230,7 @@ impl EventId {
     #[must_use]
     pub fn parse(text: &str) -> Option<EventId> {
         let hex = text.strip_prefix("evt_")?;
-        let is_hex = hex.len() == 32 && hex.bytes().all(|it| it.is_ascii_hexdigit());
+        let is_hex = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_hex.then(|| EventId(text.into()))
     }
 
@@ -249,34 +252,34 @@ impl fmt::Display for EventId {
 pub struct OutboxEvent {
     /// Its number.
     pub id: EventId,
-    /// What happened.
+    /// Its type.
     pub event: EventType,
     /// The order.
     pub out_trade_no: OutTradeNo,
-    /// The order's type: which handler, and `{type}` in the webhook's URL.
+    /// The order's type: it selects the handler, and stands for `{type}` in the webhook's URL.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What the shop is sent, byte for byte: JSON.
+    /// The JSON that paygate sends to the shop, byte for byte.
     pub body: String,
-    /// When it happened.
+    /// When paygate recorded the change.
     pub created_at: Millis,
-    /// Where it stands.
+    /// The state of its delivery.
     pub state: DeliveryState,
-    /// How often it was sent.
+    /// How often paygate sent it.
     pub tries: u32,
-    /// When it is sent next.
+    /// When paygate sends it next.
     pub next_at: Millis,
 }
 
-/// Where an event stands on its way to the shop.
+/// The state of an event's delivery to the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// It is sent, and sent again.
+    /// Paygate sends it until the shop accepts it.
     Pending,
-    /// The shop has it.
+    /// The shop accepted it.
     Accepted,
-    /// It is not sent again until somebody says so.
+    /// Paygate sends it no more until an operator resends it.
     Parked,
 }
 
@@ -298,6 +301,6 @@ impl DeliveryState {
     /// Reads the name.
     #[must_use]
     pub fn parse(name: &str) -> Option<DeliveryState> {
-        DeliveryState::ALL.into_iter().find(|it| it.name() == name)
+        DeliveryState::ALL.into_iter().find(|state| state.name() == name)
     }
 }

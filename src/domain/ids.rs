@@ -1,4 +1,4 @@
-//! Names of things: order numbers, merchants, the providers' numbers.
+//! The names of merchants, and the numbers of orders, attempts and payments.
 
 use std::fmt;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ impl fmt::Display for Pid {
     }
 }
 
-/// The number under which a provider knows one attempt: the order's own for the first, a derived
-/// one where the provider would refuse or confuse the order's.
+/// The order number that paygate gives the provider for one attempt: the order's own for the first,
+/// a derived one where the provider would refuse or confuse the order's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelNo(Arc<str>);
@@ -111,7 +111,7 @@ impl ChannelNo {
     }
 
     /// The number of the order's `n`-th attempt: `pg` and 30 base32 characters (150 bits) of
-    /// SHA-256 over merchant, number and `n`, so that a shop's own number never meets it.
+    /// SHA-256 over merchant, number and `n`, so that it never equals a shop's own number.
     #[must_use]
     pub fn derived(pid: &Pid, out_trade_no: &OutTradeNo, n: u32) -> ChannelNo {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";

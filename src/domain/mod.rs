@@ -1,7 +1,7 @@
-//! What an order is and what may happen to it.
+//! The rules of orders: terms, attempts, payments, refunds, and the events that follow.
 //!
 //! **Architecture invariant:** nothing here performs IO, awaits, reads a clock or draws a random
-//! number; time is an argument. What is decided here can be tested as a table.
+//! number; time is an argument. So each decision can be tested as a table.
 #![deny(
     clippy::float_arithmetic,
     clippy::arithmetic_side_effects,

@@ -20,10 +20,10 @@ impl Fen {
         (fen <= Fen::MAX.0).then_some(Fen(fen))
     }
 
-    /// The same, and `None` for no money at all.
+    /// An amount of `fen` fen; `None` for 0, and above [`Fen::MAX`].
     #[must_use]
     pub fn positive(fen: u64) -> Option<Fen> {
-        Fen::new(fen).filter(|it| it.0 > 0)
+        Fen::new(fen).filter(|amount| amount.0 > 0)
     }
 
     /// The number of fen.

@@ -1,4 +1,4 @@
-//! The provider's product behind a pay type, and the way of one attempt to be paid.
+//! The provider's product behind a pay type, and the payment method of one attempt.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub enum Product {
     PagePay,
 }
 
-/// The facts of a product, by its provider's documents.
+/// The facts of a product, from its provider's documents.
 struct ProductTraits {
     needs_openid: bool,
     binds_client_ip: bool,
@@ -64,8 +64,8 @@ const H5: ProductTraits = ProductTraits {
     ..ORDERED
 };
 
-/// A product that we sign, and whose trade Alipay makes when the buyer acts: its material lives as
-/// long as the attempt.
+/// A product that paygate signs, and whose trade Alipay makes when the buyer acts: its material
+/// lives as long as the attempt.
 const SIGNED: ProductTraits = ProductTraits {
     is_local: true,
     has_trade_when_opened: false,
@@ -112,7 +112,7 @@ impl Product {
         self.traits().binds_client_ip
     }
 
-    /// Whether opening an attempt is a signature of ours, and no call.
+    /// Whether paygate opens an attempt by a signature, without a call to the provider.
     #[must_use]
     pub const fn is_local(self) -> bool {
         self.traits().is_local
@@ -125,14 +125,14 @@ impl Product {
         self.traits().has_trade_when_opened
     }
 
-    /// Whether the buyer finds the trade at the provider, without any material of ours.
+    /// Whether the buyer finds the trade at the provider, without material from paygate.
     #[must_use]
     pub const fn shows_trade_to_buyer(self) -> bool {
         self.traits().shows_trade_to_buyer
     }
 
-    /// How long the buyer can pay with the product's material, in milliseconds; `None` when it is
-    /// as long as the attempt lives.
+    /// How long the buyer can pay with the product's material, in milliseconds; `None` when the
+    /// buyer can until the attempt expires.
     #[must_use]
     pub const fn material_lifetime_ms(self) -> Option<i64> {
         self.traits().material_lifetime_ms
@@ -145,7 +145,7 @@ impl Product {
     }
 }
 
-/// One way to pay. Two attempts of an order with different methods are different ways to pay.
+/// A payment method: the pay type, the product, and the app, buyer or address that it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentMethod {
     /// vk-uni-pay's pay type.
@@ -161,14 +161,14 @@ pub struct PaymentMethod {
 }
 
 impl PaymentMethod {
-    /// The provider that is paid.
+    /// The provider that the buyer pays through.
     #[must_use]
     pub fn provider(&self) -> ProviderId {
         self.pay_type.provider()
     }
 }
 
-/// Which of Alipay's products a merchant chose where there is a choice.
+/// A merchant's choices among Alipay's products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlipayChoice {
     /// `alipayAppPayToH5Pay`: apps pay through the QR product.

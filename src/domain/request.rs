@@ -1,4 +1,4 @@
-//! A `createPayment` request after validation, and what of it may never change.
+//! A `createPayment` request after validation, and the order's terms, which never change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use super::time::Millis;
 /// A validated `createPayment` request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateRequest {
-    /// Who is to be paid through.
+    /// The provider that the buyer pays through.
     pub provider: ProviderId,
-    /// Whether the buyer sits at a PC, if the client said so.
+    /// Whether the buyer uses a PC, if the client states it.
     pub is_pc: Option<bool>,
-    /// Whether a QR code is wanted whatever the platform.
+    /// Whether the client wants a QR code on any platform.
     pub need_qrcode: NeedQrcode,
-    /// What is bought: the same for every request with this number.
+    /// The order's terms: the same in every request with this number.
     pub terms: OrderTerms,
     /// The buyer at the provider.
     pub openid: Option<String>,
@@ -30,9 +30,9 @@ pub struct CreateRequest {
     pub time_expire: Option<Millis>,
     /// `data.nickname`, kept for the shop.
     pub nickname: Option<String>,
-    /// `data.return_url`: where Alipay's pages lead back to.
+    /// `data.return_url`: where Alipay's pages send the buyer after the payment.
     pub return_url: Option<String>,
-    /// What the client says of itself.
+    /// The client's claims about itself.
     pub claims: ClientClaims,
     /// The shop's signed price (`PAYGATE_PRICING=quote`).
     pub quote: Option<String>,
@@ -41,7 +41,7 @@ pub struct CreateRequest {
 /// `needQRcode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NeedQrcode {
-    /// As the platform wants.
+    /// A QR code only where the platform needs one.
     #[default]
     No,
     /// A QR code's URL.
@@ -50,7 +50,7 @@ pub enum NeedQrcode {
     Image,
 }
 
-/// What an order is: fixed by the first request with its number.
+/// The terms of an order, which the first request with its number fixes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderTerms {
     /// `data.out_trade_no`.
@@ -59,7 +59,7 @@ pub struct OrderTerms {
     pub total_fee: Fen,
     /// `data.subject`.
     pub subject: String,
-    /// `data.body`: what the buyer sees, if given.
+    /// `data.body`: the description that the buyer sees, if given.
     pub body: Option<String>,
     /// `data.type`: the shop's kind of order.
     #[serde(rename = "type")]
@@ -83,7 +83,7 @@ pub struct OrderTerms {
 }
 
 impl OrderTerms {
-    /// What the buyer sees: `body` if given, else `subject`.
+    /// The description that the buyer sees: `body` if given, else `subject`.
     #[must_use]
     pub fn description(&self) -> &str {
         self.body.as_deref().unwrap_or(&self.subject)
@@ -92,8 +92,8 @@ impl OrderTerms {
     /// The fingerprint of these terms, by the current version.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let text = |it: &Option<String>| it.as_ref().map(|it| it.as_bytes().to_vec());
-        let json = |it: &Option<RawJson>| it.as_ref().map(RawJson::canonical);
+        let text = |field: &Option<String>| field.as_ref().map(|text| text.as_bytes().to_vec());
+        let json = |field: &Option<RawJson>| field.as_ref().map(RawJson::canonical);
         let values = [
             Some(self.total_fee.fen().to_string().into_bytes()),
             Some(self.subject.as_bytes().to_vec()),
@@ -105,8 +105,8 @@ impl OrderTerms {
             json(&self.other),
             text(&self.sub_appid),
             text(&self.sub_mchid),
-            self.app_auth_token.as_ref().map(|it| it.0.as_bytes().to_vec()),
-            self.profit_sharing.map(|it| vec![u8::from(it)]),
+            self.app_auth_token.as_ref().map(|token| token.0.as_bytes().to_vec()),
+            self.profit_sharing.map(|flag| vec![u8::from(flag)]),
         ];
         Fingerprint(values.map(|value| value.map(|bytes| digest(&bytes))))
     }
@@ -129,7 +129,7 @@ const FIELDS_V1: [&str; 12] = [
     "profit_sharing",
 ];
 
-/// Digests of an order's terms: enough to name what differs, nothing to read back.
+/// Digests of an order's terms: they name the fields that differ, and reveal no value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
 pub struct Fingerprint([Option<[u8; 16]>; FIELDS_V1.len()]);
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// What version 1 wrote into stores, for ever: a later version compares such orders by it.
+    /// The fingerprint that version 1 stored: a later version compares such orders by it.
     const STORED: &str = concat!(
         r#"{"custom":"175f34ad978d528f53407e58fab27e7d","#,
         r#""pid":"37a8eec1ce19687d132fe29051dca629","#,

@@ -50,26 +50,27 @@ impl Millis {
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let utc = Timestamp::from_millisecond(self.0).ok();
-        utc.map_or_else(String::new, |it| it.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+        utc.map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
     }
 
     /// `2018-06-08T10:34:56+08:00`, as WeChat Pay V3 takes `time_expire`.
     #[must_use]
     pub fn to_rfc3339_beijing(self) -> String {
         self.beijing()
-            .map_or_else(String::new, |it| it.strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string())
+            .map_or_else(String::new, |time| time.strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string())
     }
 
     /// `2018-06-08 10:34:56` in Beijing time, as Alipay writes every time.
     #[must_use]
     pub fn to_alipay(self) -> String {
-        self.beijing().map_or_else(String::new, |it| it.strftime("%Y-%m-%d %H:%M:%S").to_string())
+        self.beijing()
+            .map_or_else(String::new, |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
     }
 
     /// Reads an RFC 3339 time with an offset.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Millis> {
-        text.parse::<Timestamp>().ok().map(|it| Millis(it.as_millisecond()))
+        text.parse::<Timestamp>().ok().map(|time| Millis(time.as_millisecond()))
     }
 
     /// Reads Alipay's `2018-06-08 10:34:56`, Beijing time.

@@ -28,24 +28,24 @@ pub struct UnmatchedPayment {
     pub currency: Option<String>,
     /// When the provider took it, if it reports that.
     pub paid_at: Option<Millis>,
-    /// When it became known here.
+    /// When paygate got the provider's message.
     pub discovered_at: Millis,
-    /// The provider's message after its signature was verified: JSON.
+    /// The provider's message, whose signature paygate verified: JSON.
     pub message: String,
 }
 
 impl UnmatchedPayment {
-    /// What comes in place of the order's type in its event: it picks the handler, and stands for
+    /// The type in its event, in place of an order's: it selects the handler, and stands for
     /// `{type}` in the webhook's URL.
     pub const KIND: &'static str = "unmatched";
 
-    /// What makes it another payment than every other: a store records each once.
+    /// The key by which a store records each payment once.
     #[must_use]
     pub fn key(&self) -> (ProviderId, Pid, TransactionId) {
         (self.provider, self.pid.clone(), self.transaction_id.clone())
     }
 
-    /// Orders `payments` as a store lists them, and leaves the last `limit` of them.
+    /// Sorts `payments` as a store lists them, the newest last, and keeps the last `limit`.
     #[must_use]
     pub fn last(mut payments: Vec<&UnmatchedPayment>, limit: usize) -> Vec<UnmatchedPayment> {
         payments.sort_by_key(|payment| {

@@ -1,4 +1,4 @@
-//! What to do with a request whose number is known: a pure decision, tested as a table.
+//! The decision about a request for a stored order: a pure function, tested as a table.
 
 use super::attempt::{Attempt, AttemptState};
 use super::{Order, OrderStatus};
@@ -6,31 +6,32 @@ use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::{MINUTE_MS, Millis};
 
-/// The decision about one `createPayment` request for a known number.
+/// The decision about one `createPayment` request for a stored order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Other parameters under the same number: the names of the fields.
+    /// The request has other terms under the same number: the names of the fields.
     Conflict(Vec<&'static str>),
-    /// Paid, refunded, or holding a payment that does not match: vk-uni-pay's status number.
+    /// The order is paid or refunded, or holds a payment of another amount: vk-uni-pay's status
+    /// number.
     AlreadyPaid(i8),
-    /// Closed by `closePayment`.
+    /// `closePayment` closed the order.
     Closed,
-    /// The material of attempt `n` again.
+    /// Paygate hands out the material of this attempt again.
     Replay(u32),
-    /// Within a minute of the expiry of the attempt, on either side.
+    /// The attempt expires within a minute, or has within the last minute: the client tries again.
     Wait,
-    /// Attempt `n` is the same way, its material is stale, its trade is not: the provider gets
+    /// This attempt has the same method and a live trade, but its material is stale: paygate sends
     /// its parameters again.
     Renew(u32),
-    /// Attempt `n` is the same way, and handed out nothing: the provider is asked what became of
-    /// it, and gets its parameters again.
+    /// This attempt has the same method, and paygate has handed out nothing of it: paygate queries
+    /// its outcome, and sends its parameters again.
     Resume(u32),
-    /// Another way to pay, or an attempt that came to its end, or is not the one that is offered:
-    /// everything that may be paid is asked about and ended, then another attempt opens.
+    /// The method is another one, or its attempt has ended or is superseded: paygate queries and
+    /// closes every attempt that the buyer may pay, then opens another one.
     NewAttempt,
 }
 
-/// Judges a request with `fingerprint`, paying by `way`, for the known `order` at `now`.
+/// Judges a request with `fingerprint` and `method` for the stored `order` at `now`.
 ///
 /// Differences come before the status, the status before a replay.
 #[must_use]
@@ -57,15 +58,15 @@ pub fn judge(
 }
 
 fn judge_attempts(order: &Order, method: &PaymentMethod, now: Millis) -> Admission {
-    let same_way = || order.attempts.iter().rev().filter(|it| it.method == *method);
-    let presented = same_way().find(|it| it.is_presentable());
-    let decided = presented.map_or(Admission::NewAttempt, |it| judge_live(it, now));
+    let same_method = || order.attempts.iter().rev().filter(|attempt| attempt.method == *method);
+    let presented = same_method().find(|attempt| attempt.is_presentable());
+    let decided = presented.map_or(Admission::NewAttempt, |attempt| judge_live(attempt, now));
     if decided != Admission::NewAttempt {
         return decided;
     }
-    let has_time = |it: &&Attempt| it.expires_at.since(now) > MINUTE_MS;
-    let resumed = same_way().find(|it| it.is_resumable()).filter(has_time);
-    resumed.map_or(Admission::NewAttempt, |it| Admission::Resume(it.n))
+    let has_time = |attempt: &&Attempt| attempt.expires_at.since(now) > MINUTE_MS;
+    let resumed = same_method().find(|attempt| attempt.is_resumable()).filter(has_time);
+    resumed.map_or(Admission::NewAttempt, |attempt| Admission::Resume(attempt.n))
 }
 
 fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_an_attempt_only_grows() {
+    fn the_precedence_of_an_attempts_state_only_rises() {
         let states = [
             AttemptState::Prepared,
             lost(),
@@ -255,7 +256,7 @@ mod tests {
             let answered = order.apply(answered);
             // Newer material takes the place of older material.
             assert_eq!(answered.is_some(), state.precedence() <= live().precedence(), "{state:?}");
-            assert!(answered.is_none_or(|it| it.version == order.version + 1));
+            assert!(answered.is_none_or(|next| next.version == order.version + 1));
         }
         assert_eq!(order(live()).apply(Transition::NotSent { n: 2 }), None, "no such attempt");
     }
@@ -272,18 +273,20 @@ mod tests {
             assert_eq!(followed.attempts.len(), 2, "the first one stays");
             assert!(followed.attempts[0].superseded);
             assert_eq!(followed.current().n, 2);
-            let back = followed.apply(Transition::Offered { n: 1 }).expect("the buyer goes back");
+            let back = followed
+                .apply(Transition::Offered { n: 1 })
+                .expect("the buyer chooses attempt 1 again");
             assert_eq!(back.current().n, 1);
         }
     }
 
     #[test]
-    fn what_may_have_been_closed_is_handed_out_no_more() {
+    fn paygate_hands_out_no_attempt_that_it_may_have_closed() {
         let (same, now) = (method(Product::Native), Millis(0));
         let closing = order(live()).apply(Transition::CloseIntended { n: 1 }).unwrap();
         assert_eq!(judge(&closing, &closing.fingerprint, &same, now), Admission::NewAttempt);
         assert!(!closing.is_offered(closing.latest()));
-        assert!(closing.due_of(closing.latest()).is_some(), "it is asked about");
+        assert!(closing.due_of(closing.latest()).is_some(), "paygate queries it");
         let answered = Transition::Answered { n: 1, material: Material::Signed, valid_until: now };
         assert_eq!(closing.apply(answered), None);
         assert_eq!(closing.apply(Transition::CloseIntended { n: 1 }), None, "once is enough");
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_handed_out_may_be_paid() {
+    fn a_buyer_may_pay_only_what_paygate_handed_out() {
         let states = [
             (AttemptState::Prepared, false),
             (AttemptState::NotSent, false),
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_superseded_attempt_is_asked_about_until_its_provider_answers() {
+    fn paygate_queries_a_superseded_attempt_until_its_provider_answers() {
         for state in [AttemptState::Prepared, lost(), refused()] {
             let order = order(state.clone());
             let other = Attempt { method: method(Product::Jsapi), ..attempt(2, live()) };

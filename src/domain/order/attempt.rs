@@ -18,28 +18,29 @@ pub struct Attempt {
     pub n: u32,
     /// How the buyer pays.
     pub method: PaymentMethod,
-    /// Whom the buyer pays. `None` in records of versions that did not store it: the stored
-    /// parameters tell it then.
+    /// The account that the buyer pays. `None` in records of versions that did not store it: the
+    /// stored parameters then contain it.
     #[serde(default)]
     pub account: Option<Account>,
-    /// The number the provider knows it by.
+    /// The order number that the provider has for it.
     pub channel_no: ChannelNo,
-    /// Exactly what the provider is sent, and is sent again on re-entry.
+    /// The parameters that paygate sends to the provider, and sends again unchanged.
     pub params: Params,
-    /// When the provider was told to stop taking money for it.
+    /// When it expires, as paygate set it at the provider.
     pub expires_at: Millis,
-    /// When it was made durable.
+    /// When paygate made it durable.
     pub opened_at: Millis,
-    /// What is known of it.
+    /// Its state.
     pub state: AttemptState,
-    /// When the provider was last asked about it.
+    /// When paygate last queried the provider about it.
     pub last_queried_at: Option<Millis>,
     /// Replaced by another attempt of the order before its provider ended it.
     pub superseded: bool,
-    /// Whether material for it was stored, and so may be in a buyer's hands, or its provider knew
-    /// its number before: never unset.
+    /// Whether paygate stored material for it, so that a buyer may hold it, or its provider had its
+    /// number before: never unset.
     pub handed_out: bool,
-    /// Whether a close of its trade may have been sent: it hands out nothing any more.
+    /// Whether paygate may have sent a close of its trade: paygate hands out none of its material
+    /// any more.
     #[serde(default)]
     pub close_intended: bool,
 }
@@ -60,39 +61,40 @@ impl Attempt {
         self.expires_at.plus(MINUTE_MS.saturating_neg())
     }
 
-    /// When its provider has stopped taking money for it, whatever the two clocks say.
+    /// When its provider has stopped taking money for it, by either clock.
     #[must_use]
     pub fn lapses(&self) -> Millis {
         self.expires_at.plus(MINUTE_MS).plus(SECOND_MS)
     }
 
-    /// Whether its provider, which knows no such trade at `at` by our clock, takes no money for it
-    /// any more: by our clock and by its own, the `Date` of its answer. An answer without one may
-    /// come of a clock that is as far behind ours as its answers are believed.
+    /// Whether its provider, which has no such trade at `at` by paygate's clock, takes no money for
+    /// it any more: by paygate's clock and by its own, the `Date` of its answer. An answer without
+    /// one may come from a clock that is up to 5 min behind.
     #[must_use]
     pub fn has_lapsed(&self, at: Millis, date: Option<Millis>) -> bool {
         let theirs = date.unwrap_or(at.plus(CLOCKS_APART_MAX_MS.saturating_neg()));
         at.min(theirs) >= self.lapses()
     }
 
-    /// When to ask about it next, if nothing speaks against it: the older it is, the later.
-    pub(in crate::domain) fn next_look(&self) -> Millis {
+    /// When paygate queries it next, unless its expiry says otherwise: the older it is, the later.
+    pub(in crate::domain) fn next_query(&self) -> Millis {
         let since = self.last_queried_at.unwrap_or(self.opened_at);
         let age_ms = since.since(self.opened_at);
-        since.plus(age_ms.wrapping_div(8).clamp(LOOK_MIN_MS, LOOK_MAX_MS))
+        since.plus(age_ms.wrapping_div(8).clamp(QUERY_MIN_MS, QUERY_MAX_MS))
     }
 }
 
-/// How soon after its opening, and how often at least, an attempt is looked at that may be paid
-/// although nobody waits for it.
-const LOOK_MIN_MS: i64 = 5 * SECOND_MS;
-const LOOK_MAX_MS: i64 = MINUTE_MS;
+/// The shortest and the longest time between two queries of an attempt that a buyer may pay, in
+/// milliseconds.
+const QUERY_MIN_MS: i64 = 5 * SECOND_MS;
+const QUERY_MAX_MS: i64 = MINUTE_MS;
 
-/// How far the provider's clock and ours may be apart while its answers are believed.
+/// How far the provider's clock and paygate's may be apart while paygate believes its answers, in
+/// milliseconds.
 const CLOCKS_APART_MAX_MS: i64 = MINUTE_MS.saturating_mul(5);
 
-/// An account at a provider, and the version of the provider's API that it is spoken to by. A call
-/// about an attempt uses exactly the attempt's.
+/// An account at a provider, and the version of the provider's API that paygate calls for it. A
+/// call about an attempt uses exactly the attempt's account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Account {
     /// WeChat Pay's `mchid`, of a partner `sp_mchid`; Alipay's `app_id`.
@@ -120,32 +122,32 @@ impl fmt::Display for Account {
     }
 }
 
-/// The stored parameters of one attempt: what re-entry must repeat to the letter.
+/// The stored parameters of one attempt, which paygate repeats unchanged when it sends it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Params {
     /// The JSON document: WeChat Pay V3's request body, or Alipay's `biz_content`.
     pub document: String,
     /// Where the provider reports the payment.
     pub notify_url: String,
-    /// Where Alipay's pages lead back to.
+    /// Where Alipay's pages send the buyer after the payment.
     pub return_url: Option<String>,
-    /// The Alipay merchant that is acted for, by its `app_auth_token`.
+    /// The `app_auth_token` of the Alipay merchant that a service provider acts for.
     pub app_auth_token: Option<AppAuthToken>,
 }
 
-/// What is known of an attempt. Ranks only rise, until what its provider refused or did not know is
-/// sent once more: see [`AttemptState::precedence`].
+/// The state of an attempt. Its precedence only rises, until paygate sends once more what the
+/// provider refused or did not find: see [`AttemptState::precedence`].
 ///
 /// Stored with an outer tag: with an inner one, serde reads the fields into a value of its own
 /// before it knows what they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
-    /// Durable; maybe sent, maybe not.
+    /// Durable; paygate may have sent it or not.
     Prepared,
-    /// Known not to have been sent: the provider has never heard of it.
+    /// Not sent: the provider has never received it.
     NotSent,
-    /// The outcome of a call is unknown: ask before anything else.
+    /// The outcome of a call is unknown: paygate queries it before it does anything else.
     OutcomeUnknown {
         /// What happened, for the operator.
         reason: String,
@@ -157,7 +159,7 @@ pub enum AttemptState {
         /// The provider's message.
         message: String,
     },
-    /// The provider did not know it when it was asked last: it is asked again before it is sent
+    /// The provider did not find it in the last query: paygate queries it again before it sends it
     /// again.
     NotFound,
     /// The provider has a trade under its number that is not, or no longer, this one.
@@ -169,17 +171,18 @@ pub enum AttemptState {
     Payable {
         /// What the client needs to pay.
         material: Material,
-        /// Until when the material is handed out again.
+        /// Until when paygate hands out the material again.
         valid_until: Millis,
     },
-    /// It can no longer be paid: the provider closed it, or has no trade a minute after its expiry.
+    /// The buyer can no longer pay it: the provider closed it, or has no trade a minute after its
+    /// expiry.
     Closed,
-    /// It was paid.
+    /// The buyer paid it.
     Paid,
 }
 
 impl AttemptState {
-    /// The order of knowledge: a late answer of a lower rank changes nothing.
+    /// The rank of the state: a late answer of a lower rank changes nothing.
     #[must_use]
     pub fn precedence(&self) -> u8 {
         match self {
@@ -209,11 +212,11 @@ impl AttemptState {
     }
 }
 
-/// What a provider handed out for the buyer to pay with.
+/// The material that a provider returned for the buyer to pay with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Material {
-    /// WeChat Pay JSAPI and APP: signed anew for the client each time.
+    /// WeChat Pay JSAPI and APP: paygate signs it anew for the client each time.
     Prepay {
         /// `prepay_id`.
         prepay_id: String,
@@ -235,11 +238,12 @@ pub enum Material {
         /// `trade_no`.
         trade_no: String,
     },
-    /// Alipay app, wap and page: nothing was sent; the stored parameters are signed for the client.
+    /// Alipay app, wap and page: paygate sent nothing, and signs the stored parameters for the
+    /// client.
     Signed,
 }
 
-/// Until when material made at `made` is handed out again: the product's lifetime or the
+/// Until when paygate hands out again material made at `made`: the product's lifetime or the
 /// attempt's expiry, whichever ends first, less 30 s for the way to the buyer.
 #[must_use]
 pub fn valid_until(product: Product, made: Millis, expires_at: Millis) -> Millis {
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_written_as_it_is_named() {
+    fn an_account_is_stored_with_its_versions_name() {
         let account = |api_version, sub_mchid: Option<&str>| Account {
             id: "1900000001".to_owned(),
             sub_mchid: sub_mchid.map(str::to_owned),

@@ -1,10 +1,10 @@
-//! What was handed out of an attempt: whether a buyer may hold what pays it.
+//! Whether a buyer may hold the material of an attempt, and may pay it.
 
 use super::attempt::{Attempt, AttemptState};
 
 impl Attempt {
-    /// Whether a buyer may hold what it takes to pay it. Where the buyer finds the trade at the
-    /// provider, an unanswered call counts too.
+    /// Whether a buyer may hold its material. Where the buyer finds the trade at the provider, an
+    /// unanswered call counts too.
     #[must_use]
     pub fn is_handed_out(&self) -> bool {
         let may_exist = self.is_unknown() || self.state == AttemptState::NotFound;
@@ -12,26 +12,26 @@ impl Attempt {
         self.handed_out || is_in_use || (self.method.product.shows_trade_to_buyer() && may_exist)
     }
 
-    /// Whether a buyer may still pay it: it was handed out, and its provider has not ended it.
+    /// Whether a buyer may still pay it: paygate handed it out, and it is neither closed nor paid.
     #[must_use]
     pub fn is_payable(&self) -> bool {
         self.is_handed_out() && !self.is_ended()
     }
 
-    /// Whether its provider has said the last word.
+    /// Whether it is closed or paid.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.state, AttemptState::Closed | AttemptState::Paid)
     }
 
-    /// Whether it was begun and nothing is known of its outcome.
+    /// Whether paygate began it and does not know its outcome.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.state, AttemptState::Prepared | AttemptState::OutcomeUnknown { .. })
     }
 
-    /// Whether the buyer who asks for its way to pay again is given this attempt's material, once
-    /// its provider makes some: nothing was handed out yet, and nothing speaks against it.
+    /// Whether a repeated request with its method gets this attempt's material, once the provider
+    /// returns some: paygate has handed out nothing yet, and has sent no close.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         match self.state {
@@ -45,22 +45,23 @@ impl Attempt {
         }
     }
 
-    /// Whether its material may be shown: a close that may have been sent could have ended it.
+    /// Whether paygate may hand out its material: a close that it may have sent could have ended
+    /// it.
     #[must_use]
     pub fn is_presentable(&self) -> bool {
         matches!(self.state, AttemptState::Payable { .. }) && !self.close_intended
     }
 
-    /// Whether its provider owes an answer about it although no buyer can pay it: its outcome is
-    /// unknown, or a refusal that nobody signed was never confirmed and another way was taken.
+    /// Whether its provider has not reported its outcome, although no buyer can pay it: the outcome
+    /// is unknown, or no query confirmed an unsigned refusal before another method took its place.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
         let is_unconfirmed = self.superseded && matches!(self.state, AttemptState::Refused { .. });
         self.is_unknown() || is_unconfirmed
     }
 
-    /// Whether nothing of it ever left this machine: its product is a signature of ours, and
-    /// nobody was given one.
+    /// Whether nothing of it left this machine: paygate opens its product by a signature, and has
+    /// handed out none.
     #[must_use]
     pub fn is_unsigned(&self) -> bool {
         let is_begun = match self.state {
@@ -75,8 +76,8 @@ impl Attempt {
         is_begun && self.method.product.is_local() && !self.handed_out
     }
 
-    /// Whether its provider has a trade as soon as it answers: that there is none, it cannot say
-    /// while the material that it gave may be paid. Alipay makes the others when the buyer acts.
+    /// Whether its provider has a trade as soon as it answers: a later answer that there is none
+    /// contradicts it while the buyer may pay. Alipay makes the others when the buyer acts.
     #[must_use]
     pub fn has_trade_at_once(&self) -> bool {
         let is_answered = matches!(self.state, AttemptState::Payable { .. });

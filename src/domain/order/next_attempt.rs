@@ -1,4 +1,4 @@
-//! What the next attempt of an order is called, and how long it may live.
+//! The numbers and the expiry of an order's next attempt.
 
 use super::attempt::{Attempt, AttemptState};
 use super::state::Order;
@@ -11,37 +11,38 @@ use crate::domain::time::{MINUTE_MS, Millis};
 pub struct NextAttempt {
     /// The attempt's number.
     pub n: u32,
-    /// The number the provider will know it by.
+    /// The order number that the provider gets for it.
     pub channel_no: ChannelNo,
-    /// It must expire no later than this: it shares a trade with an attempt that does.
+    /// The latest time at which it may expire: that of the attempts whose trade it shares.
     pub expires_max: Option<Millis>,
 }
 
 /// The most attempts that may have handed out material for one order.
 const HANDED_OUT_MAX: usize = 8;
 
-/// The most attempts of one order, whatever became of them: a stranger who asks for one new way
-/// to pay after another does not make its row grow without end. Who goes to and fro between the
-/// same ways resumes the same attempts, and never gets here.
+/// The most attempts of one order, in any state, so that a client with ever new payment methods
+/// cannot make its row grow without end. A buyer that alternates between the same methods resumes
+/// the same attempts, and never reaches the limit.
 const ATTEMPTS_MAX: usize = 128;
 
 impl Order {
-    /// The trade of the next attempt at `provider`, once every live attempt was asked about and,
-    /// where that is possible, ended. `None` when the order had attempts enough.
+    /// The trade of the next attempt at `provider`, once paygate has queried every live attempt and
+    /// closed it where that is possible. `None` when the order has reached its limit of attempts.
     ///
-    /// The first attempt at a provider uses the order's own number. A number is used again where
-    /// the provider has nothing under it, and, where attempts may share one
-    /// ([`ProviderId::shares_numbers`]), while no trade exists and nothing expired. Every other
-    /// number is burned.
+    /// The first attempt at a provider uses the order's own number. The next one uses the number
+    /// again where the provider has nothing under it, and, where attempts may share one
+    /// ([`ProviderId::shares_numbers`]), while no trade exists and nothing expired. Otherwise it
+    /// gets a derived number.
     #[must_use]
     pub fn next_attempt(&self, provider: ProviderId, now: Millis) -> Option<NextAttempt> {
         let n = self.latest().n.saturating_add(1);
-        let handed_out = self.attempts.iter().filter(|it| it.is_handed_out()).count();
+        let handed_out = self.attempts.iter().filter(|attempt| attempt.is_handed_out()).count();
         if handed_out >= HANDED_OUT_MAX || self.attempts.len() >= ATTEMPTS_MAX {
             return None;
         }
         let (out_trade_no, pid) = (self.out_trade_no(), &self.terms.pid);
-        let at_provider = || self.attempts.iter().filter(|it| it.method.provider() == provider);
+        let at_provider =
+            || self.attempts.iter().filter(|attempt| attempt.method.provider() == provider);
         let Some(last) = at_provider().next_back() else {
             return Some(NextAttempt {
                 n,
@@ -49,12 +50,14 @@ impl Order {
                 expires_max: None,
             });
         };
-        let sharing: Vec<&Attempt> = at_provider().filter(|it| it.shares_trade(last)).collect();
-        let is_shareable = |it: &Attempt| provider.shares_numbers() && is_unscanned(it, now);
+        let sharing: Vec<&Attempt> =
+            at_provider().filter(|attempt| attempt.shares_trade(last)).collect();
+        let is_shareable =
+            |attempt: &Attempt| provider.shares_numbers() && has_time_for_trade(attempt, now);
         let (channel_no, expires_max) =
-            if sharing.iter().all(|it| has_no_trade(it) || is_shareable(it)) {
-                let live = sharing.iter().filter(|it| it.is_payable());
-                (last.channel_no.clone(), live.map(|it| it.expires_at).min())
+            if sharing.iter().all(|attempt| has_no_trade(attempt) || is_shareable(attempt)) {
+                let live = sharing.iter().filter(|attempt| attempt.is_payable());
+                (last.channel_no.clone(), live.map(|attempt| attempt.expires_at).min())
             } else {
                 (ChannelNo::derived(pid, out_trade_no, n), None)
             };
@@ -62,15 +65,15 @@ impl Order {
     }
 }
 
-/// Whether the provider has nothing under the number of an attempt: it was never sent, or the
-/// provider said so when it was asked.
+/// Whether the provider has nothing under the number of an attempt: paygate never sent it, or the
+/// provider answered so in the last query.
 fn has_no_trade(attempt: &Attempt) -> bool {
     let is_free = matches!(attempt.state, AttemptState::NotSent | AttemptState::NotFound);
     is_free && !attempt.is_handed_out()
 }
 
-/// Whether an attempt that was asked about just now has no trade yet, and time for one.
-fn is_unscanned(attempt: &Attempt, now: Millis) -> bool {
-    let may_come = matches!(attempt.state, AttemptState::Payable { .. } | AttemptState::NotFound);
-    may_come && !attempt.close_intended && attempt.expires_at.since(now) > MINUTE_MS
+/// Whether an attempt that paygate has just queried has no trade yet, and time for one.
+fn has_time_for_trade(attempt: &Attempt, now: Millis) -> bool {
+    let may_exist = matches!(attempt.state, AttemptState::Payable { .. } | AttemptState::NotFound);
+    may_exist && !attempt.close_intended && attempt.expires_at.since(now) > MINUTE_MS
 }

@@ -1,4 +1,4 @@
-//! What follows when a provider was asked to open an attempt: a pure decision, tested as a table.
+//! The transition that follows a call to open an attempt: a pure decision, tested as a table.
 
 use super::attempt::Material;
 use super::transition::Transition;
@@ -11,7 +11,7 @@ pub enum SentBefore {
     Never,
     /// The provider has no trade under its number.
     NotFound,
-    /// The provider said that it has a trade under its number, then that it has none.
+    /// The provider answered that it has a trade under its number, then that it has none.
     Contradicted,
     /// The provider has a trade under its number, which waits for its buyer.
     Unpaid,

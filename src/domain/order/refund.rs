@@ -259,15 +259,16 @@ impl Refund {
         }
     }
 
-    /// Whether its provider took it and gave it up: nothing goes back under its number any more
-    /// (WeChat Pay V3, "refund request": what is `CLOSED` is asked for anew under a new number).
+    /// Whether its provider accepted it and closed it: the provider refunds nothing under its
+    /// number any more (WeChat Pay V3, "refund request": after `CLOSED`, request it under a new
+    /// number).
     pub(super) fn is_terminal_at_provider(&self) -> bool {
         self.state == RefundState::Closed && self.refund_id.is_some()
     }
 }
 
 impl RefundState {
-    /// The order of knowledge: a late answer of a lower rank changes nothing.
+    /// The rank of the state: a late answer of a lower rank changes nothing.
     #[must_use]
     pub fn precedence(self) -> u8 {
         match self {

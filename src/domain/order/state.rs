@@ -1,4 +1,4 @@
-//! An order, and what follows from what is recorded of it.
+//! An order: its status, its attempts and its payments.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::request::{Fingerprint, OrderTerms};
 use crate::domain::time::Millis;
 
-/// An order and everything that is known of its payment.
+/// An order with its attempts, its payments and their refunds.
 ///
 /// It changes only through [`Order::apply`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
-    /// What is bought.
+    /// The terms of the order.
     pub terms: OrderTerms,
-    /// Digests of the terms, by which a repeat is compared.
+    /// Digests of the terms, to compare a repeated request.
     pub fingerprint: Fingerprint,
     /// `data.time_expire` of the first request.
     pub deadline: Option<Millis>,
-    /// Where the order stands.
+    /// The status of the order.
     pub status: OrderStatus,
-    /// What else happened to it.
+    /// Irregular payments that it got.
     pub flags: Flags,
     /// Every attempt, in order; never empty.
     pub attempts: Vec<Attempt>,
@@ -32,16 +32,17 @@ pub struct Order {
     pub payments: Vec<Payment>,
     /// The client that made the first request, for the shop's records.
     pub client: OrderClient,
-    /// When the number was claimed.
+    /// When the first request claimed the number.
     pub created_at: Millis,
-    /// How often it changed: the compare-and-set of every commit.
+    /// The count of its changes, for the compare-and-set of every commit.
     pub version: u64,
-    /// The members of its record that this program does not know: kept, and never read.
+    /// The members of its record that this program does not know: it keeps them, and never reads
+    /// them.
     #[serde(skip)]
     pub unknown: UnknownMembers,
 }
 
-/// Where an order stands.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
@@ -51,9 +52,9 @@ pub enum OrderStatus {
     Closed,
     /// Paid.
     Paid,
-    /// Some of it went back.
+    /// The provider refunded a part of it.
     PartRefunded,
-    /// All of it went back.
+    /// The provider refunded all of it.
     Refunded,
 }
 
@@ -71,14 +72,14 @@ impl OrderStatus {
     }
 }
 
-/// What else happened to an order.
+/// The irregular payments of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flags {
-    /// It was paid more than once.
+    /// The buyer paid it more than once.
     pub duplicate_paid: bool,
-    /// It was paid after it was closed.
+    /// The buyer paid it after it was closed.
     pub late_paid: bool,
-    /// It holds a payment of another amount that did not go back.
+    /// It holds a payment of another amount that is not refunded.
     pub mismatch: bool,
 }
 
@@ -87,11 +88,11 @@ pub struct Flags {
 pub struct OrderClient {
     /// vk-uni-pay's platform name.
     pub platform: String,
-    /// The caller's address.
+    /// The client's address.
     pub client_ip: Option<String>,
-    /// uni-app's app.
+    /// uni-app's app id.
     pub app_id: Option<String>,
-    /// uni-app's device.
+    /// uni-app's device id.
     pub device_id: Option<String>,
     /// `data.nickname`.
     pub nickname: Option<String>,
@@ -120,107 +121,111 @@ impl Order {
         self.attempts.last().expect("an order is made with its first attempt")
     }
 
-    /// The order as it must be taken after its store was restored at `at` from a copy: what
-    /// happened to an attempt between the copy and that moment is not in it, so that everything
-    /// opened before may be in a buyer's hands.
+    /// The order after an operator restored its store at `at` from a copy. The copy lacks the
+    /// changes made between the copy and `at`, so that a buyer may hold the material of every
+    /// attempt that opened before `at`.
     #[must_use]
     pub fn restored(mut self, at: Millis) -> Order {
-        for it in self.attempts.iter_mut().filter(|it| it.opened_at < at && !it.is_ended()) {
-            it.handed_out = true;
+        for attempt in &mut self.attempts {
+            if attempt.opened_at < at && !attempt.is_ended() {
+                attempt.handed_out = true;
+            }
         }
         self
     }
 
-    /// The attempt that the buyer asked for last.
+    /// The attempt that the buyer chose last.
     #[must_use]
     pub fn current(&self) -> &Attempt {
-        let mut wanted = self.attempts.iter().rev().filter(|it| !it.superseded);
+        let mut wanted = self.attempts.iter().rev().filter(|attempt| !attempt.superseded);
         let last = wanted.clone().next().unwrap_or_else(|| self.latest());
-        // What ended before another one took its place was never superseded.
-        wanted.find(|it| !it.is_ended()).unwrap_or(last)
+        // An attempt that ended before another one took its place was never superseded.
+        wanted.find(|attempt| !attempt.is_ended()).unwrap_or(last)
     }
 
     /// The attempt number `n`.
     #[must_use]
     pub fn attempt(&self, n: u32) -> Option<&Attempt> {
-        self.attempts.iter().find(|it| it.n == n)
+        self.attempts.iter().find(|attempt| attempt.n == n)
     }
 
-    /// Whether a buyer is meant to pay `attempt`, or another one with the same trade.
+    /// Whether paygate offers the buyer `attempt`, or another one with the same trade.
     #[must_use]
     pub fn is_offered(&self, attempt: &Attempt) -> bool {
-        let offered = |it: &Attempt| it.is_presentable() && !it.superseded;
-        self.is_unpaid() && self.attempts.iter().any(|it| it.shares_trade(attempt) && offered(it))
+        let is_offered = |other: &Attempt| other.is_presentable() && !other.superseded;
+        let mut sharing = self.attempts.iter().filter(|other| other.shares_trade(attempt));
+        self.is_unpaid() && sharing.any(is_offered)
     }
 
-    /// Until when a buyer is meant to pay `attempt`, or another one with the same trade, by any
+    /// Until when paygate offers the buyer `attempt`, or another one with the same trade, by either
     /// clock.
     #[must_use]
     pub fn offered_until(&self, attempt: &Attempt) -> Option<Millis> {
-        let sharing = self.attempts.iter().filter(|it| it.shares_trade(attempt));
-        let offered = sharing.filter(|it| it.is_presentable() && !it.superseded);
+        let sharing = self.attempts.iter().filter(|other| other.shares_trade(attempt));
+        let offered = sharing.filter(|other| other.is_presentable() && !other.superseded);
         offered.map(Attempt::lapses).max().filter(|_| self.is_offered(attempt))
     }
 
-    /// The attempts that may be paid, or about which their provider owes an answer: one for each
-    /// trade.
+    /// The numbers of the attempts that a buyer may pay, or whose outcome their provider has not
+    /// reported: one for each trade.
     #[must_use]
     pub fn open_trades(&self) -> Vec<u32> {
-        self.trades(|it| it.is_payable() || it.is_unanswered())
+        self.trades(|attempt| attempt.is_payable() || attempt.is_unanswered())
     }
 
-    /// The attempts that may be paid: one for each trade.
+    /// The numbers of the attempts that a buyer may pay: one for each trade.
     #[must_use]
     pub fn live_trades(&self) -> Vec<u32> {
         self.trades(Attempt::is_payable)
     }
 
-    /// The latest of the attempts that are `wanted`, for each trade: one that a buyer may hold, if
+    /// The number of the latest `wanted` attempt of each trade: of one that a buyer may pay, if
     /// there is one.
     #[must_use]
     pub fn trades(&self, wanted: impl Fn(&Attempt) -> bool) -> Vec<u32> {
         let mut found: Vec<&Attempt> = Vec::new();
-        let live = self.attempts.iter().rev().filter(|it| it.is_payable());
-        let others = self.attempts.iter().rev().filter(|it| !it.is_payable());
-        for attempt in live.chain(others).filter(|it| wanted(it)) {
-            if !found.iter().any(|it| it.shares_trade(attempt)) {
+        let live = self.attempts.iter().rev().filter(|attempt| attempt.is_payable());
+        let others = self.attempts.iter().rev().filter(|attempt| !attempt.is_payable());
+        for attempt in live.chain(others).filter(|attempt| wanted(attempt)) {
+            if !found.iter().any(|other| other.shares_trade(attempt)) {
                 found.push(attempt);
             }
         }
-        found.sort_by_key(|it| std::cmp::Reverse(it.n));
-        found.iter().map(|it| it.n).collect()
+        found.sort_by_key(|attempt| std::cmp::Reverse(attempt.n));
+        found.iter().map(|attempt| attempt.n).collect()
     }
 
-    /// When a provider is to be asked about this order without anybody's request, if ever.
+    /// When paygate queries a provider about this order without a request, if ever.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {
-        let attempts = self.attempts.iter().filter_map(|it| self.due_of(it));
+        let attempts = self.attempts.iter().filter_map(|attempt| self.due_of(attempt));
         attempts.chain(self.payments.iter().filter_map(Payment::due)).min()
     }
 
-    /// When this provider is to be asked, if ever.
+    /// When paygate queries the provider `at` about this order without a request, if ever.
     #[must_use]
     pub fn due_at(&self, at: ProviderId) -> Option<Millis> {
-        let attempts = self.attempts.iter().filter(|it| it.method.provider() == at);
-        let payments = self.payments.iter().filter(|it| self.provider_of(it) == Some(at));
-        attempts.filter_map(|it| self.due_of(it)).chain(payments.filter_map(Payment::due)).min()
+        let attempts = self.attempts.iter().filter(|attempt| attempt.method.provider() == at);
+        let payments = self.payments.iter().filter(|payment| self.provider_of(payment) == Some(at));
+        let attempts = attempts.filter_map(|attempt| self.due_of(attempt));
+        attempts.chain(payments.filter_map(Payment::due)).min()
     }
 
-    /// Where a payment was made.
+    /// The provider of a payment.
     #[must_use]
     pub fn provider_of(&self, payment: &Payment) -> Option<ProviderId> {
-        self.attempt(payment.attempt).map(|it| it.method.provider())
+        self.attempt(payment.attempt).map(|attempt| attempt.method.provider())
     }
 
-    /// When the provider of `attempt` is to be asked about it without anybody's request: soon when
-    /// it owes an answer, or when the attempt may still be paid and should not; if it is offered to
-    /// the buyer, a minute before it expires, for a payment that nobody told, and when it lapsed.
+    /// When paygate queries the provider about `attempt` without a request: soon when its outcome
+    /// is unknown, or when the buyer may still pay it and should not; if paygate offers it to the
+    /// buyer, a minute before it expires, in case a notification was lost, and when it lapsed.
     #[must_use]
     pub fn due_of(&self, attempt: &Attempt) -> Option<Millis> {
         if !attempt.is_payable() && !attempt.is_unanswered() {
             return None;
         }
-        let again = attempt.next_look();
+        let again = attempt.next_query();
         if !self.is_offered(attempt) {
             return Some(again);
         }
@@ -231,9 +236,9 @@ impl Order {
     /// The payment with this number; the one that made the order paid when none is named.
     #[must_use]
     pub fn payment(&self, id: Option<&TransactionId>) -> Option<&Payment> {
-        self.payments.iter().find(|it| match id {
-            Some(id) => it.transaction_id == *id,
-            None => it.role == PaymentRole::Winning,
+        self.payments.iter().find(|payment| match id {
+            Some(id) => payment.transaction_id == *id,
+            None => payment.role == PaymentRole::Winning,
         })
     }
 
@@ -241,7 +246,8 @@ impl Order {
     #[must_use]
     pub fn refund(&self, out_refund_no: &str) -> Option<(&Payment, &Refund)> {
         self.payments.iter().find_map(|payment| {
-            let refund = payment.refunds.iter().find(|it| it.out_refund_no == out_refund_no)?;
+            let mut refunds = payment.refunds.iter();
+            let refund = refunds.find(|refund| refund.out_refund_no == out_refund_no)?;
             Some((payment, refund))
         })
     }

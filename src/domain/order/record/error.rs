@@ -1,4 +1,4 @@
-//! Why a record is not read.
+//! The error of a record that this program cannot read.
 
 use std::fmt;
 

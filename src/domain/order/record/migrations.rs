@@ -1,4 +1,4 @@
-//! The versions of an order's record, and what makes a record of one version into one of the next.
+//! The versions of an order's record, and the migrations from one version to the next.
 //!
 //! A member that is added needs no new version: it is an [`Option`] or has `#[serde(default)]`, so
 //! that earlier records are read, and an earlier paygate keeps it as a member that it does not
@@ -21,9 +21,9 @@ use super::unknown::RawMembers;
 /// member is of version 1.
 pub const RECORD_VERSION: u32 = 2;
 
-/// What makes a record of the version before into one of each version. A function keeps the
-/// members that it does not know, and every value as it was written; [`None`] when the text is no
-/// JSON object.
+/// The functions that turn a record of the version before into one of each version. A function
+/// keeps the members that it does not know, and every value as it was written; [`None`] when the
+/// text is no JSON object.
 const MIGRATIONS: [(u32, RecordMigration); 1] = [(2, to_2)];
 
 type RecordMigration = fn(&str) -> Option<String>;
@@ -43,7 +43,7 @@ pub(super) fn migrate(record: &str) -> Result<Cow<'_, str>, RecordError> {
     Ok(record)
 }
 
-/// What a record of [`RECORD_VERSION`] begins with.
+/// The beginning of a record of [`RECORD_VERSION`].
 pub(super) fn prefix() -> String {
     format!("{{\"v\":{RECORD_VERSION},")
 }
@@ -61,7 +61,7 @@ fn version(record: &str) -> Result<u32, RecordError> {
         return Ok(RECORD_VERSION);
     }
     let invalid = |error: serde_json::Error| RecordError::Invalid { byte: error.column() };
-    serde_json::from_str(record).map(|it: Versioned| it.v).map_err(invalid)
+    serde_json::from_str(record).map(|versioned: Versioned| versioned.v).map_err(invalid)
 }
 
 /// Version 2 has a version, and calls members by the words of the providers' documents.
@@ -109,15 +109,16 @@ const VALUES_2: [(&str, &str, &str); 2] = [
 struct Names<'a> {
     /// The member's path, and its new name. The items of a list have the list's path.
     members: &'a [(&'a str, &'a str)],
-    /// The value's path, the value, and what takes its place.
+    /// The value's path, the value, and the value in its place.
     values: &'a [(&'a str, &'a str, &'a str)],
 }
 
 impl Names<'_> {
     fn is_under(&self, path: &str) -> bool {
-        let is_under = |it: &str| it.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        self.members.iter().any(|it| is_under(it.0))
-            || self.values.iter().any(|it| it.0 == path || is_under(it.0))
+        let is_under =
+            |name: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.members.iter().any(|(member, _)| is_under(member))
+            || self.values.iter().any(|(at, ..)| *at == path || is_under(at))
     }
 }
 

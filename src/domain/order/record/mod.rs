@@ -1,10 +1,10 @@
-//! An order as a store keeps it: JSON, which may hold more than this program knows.
+//! An order's record in a store: JSON, which may have members that this program does not know.
 //!
-//! While one paygate after the other is replaced, an older one reads, and writes, what a newer one
-//! wrote. It keeps the members that it does not know, and writes them back with the order. The
-//! member `v`, the first of a record, is the record's version: [`decode`] migrates a record of an
-//! earlier version, and refuses one of a later version, which stays as it is in the store. See
-//! `migrations.rs` beside this file for how a record changes.
+//! While an operator replaces one paygate after the other, an older one reads and writes the
+//! records of a newer one. It keeps the members that it does not know, and writes them back with
+//! the order. The member `v`, the first of a record, is the record's version: [`decode`] migrates a
+//! record of an earlier version, and refuses one of a later version, which stays as it is in the
+//! store. See `migrations.rs` beside this file for how a record changes.
 //!
 //! ```
 //! # let order = r#"{"out_trade_no": "2107151010101541001", "total_fee": 1, "subject": "tea",

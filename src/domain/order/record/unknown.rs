@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What stands in an order's record that this program does not know; nothing in an order that it
-/// made itself.
+/// The members of an order's record that this program does not know; none in an order that it made
+/// itself.
 #[derive(Clone, Default, PartialEq)]
 pub struct UnknownMembers(Option<Arc<Tree>>);
 
-/// Nothing of what it holds: it may name buyers.
+/// Prints none of the members: they may name buyers.
 impl fmt::Debug for UnknownMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "some" } else { "none" })
@@ -20,12 +20,12 @@ impl fmt::Debug for UnknownMembers {
 }
 
 impl UnknownMembers {
-    /// What the record `stored` has that `known` has not, which was read from it.
+    /// The members of the record `stored` that `known`, which was read from it, lacks.
     pub(super) fn of(stored: &str, known: &str) -> UnknownMembers {
         UnknownMembers(unknown(stored, known).map(Arc::new))
     }
 
-    /// The object `known` with what is not known of it: below an attempt's state only while the
+    /// The object `known` with the unknown members added: below an attempt's state only while the
     /// state is the same.
     pub(super) fn merged(&self, known: String) -> String {
         match &self.0 {
@@ -35,13 +35,12 @@ impl UnknownMembers {
     }
 }
 
-/// What is not known of one value. Everything is kept as it was written, so that no number is
-/// rounded.
+/// The unknown members of one value. They stay as they were written, so that no number is rounded.
 #[derive(PartialEq)]
 enum Tree {
-    /// Members that are not known, and what is not known of the others.
+    /// The unknown members, and the unknown members within the others.
     Object { members: BTreeMap<String, RawMember>, within: BTreeMap<String, Tree> },
-    /// What is not known of the items, each by its own name: the member called `name`.
+    /// The unknown members of the items, each by its own name: the member called `name`.
     Items { name: &'static str, within: BTreeMap<String, Tree> },
 }
 
@@ -56,7 +55,7 @@ impl PartialEq for RawMember {
     }
 }
 
-/// By which of its members an item of the list called `list` is known again.
+/// The member that identifies an item of the list called `list`.
 fn name_in(list: &str) -> Option<&'static str> {
     match list {
         "attempts" => Some("attempt_no"),
@@ -69,7 +68,7 @@ fn name_in(list: &str) -> Option<&'static str> {
 /// An object's members, each value as it was written.
 pub(super) type RawMembers = BTreeMap<String, Box<RawValue>>;
 
-/// What the object `stored` has that `known` has not, which was read from it.
+/// The members of the object `stored` that `known`, which was read from it, lacks.
 fn unknown(stored: &str, known: &str) -> Option<Tree> {
     let stored: RawMembers = serde_json::from_str(stored).ok()?;
     let known: RawMembers = serde_json::from_str(known).ok()?;
@@ -107,7 +106,7 @@ fn named(name: &str, item: &str) -> Option<String> {
 }
 
 impl Tree {
-    /// The value `known` and, where it has the same place for it, what is not known of it.
+    /// The value `known` with the unknown members added, where it has the same place for them.
     fn merged(&self, known: &str) -> Option<String> {
         match self {
             Tree::Object { members, within } => {
