@@ -1,5 +1,5 @@
-//! Circuit breakers: a provider that fails again and again is left alone for some seconds, so that
-//! neither its queue nor our callers wait for calls that come to nothing.
+//! Circuit breakers: after several failures in a row, paygate stops calling a provider for some
+//! seconds, so that neither the provider's queue nor the callers wait for calls that fail.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 use crate::domain::order::attempt::Account;
 use crate::provider::Failure;
 
-/// So many failures in a row open a circuit.
+/// The failures in a row that open a circuit.
 const FAILURES_MAX: u32 = 5;
 
-/// So long an open circuit refuses calls; then one call tries whether the provider is back.
-const OPEN: Duration = Duration::from_secs(5);
+/// How long an open circuit refuses calls; then one call tries whether the provider answers.
+const OPEN_TIME: Duration = Duration::from_secs(5);
 
-/// So many orders a second the reconciler asks one account about, once that has failed, for a
-/// minute; then twice as many every ten seconds, until it asks about all that is due.
-const LOOKS_PER_S: u32 = 5;
-const SLOW: Duration = Duration::from_secs(60);
-const DOUBLES: Duration = Duration::from_secs(10);
-const LOOKS_PER_S_MAX: u32 = 640;
+/// How many orders of one account the reconciler queries a second, for a minute after the account
+/// failed; then twice as many every ten seconds, until it queries every order that is due.
+const QUERIES_PER_S: u32 = 5;
+const SLOW_TIME: Duration = Duration::from_secs(60);
+const DOUBLING_TIME: Duration = Duration::from_secs(10);
+const QUERIES_PER_S_MAX: u32 = 640;
 
-/// What a call asks of a provider: each has a circuit of its own.
+/// The operation of a provider call: each has a circuit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
     Open,
@@ -45,34 +45,36 @@ struct CircuitBreaker {
     failures: u32,
     /// Until when calls are refused.
     open_until: Option<Instant>,
-    /// Since when one call tries whether the provider is back.
+    /// Since when one call tries whether the provider answers.
     trying: Option<Instant>,
-    /// What the provider said when it failed last.
-    said: Option<(String, String)>,
+    /// The provider's code and message in its last failure, if it gave some.
+    provider_error: Option<(String, String)>,
 }
 
-/// How the reconciler goes back to an account that has failed.
+/// The reconciler's limited rate of queries to an account that has failed.
 #[derive(Debug)]
-struct Recovery(Mutex<Pace>);
+struct Recovery(Mutex<QueryRate>);
 
 #[derive(Debug)]
-struct Pace {
+struct QueryRate {
     began: Instant,
     second: Instant,
-    looks: u32,
+    /// The queries since `second`.
+    queries: u32,
 }
 
-/// A call that may be made. Dropping it unanswered says nothing of the provider.
+/// The permission to make one call. A permit that is dropped without a result counts neither as a
+/// failure nor as a success.
 pub(super) struct Permit<'a> {
     breakers: &'a CircuitBreakers,
     key: (Account, Operation),
     since: Instant,
 }
 
-/// A call that is not made, and what the provider said when it failed last.
+/// A call that the open circuit refused, with the provider's code and message in its last failure.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub(super) said: Option<(String, String)>,
+    pub(super) provider_error: Option<(String, String)>,
     pub(super) retry_after: Duration,
 }
 
@@ -81,7 +83,7 @@ impl CircuitBreakers {
     ///
     /// # Errors
     ///
-    /// [`Refused`] while the provider is left alone.
+    /// [`Refused`] while the circuit is open.
     pub(super) fn enter(
         &self,
         account: &Account,
@@ -94,12 +96,12 @@ impl CircuitBreakers {
         Ok(Permit { breakers: self, key, since: now })
     }
 
-    /// Whether the reconciler may ask `account` about one more order now: as it likes, or a few a
-    /// second after the account has failed.
-    pub(super) fn may_look(&self, account: &Account) -> bool {
+    /// Whether the reconciler may query `account` about one more order now: always, or only a few
+    /// times a second after the account has failed.
+    pub(super) fn may_query(&self, account: &Account) -> bool {
         let now = Instant::now();
-        let held = self.recovering.get(account).map(|it| it.may_look(now));
-        match held {
+        let limited = self.recovering.get(account).map(|recovery| recovery.may_query(now));
+        match limited {
             None => true,
             Some(Some(may)) => may,
             Some(None) => {
@@ -109,13 +111,13 @@ impl CircuitBreakers {
         }
     }
 
-    fn failed(&self, key: &(Account, Operation), said: Option<(String, String)>) {
+    fn failed(&self, key: &(Account, Operation), provider_error: Option<(String, String)>) {
         let now = Instant::now();
         let mut circuit = self.breakers.entry(key.clone()).or_default();
-        if circuit.fail(now, said) {
+        if circuit.fail(now, provider_error) {
             let (account, operation) = key;
-            tracing::warn!(%account, ?operation, "a provider fails again and again: it is left \
-                alone for 5 s at a time, until a call succeeds");
+            tracing::warn!(%account, ?operation, "a provider failed 5 times in a row: paygate \
+                stops calling it for 5 s at a time, until a call succeeds");
             self.recovering.insert(account.clone(), Recovery::begin(now));
         }
     }
@@ -125,58 +127,60 @@ impl CircuitBreaker {
     fn enter(&mut self, now: Instant) -> Result<(), Refused> {
         let Some(until) = self.open_until else { return Ok(()) };
         // A call that tries and never ends makes room for another one.
-        let is_tried = self.trying.is_some_and(|since| now < since + OPEN);
+        let is_tried = self.trying.is_some_and(|since| now < since + OPEN_TIME);
         if now >= until && !is_tried {
             self.trying = Some(now);
             return Ok(());
         }
         let retry_after = until.saturating_duration_since(now).max(Duration::from_secs(1));
-        Err(Refused { said: self.said.clone(), retry_after })
+        Err(Refused { provider_error: self.provider_error.clone(), retry_after })
     }
 
-    /// Whether the circuit opened by this failure.
-    fn fail(&mut self, now: Instant, said: Option<(String, String)>) -> bool {
+    /// Counts a failure; whether it opened the circuit.
+    fn fail(&mut self, now: Instant, provider_error: Option<(String, String)>) -> bool {
         self.failures = self.failures.saturating_add(1);
-        self.said = said;
+        self.provider_error = provider_error;
         self.trying = None;
         if self.failures < FAILURES_MAX {
             return false;
         }
-        self.open_until = Some(now + OPEN);
+        self.open_until = Some(now + OPEN_TIME);
         true
     }
 }
 
 impl Recovery {
     fn begin(now: Instant) -> Recovery {
-        Recovery(Mutex::new(Pace { began: now, second: now, looks: 0 }))
+        Recovery(Mutex::new(QueryRate { began: now, second: now, queries: 0 }))
     }
 
-    /// `None` when the account has recovered.
-    fn may_look(&self, now: Instant) -> Option<bool> {
-        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fast = now.saturating_duration_since(pace.began).saturating_sub(SLOW);
-        let doublings = fast.as_secs().div_ceil(DOUBLES.as_secs()).min(31);
-        let most = LOOKS_PER_S << doublings;
-        if most >= LOOKS_PER_S_MAX {
+    /// Whether the rate allows one more query; `None` when the account has recovered.
+    fn may_query(&self, now: Instant) -> Option<bool> {
+        let mut rate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fast = now.saturating_duration_since(rate.began).saturating_sub(SLOW_TIME);
+        let doublings = fast.as_secs().div_ceil(DOUBLING_TIME.as_secs()).min(31);
+        let most = QUERIES_PER_S << doublings;
+        if most >= QUERIES_PER_S_MAX {
             return None;
         }
-        if now >= pace.second + Duration::from_secs(1) {
-            (pace.second, pace.looks) = (now, 0);
+        if now >= rate.second + Duration::from_secs(1) {
+            (rate.second, rate.queries) = (now, 0);
         }
-        let may = pace.looks < most;
-        pace.looks = pace.looks.saturating_add(u32::from(may));
+        let may = rate.queries < most;
+        rate.queries = rate.queries.saturating_add(u32::from(may));
         Some(may)
     }
 }
 
 impl Permit<'_> {
-    /// Takes into account what became of the call.
+    /// Counts the call's result.
     pub(super) fn done<T>(self, result: &Result<T, Failure>) {
         match result {
-            // A provider that answers is there, whatever its answer is.
+            // A provider that answers is reachable, whatever its answer is.
             Ok(_) | Err(Failure::Refused { .. } | Failure::NumberInUse { .. }) => {
-                self.breakers.breakers.remove_if(&self.key, |_, it| it.is_older(self.since));
+                self.breakers
+                    .breakers
+                    .remove_if(&self.key, |_, breaker| breaker.is_older(self.since));
             }
             Err(Failure::Throttled { code, message }) => {
                 self.breakers.failed(&self.key, Some((code.clone(), message.clone())));
@@ -184,7 +188,7 @@ impl Permit<'_> {
             Err(Failure::OutcomeUnknown { provider_error, .. }) => {
                 self.breakers.failed(&self.key, provider_error.clone());
             }
-            // Of a refund it also says that the provider asks for it later.
+            // For a refund it also means that the provider wants the request again, later.
             Err(Failure::NotSent(_))
                 if matches!(self.key.1, Operation::Refund | Operation::QueryRefund) => {}
             Err(Failure::NotSent(_)) => self.breakers.failed(&self.key, None),
@@ -193,10 +197,10 @@ impl Permit<'_> {
 }
 
 impl CircuitBreaker {
-    /// Whether a call that began at `since` is news to it: what was sent before the circuit opened
-    /// and is answered late does not close it.
+    /// Whether a call that began at `since` may close the circuit: a late answer to a call that
+    /// began before the circuit opened does not.
     fn is_older(&self, since: Instant) -> bool {
-        self.open_until.is_none_or(|until| since + OPEN >= until)
+        self.open_until.is_none_or(|until| since + OPEN_TIME >= until)
     }
 }
 
@@ -221,20 +225,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_provider_that_fails_five_times_in_a_row_is_left_alone_and_tried_by_one_call() {
+    async fn five_failures_in_a_row_open_the_circuit_and_one_call_tries_the_provider() {
         let breakers = CircuitBreakers::default();
         for _ in 0..FAILURES_MAX {
             assert!(call(&breakers, &lost()).is_ok());
         }
         let refused = call(&breakers, &Ok(())).unwrap_err();
-        assert_eq!(refused.said.unwrap().0, "SYSTEM_ERROR");
+        assert_eq!(refused.provider_error.unwrap().0, "SYSTEM_ERROR");
         assert!(breakers.enter(&account(), Operation::Query).is_ok(), "queries are not concerned");
-        tokio::time::advance(OPEN).await;
+        tokio::time::advance(OPEN_TIME).await;
         let trying = breakers.enter(&account(), Operation::Open).unwrap();
         assert!(call(&breakers, &Ok(())).is_err(), "one call tries at a time");
         trying.done(&lost());
         assert!(call(&breakers, &Ok(())).is_err());
-        tokio::time::advance(OPEN).await;
+        tokio::time::advance(OPEN_TIME).await;
         assert!(call(&breakers, &Ok(())).is_ok());
         for _ in 0..FAILURES_MAX - 1 {
             assert!(call(&breakers, &lost()).is_ok(), "success makes it forget");
@@ -251,30 +255,30 @@ mod tests {
         for _ in 0..FAILURES_MAX {
             call(&breakers, &lost()).unwrap();
         }
-        tokio::time::advance(OPEN).await;
+        tokio::time::advance(OPEN_TIME).await;
         drop(breakers.enter(&account(), Operation::Open).unwrap());
         assert!(breakers.enter(&account(), Operation::Open).is_err());
-        tokio::time::advance(OPEN).await;
+        tokio::time::advance(OPEN_TIME).await;
         assert!(call(&breakers, &Ok(())).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_an_outage_the_reconciler_asks_a_few_orders_a_second() {
+    async fn after_an_outage_the_reconciler_queries_a_few_orders_a_second() {
         let breakers = CircuitBreakers::default();
-        let looks = |wanted: u32| (0..wanted).filter(|_| breakers.may_look(&account())).count();
-        assert_eq!(looks(1_000), 1_000);
+        let queries = |wanted: u32| (0..wanted).filter(|_| breakers.may_query(&account())).count();
+        assert_eq!(queries(1_000), 1_000);
         for _ in 0..FAILURES_MAX {
             call(&breakers, &lost()).unwrap();
         }
         for _ in 0..60 {
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert_eq!(looks(1_000), 5);
+            assert_eq!(queries(1_000), 5);
         }
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(looks(1_000), 10);
-        tokio::time::advance(DOUBLES).await;
-        assert_eq!(looks(1_000), 20);
-        tokio::time::advance(SLOW).await;
-        assert_eq!(looks(1_000), 1_000, "whatever is due, it recovers");
+        assert_eq!(queries(1_000), 10);
+        tokio::time::advance(DOUBLING_TIME).await;
+        assert_eq!(queries(1_000), 20);
+        tokio::time::advance(SLOW_TIME).await;
+        assert_eq!(queries(1_000), 1_000, "whatever is due, it recovers");
     }
 }

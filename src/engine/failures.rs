@@ -1,5 +1,4 @@
-//! The errors that the engine's operations share: what a failure means for the money, and what the
-//! caller reads of it. Each is logged where it is made.
+//! The errors that the engine's operations share. The function that makes an error also logs it.
 
 use super::circuit_breaker::Refused;
 use crate::domain::order::Order;
@@ -93,7 +92,10 @@ impl Refused {
     pub(super) fn error(&self) -> Error {
         let seconds = self.retry_after.as_millis().div_ceil(1000);
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        with_provider_error(Error::new(Kind::NotSent).retry_after_s(seconds), self.said.as_ref())
+        with_provider_error(
+            Error::new(Kind::NotSent).retry_after_s(seconds),
+            self.provider_error.as_ref(),
+        )
     }
 }
 
@@ -139,7 +141,7 @@ pub(super) fn already_paid(order: &Order) -> Error {
     Error::new(Kind::AlreadyPaid).order_status(order.status.number())
 }
 
-/// 5002: the provider says that it has a trade under the number, and that it has none.
+/// 5002: the provider states that it has a trade under the number, and that it has none.
 pub(super) fn contradiction(order: &Order, n: u32, code: &str) -> Error {
     let out_trade_no = order.out_trade_no();
     tracing::error!(

@@ -242,7 +242,7 @@ impl EngineParts {
         budget: CallBudget,
     ) -> Result<TradeState, Error> {
         let context = self.providers.context(order, n)?;
-        if !self.providers.breakers.may_look(&context.account) {
+        if !self.providers.breakers.may_query(&context.account) {
             return Err(Error::new(Kind::NotSent));
         }
         let call = self.providers.call(budget)?;
