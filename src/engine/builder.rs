@@ -1,4 +1,4 @@
-//! Describing an engine, and starting it.
+//! The [`Builder`] of an [`Engine`]: it takes the engine's parts and settings, and starts it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::provider::transport::Http;
 use crate::provider::{BoxFuture, Provider, Transport};
 use crate::store::{Store, StoreError};
 
-/// Describes an [`Engine`].
+/// Takes the parts and the settings of an [`Engine`], and starts it.
 #[must_use]
 pub struct Builder {
     store: Option<Arc<dyn Store>>,
@@ -52,7 +52,7 @@ pub struct Builder {
 }
 
 impl Engine {
-    /// Starts an engine's description.
+    /// A builder with the default settings; it needs a store, a provider and a public URL.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -83,12 +83,12 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Where orders live. Required.
+    /// The store of the orders. Required.
     pub fn store(self, store: impl Store + 'static) -> Builder {
         self.shared_store(Arc::new(store))
     }
 
-    /// As [`Builder::store`], with a store that its owner goes on using.
+    /// As [`Builder::store`], with a store that the caller goes on using.
     pub fn shared_store(self, store: Arc<dyn Store>) -> Builder {
         Builder { store: Some(store), ..self }
     }
@@ -104,58 +104,63 @@ impl Builder {
         self
     }
 
-    /// Where providers reach the mount: scheme, host and what stands before the mount. Required.
+    /// The URL at which providers reach this app: scheme, host and the path before the mount.
+    /// Required.
     pub fn public_url(self, url: Url) -> Builder {
         Builder { public_url: Some(url), ..self }
     }
 
-    /// The path prefix of the payment operations; `/pay` unless told.
+    /// The path prefix of the payment operations; `/pay` by default.
     pub fn mount(self, mount: &str) -> Builder {
         Builder { mount: mount.trim_end_matches('/').to_owned(), ..self }
     }
 
-    /// Expiry of an attempt when `data.time_expire` is absent; 30 minutes unless told.
+    /// How long the buyer can pay an attempt when the request has no `data.time_expire`; 30 minutes
+    /// by default.
     pub fn order_ttl(self, ttl: Duration) -> Builder {
         Builder { order_ttl: ttl, ..self }
     }
 
-    /// The longest one provider call, and all calls of one request, may take; 8 s and 20 s.
+    /// The longest that one provider call may take, and all provider calls of one request; 8 s and
+    /// 20 s by default.
     pub fn call_limits(self, timeout: Duration, budget: Duration) -> Builder {
         Builder { call_timeout: timeout, call_budget: budget, ..self }
     }
 
-    /// How long, and how many, recent results are kept in memory; 5 minutes and 100 000.
+    /// How long the engine keeps a recent result in memory, and how many results at most; 5 minutes
+    /// and 100 000 by default.
     pub fn replay(self, ttl: Duration, max: usize) -> Builder {
         Builder { replay_ttl: ttl, replay_max: max, ..self }
     }
 
-    /// What becomes of an unpaid order that is to be paid in another way: what may be paid is
-    /// closed first, unless told.
+    /// What the engine does when the buyer of an unpaid order chooses another payment method:
+    /// [`Switching::Close`] by default.
     pub fn switching(self, switching: Switching) -> Builder {
         Builder { switching, ..self }
     }
 
-    /// Which payments go back without anybody asking for it: a second one of a paid order, and one
-    /// that came after the order was closed; both unless told.
+    /// Which payments the engine refunds without a request: a second payment of a paid order, and a
+    /// payment that came after the order was closed; both by default.
     pub fn auto_refund(self, auto_refund: AutoRefundPolicy) -> Builder {
         Builder { auto_refund, ..self }
     }
 
-    /// How often the orders that are due are looked after in the background; every second unless
-    /// told. `None`: nothing is done in the background; [`Engine::reconcile`] and
-    /// [`Engine::dispatch`] do it once.
+    /// How often the engine reconciles the orders that are due; every second by default. With
+    /// `None` it does nothing in the background, delivers no events either, and
+    /// [`Engine::reconcile`] and [`Engine::dispatch`] do the work once.
     pub fn reconcile_every(self, every: Option<Duration>) -> Builder {
         Builder { reconcile_every: every, ..self }
     }
 
-    /// Where the shop is told what happens to its orders.
+    /// The webhook that delivers the events of orders to the shop.
     pub fn webhook(mut self, webhook: impl Deliver + 'static) -> Builder {
         self.outbox.set_webhook(Arc::new(webhook));
         self
     }
 
     /// Calls `handler` with every event of this type about orders of type `kind`: see
-    /// [`Engine::on`]. What is registered here also gets what an earlier process left.
+    /// [`Engine::on`]. A handler that is registered here also gets the events that an earlier
+    /// process left.
     pub fn on<H, F>(self, event: EventType, kind: &str, handler: H) -> Builder
     where
         H: Fn(OrderEvent) -> F + Send + Sync + 'static,
@@ -165,22 +170,24 @@ impl Builder {
         self
     }
 
-    /// Another clock than the operating system's.
+    /// The clock, in place of the operating system's.
     pub fn clock(self, clock: impl Clock + 'static) -> Builder {
         Builder { clock: Arc::new(clock), ..self }
     }
 
-    /// Another wire than HTTPS.
+    /// The transport of provider calls, in place of HTTPS.
     pub fn transport(self, transport: impl Transport + 'static) -> Builder {
         Builder { transport: Some(Arc::new(transport)), ..self }
     }
 
-    /// The providers are simulated: replies say so, and a buyer's private address will do.
+    /// Marks the providers as simulated: replies state it, and the engine accepts a buyer's private
+    /// address.
     pub fn simulated(self) -> Builder {
         Builder { simulated: true, ..self }
     }
 
-    /// What [`Engine::shutdown`] does last: stop what was started for this engine.
+    /// Work that [`Engine::shutdown`] does last, for example ending a task that only this engine
+    /// needs.
     pub fn at_shutdown(mut self, work: impl Future<Output = ()> + Send + 'static) -> Builder {
         self.at_shutdown.push(Box::pin(work));
         self
@@ -190,7 +197,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`StartError`] says what is missing or does not fit together.
+    /// [`StartError`] names the part that is missing or the settings that contradict each other.
     pub async fn start(self) -> Result<Engine, StartError> {
         let store = self.store.ok_or(StartError::Missing("a store"))?;
         let public_url = self.public_url.ok_or(StartError::NoNotifyUrl)?;
@@ -270,7 +277,7 @@ pub enum StartError {
     Missing(&'static str),
     /// vk-uni-pay's error 101: providers have no URL to report payments to.
     NoNotifyUrl,
-    /// Two settings contradict each other.
+    /// Two settings contradict each other, or one is out of range.
     Limits(&'static str),
     /// The store cannot be used.
     Store(StoreError),

@@ -1,4 +1,4 @@
-//! `queryPayment`: where an order stands; asked at the provider when nobody asked lately.
+//! `queryPayment`: the state of an order. Paygate queries the provider when its last answer is old.
 
 use std::time::Duration;
 
@@ -14,43 +14,46 @@ use crate::domain::order::{Order, OrderStatus, TradeUpdate};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::error::{Error, Kind};
 
-/// A question about an order.
+/// A request for the state of an order.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// Which order.
+    /// The order's number, or the number of one of its payments.
     pub number: OrderNumber,
-    /// Wait so long, at most, until the shop has accepted the payment.
+    /// How long the query waits at most until the shop has accepted the payment; `None`: not at
+    /// all.
     pub await_accepted: Option<Duration>,
 }
 
-/// Where an order stands.
+/// The state of an order.
 #[derive(Clone, Debug)]
 pub struct Queried {
     /// The order.
     pub order: Order,
-    /// Whether the shop has accepted the payment; `None` when nobody is told, or nothing is paid.
+    /// Whether the shop has accepted the payment; `None` when neither a webhook nor a handler gets
+    /// the event, or nothing is paid.
     pub user_order_success: Option<bool>,
-    /// The provider's word for an order that is not paid.
+    /// The provider's name for the state of an order that is not paid, such as `NOTPAY`.
     pub trade_state: Option<String>,
 }
 
-/// How long a provider is waited for after a wait that brought nothing.
+/// How long a query waits for the provider after `await_accepted` has passed.
 const LAST_QUERY: Duration = Duration::from_secs(2);
 
-/// An unpaid order is asked about at its provider when that was not done for so long.
+/// Paygate queries the provider of an unpaid order again when so many milliseconds have passed.
 const STALE_MS: i64 = 5 * SECOND_MS;
 
 impl Engine {
-    /// Where an order stands. An unpaid one is asked about at its provider, at most once in 5 s.
+    /// Returns the state of an order. Paygate queries the provider of an unpaid one, at most once
+    /// in 5 s.
     ///
     /// # Errors
     ///
-    /// [`Kind::NoSuchOrder`] for a number that is nobody's, [`Kind::NotSent`] when the store
-    /// cannot tell.
+    /// [`Kind::NoSuchOrder`] when no order has the number, [`Kind::NotSent`] when the store cannot
+    /// be read.
     ///
     /// # Cancel safety
     ///
-    /// A dropped future stops the waiting, and no call that was begun.
+    /// A dropped future ends the wait, and no provider call that has begun.
     pub async fn query(&self, query: Query) -> Result<Queried, Error> {
         let out_trade_no = self.0.number(&query.number).await?;
         let waiter = query.await_accepted.and_then(|_| self.0.waiters.wait(&out_trade_no));
@@ -60,7 +63,7 @@ impl Engine {
             (Some(waiter), Some(limit)) => {
                 Box::pin(self.accepted_within(&out_trade_no, waiter, limit)).await
             }
-            _ => self.0.queried(order).await,
+            _ => self.0.order_state(order).await,
         }
     }
 
@@ -82,7 +85,7 @@ impl Engine {
             Ok(order) => order?,
             Err(_) => self.0.commits.load(out_trade_no).await?,
         };
-        self.0.queried(order).await
+        self.0.order_state(order).await
     }
 
     /// The order, after its provider was queried in a task of its own.
@@ -91,10 +94,10 @@ impl Engine {
             return Ok(order);
         }
         let out_trade_no = order.out_trade_no().clone();
-        let queried = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
+        let refreshed = self.0.exclusively(&out_trade_no, Wait::No, |locked, order| async move {
             Ok(Box::pin(locked.refresh(order)).await)
         });
-        match queried.await {
+        match refreshed.await {
             Ok(Some(order)) => Ok(order),
             Ok(None) => Ok(order),
             Err(_) => self.0.commits.load(&out_trade_no).await,
@@ -114,12 +117,13 @@ impl EngineParts {
         }
     }
 
-    /// Waits until the shop has accepted the payment, or, where nobody is told, until it is paid.
+    /// Waits until the shop has accepted the payment, or, where neither a webhook nor a handler
+    /// gets the event, until the order is paid.
     async fn accepted(&self, out_trade_no: &OutTradeNo, waiter: Waiter) -> Result<Queried, Error> {
         let mut waiter = waiter;
         let mut stopping = self.stopping.subscribe();
         loop {
-            let found = self.queried(self.commits.load(out_trade_no).await?).await?;
+            let found = self.order_state(self.commits.load(out_trade_no).await?).await?;
             let is_done = match found.order.status {
                 OrderStatus::Open => found.order.flags.mismatch,
                 OrderStatus::Closed => true,
@@ -139,14 +143,14 @@ impl EngineParts {
 
     fn is_stale(&self, order: &Order) -> bool {
         let now = self.clock.now();
-        let asked = order.attempts.iter().filter(|it| is_queried(it));
+        let attempts = order.attempts.iter().filter(|attempt| is_queried(attempt));
         let last_queried_at: Option<Millis> =
-            asked.map(|it| it.last_queried_at.unwrap_or(it.opened_at)).max();
+            attempts.map(|attempt| attempt.last_queried_at.unwrap_or(attempt.opened_at)).max();
         let is_open = order.status == OrderStatus::Open;
         is_open && last_queried_at.is_some_and(|at| now.since(at) >= STALE_MS)
     }
 
-    async fn queried(&self, order: Order) -> Result<Queried, Error> {
+    async fn order_state(&self, order: Order) -> Result<Queried, Error> {
         let user_order_success = self.is_accepted(&order).await?;
         let trade_state = trade_state(&order);
         Ok(Queried { order, user_order_success, trade_state })
@@ -154,7 +158,7 @@ impl EngineParts {
 
     /// Whether the shop has accepted the payment that made the order paid.
     async fn is_accepted(&self, order: &Order) -> Result<Option<bool>, Error> {
-        let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
+        let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
         let Some(payment) = winning.filter(|_| self.outbox.has_listener(&order.terms.kind)) else {
             return Ok(None);
         };
@@ -167,7 +171,7 @@ impl EngineParts {
         let id = EventId::of(order.out_trade_no(), &effect);
         let found = self.store.outbox_find(&id).await;
         let found = found.map_err(|error| store_unreachable(&error))?;
-        Ok(Some(found.is_some_and(|it| it.state == DeliveryState::Accepted)))
+        Ok(Some(found.is_some_and(|event| event.state == DeliveryState::Accepted)))
     }
 }
 
@@ -178,7 +182,7 @@ impl LockedWork {
         for n in order.trades(is_queried) {
             order = match self.query_trade(order.clone(), n).await {
                 Ok((order, _)) => order,
-                // It is not queried again at once.
+                // The recorded time keeps paygate from another query at once.
                 Err(_) => match self.record_trade(order.clone(), n, TradeUpdate::NoAnswer).await {
                     Ok(order) => order,
                     Err(_) => return order,
@@ -189,24 +193,24 @@ impl LockedWork {
     }
 }
 
-/// Whether a client's query reaches the provider of this attempt. The reconciler queries a superseded
-/// attempt that was never handed out.
+/// Whether a client's query reaches the provider of this attempt. The reconciler queries a
+/// superseded attempt that was never handed out.
 fn is_queried(attempt: &Attempt) -> bool {
     let is_awaited = attempt.is_unknown() && !attempt.superseded && !attempt.is_unsigned();
     attempt.is_payable() || is_awaited
 }
 
-/// The word of the current attempt's provider for an order that is not paid.
+/// The current attempt's state in its provider's words, for an order that is not paid.
 fn trade_state(order: &Order) -> Option<String> {
-    let word = match order.status {
+    let state = match order.status {
         OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => return None,
         OrderStatus::Closed => "CLOSED",
-        OrderStatus::Open => word(order.current()),
+        OrderStatus::Open => provider_state(order.current()),
     };
-    Some(word.to_owned())
+    Some(state.to_owned())
 }
 
-fn word(attempt: &Attempt) -> &'static str {
+fn provider_state(attempt: &Attempt) -> &'static str {
     let provider = attempt.method.provider();
     match attempt.state {
         AttemptState::Closed => provider.closed_state(),

@@ -1,23 +1,23 @@
-//! What runs on after its client left: counted, and awaited at shutdown.
+//! Tasks that run on after their client left; the engine awaits them at shutdown.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
-/// Work that must be finished whoever waits for it.
+/// The tasks that run to their end, whether or not a client waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Mutex<JoinSet<()>>);
 
 impl Tasks {
-    /// Runs `work` to its end.
+    /// Runs `work` to its end in a task of its own.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while running.try_join_next().is_some() {}
         running.spawn(work);
     }
 
-    /// Waits for everything that was spawned before.
+    /// Waits for every task that was spawned before.
     pub(super) async fn finish(&self) {
         let mut running =
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,4 +1,5 @@
-//! Payments of no order: recorded once, told, and listed until their order is known.
+//! Payments of no order: paygate records each once, reports it to the shop, and lists it until its
+//! order is known.
 
 use std::collections::BTreeMap;
 
@@ -15,40 +16,41 @@ use crate::domain::unmatched::UnmatchedPayment;
 use crate::error::{Error, Kind};
 
 impl Engine {
-    /// The last `limit` payments that belong to no order, the newest last: somebody is to look at
-    /// them. What is a payment of an order by now is not among them.
+    /// The last `limit` payments that belong to no order, the newest last: an operator has to
+    /// settle them. A payment whose order has become known is not among them.
     ///
-    /// A handler for [`EventType::PaymentUnmatched`] of type `unmatched` hears of each once.
+    /// A handler for [`EventType::PaymentUnmatched`] of type `unmatched` gets an event of each.
     ///
     /// # Errors
     ///
-    /// [`Kind::NotSent`] when the store cannot tell.
+    /// [`Kind::NotSent`] when the store cannot be read.
     pub async fn unmatched(&self, limit: usize) -> Result<Vec<UnmatchedPayment>, Error> {
         self.0.store.unmatched(limit).await.map_err(|error| store_unreachable(&error))
     }
 }
 
 impl EngineParts {
-    /// Makes a payment of no order durable, and with it what tells the shop of it.
+    /// Makes a payment of no order durable, together with its event for the shop.
     ///
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store failed.
     pub(super) async fn record_unmatched(&self, unmatched: UnmatchedPayment) -> Result<(), Error> {
-        let event = event_of(&unmatched, !self.settings.simulated)?;
+        let event = unmatched_event(&unmatched, !self.settings.simulated)?;
         let added = self.store.add_unmatched(&unmatched, &event).await;
         if added.map_err(|error| store_unreachable(&error))? {
             let (out_trade_no, provider) = (&unmatched.channel_no, unmatched.provider);
             let id = &*unmatched.transaction_id.0;
-            tracing::error!(%out_trade_no, %provider, id, "a payment that belongs to no order");
+            tracing::error!(%out_trade_no, %provider, id, "a provider reports an unknown payment");
             self.outbox.wake();
         }
         Ok(())
     }
 }
 
-/// What the shop is told. Every number that a provider tells is read as an order's.
-fn event_of(unmatched: &UnmatchedPayment, livemode: bool) -> Result<OutboxEvent, Error> {
+/// The event that reports the payment to the shop. The provider's number of the payment's order
+/// becomes the event's `out_trade_no`.
+fn unmatched_event(unmatched: &UnmatchedPayment, livemode: bool) -> Result<OutboxEvent, Error> {
     let out_trade_no = OutTradeNo::parse(unmatched.channel_no.as_str());
     let out_trade_no = out_trade_no.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
     let (provider, pid) = (unmatched.provider, &unmatched.pid);
@@ -88,17 +90,17 @@ fn data(
         ("type", Some(json!(UnmatchedPayment::KIND))),
         ("provider", Some(json!(unmatched.provider))),
         ("pid", Some(json!(unmatched.pid))),
-        ("appid", app.id.map(|it| json!(it))),
-        ("pay_date", unmatched.paid_at.map(|it| json!(it))),
+        ("appid", app.id.map(|id| json!(id))),
+        ("pay_date", unmatched.paid_at.map(|paid_at| json!(paid_at))),
     ];
-    let told = members.into_iter().filter_map(|(key, value)| {
+    let present = members.into_iter().filter_map(|(key, value)| {
         let raw = to_raw_value(&value?).ok()?;
         Some((key.to_owned(), raw))
     });
-    told.collect()
+    present.collect()
 }
 
-/// What the provider's message calls the app that was paid with.
+/// The app that the buyer paid with, in the provider's message.
 #[derive(Default, Deserialize)]
 struct App {
     #[serde(rename = "appid", alias = "app_id")]
@@ -131,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_a_payment_of_no_order_tells_what_its_provider_told() {
+    fn the_event_of_a_payment_of_no_order_carries_its_providers_message() {
         let message = r#"{"appid":"wx1","amount":{"total":100}}"#;
-        let event = event_of(&unmatched(message), true).unwrap();
+        let event = unmatched_event(&unmatched(message), true).unwrap();
         assert_eq!((event.kind.as_str(), event.event.name()), ("unmatched", "payment.unmatched"));
         assert_eq!(event.out_trade_no.as_str(), "old-system-1");
         let body: Value = serde_json::from_str(&event.body).unwrap();
@@ -153,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_told_is_not_in_the_event() {
-        let untold = UnmatchedPayment { paid_at: None, ..unmatched("{}") };
-        let event = event_of(&untold, false).unwrap();
+    fn the_event_lacks_what_its_providers_message_lacks() {
+        let sparse = UnmatchedPayment { paid_at: None, ..unmatched("{}") };
+        let event = unmatched_event(&sparse, false).unwrap();
         let body: Value = serde_json::from_str(&event.body).unwrap();
         assert_eq!(
             (&body["data"]["appid"], &body["data"]["pay_date"]),

@@ -1,4 +1,4 @@
-//! The requests that wait for an order to be paid, or for the shop to accept it. Whoever changes the
+//! The requests that wait for an order to be paid, or for the shop to accept it. A change of the
 //! order wakes them; none polls.
 
 use std::sync::Arc;

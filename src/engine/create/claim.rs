@@ -1,5 +1,6 @@
-//! The attempt that claims a number: a new order with its first attempt, or another attempt of a
-//! stored order. [`Commits::claim`](crate::engine::commit::Commits::claim) makes the claim durable.
+//! The attempt with which a request claims its number: a new order with its first attempt, or
+//! another attempt of a stored order. [`Commits::claim`](crate::engine::commit::Commits::claim)
+//! makes the claim durable.
 
 use super::resolve::Resolved;
 use crate::domain::ids::ChannelNo;
@@ -52,7 +53,8 @@ impl EngineParts {
     ///
     /// # Errors
     ///
-    /// 4000 when `deadline` does not allow it, 4004 when the provider cannot be paid by this method.
+    /// 4000 when `deadline` is too near or too far, 4004 when the provider does not offer this
+    /// method.
     pub(super) fn plan_attempt(
         &self,
         resolved: &Resolved,
@@ -99,13 +101,13 @@ impl EngineParts {
     }
 }
 
-/// When an attempt that opens now stops being payable: the order's deadline if it has one, and at
-/// most the time that the provider limits the product's attempts to.
+/// When an attempt that opens now expires: at the order's deadline, without one `ttl_ms` from now,
+/// and never later than the provider allows for the product.
 ///
 /// # Errors
 ///
-/// A deadline less than a minute (WeChat Pay raises it, V3 `time_expire`) or more than 7 days
-/// ahead (it clips it).
+/// 4000 for a deadline less than a minute ahead (WeChat Pay raises it, V3 `time_expire`) or more
+/// than 7 days (WeChat Pay clips it).
 fn expiry(
     deadline: Option<Millis>,
     now: Millis,
@@ -117,7 +119,7 @@ fn expiry(
         Some(deadline) => {
             let ahead_ms = deadline.since(now);
             if !(MINUTE_MS..=7 * DAY_MS).contains(&ahead_ms) {
-                return Err(deadline_refused());
+                return Err(invalid_deadline());
             }
             deadline
         }
@@ -126,7 +128,7 @@ fn expiry(
     Ok(latest.map_or(expires_at, |latest| expires_at.min(latest)).floor_to_second())
 }
 
-fn deadline_refused() -> Error {
+fn invalid_deadline() -> Error {
     Error::invalid(vec![Violation {
         code: Code::Body,
         path: "/data/time_expire".to_owned(),

@@ -1,7 +1,7 @@
-//! Recent results, so that a repeat within minutes touches neither the store nor a key.
+//! Recent results, so that a repeated request within minutes reads neither the store nor a key.
 //!
-//! First in, first out, bounded in number and age: a frequency-based cache would throw out exactly
-//! the newest orders, which are the ones that are asked for again.
+//! First in, first out, bounded in number and age: a frequency-based cache would evict exactly the
+//! newest orders, which clients request again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::Millis;
 
-/// The bounded memory of recent results.
+/// The bounded cache of recent results.
 #[derive(Debug)]
 pub(in crate::engine) struct ReplayCache {
     ttl_ms: i64,
@@ -24,12 +24,12 @@ pub(in crate::engine) struct ReplayCache {
     ages: Mutex<VecDeque<(OutTradeNo, Millis)>>,
 }
 
-/// What is remembered of one number.
+/// The cache's entry of one order.
 #[derive(Clone, Debug)]
 enum Entry {
-    /// A result that may be handed out.
+    /// A result that paygate may hand out again.
     Result(ReplayEntry),
-    /// The order changed so that no result of an earlier version may be handed out.
+    /// The order changed: paygate hands out no result of `version` or an earlier one.
     Ended { version: u64, since: Millis },
 }
 
@@ -42,25 +42,26 @@ impl Entry {
     }
 }
 
-/// What a repeat needs, and no more: an entry is well below 1 KiB.
+/// The reply to a repeated request, and no more: an entry is well below 1 KiB.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct ReplayEntry {
-    /// What the order is.
+    /// The digests of the order's terms.
     pub(in crate::engine) fingerprint: Box<Fingerprint>,
     /// How the buyer pays.
     pub(in crate::engine) method: Arc<PaymentMethod>,
-    /// What the client got.
+    /// The `orderInfo` that the client got.
     pub(in crate::engine) order_info: Arc<RawValue>,
-    /// What its QR code says, if it is one.
+    /// The content of the QR code, if the client pays by one.
     pub(in crate::engine) code_url: Option<Arc<str>>,
-    /// Until when it may be handed out again: the material's end, or a minute after it was signed.
+    /// Until when paygate may hand it out again: the end of the material's validity, or a minute
+    /// after paygate signed it.
     pub(in crate::engine) fresh_until: Millis,
-    /// When it was remembered.
+    /// When paygate cached it.
     pub(in crate::engine) since: Millis,
 }
 
 impl ReplayCache {
-    /// A memory of at most `max` results, each for `ttl`.
+    /// A cache of at most `max` results, each for `ttl`.
     pub(in crate::engine) fn new(ttl: Duration, max: usize) -> ReplayCache {
         ReplayCache {
             ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
@@ -70,7 +71,7 @@ impl ReplayCache {
         }
     }
 
-    /// The result for `no`, if it may be handed out at `now`.
+    /// The result for `out_trade_no`, if paygate may hand it out at `now`.
     pub(in crate::engine) fn find(
         &self,
         out_trade_no: &OutTradeNo,
@@ -79,11 +80,11 @@ impl ReplayCache {
         let entry = self.entries.get(out_trade_no)?;
         let Entry::Result(recent) = &*entry else { return None };
         let fresh = now < recent.fresh_until && now.since(recent.since) < self.ttl_ms;
-        // A clock that was set back makes everything remembered doubtful.
+        // A clock that was set back makes the age of the entry doubtful.
         (fresh && now >= recent.since).then(|| recent.clone())
     }
 
-    /// Remembers the result of an order's `version` for `no`, in place of an older one.
+    /// Caches the result of the order's `version`, in place of an older one.
     pub(in crate::engine) fn remember(
         &self,
         out_trade_no: &OutTradeNo,
@@ -100,18 +101,18 @@ impl ReplayCache {
             })
             .or_insert_with(|| Entry::Result(recent.clone()));
         if !ended {
-            self.age(out_trade_no, since);
+            self.evict(out_trade_no, since);
         }
     }
 
-    /// Hands nothing out for `no` that was made of `version` or an earlier one of its order.
+    /// Ends every result of the order's `version` and of its earlier ones.
     pub(in crate::engine) fn forget(&self, out_trade_no: &OutTradeNo, version: u64, now: Millis) {
         self.entries.insert(out_trade_no.clone(), Entry::Ended { version, since: now });
-        self.age(out_trade_no, now);
+        self.evict(out_trade_no, now);
     }
 
-    /// Lets go of what is too old or too much.
-    fn age(&self, out_trade_no: &OutTradeNo, now: Millis) {
+    /// Adds the entry's age, and evicts entries that are too old or too many.
+    fn evict(&self, out_trade_no: &OutTradeNo, now: Millis) {
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
         ages.push_back((out_trade_no.clone(), now));
         while ages
@@ -119,7 +120,7 @@ impl ReplayCache {
             .is_some_and(|(_, since)| ages.len() > self.max || now.since(*since) >= self.ttl_ms)
         {
             if let Some((oldest, since)) = ages.pop_front() {
-                self.entries.remove_if(&oldest, |_, it| it.since() == since);
+                self.entries.remove_if(&oldest, |_, entry| entry.since() == since);
             }
         }
     }
@@ -190,7 +191,7 @@ mod tests {
         assert!(replays.find(&out_trade_no(1), Millis(149)).is_some());
         assert!(replays.find(&out_trade_no(1), Millis(150)).is_none());
         replays.remember(&out_trade_no(2), 1, recent(150));
-        assert_eq!(replays.entries.len(), 1, "what is too old leaves the memory");
+        assert_eq!(replays.entries.len(), 1, "what is too old leaves the cache");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From a valid request to its payment method: which merchant, which product, which buyer.
+//! Finds the merchant, the payment method and the buyer of a valid request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::engine::parts::EngineParts;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::Provider;
 
-/// A request, and what follows from it before the store is read.
+/// A request with its provider and its payment method, before paygate reads the store.
 pub(super) struct Resolved {
     pub(super) request: CreateRequest,
     pub(super) caller: CallerContext,
@@ -45,21 +45,25 @@ impl EngineParts {
             Some((provider.clone(), pay_type, product, app_id))
         });
         let Some((provider, pay_type, product, app_id)) = found else {
-            return Err(self.not_possible(pid, &caller));
+            return Err(self.pay_type_not_possible(pid, &caller));
         };
         let method = PaymentMethod {
             pay_type,
             product,
             app_id,
-            openid: openid(&request, product, &*provider)?,
-            client_ip: self.address(pay_type, product, &caller)?,
+            openid: buyer_openid(&request, product, &*provider)?,
+            client_ip: self.buyer_ip(pay_type, product, &caller)?,
         };
         let fingerprint = request.terms.fingerprint();
         Ok(Resolved { request, caller, provider, key: RequestKey { method, fingerprint } })
     }
 
     /// The buyer's address, where the product is bound to it.
-    fn address(
+    ///
+    /// # Errors
+    ///
+    /// 4004 when the address is unknown or not public.
+    fn buyer_ip(
         &self,
         pay_type: PayType,
         product: Product,
@@ -84,17 +88,16 @@ impl EngineParts {
         }
     }
 
-    /// What a caller on this platform could use instead.
-    fn not_possible(&self, pid: &Pid, caller: &CallerContext) -> Error {
+    /// 4004, with the pay types that are possible on the caller's platform.
+    fn pay_type_not_possible(&self, pid: &Pid, caller: &CallerContext) -> Error {
         let mut possible = BTreeSet::new();
         for provider in self.providers.merchants.get(pid).into_iter().flat_map(BTreeMap::values) {
-            let ways = [false, true].map(|qrcode| provider.select(caller, qrcode));
+            let selected = [false, true].map(|qrcode| provider.select(caller, qrcode));
             let configured = provider.pay_types();
-            possible.extend(
-                ways.into_iter().flatten().map(|(it, _)| it).filter(|it| configured.contains(it)),
-            );
+            let pay_types = selected.into_iter().flatten().map(|(pay_type, _)| pay_type);
+            possible.extend(pay_types.filter(|pay_type| configured.contains(pay_type)));
         }
-        let names: Vec<&str> = possible.iter().map(|it: &PayType| it.name()).collect();
+        let names: Vec<&str> = possible.iter().map(|pay_type: &PayType| pay_type.name()).collect();
         let list = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
         let platform = caller.platform.name();
         Error::new(Kind::PayTypeNotPossible).text(Text::new(
@@ -104,7 +107,7 @@ impl EngineParts {
     }
 }
 
-fn openid(
+fn buyer_openid(
     request: &CreateRequest,
     product: Product,
     provider: &dyn Provider,

@@ -1,4 +1,4 @@
-//! What the shop is told: an event's body, made once and kept byte for byte.
+//! The body of an event for the shop: paygate builds it once, and sends it byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,18 @@ use crate::domain::order::payment::Payment;
 use crate::domain::order::refund::{Refund, RefundState};
 use crate::domain::time::Millis;
 
-/// What an event came of.
+/// The cause of an event.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Cause<'a> {
+    /// When paygate recorded the change.
     pub(in crate::engine) at: Millis,
-    /// The provider's message.
+    /// The provider's message, if one caused the change.
     pub(in crate::engine) message: Option<&'a Value>,
     /// Whether the money is real.
     pub(in crate::engine) livemode: bool,
 }
 
-/// The event that tells the shop of `effect`, to be sent at once.
+/// The event that reports `effect` to the shop, due at once.
 pub(in crate::engine) fn outbox_event(
     order: &Order,
     effect: &Effect,
@@ -50,6 +51,7 @@ pub(in crate::engine) fn outbox_event(
     }
 }
 
+/// An event's body.
 #[derive(Serialize)]
 pub(in crate::engine) struct Body<'a, M> {
     #[serde(rename = "type")]
@@ -61,8 +63,8 @@ pub(in crate::engine) struct Body<'a, M> {
     pub(in crate::engine) verify_result: Option<&'a M>,
 }
 
-/// The order as it stands, what the event is about, and `custom`: whole, and its keys beside it,
-/// as vk-uni-pay hands them to the shop.
+/// The order, the payment or refund of the event, and `custom`: whole, and its keys beside it, as
+/// vk-uni-pay passes them to the shop.
 fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
     let source = Source::of(order, effect);
     let mut data: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
@@ -71,35 +73,37 @@ fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
     }
     for (name, value) in DATA {
         let Some(value) = value(&source) else { continue };
-        // What the request did not say, `custom` may.
-        let is_unsaid = ECHOED.contains(&name) && value.get() == "null";
-        if !(is_unsaid && data.contains_key(name)) {
+        // `custom` may have a field that the request lacks.
+        let is_absent = ECHOED.contains(&name) && value.get() == "null";
+        if !(is_absent && data.contains_key(name)) {
             data.insert(name.to_owned(), value);
         }
     }
     data
 }
 
-/// What an event's `data` is made of: an order, and what of it the event is about.
+/// The source of an event's `data`: an order, and the payment and refund of the event.
 struct Source<'a> {
     order: &'a Order,
     payment: Option<&'a Payment>,
     refund: Option<&'a Refund>,
-    /// Whether something went back that nobody here knows the amount of.
+    /// Whether the provider refunded an amount that paygate does not know.
     refund_unknown: bool,
 }
 
 impl<'a> Source<'a> {
     fn of(order: &'a Order, effect: &Effect) -> Source<'a> {
-        let payment = order.payments.iter().find(|it| it.transaction_id == effect.transaction_id);
-        let refund = payment.and_then(|it| {
-            it.refunds.iter().find(|it| Some(&it.out_refund_no) == effect.out_refund_no.as_ref())
+        let payment =
+            order.payments.iter().find(|payment| payment.transaction_id == effect.transaction_id);
+        let refund = payment.and_then(|payment| {
+            let number = effect.out_refund_no.as_ref();
+            payment.refunds.iter().find(|refund| Some(&refund.out_refund_no) == number)
         });
         let refund_unknown = refund.is_none() && effect.event == EventType::RefundAbnormal;
         Source { order, payment, refund, refund_unknown }
     }
 
-    /// What the payment was made by.
+    /// The attempt that the buyer paid.
     fn attempt(&self) -> Option<&'a Attempt> {
         let payment = self.payment?;
         Some(self.order.attempt(payment.attempt).unwrap_or_else(|| self.order.latest()))
@@ -111,48 +115,48 @@ impl<'a> Source<'a> {
 
     fn refund_status(&self) -> Option<RefundState> {
         let unknown = self.refund_unknown.then_some(RefundState::Abnormal);
-        self.refund.map(|it| it.state).or(unknown)
+        self.refund.map(|refund| refund.state).or(unknown)
     }
 }
 
 /// A name in an event's `data`, and its value; `None` where the event does not have it.
 type Member = (&'static str, fn(&Source<'_>) -> Option<Box<RawValue>>);
 
-/// Every name in an event's `data` that is not the shop's own. `custom` must have none of them,
-/// but for those in [`ECHOED`]: `createPayment`'s schema has this list too.
+/// Every name in an event's `data` that paygate sets. `custom` must have none of them, except those
+/// in [`ECHOED`]: `createPayment`'s schema has this list too.
 const DATA: [Member; 27] = [
-    ("out_trade_no", |it| json(&it.order.terms.out_trade_no)),
-    ("total_fee", |it| json(it.order.terms.total_fee.fen())),
-    ("subject", |it| json(&it.order.terms.subject)),
-    ("body", |it| json(&it.order.terms.body)),
-    ("type", |it| json(&it.order.terms.kind)),
-    ("pid", |it| json(it.order.terms.pid.as_str())),
-    ("user_id", |it| json(&it.order.terms.user_id)),
-    ("nickname", |it| json(&it.order.client.nickname)),
-    ("platform", |it| json(&it.order.client.platform)),
-    ("status", |it| json(it.order.status.number())),
-    ("custom", |it| raw(it.order.terms.custom.as_ref()?)),
-    ("channel_trade_no", |it| json(&it.attempt()?.channel_no)),
-    ("transaction_id", |it| json(&it.payment?.transaction_id)),
-    ("paid_fee", |it| json(it.payment?.total_fee.fen())),
-    ("provider", |it| json(it.attempt()?.method.provider())),
-    ("pay_type", |it| json(it.attempt()?.method.pay_type)),
-    ("appid", |it| json(&it.attempt()?.method.app_id)),
+    ("out_trade_no", |source| json(&source.order.terms.out_trade_no)),
+    ("total_fee", |source| json(source.order.terms.total_fee.fen())),
+    ("subject", |source| json(&source.order.terms.subject)),
+    ("body", |source| json(&source.order.terms.body)),
+    ("type", |source| json(&source.order.terms.kind)),
+    ("pid", |source| json(source.order.terms.pid.as_str())),
+    ("user_id", |source| json(&source.order.terms.user_id)),
+    ("nickname", |source| json(&source.order.client.nickname)),
+    ("platform", |source| json(&source.order.client.platform)),
+    ("status", |source| json(source.order.status.number())),
+    ("custom", |source| raw(source.order.terms.custom.as_ref()?)),
+    ("channel_trade_no", |source| json(&source.attempt()?.channel_no)),
+    ("transaction_id", |source| json(&source.payment?.transaction_id)),
+    ("paid_fee", |source| json(source.payment?.total_fee.fen())),
+    ("provider", |source| json(source.attempt()?.method.provider())),
+    ("pay_type", |source| json(source.attempt()?.method.pay_type)),
+    ("appid", |source| json(&source.attempt()?.method.app_id)),
     // Kept for the merchant's number at the provider, which an order does not record.
     ("mch_id", |_| None),
-    ("openid", |it| it.payment.and_then(|_| json(it.openid()))),
-    ("pay_date", |it| json(it.payment?.paid_at)),
-    ("out_refund_no", |it| json(&it.refund?.out_refund_no)),
-    ("refund_id", |it| json(&it.refund?.refund_id)),
-    ("refund_fee", |it| json(it.refund?.refund_fee.fen())),
-    ("refund_status", |it| json(it.refund_status()?)),
-    ("refund_desc", |it| json(&it.refund?.refund_desc)),
-    ("refund_date", |it| json(it.refund?.refunded_at)),
-    ("refund_unknown", |it| it.refund_unknown.then_some(true).and_then(json)),
+    ("openid", |source| source.payment.and_then(|_| json(source.openid()))),
+    ("pay_date", |source| json(source.payment?.paid_at)),
+    ("out_refund_no", |source| json(&source.refund?.out_refund_no)),
+    ("refund_id", |source| json(&source.refund?.refund_id)),
+    ("refund_fee", |source| json(source.refund?.refund_fee.fen())),
+    ("refund_status", |source| json(source.refund_status()?)),
+    ("refund_desc", |source| json(&source.refund?.refund_desc)),
+    ("refund_date", |source| json(source.refund?.refunded_at)),
+    ("refund_unknown", |source| source.refund_unknown.then_some(true).and_then(json)),
 ];
 
-/// What of [`DATA`] only repeats an optional field of the request. `custom` may have such a name
-/// where the request lacks the field, and stands in its place.
+/// The names in [`DATA`] that only repeat an optional field of the request. Where the request lacks
+/// the field, `custom` may have the name, and its value is the event's.
 const ECHOED: [&str; 3] = ["user_id", "nickname", "body"];
 
 /// `custom` as it was written.

@@ -29,7 +29,14 @@ impl EngineParts {
         if let Err(why) = &delivered {
             let (id, out_trade_no) = (&event.id, &event.out_trade_no);
             let state = state.name();
-            tracing::warn!(%id, %out_trade_no, tries, state, %why, "the shop did not accept an event");
+            tracing::warn!(
+                %id,
+                %out_trade_no,
+                tries,
+                state,
+                %why,
+                "the shop did not accept an event"
+            );
         }
         let settled = OutboxEvent { state, tries, next_at, ..event };
         match self.store.outbox_set(&settled).await {
@@ -37,7 +44,8 @@ impl EngineParts {
             // Paygate sends it again under the same id, but not all the time because a disk is
             // full.
             Ok(EventUpdate::Missing | EventUpdate::Lost) => {
-                tracing::error!(id = %settled.id, "another process owns the store: restart paygate");
+                let id = &settled.id;
+                tracing::error!(%id, "another process owns the store: restart paygate");
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Err(error) => {
