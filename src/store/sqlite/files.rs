@@ -220,8 +220,8 @@ impl OpenedFiles {
     }
 }
 
-/// The number of a file, unique on this machine: device and inode.
-#[cfg(unix)]
+/// The number of a file: device and inode, which are unique on this machine. Systems other than
+/// Unix remove no file that is open: there every file has the same number.
 type FileNumber = (u64, u64);
 
 #[cfg(unix)]
@@ -230,13 +230,9 @@ fn file_number(path: &Path) -> io::Result<FileNumber> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// Other systems than Unix remove no file that is open.
-#[cfg(not(unix))]
-type FileNumber = ();
-
 #[cfg(not(unix))]
 fn file_number(_: &Path) -> io::Result<FileNumber> {
-    Ok(())
+    Ok((0, 0))
 }
 
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);

@@ -17,9 +17,8 @@ pub(super) const VERSION: i32 = 3;
 /// The earliest version of the tables whose programs may open a store of [`VERSION`].
 pub(super) const COMPATIBLE_FROM: i32 = 3;
 
-/// The tables of a new store. `record` is the order, whole; the other columns and tables are what
-/// is looked up by, what must be unique, and what a person reads. All of an order's rows are
-/// written in one transaction.
+/// The tables of a new store. `record` is the order, whole; the other columns and tables serve
+/// queries, uniqueness and operators. One transaction writes all of an order's rows.
 const TABLES: &str = "
 CREATE TABLE meta (
     one             INTEGER PRIMARY KEY CHECK (one = 1),
