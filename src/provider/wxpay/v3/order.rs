@@ -218,7 +218,7 @@ struct H5Info<'a> {
 fn scene_info(
     request: &AttemptRequest<'_>,
     site: Option<&Site>,
-    other: &[RawMember<'_>],
+    other: &[OtherMember<'_>],
 ) -> Result<Option<Box<RawValue>>, Text> {
     let is_h5 = request.product == Product::H5;
     if is_h5 && request.client_ip.is_none() {
@@ -259,7 +259,7 @@ fn h5_type(user_agent: &str) -> &'static str {
 }
 
 /// A member of a JSON object, as it is written there.
-struct RawMember<'a> {
+struct OtherMember<'a> {
     /// Escapes undone.
     name: String,
     value: &'a str,
@@ -268,7 +268,7 @@ struct RawMember<'a> {
 }
 
 /// The members of `data.other`. None of them may be a member that we compute.
-fn other_members<'a>(request: &AttemptRequest<'a>) -> Result<Vec<RawMember<'a>>, Text> {
+fn other_members<'a>(request: &AttemptRequest<'a>) -> Result<Vec<OtherMember<'a>>, Text> {
     let Some(other) = &request.terms.other else { return Ok(Vec::new()) };
     let members = members(other.as_str())
         .ok_or_else(|| Text::new("other 必须是对象", "other must be an object"))?;
@@ -283,7 +283,7 @@ fn computed_member(key: &str) -> Text {
 }
 
 /// `object` (JSON text of an object) with `members` added at its end, verbatim.
-fn spliced<'a>(object: &str, members: impl Iterator<Item = &'a RawMember<'a>>) -> String {
+fn spliced<'a>(object: &str, members: impl Iterator<Item = &'a OtherMember<'a>>) -> String {
     let mut text = object.strip_suffix('}').unwrap_or(object).to_owned();
     for (n, member) in members.enumerate() {
         if n > 0 {
@@ -301,7 +301,7 @@ fn spliced<'a>(object: &str, members: impl Iterator<Item = &'a RawMember<'a>>) -
 }
 
 /// The members of a JSON object in their order; `None` when `text` is no object.
-fn members<'a>(text: &'a str) -> Option<Vec<RawMember<'a>>> {
+fn members<'a>(text: &'a str) -> Option<Vec<OtherMember<'a>>> {
     let pairs = raw_pairs(text)?;
     let mut rest = text.trim_start_matches(BETWEEN).strip_prefix('{')?;
     let member = |(key, value): RawPair<'a>| {
@@ -309,7 +309,7 @@ fn members<'a>(text: &'a str) -> Option<Vec<RawMember<'a>>> {
         let behind = behind_key.trim_start_matches(BETWEEN).strip_prefix(value.get())?;
         let text = rest.strip_suffix(behind)?;
         rest = behind;
-        Some(RawMember { name: serde_json::from_str(key.get()).ok()?, value: value.get(), text })
+        Some(OtherMember { name: serde_json::from_str(key.get()).ok()?, value: value.get(), text })
     };
     pairs.into_iter().map(member).collect()
 }
