@@ -83,19 +83,20 @@
 //! 1. [`domain`] is pure: no `async`, clock, randomness, IO or floats. Time is an argument.
 //! 2. Only [`config`] reads the environment, only `clock` the time; only `reply` names the
 //!    statuses of payment operations.
-//! 3. A row is durable before a byte goes to a provider, and the outcome before the caller is
-//!    answered.
+//! 3. An order is durable before a byte of it goes to a provider, and the outcome before the caller
+//!    is answered.
 //! 4. An order changes only through [`domain::Order::apply`], and is committed by
 //!    compare-and-set on its version, under the store's fence.
 //! 5. No store transaction is open across a network call.
-//! 6. After an unknown outcome nothing is created again at that provider before it was asked, never
-//!    under a new number for the same way to pay, and nothing is returned again except under the
-//!    same number. Beside an attempt that was handed out and whose outcome is unknown nothing opens
-//!    anywhere; what was handed out to nobody holds nothing back.
-//! 7. A call that was sent is finished and recorded even when its client leaves; nothing is
-//!    spawned that [`Engine::shutdown`] does not await.
+//! 6. After an unknown outcome the engine queries the provider before it sends anything again. It
+//!    opens no new number for the same payment method, and repeats a refund only under the same
+//!    number. Beside an attempt that was handed out and whose outcome is unknown it opens nothing
+//!    anywhere; an attempt that was never handed out holds nothing back.
+//! 7. The engine finishes and records a call that it sent even when the client leaves;
+//!    [`Engine::shutdown`] awaits every task that it spawned.
 //! 8. There is no unverified path: no null verifier, no skip flag. The mock signs for real.
-//! 9. What the client wrote never decides who is paid, where notifications go, or its own address.
+//! 9. Nothing in the client's request decides which merchant is paid, where notifications go, or
+//!    the client's own address.
 //! 10. Secrets have no `Display` and no `Serialize`, and `Debug` prints `***`.
 //! 11. Rows that guard a number are never deleted: providers never forget a number.
 //!
@@ -109,7 +110,7 @@
 //!
 //! | to find | look into |
 //! | --- | --- |
-//! | what may happen to an order | `domain/order`: `transition`, `apply`, `apply_payment`, `apply_refund` |
+//! | what may happen to an order | `domain/order/transition`, `domain/order/apply*` |
 //! | whether a buyer may hold material | `domain/order/handed_out` |
 //! | what a repeat gets | `domain/order/admission`, `engine/create` |
 //! | what an opened attempt's outcome means | `domain/order/open_outcome` |

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::create::progress::{Guard, Progress};
+use super::create::progress::{LockGuard, Progress};
 use super::create::replay_cache::ReplayCache;
 use super::failures::{not_recorded, store_lost, store_unreachable};
 use super::outbox::listeners::Outbox;
@@ -117,7 +117,7 @@ impl Commits {
     /// # Errors
     ///
     /// [`Kind::NotSent`] when the store failed.
-    pub(super) async fn claim(&self, guard: &Guard, order: Order) -> Result<Claimed, Error> {
+    pub(super) async fn claim(&self, guard: &LockGuard, order: Order) -> Result<Claimed, Error> {
         let claimed = self.store.claim(&order).await.map_err(|error| store_unreachable(&error))?;
         let claimed = match claimed {
             Claim::Fresh => Claimed::Fresh(order),
@@ -135,7 +135,7 @@ impl Commits {
     /// [`Kind::NotSent`] when the store failed; 5002 when it is another owner's by now.
     pub(super) async fn add_attempt(
         &self,
-        _guard: &Guard,
+        _guard: &LockGuard,
         order: &Order,
         attempt: Attempt,
     ) -> Result<Added, Error> {
@@ -158,7 +158,7 @@ impl Commits {
     /// what is not recorded is unknown.
     pub(super) async fn record(
         &self,
-        _guard: &Guard,
+        _guard: &LockGuard,
         order: Order,
         transition: Transition,
     ) -> Result<Order, Error> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::Report;
-use super::create::progress::{Guard, Progress};
+use super::create::progress::{LockGuard, Progress};
 use super::failures::interrupted;
 use super::parts::EngineParts;
 use super::providers::CallBudget;
@@ -28,7 +28,7 @@ pub(super) enum Wait {
 /// One order's lock, and the time that the work under it has for provider calls.
 pub(super) struct LockedWork {
     pub(super) engine: Arc<EngineParts>,
-    pub(super) guard: Guard,
+    pub(super) guard: LockGuard,
     pub(super) budget: CallBudget,
 }
 
@@ -74,7 +74,7 @@ impl EngineParts {
 }
 
 impl LockedWork {
-    pub(super) fn new(engine: Arc<EngineParts>, guard: Guard) -> LockedWork {
+    pub(super) fn new(engine: Arc<EngineParts>, guard: LockGuard) -> LockedWork {
         let budget = engine.providers.budget();
         LockedWork { engine, guard, budget }
     }

@@ -25,7 +25,7 @@ pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
 ///
-/// A store keeps an order as the record that [`encode`](crate::domain::order::record::encode_record)
+/// A store keeps an order as the record that [`encode_record`](crate::domain::encode_record)
 /// writes, so that it reads the records of earlier versions, and keeps what a newer paygate added.
 pub trait Store: Send + Sync + Debug {
     /// The order with this number. A store that was restored from a copy gives out every order

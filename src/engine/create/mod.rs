@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use self::created::Created;
-use self::progress::{Guard, Progress, RequestKey};
+use self::progress::{LockGuard, Progress, RequestKey};
 use self::resolve::Resolved;
 use self::run::CreateRun;
 use super::commit::Claimed;
@@ -70,7 +70,7 @@ impl EngineParts {
     /// Works on the order in a task of its own, which a leaving client does not stop.
     async fn lead(
         self: &Arc<Self>,
-        guard: Guard,
+        guard: LockGuard,
         resolved: Arc<Resolved>,
     ) -> Result<Created, Error> {
         let progress = guard.watch();

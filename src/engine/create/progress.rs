@@ -29,4 +29,4 @@ pub(in crate::engine) enum Progress {
 pub(in crate::engine) type Locks = OrderLocks<RequestKey, Progress>;
 
 /// The lock of one order: the right to change it and to send it to its provider.
-pub(in crate::engine) type Guard = OrderGuard<RequestKey, Progress>;
+pub(in crate::engine) type LockGuard = OrderGuard<RequestKey, Progress>;
