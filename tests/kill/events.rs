@@ -159,7 +159,7 @@ fn judge(order: &Order, payments: &[&Value], events: Vec<Value>) -> Vec<String> 
         let data = &it["data"];
         data["total_fee"] == 100 && data["paid_fee"] == 100 && it["livemode"] == false
     });
-    let matches_order = ids("payment.succeeded").len() == 1 && heard == there && amounts;
+    let is_valid = ids("payment.succeeded").len() == 1 && heard == there && amounts;
     let what = format!("{}: the ledger says {there:?}, the shop got {events:#?}", order.no);
-    if matches_order { Vec::new() } else { vec![what] }
+    if is_valid { Vec::new() } else { vec![what] }
 }

@@ -68,7 +68,7 @@ impl EngineParts {
         let request = &resolved.request;
         let terms = &request.terms;
         let notify_url = self.providers.notify_url(method.pay_type, &terms.pid);
-        let request_at_provider = AttemptRequest {
+        let attempt_request = AttemptRequest {
             terms,
             pay_type: method.pay_type,
             product: method.product,
@@ -82,7 +82,7 @@ impl EngineParts {
         };
         let params = resolved
             .provider
-            .plan(&request_at_provider)
+            .plan(&attempt_request)
             .map_err(|text| Error::new(Kind::PayTypeNotPossible).text(text))?;
         Ok(Attempt {
             n: next.n,

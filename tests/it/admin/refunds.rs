@@ -63,8 +63,8 @@ impl Answer {
     /// Checks success, and the answer by the schema called `name`.
     #[track_caller]
     fn done(&self, name: &str) -> &Value {
-        let matches_order = schema::accepts(name, self.body.to_string().as_bytes());
-        assert_eq!(matches_order, Some(true), "{}", self.whole);
+        let is_valid = schema::accepts(name, self.body.to_string().as_bytes());
+        assert_eq!(is_valid, Some(true), "{}", self.whole);
         self.check(200, 0)
     }
 

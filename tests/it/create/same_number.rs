@@ -127,8 +127,8 @@ async fn a_deadline_too_near_or_too_far_opens_nothing() {
         assert_eq!(error.violations()[0].path, "/data/time_expire");
     }
     assert_eq!(shop.creates(), 0);
-    let matches_order = with(wxpay(), "/data/time_expire", json!(now + 61_000));
-    assert!(!shop.create(&matches_order).await.unwrap().replayed, "the number is still free");
+    let in_time = with(wxpay(), "/data/time_expire", json!(now + 61_000));
+    assert!(!shop.create(&in_time).await.unwrap().replayed, "the number is still free");
 }
 
 #[tokio::test]

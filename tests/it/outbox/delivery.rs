@@ -34,8 +34,8 @@ async fn an_event_says_what_was_paid_and_carries_custom_whole_and_spread() {
         shop.engine.dispatch().await;
         let event = webhook.received().remove(0);
         let body: Value = serde_json::from_str(&event.body).unwrap();
-        let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
-        assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
+        let is_valid = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+        assert_eq!(is_valid, Some(true), "{provider}: {}", event.body);
         assert_eq!(body["type"], "payment.succeeded");
         assert_eq!(body["livemode"], false);
         let data = &body["data"];
@@ -60,8 +60,8 @@ async fn event_data(provider: ProviderId, fields: &Value) -> Value {
     shop.notify().await;
     shop.engine.dispatch().await;
     let event = webhook.received().remove(0);
-    let matches_order = schema::accepts("event-payment-succeeded", event.body.as_bytes());
-    assert_eq!(matches_order, Some(true), "{provider}: {}", event.body);
+    let is_valid = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+    assert_eq!(is_valid, Some(true), "{provider}: {}", event.body);
     serde_json::from_str::<Value>(&event.body).unwrap()["data"].take()
 }
 

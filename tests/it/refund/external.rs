@@ -150,8 +150,8 @@ async fn what_the_console_returned_untold_is_found_when_a_refund_is_refused() {
         assert_eq!(events, ["payment.succeeded", "refund.abnormal", "refund.closed"], "{provider}");
         let heard = webhook.received();
         let unknown = heard.iter().find(|it| it.event.name() == "refund.abnormal").unwrap();
-        let matches_order = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
-        assert_eq!(matches_order, Some(true), "{}", unknown.body);
+        let is_valid = schema::accepts("event-refund-abnormal", unknown.body.as_bytes());
+        assert_eq!(is_valid, Some(true), "{}", unknown.body);
         assert!(unknown.body.contains("\"refund_unknown\":true"), "{}", unknown.body);
     }
 }
