@@ -71,7 +71,8 @@ pub enum Kind {
     AlreadyPaid,
     /// The same number with other parameters; the violations name the fields.
     Different,
-    /// Another request holds the order; repeat later.
+    /// Not now: another request works on the order, the provider allows no close yet, the buyer is
+    /// paying, or no time is left. Nothing was changed; repeat later.
     Busy,
     /// The request has another payment method, which the order does not switch to.
     SwitchRejected,

@@ -56,8 +56,9 @@
 //!
 //! # The life of a payment
 //!
-//! 1. `layer` reads the path: it answers a payment operation and forwards everything else.
-//! 2. `guard` refuses what is cheap to refuse: method, type, size, JSON, schema.
+//! 1. `guard` reads the path: it finds a payment operation, refuses a look-alike, and lets `layer`
+//!    forward everything else.
+//! 2. It refuses what is cheap to refuse: method, type, size, JSON, schema.
 //! 3. [`pricing`] decides whether this caller may name a price, or fetches the shop's price.
 //! 4. `caller` derives the caller's context: address, platform, PC or phone.
 //! 5. [`engine`] finds the pay type and the merchant, then the order. [`domain::judge`] decides
@@ -81,11 +82,12 @@
 //! # Invariants
 //!
 //! 1. [`domain`] is pure: no `async`, clock, randomness, IO or floats. Time is an argument.
-//! 2. Only [`config`] reads the environment, only `clock` the time; only `reply` names the
+//! 2. Only [`config`] reads the environment, only `clock` the wall clock; only `reply` names the
 //!    statuses of payment operations.
 //! 3. An order is durable before a byte of it goes to a provider, and the outcome before the caller
 //!    is answered.
-//! 4. An order changes only through [`domain::Order::apply`], and is committed by
+//! 4. An order changes only through [`domain::Order::apply`] (and [`domain::Order::restored`], when
+//!    its store was restored from a copy), and is committed by
 //!    compare-and-set on its version, under the store's fence.
 //! 5. No store transaction is open across a network call.
 //! 6. After an unknown outcome the engine queries the provider before it sends anything again. It

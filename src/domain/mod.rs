@@ -34,11 +34,11 @@ pub use order::attempt::{Account, Attempt, AttemptState, Material, Params, valid
 pub use order::next_attempt::NextAttempt;
 pub use order::open_outcome::{AfterOpen, OpenOutcome, SentBefore, after_open};
 pub use order::payment::{Payment, PaymentRole};
-pub use order::record::unknown::UnknownMembers;
 pub use order::record::{RECORD_VERSION, RecordError, decode_record, encode_record};
 pub use order::refund::{
     ExternalRefund, Refund, RefundRequest, RefundState, RefundStatus, RefundUpdate,
 };
+pub use order::unknown_members::UnknownMembers;
 pub use order::{
     AutoRefundPolicy, Flags, Order, OrderClient, OrderStatus, Receipt, TradeUpdate, Transition,
 };

@@ -11,12 +11,12 @@ use url::Url;
 
 use super::circuit_breaker::CircuitBreakers;
 use super::commit::Commits;
-use super::create::replay_cache::ReplayCache;
 use super::order_lock::OrderLocks;
 use super::outbox::listeners::{Deliver, Handled, OrderEvent, Outbox};
 use super::parts::{Engine, EngineParts};
 use super::providers::{MerchantProviders, Providers};
 use super::rejected::RejectedNotifications;
+use super::replay_cache::ReplayCache;
 use super::settings::{Settings, Switching, notify_base};
 use super::superseded::SupersededOrders;
 use super::tasks::Tasks;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::create::progress::{LockGuard, Progress};
-use super::create::replay_cache::ReplayCache;
 use super::failures::{not_recorded, store_lost, store_unreachable};
 use super::outbox::listeners::Outbox;
 use super::outbox::payload::{Cause, outbox_event};
+use super::progress::LockGuard;
+use super::replay_cache::ReplayCache;
 use super::superseded::SupersededOrders;
 use super::waiters::Waiters;
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ use crate::domain::order::refund::{ExternalRefund, RefundUpdate};
 use crate::domain::order::{Order, Receipt, TradeUpdate, Transition};
 use crate::domain::time::Millis;
 use crate::error::{Error, Kind};
-use crate::store::{Claim, Committed, Store};
+use crate::store::{Committed, Store};
 
 /// How often a transition is applied anew to an order that somebody else changed meanwhile. Each
 /// time another commit has succeeded, so that all of them together make progress.
@@ -42,17 +42,9 @@ pub(super) struct Commits {
     pub(super) livemode: bool,
 }
 
-/// Whose number a claimed number is.
-pub(super) enum Claimed {
-    /// It is the new order's.
-    Fresh(Order),
-    /// It was an order's before.
-    Known(Order),
-}
-
 /// Whether an attempt was added to an order.
 pub(super) enum Added {
-    /// It was.
+    /// The attempt was added.
     Done(Order),
     /// Somebody else changed the order first.
     OtherVersion(Order),
@@ -112,27 +104,12 @@ impl Commits {
         self.store.load(out_trade_no).await.map_err(|error| store_unreachable(&error))
     }
 
-    /// Makes a new order durable, with its first attempt, unless its number is another order's.
+    /// Adds an attempt that was planned for this version of the order. It never retries on another
+    /// version.
     ///
     /// # Errors
     ///
-    /// [`Kind::NotSent`] when the store failed.
-    pub(super) async fn claim(&self, guard: &LockGuard, order: Order) -> Result<Claimed, Error> {
-        let claimed = self.store.claim(&order).await.map_err(|error| store_unreachable(&error))?;
-        let claimed = match claimed {
-            Claim::Fresh => Claimed::Fresh(order),
-            Claim::Existing(order) => Claimed::Known(*order),
-        };
-        let (Claimed::Fresh(order) | Claimed::Known(order)) = &claimed;
-        guard.publish(Progress::Claimed(Box::new(order.fingerprint.clone())));
-        Ok(claimed)
-    }
-
-    /// Adds an attempt to the order, once: it was made for this version of it.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::NotSent`] when the store failed; 5002 when it is another owner's by now.
+    /// [`Kind::NotSent`] when the store failed; 5002 when another process opened it.
     pub(super) async fn add_attempt(
         &self,
         _guard: &LockGuard,
@@ -154,7 +131,7 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// 5002 when the store failed, or is another owner's by now: whatever the provider answered,
+    /// 5002 when the store failed, or another process opened it: whatever the provider answered,
     /// what is not recorded is unknown.
     pub(super) async fn record(
         &self,

@@ -16,13 +16,13 @@ pub(super) enum CallFailure {
 }
 
 impl CallFailure {
-    /// The error of a query, or a close, without an answer that can be believed.
-    pub(super) fn query_error(&self) -> Error {
+    /// The error of a query, a close or a refund query without an answer that can be believed.
+    pub(super) fn call_error(&self) -> Error {
         let unknown = Error::new(Kind::OutcomeUnknown);
         match self {
             CallFailure::NotMade(refused) => refused.error(),
             CallFailure::Failed(Failure::NotSent(reason)) => {
-                tracing::warn!(reason, "paygate could not reach the provider to query it");
+                tracing::warn!(reason, "paygate could not reach the provider");
                 unknown
             }
             CallFailure::Failed(
@@ -30,7 +30,7 @@ impl CallFailure {
                 | Failure::NumberInUse { code, message }
                 | Failure::Throttled { code, message },
             ) => {
-                tracing::warn!(code, provider_message = message, "the provider refused a query");
+                tracing::warn!(code, provider_message = message, "the provider refused a call");
                 unknown.provider_error(code, message)
             }
             CallFailure::Failed(Failure::OutcomeUnknown { reason, provider_error }) => {
@@ -39,7 +39,7 @@ impl CallFailure {
                     reason,
                     code,
                     provider_message = message,
-                    "the provider did not answer a query"
+                    "the provider did not answer a call"
                 );
                 with_provider_error(unknown, provider_error.as_ref())
             }
@@ -107,7 +107,7 @@ fn with_provider_error(error: Error, provider_error: Option<&(String, String)>) 
     }
 }
 
-/// 4103: another operation works on the order.
+/// 4103: not now. Nothing was changed; the caller repeats later.
 pub(super) fn busy() -> Error {
     Error::new(Kind::Busy)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::Report;
-use super::create::progress::{LockGuard, Progress};
 use super::failures::interrupted;
 use super::parts::EngineParts;
+use super::progress::{LockGuard, Progress};
 use super::providers::CallBudget;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{Order, TradeUpdate, Transition};
@@ -119,8 +119,8 @@ impl LockedWork {
     ) -> Result<(Order, TradeState), Error> {
         let providers = &self.engine.providers;
         let context = providers.context(&order, n)?;
-        let queried = providers.query_trade(context, providers.call(self.budget)?).await;
-        let trade = queried.map_err(|failure| failure.query_error())?;
+        let queried = providers.query_trade(context, providers.next_call(self.budget)?).await;
+        let trade = queried.map_err(|failure| failure.call_error())?;
         let order = self.record_trade(order, n, providers.trade_update(&trade)).await?;
         Ok((order, trade))
     }

@@ -11,26 +11,30 @@
 
 mod builder;
 mod circuit_breaker;
+mod claim;
+mod close_intent;
 mod close_order;
-mod close_trade;
 mod commit;
 mod create;
 mod failures;
 mod locked;
 mod notification;
-mod open_trade;
+mod open_outcome;
 mod order_lock;
 mod outbox;
 mod parts;
+mod progress;
 mod providers;
 mod query;
 mod reconcile;
 mod refund;
 mod rejected;
+mod replay_cache;
 mod settings;
 mod superseded;
 mod tasks;
 mod unmatched;
+mod verified_payment;
 mod waiters;
 
 pub use builder::{Builder, StartError};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::commit::Commits;
-use super::create::progress::Locks;
 use super::outbox::listeners::Outbox;
+use super::progress::Locks;
 use super::providers::Providers;
 use super::rejected::RejectedNotifications;
 use super::settings::Settings;

@@ -96,7 +96,7 @@ impl Providers {
     /// # Errors
     ///
     /// 4103 when no time is left: nothing of this call was sent.
-    pub(super) fn call(&self, budget: CallBudget) -> Result<Call<'_>, Error> {
+    pub(super) fn next_call(&self, budget: CallBudget) -> Result<Call<'_>, Error> {
         let left = budget.ends.saturating_duration_since(Instant::now());
         if left < CALL_MIN {
             return Err(Error::new(Kind::Busy));
@@ -111,7 +111,7 @@ impl Providers {
     ///
     /// As [`Providers::call`].
     pub(super) fn call_within(&self, limit: Duration) -> Result<Call<'_>, Error> {
-        let call = self.call(self.budget())?;
+        let call = self.next_call(self.budget())?;
         Ok(Call { timeout: call.timeout.min(limit), ..call })
     }
 

@@ -9,7 +9,6 @@ use super::waiters::Waiter;
 use crate::domain::event::{DeliveryState, Effect, EventId, EventType};
 use crate::domain::ids::{OrderNumber, OutTradeNo};
 use crate::domain::order::attempt::{Attempt, AttemptState};
-use crate::domain::order::payment::PaymentRole;
 use crate::domain::order::{Order, OrderStatus, TradeUpdate};
 use crate::domain::time::{Millis, SECOND_MS};
 use crate::error::{Error, Kind};
@@ -98,8 +97,7 @@ impl Engine {
             Ok(Box::pin(locked.refresh(order)).await)
         });
         match refreshed.await {
-            Ok(Some(order)) => Ok(order),
-            Ok(None) => Ok(order),
+            Ok(refreshed) => Ok(refreshed.unwrap_or(order)),
             Err(_) => self.0.commits.load(&out_trade_no).await,
         }
     }
@@ -158,7 +156,7 @@ impl EngineParts {
 
     /// Whether the shop has accepted the payment that made the order paid.
     async fn is_accepted(&self, order: &Order) -> Result<Option<bool>, Error> {
-        let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
+        let winning = order.winning_payment();
         let Some(payment) = winning.filter(|_| self.outbox.has_listener(&order.terms.kind)) else {
             return Ok(None);
         };

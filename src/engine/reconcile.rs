@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::commit::Report;
 use super::failures::CallFailure;
 use super::locked::{LOCK_TIMEOUT, LockedWork, Wait};
-use super::open_trade::open_outcome;
+use super::open_outcome::open_outcome;
 use super::parts::{Engine, EngineParts};
 use super::providers::CallBudget;
 use crate::domain::channel::ProviderId;
@@ -41,7 +41,7 @@ impl Engine {
 }
 
 /// What an operation concerns: the trades and payments at one provider, or at any, that are due by
-/// then.
+/// `horizon`.
 #[derive(Clone, Copy)]
 struct Scope {
     at: Option<ProviderId>,
@@ -245,9 +245,9 @@ impl EngineParts {
         if !self.providers.breakers.may_query(&context.account) {
             return Err(Error::new(Kind::NotSent));
         }
-        let call = self.providers.call(budget)?;
+        let call = self.providers.next_call(budget)?;
         let queried = self.providers.query_trade(context, call).await;
-        queried.map_err(|failure| failure.query_error())
+        queried.map_err(|failure| failure.call_error())
     }
 
     /// Whether an attempt whose trade waits for its buyer stays open: the buyer is meant to pay
@@ -300,7 +300,7 @@ impl LockedWork {
         let now = self.engine.clock.now();
         let is_current = order.is_unpaid() && order.current().n == n && !attempt.superseded;
         let is_interrupted = attempt.is_unknown() && !attempt.close_intended;
-        if is_current && is_interrupted && attempt.expires_at.since(now) > MINUTE_MS {
+        if is_current && is_interrupted && attempt.has_time(now) {
             return Box::pin(self.send_again(order, n)).await;
         }
         if self.engine.stays_open(&order, attempt) {
@@ -316,8 +316,8 @@ impl LockedWork {
         let providers = &self.engine.providers;
         let context = providers.context(&order, n)?;
         let (product, expires_at) = (context.attempt.method.product, context.attempt.expires_at);
-        let opened = providers.open(context, providers.call(self.budget)?).await;
-        let error = opened.as_ref().err().map(CallFailure::query_error);
+        let opened = providers.open(context, providers.next_call(self.budget)?).await;
+        let error = opened.as_ref().err().map(CallFailure::call_error);
         let valid_until = valid_until(product, self.engine.clock.now(), expires_at);
         match after_open(n, SentBefore::Unpaid, open_outcome(opened, valid_until)) {
             AfterOpen::HandOut(answered) => self.record(order, answered).await,

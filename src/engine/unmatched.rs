@@ -39,9 +39,14 @@ impl EngineParts {
         let event = unmatched_event(&unmatched, !self.settings.simulated)?;
         let added = self.store.add_unmatched(&unmatched, &event).await;
         if added.map_err(|error| store_unreachable(&error))? {
-            let (out_trade_no, provider) = (&unmatched.channel_no, unmatched.provider);
-            let id = &*unmatched.transaction_id.0;
-            tracing::error!(%out_trade_no, %provider, id, "a provider reports an unknown payment");
+            let (channel_no, provider) = (&unmatched.channel_no, unmatched.provider);
+            let transaction_id = &*unmatched.transaction_id.0;
+            tracing::error!(
+                %channel_no,
+                %provider,
+                transaction_id,
+                "a provider reports a payment that belongs to no order"
+            );
             self.outbox.wake();
         }
         Ok(())

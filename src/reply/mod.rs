@@ -34,7 +34,6 @@ use serde_json::value::RawValue;
 use crate::domain::channel::{NotificationReply, PayType, ProviderId};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::money::Fen;
-use crate::domain::order::payment::PaymentRole;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::platform::Platform;
 use crate::error::{Code, Error, Kind, Text};
@@ -125,7 +124,7 @@ impl ReplyWriter<'_> {
     pub fn order(&self, view: &OrderView<'_>) -> Response<Bytes> {
         let OrderView { order, pay_order, .. } = *view;
         let (out_trade_no, request_id) = (order.out_trade_no().as_str(), self.request_id);
-        let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
+        let winning = order.winning_payment();
         let Some(payment) = winning else {
             let is_closed = order.status == OrderStatus::Closed;
             let default_state = if is_closed { "CLOSED" } else { "NOTPAY" };

@@ -16,7 +16,7 @@ use crate::domain::product::Product;
 
 /// The row of `order`, whose payment's event the shop has accepted or not.
 pub(crate) fn pay_order_row(order: &Order, user_order_success: Option<bool>) -> Box<RawValue> {
-    let winning = order.payments.iter().find(|payment| payment.role == PaymentRole::Winning);
+    let winning = order.winning_payment();
     let paid_by = winning.and_then(|payment| order.attempt(payment.attempt));
     let attempt = paid_by.unwrap_or_else(|| order.current());
     let refunds: Vec<&Refund> = winning

@@ -153,7 +153,7 @@ pub trait Store: Send + Sync + Debug {
 pub enum Claim {
     /// The number was free and is this order's.
     Fresh,
-    /// The number is another order's: this one's.
+    /// Another order has this number: this one.
     Existing(Box<Order>),
 }
 

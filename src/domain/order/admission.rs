@@ -4,7 +4,7 @@ use super::attempt::{Attempt, AttemptState};
 use super::{Order, OrderStatus};
 use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::Millis;
 
 /// The decision about one `createPayment` request for a stored order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,18 +64,17 @@ fn judge_attempts(order: &Order, method: &PaymentMethod, now: Millis) -> Admissi
     if decided != Admission::NewAttempt {
         return decided;
     }
-    let has_time = |attempt: &&Attempt| attempt.expires_at.since(now) > MINUTE_MS;
-    let resumed = same_method().find(|attempt| attempt.is_resumable()).filter(has_time);
+    let resumed = same_method().find(|attempt| attempt.is_resumable());
+    let resumed = resumed.filter(|attempt| attempt.has_time(now));
     resumed.map_or(Admission::NewAttempt, |attempt| Admission::Resume(attempt.n))
 }
 
 fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
-    let left_ms = attempt.expires_at.since(now);
     if matches!(attempt.state, AttemptState::Payable { valid_until, .. } if now < valid_until) {
         Admission::Replay(attempt.n)
-    } else if left_ms > MINUTE_MS && attempt.superseded {
+    } else if attempt.has_time(now) && attempt.superseded {
         Admission::NewAttempt
-    } else if left_ms > MINUTE_MS {
+    } else if attempt.has_time(now) {
         Admission::Renew(attempt.n)
     } else if now < attempt.lapses() {
         Admission::Wait

@@ -120,8 +120,7 @@ impl Order {
 
     fn prepare_again(&mut self, n: u32) -> Option<()> {
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.n == n)?;
-        let is_answered = attempt.state.precedence() == AttemptState::NotFound.precedence();
-        is_answered.then(|| attempt.state = AttemptState::Prepared)
+        attempt.state.may_be_resent().then(|| attempt.state = AttemptState::Prepared)
     }
 
     /// Records material for an attempt, or newer material for one that has some.

@@ -32,7 +32,7 @@ impl Order {
 
     /// Compares a payment with its order: what it is to the order, discovered now.
     fn role_of(&self, receipt: &Receipt) -> PaymentRole {
-        let is_paid = self.payment(None).is_some();
+        let is_paid = self.winning_payment().is_some();
         let is_price = receipt.total_fee == self.terms.total_fee;
         match self.status {
             _ if !receipt.matches_order || !(is_price || is_paid) => PaymentRole::Mismatch,

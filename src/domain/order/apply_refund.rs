@@ -96,7 +96,7 @@ impl Order {
             payment.role == PaymentRole::Mismatch && payment.refunded() < payment.total_fee.fen()
         };
         self.flags.mismatch = self.payments.iter().any(is_open_mismatch);
-        let Some(winning) = self.payment(None) else { return };
+        let Some(winning) = self.winning_payment() else { return };
         let (refunded, total) = (winning.refunded(), winning.total_fee.fen());
         self.status = match refunded {
             _ if refunded >= total => OrderStatus::Refunded,

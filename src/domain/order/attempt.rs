@@ -55,10 +55,16 @@ impl Attempt {
             && !self.account.as_ref().zip(other.account.as_ref()).is_some_and(is_apart)
     }
 
-    /// When it is about to expire.
+    /// When the last minute before its expiry begins.
     #[must_use]
-    pub fn ends(&self) -> Millis {
+    pub fn last_minute_from(&self) -> Millis {
         self.expires_at.plus(MINUTE_MS.saturating_neg())
+    }
+
+    /// Whether more than a minute is left before it expires.
+    #[must_use]
+    pub fn has_time(&self, now: Millis) -> bool {
+        now < self.last_minute_from()
     }
 
     /// When its provider has stopped taking money for it, by either clock.
@@ -72,7 +78,7 @@ impl Attempt {
     /// one may come from a clock that is up to 5 min behind.
     #[must_use]
     pub fn has_lapsed(&self, at: Millis, date: Option<Millis>) -> bool {
-        let theirs = date.unwrap_or(at.plus(CLOCKS_APART_MAX_MS.saturating_neg()));
+        let theirs = date.unwrap_or(at.plus(CLOCKS_APART_MS_MAX.saturating_neg()));
         at.min(theirs) >= self.lapses()
     }
 
@@ -91,7 +97,7 @@ const QUERY_MAX_MS: i64 = MINUTE_MS;
 
 /// How far the provider's clock and paygate's may be apart while paygate believes its answers, in
 /// milliseconds.
-const CLOCKS_APART_MAX_MS: i64 = MINUTE_MS.saturating_mul(5);
+const CLOCKS_APART_MS_MAX: i64 = MINUTE_MS.saturating_mul(5);
 
 /// An account at a provider, and the version of the provider's API that paygate calls for it. A
 /// call about an attempt uses exactly the attempt's account.
@@ -182,6 +188,20 @@ pub enum AttemptState {
 }
 
 impl AttemptState {
+    /// Whether paygate may send the attempt once more: its provider refused it, or never had it.
+    #[must_use]
+    pub fn may_be_resent(&self) -> bool {
+        match self {
+            AttemptState::NotSent | AttemptState::Refused { .. } | AttemptState::NotFound => true,
+            AttemptState::Prepared
+            | AttemptState::OutcomeUnknown { .. }
+            | AttemptState::NumberInUse { .. }
+            | AttemptState::Payable { .. }
+            | AttemptState::Closed
+            | AttemptState::Paid => false,
+        }
+    }
+
     /// The rank of the state: a late answer of a lower rank changes nothing.
     #[must_use]
     pub fn precedence(&self) -> u8 {

@@ -13,6 +13,7 @@ pub(crate) mod record;
 pub(crate) mod refund;
 mod state;
 pub(crate) mod transition;
+pub(crate) mod unknown_members;
 
 pub use state::{Flags, Order, OrderClient, OrderStatus};
 pub use transition::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};

@@ -4,7 +4,7 @@ use super::attempt::{Attempt, AttemptState};
 use super::state::Order;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::ChannelNo;
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::Millis;
 
 /// The trade that an order's next attempt at a provider makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,5 +75,5 @@ fn has_no_trade(attempt: &Attempt) -> bool {
 /// Whether an attempt that paygate has just queried has no trade yet, and time for one.
 fn has_time_for_trade(attempt: &Attempt, now: Millis) -> bool {
     let may_exist = matches!(attempt.state, AttemptState::Payable { .. } | AttemptState::NotFound);
-    may_exist && !attempt.close_intended && attempt.expires_at.since(now) > MINUTE_MS
+    may_exist && !attempt.close_intended && attempt.has_time(now)
 }

@@ -212,7 +212,8 @@ impl Refund {
         }
     }
 
-    /// Whether its provider refused it, and paygate does not send it again by itself.
+    /// Whether an earlier sending may still succeed although the refund is closed: the provider
+    /// never accepted it, and paygate does not send it again by itself.
     fn may_still_succeed(&self) -> bool {
         !self.is_terminal_at_provider() && !self.automatic
     }
@@ -220,13 +221,13 @@ impl Refund {
     /// Whether it may have been sent before: then its provider is queried before it is sent again.
     /// An earlier version, which stored no `notify_url` with it, did not count sendings.
     #[must_use]
-    pub fn may_be_sent(&self) -> bool {
+    pub fn may_have_been_sent(&self) -> bool {
         self.times_sent > 0 || self.last_queried_at.is_some() || self.notify_url.is_none()
     }
 
     /// Records that it is about to be sent.
     pub(super) fn count_sending(&mut self) {
-        let uncounted = u32::from(self.times_sent == 0 && self.may_be_sent());
+        let uncounted = u32::from(self.times_sent == 0 && self.may_have_been_sent());
         self.times_sent = self.times_sent.saturating_add(uncounted).saturating_add(1);
     }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::payment::{Payment, PaymentRole};
-use super::record::unknown::UnknownMembers;
 use super::refund::Refund;
+use super::unknown_members::UnknownMembers;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::request::{Fingerprint, OrderTerms};
@@ -79,7 +79,8 @@ pub struct Flags {
     pub duplicate_paid: bool,
     /// The buyer paid it after it was closed.
     pub late_paid: bool,
-    /// It holds a payment of another amount that is not refunded.
+    /// It holds a payment that does not match it (amount, currency, app or merchant) and is not
+    /// refunded.
     pub mismatch: bool,
 }
 
@@ -105,7 +106,8 @@ impl Order {
         &self.terms.out_trade_no
     }
 
-    /// Whether the order waits for its payment: it is open, and holds no payment of another amount.
+    /// Whether the order waits for its payment: it is open, and holds no payment that does not
+    /// match it.
     #[must_use]
     pub fn is_unpaid(&self) -> bool {
         self.status == OrderStatus::Open && !self.flags.mismatch
@@ -173,12 +175,6 @@ impl Order {
         self.trades(|attempt| attempt.is_payable() || attempt.is_unanswered())
     }
 
-    /// The numbers of the attempts that a buyer may pay: one for each trade.
-    #[must_use]
-    pub fn live_trades(&self) -> Vec<u32> {
-        self.trades(Attempt::is_payable)
-    }
-
     /// The number of the latest `wanted` attempt of each trade: of one that a buyer may pay, if
     /// there is one.
     #[must_use]
@@ -229,17 +225,21 @@ impl Order {
         if !self.is_offered(attempt) {
             return Some(again);
         }
-        let is_new = attempt.last_queried_at.unwrap_or(attempt.opened_at) < attempt.ends();
-        Some(again.max(if is_new { attempt.ends() } else { attempt.lapses() }))
+        let is_new =
+            attempt.last_queried_at.unwrap_or(attempt.opened_at) < attempt.last_minute_from();
+        Some(again.max(if is_new { attempt.last_minute_from() } else { attempt.lapses() }))
     }
 
-    /// The payment with this number; the one that made the order paid when none is named.
+    /// The payment with this number.
     #[must_use]
-    pub fn payment(&self, id: Option<&TransactionId>) -> Option<&Payment> {
-        self.payments.iter().find(|payment| match id {
-            Some(id) => payment.transaction_id == *id,
-            None => payment.role == PaymentRole::Winning,
-        })
+    pub fn payment(&self, id: &TransactionId) -> Option<&Payment> {
+        self.payments.iter().find(|payment| payment.transaction_id == *id)
+    }
+
+    /// The payment that made the order paid.
+    #[must_use]
+    pub fn winning_payment(&self) -> Option<&Payment> {
+        self.payments.iter().find(|payment| payment.role == PaymentRole::Winning)
     }
 
     /// The refund with this number, and the payment it is of.

@@ -1,32 +1,30 @@
 //! `createPayment`: at most one request works on an order, the others get its answer.
 
-mod claim;
 pub(super) mod created;
 mod present;
-pub(super) mod progress;
-pub(super) mod replay_cache;
 mod resolve;
 mod run;
 mod switch;
+mod plan;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use self::created::Created;
-use self::progress::{LockGuard, Progress, RequestKey};
 use self::resolve::Resolved;
 use self::run::CreateRun;
-use super::commit::Claimed;
+use super::claim::Claimed;
 use super::failures::{busy, different_order, interrupted};
 use super::locked::LockedWork;
 use super::order_lock::{Follower, Join};
 use super::parts::{Engine, EngineParts};
+use super::progress::{LockGuard, Progress, RequestKey};
 use crate::domain::caller::CallerContext;
 use crate::domain::request::CreateRequest;
 use crate::error::Error;
 
-/// How often a request starts over when the leader that it followed worked on another order.
+/// How often a request starts over when the leader that it followed asked for other terms.
 const ROUNDS_MAX: usize = 3;
 
 impl Engine {
@@ -82,7 +80,7 @@ impl EngineParts {
         end_of(progress).await
     }
 
-    /// Watches the work of the request that leads. [`None`] when that worked on another order.
+    /// Watches the work of the request that leads. [`None`] when that asked for other terms.
     async fn follow(
         &self,
         mut follower: Follower<RequestKey, Progress>,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::created::{Created, OrderInfo};
-use super::replay_cache::ReplayEntry;
 use super::resolve::Resolved;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::{Attempt, AttemptState, Material};
 use crate::domain::time::{MINUTE_MS, Millis};
 use crate::engine::failures::different_order;
 use crate::engine::parts::EngineParts;
+use crate::engine::replay_cache::ReplayEntry;
 use crate::error::{Error, Kind};
 use crate::provider::SigningContext;
 use crate::secret::random_text;

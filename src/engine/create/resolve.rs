@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::progress::RequestKey;
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::PayType;
 use crate::domain::ids::Pid;
 use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::parts::EngineParts;
+use crate::engine::progress::RequestKey;
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::provider::Provider;
 

@@ -12,7 +12,7 @@ use crate::domain::order::open_outcome::{AfterOpen, OpenOutcome, SentBefore, aft
 use crate::domain::order::{Order, Transition};
 use crate::engine::failures::{already_paid, busy, contradiction, different_order};
 use crate::engine::locked::LockedWork;
-use crate::engine::open_trade::open_outcome;
+use crate::engine::open_outcome::open_outcome;
 use crate::error::{Error, Kind};
 use crate::provider::TradeState;
 
@@ -53,7 +53,7 @@ const STEPS_MAX: usize = 10;
 const SENDINGS_MAX: u32 = 3;
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
 
-/// An order with more attempts than these keeps the attempt that it has.
+/// An order with this many attempts gets no replacement of an outdated one.
 const REPLACED_MAX: usize = 32;
 
 impl<'a> CreateRun<'a> {
@@ -187,15 +187,15 @@ impl<'a> CreateRun<'a> {
         self.send(order, Sending { n, sent_before, closing }).await
     }
 
-    /// Whether the provider refused parameters that the configuration has replaced since.
+    /// Whether the provider refused, or never had, parameters that the configuration has replaced
+    /// since.
     fn is_outdated(&self, order: &Order, attempt: &Attempt) -> bool {
         let terms = &self.resolved.request.terms;
         let (pay_type, provider) = (attempt.method.pay_type, &self.resolved.provider);
         let notify_url = self.locked.engine.providers.notify_url(pay_type, &terms.pid);
         let is_replaced = attempt.params.notify_url != notify_url
             || provider.account_of(attempt) != provider.account(pay_type, terms);
-        let is_refused = attempt.state.precedence() == AttemptState::NotFound.precedence();
-        is_refused && is_replaced && order.attempts.len() < REPLACED_MAX
+        attempt.state.may_be_resent() && is_replaced && order.attempts.len() < REPLACED_MAX
     }
 
     /// Sends attempt `n`, which is durable and was never sent.
@@ -214,7 +214,7 @@ impl<'a> CreateRun<'a> {
         let providers = &self.locked.engine.providers;
         let context = providers.context(&order, n)?;
         let (product, expires_at) = (context.attempt.method.product, context.attempt.expires_at);
-        let call = providers.call(self.locked.budget)?;
+        let call = providers.next_call(self.locked.budget)?;
         let opened = providers.open(context, call).await;
         let error = opened.as_ref().err().map(|failure| failure.open_error());
         let order = match opened.is_ok() {

@@ -42,7 +42,7 @@ impl CreateRun<'_> {
         let attempt = self.another(&order)?;
         let n = attempt.n;
         // No attempt becomes durable that no time is left to send.
-        engine.providers.call(self.locked.budget)?;
+        engine.providers.next_call(self.locked.budget)?;
         match engine.commits.add_attempt(&self.locked.guard, &order, attempt).await? {
             Added::Done(order) => Box::pin(self.send_new(order, n)).await,
             Added::OtherVersion(stored) => Ok(Step::Reevaluate(stored)),
@@ -75,7 +75,7 @@ impl CreateRun<'_> {
     /// 4101 when one was paid; the query's error about an attempt by the same method.
     async fn confirm_unanswered(&self, order: Order) -> Result<Order, Error> {
         let method = &self.resolved.key.method;
-        let is_unanswered = |attempt: &Attempt| {
+        let needs_confirmation = |attempt: &Attempt| {
             let is_refused = matches!(attempt.state, AttemptState::Refused { .. });
             attempt.method.provider() == method.provider()
                 && !attempt.is_payable()
@@ -83,10 +83,12 @@ impl CreateRun<'_> {
         };
         let mut order = order;
         let mut is_silent = false;
-        for n in order.trades(is_unanswered) {
+        for n in order.trades(needs_confirmation) {
             let Some(trade) = order.attempt(n).cloned() else { continue };
             let is_same = order.attempts.iter().any(|attempt| {
-                attempt.method == *method && is_unanswered(attempt) && attempt.shares_trade(&trade)
+                attempt.method == *method
+                    && needs_confirmation(attempt)
+                    && attempt.shares_trade(&trade)
             });
             if is_silent && !is_same {
                 continue;
@@ -118,7 +120,7 @@ impl CreateRun<'_> {
     fn may_still_lapse(&self, order: &Order) -> bool {
         let (now, method) = (self.locked.engine.clock.now(), &self.resolved.key.method);
         let is_same = |attempt: &&Attempt| attempt.method == *method && attempt.is_payable();
-        order.attempts.iter().filter(is_same).any(|attempt| attempt.ends() <= now)
+        order.attempts.iter().filter(is_same).any(|attempt| !attempt.has_time(now))
     }
 
     /// Whether the order may be paid by this request's method.

@@ -1,10 +1,10 @@
 //! Adopts a trade that no attempt of the order opened: an attempt is made that stands for it, so
 //! that its provider can be queried, and the payment refunded.
 
-use super::verified_payment::VerifiedPayment;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::{Attempt, AttemptState, Params};
 use crate::engine::parts::EngineParts;
+use crate::engine::verified_payment::VerifiedPayment;
 
 impl EngineParts {
     /// The attempt that stands for the trade of another of the merchant's accounts under the same

@@ -2,7 +2,6 @@
 
 mod adopt;
 mod unmatched_payment;
-pub(super) mod verified_payment;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use self::verified_payment::{NotificationTarget, VerifiedPayment};
 use super::commit::Report;
 use super::failures::store_unreachable;
 use super::parts::{Engine, EngineParts};
+use super::verified_payment::{NotificationTarget, VerifiedPayment};
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::payment::PaymentRole;
@@ -49,7 +48,7 @@ impl Engine {
         let merchant = self.0.providers.provider(pid, provider);
         let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
         let providers = &self.0.providers;
-        let call = Call { timeout: QUERY_TIMEOUT, ..providers.call(providers.budget())? };
+        let call = Call { timeout: QUERY_TIMEOUT, ..providers.next_call(providers.budget())? };
         let notification = merchant.read_notification(headers, &body, call).await;
         let notification = notification.map_err(|error| self.0.unverifiable(provider, &error))?;
         let target = NotificationTarget { provider: merchant.as_ref(), pid };
@@ -87,7 +86,7 @@ impl EngineParts {
         let Some(order) = found else { return self.record_unmatched_payment(payment).await };
         let order = Box::pin(self.apply_payment(order, payment)).await?;
         self.settle_leftovers(&order);
-        match order.payment(Some(&payment.trade.transaction_id)).map(|known| known.role) {
+        match order.payment(&payment.trade.transaction_id).map(|known| known.role) {
             // The account is none of this merchant's: the payment belongs to no order either.
             None => self.record_unmatched_payment(payment).await,
             Some(PaymentRole::Mismatch) => Err(Error::new(Kind::Mismatched)),
@@ -144,7 +143,7 @@ impl EngineParts {
     /// What a payment means to `order`; [`None`] when it is known.
     fn payment_report(&self, order: &Order, payment: VerifiedPayment<'_>) -> Option<Report> {
         let trade = payment.trade;
-        if order.payment(Some(&trade.transaction_id)).is_some() {
+        if order.payment(&trade.transaction_id).is_some() {
             return None;
         }
         let at = self.clock.now();
@@ -188,7 +187,7 @@ impl EngineParts {
         let context = self.providers.context(&order, n)?;
         let call = self.providers.call_within(QUERY_TIMEOUT)?;
         let trade = self.providers.query_trade(context, call).await;
-        let trade = trade.map_err(|failure| failure.query_error())?;
+        let trade = trade.map_err(|failure| failure.call_error())?;
         match self.providers.trade_update(&trade) {
             TradeUpdate::Paid(receipt) if receipt.transaction_id == *id => {
                 self.commits.report(order, Report::corrected(n, receipt)).await

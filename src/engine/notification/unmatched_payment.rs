@@ -1,11 +1,11 @@
 //! A payment that belongs to no order: recorded as unmatched, and never acknowledged.
 
 use super::QUERY_TIMEOUT;
-use super::verified_payment::VerifiedPayment;
 use crate::domain::order::attempt::Attempt;
 use crate::domain::unmatched::UnmatchedPayment;
 use crate::engine::parts::EngineParts;
 use crate::engine::providers::AttemptContext;
+use crate::engine::verified_payment::VerifiedPayment;
 use crate::error::{Error, Kind};
 use crate::provider::TradeState;
 

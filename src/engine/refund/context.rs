@@ -10,7 +10,7 @@ use crate::engine::commit::Report;
 use crate::engine::parts::EngineParts;
 use crate::engine::providers::{AttemptContext, CallBudget, Providers};
 use crate::error::{Error, Kind};
-use crate::provider::{Failure, RefundCall, RefundNotification};
+use crate::provider::{RefundCall, RefundNotification};
 
 /// A refund, and the account that can send it.
 pub(super) struct RefundContext<'a> {
@@ -77,7 +77,7 @@ impl Providers {
         let context = context.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         match self.query_refund_status(&context, budget).await? {
             Some(status) if !context.is_same_fee(&status) => {
-                drop(another_refund());
+                tracing::error!(number, "{ANOTHER_REFUND}");
                 Err(Error::new(Kind::OutcomeUnknown))
             }
             status => Ok(status),
@@ -90,9 +90,9 @@ impl Providers {
         budget: CallBudget,
     ) -> Result<Option<RefundStatus>, Error> {
         let AttemptContext { provider, attempt, account } = context.attempt.clone();
-        let queried = provider.query_refund(attempt, context.call(), self.call(budget)?);
+        let queried = provider.query_refund(attempt, context.call(), self.next_call(budget)?);
         let queried = self.guarded(account, Operation::QueryRefund, queried).await;
-        queried.map_err(|failure| failure.query_error())
+        queried.map_err(|failure| failure.call_error())
     }
 
     /// How much a refund that paygate did not send returned, in fen, if the provider knows it by
@@ -106,7 +106,7 @@ impl Providers {
         order: &Order,
         notification: &RefundNotification,
     ) -> Result<Option<Fen>, Error> {
-        let payment = order.payment(Some(&notification.transaction_id));
+        let payment = order.payment(&notification.transaction_id);
         let (Some(payment), Some(number)) = (payment, &notification.out_refund_no) else {
             return Ok(None);
         };
@@ -136,7 +136,7 @@ impl EngineParts {
         id: &TransactionId,
     ) -> Result<Order, Error> {
         let mut order = order;
-        let refunds = order.payment(Some(id)).map(|payment| payment.refunds.as_slice());
+        let refunds = order.payment(id).map(|payment| payment.refunds.as_slice());
         let is_pending = |refund: &&Refund| refund.state == RefundState::Processing;
         let pending = refunds.unwrap_or_default().iter().filter(is_pending);
         let numbers: Vec<String> = pending.map(|refund| refund.out_refund_no.clone()).collect();
@@ -152,10 +152,7 @@ impl EngineParts {
     }
 }
 
-/// A provider that knows the number by another amount did not get that refund from here: nobody
-/// knows what became of ours.
-pub(super) fn another_refund() -> Failure {
-    let reason = "the provider has another refund, of another amount, under this number";
-    tracing::error!(reason);
-    Failure::OutcomeUnknown { reason: reason.to_owned(), provider_error: None }
-}
+/// The refund under the number has another amount, so that another program sent it: the outcome of
+/// paygate's own refund is unknown.
+pub(super) const ANOTHER_REFUND: &str =
+    "the provider has another refund, of another amount, under this number";

@@ -302,7 +302,10 @@ fn recorded(order: &Order, request: &RefundRequest) -> Result<Option<Refunded>, 
 }
 
 fn refunded_payment<'a>(order: &'a Order, request: &RefundRequest) -> Result<&'a Payment, Error> {
-    let payment = order.payment(request.transaction_id.as_ref());
+    let payment = match &request.transaction_id {
+        Some(id) => order.payment(id),
+        None => order.winning_payment(),
+    };
     payment.ok_or_else(|| match request.transaction_id {
         Some(_) => Error::new(Kind::NoSuchOrder),
         None => Error::new(Kind::NotPaid),

@@ -10,8 +10,8 @@ use crate::domain::order::refund::{
     ExternalRefund, Refund, RefundState, RefundStatus, RefundUpdate,
 };
 use crate::engine::commit::Report;
-use crate::engine::notification::verified_payment::{NotificationTarget, VerifiedPayment};
 use crate::engine::parts::EngineParts;
+use crate::engine::verified_payment::{NotificationTarget, VerifiedPayment};
 use crate::error::{Error, Kind};
 use crate::provider::{RefundFee, RefundNotification, TradeState};
 
@@ -50,7 +50,7 @@ impl EngineParts {
         order: Order,
         notification: &RefundNotification,
     ) -> Result<Order, Error> {
-        if order.payment(Some(&notification.transaction_id)).is_some() {
+        if order.payment(&notification.transaction_id).is_some() {
             return Ok(order);
         }
         let (channel_no, id) = (&notification.channel_no, target.provider.id());
@@ -60,7 +60,7 @@ impl EngineParts {
         let attempt = order.attempts.iter().rev().find(is_its);
         let n = attempt.ok_or_else(|| Error::new(Kind::NoSuchOrder))?.n;
         let context = self.providers.context(&order, n)?;
-        let call = self.providers.call(self.providers.budget())?;
+        let call = self.providers.next_call(self.providers.budget())?;
         let order = match self.providers.query_trade(context, call).await {
             Ok(TradeState::Paid(trade)) => {
                 let payment = VerifiedPayment::new(target, channel_no, &trade);
@@ -72,9 +72,9 @@ impl EngineParts {
                 Box::pin(self.apply_payment(order, payment)).await?
             }
             Ok(_) => return Err(Error::new(Kind::NoSuchOrder)),
-            Err(failure) => return Err(failure.query_error()),
+            Err(failure) => return Err(failure.call_error()),
         };
-        match order.payment(Some(&notification.transaction_id)) {
+        match order.payment(&notification.transaction_id) {
             Some(_) => Ok(order),
             None => Err(Error::new(Kind::NoSuchOrder)),
         }
@@ -103,7 +103,7 @@ impl EngineParts {
             RefundFee::This(fee) => (order, Some(fee)),
             RefundFee::Unknown => (order, None),
         };
-        if order.payment(Some(&id)).is_none() {
+        if order.payment(&id).is_none() {
             return Err(Error::new(Kind::NoSuchOrder));
         }
         let total = notification.refund_fee.total();
@@ -124,7 +124,7 @@ impl EngineParts {
         let report = Report::external_refund(id.clone(), refund, at);
         let order = self.commits.report(order, report).await?;
         // The provider would have notified of an earlier refund in the console before this one.
-        match order.payment(Some(&id)).and_then(Payment::unidentified_due) {
+        match order.payment(&id).and_then(Payment::unidentified_due) {
             Some(_) => {
                 let report = Report::external_refund(id, ExternalRefund::UnknownAmount, at);
                 self.commits.report(order, report).await.map(drop)

@@ -1,6 +1,6 @@
 //! Sends a refund to its provider, or queries there what became of an earlier sending.
 
-use super::context::{RefundContext, another_refund};
+use super::context::{ANOTHER_REFUND, RefundContext};
 use crate::domain::ids::TransactionId;
 use crate::domain::order::refund::{ExternalRefund, RefundState, RefundStatus, RefundUpdate};
 use crate::domain::order::{Order, Transition};
@@ -72,7 +72,7 @@ impl LockedWork {
         // Paygate sends no automatic refund beside one whose amount nobody knows.
         let is_stopped = refund.automatic && payment.has_unknown_refund();
         let is_over = refund.state != RefundState::Processing || is_refused || is_stopped;
-        if refund.may_be_sent() || is_over {
+        if refund.may_have_been_sent() || is_over {
             match providers.query_refund(&order, number, self.budget).await {
                 Ok(Some(status)) => return Ok((order, RefundAnswer::Status(status))),
                 Ok(None) if is_over => return Ok((order, RefundAnswer::NotFound)),
@@ -80,7 +80,7 @@ impl LockedWork {
                 Err(_) => return Ok((order, RefundAnswer::NoAnswer)),
             }
         }
-        let is_callable = providers.call(self.budget).is_ok();
+        let is_callable = providers.next_call(self.budget).is_ok();
         if !is_callable || providers.refund_context(&order, number).is_none() {
             return Ok((order, RefundAnswer::NoAnswer));
         }
@@ -91,14 +91,17 @@ impl LockedWork {
         let Some(context) = providers.refund_context(&order, number).filter(is_pending) else {
             return Ok((order, RefundAnswer::NoAnswer));
         };
-        let Ok(call) = providers.call(self.budget) else {
+        let Ok(call) = providers.next_call(self.budget) else {
             return Ok((order, RefundAnswer::NoAnswer));
         };
         let AttemptContext { provider, attempt, account } = context.attempt.clone();
         let sent = provider.refund(attempt, context.call(), call);
         let answer = match providers.guarded(account, Operation::Refund, sent).await {
             Ok(status) if context.is_same_fee(&status) => RefundAnswer::Status(status),
-            Ok(_) => RefundAnswer::Failure(another_refund()),
+            Ok(_) => {
+                tracing::error!(number, "{ANOTHER_REFUND}");
+                RefundAnswer::Failure(Failure::unknown(ANOTHER_REFUND))
+            }
             Err(CallFailure::NotMade(_)) => {
                 RefundAnswer::Failure(Failure::NotSent(BREAKER_OPEN.to_owned()))
             }
@@ -112,7 +115,7 @@ impl LockedWork {
     async fn find_external_refund(&self, order: Order, number: &str, refusal: &Error) -> Order {
         let providers = &self.engine.providers;
         let Some(context) = providers.refund_context(&order, number) else { return order };
-        let Ok(call) = providers.call(self.budget) else { return order };
+        let Ok(call) = providers.next_call(self.budget) else { return order };
         if context.payment.has_unknown_refund() {
             return order;
         }

@@ -18,7 +18,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::schema::{COMPATIBLE_FROM, VERSION, version};
 use crate::domain::order::record::{decode_record, encode_record};
 
-/// Makes the tables of the version before into those of each version.
+/// One step for each version: it turns the tables of the version before into its own.
 const MIGRATIONS: [TableMigration; 2] =
     [TableMigration { to: 2, apply: to_2 }, TableMigration { to: 3, apply: to_3 }];
 

@@ -75,8 +75,7 @@ async fn the_reply_repeats_whether_a_qr_code_was_requested_not_whether_there_is_
             assert!(body["orderInfo"]["codeUrl"].is_string(), "{provider} {requested}: {body}");
             assert_eq!(body["needQRcode"], json!(repeated), "{provider} {requested}");
             assert_eq!(body["qrcodeImage"].is_string(), *image, "{provider} {requested}");
-            let is_valid =
-                schema::accepts("create-payment-reply", body.to_string().as_bytes());
+            let is_valid = schema::accepts("create-payment-reply", body.to_string().as_bytes());
             assert_eq!(is_valid, Some(true), "{provider} {requested}: {body}");
         }
     }

@@ -23,7 +23,7 @@ async fn a_payment_is_durable_with_its_event_before_it_is_acknowledged() {
         assert_eq!(shop.notify().await, [Ok(())], "{provider}");
         let order = shop.order(NO).await;
         assert_eq!(order.status.number(), 1);
-        let payment = order.payment(None).unwrap();
+        let payment = order.winning_payment().unwrap();
         assert_eq!(Some(payment.transaction_id.0.to_string()), paid.transaction_id);
         assert_eq!(webhook.events(), [""; 0], "the shop's own time is not the provider's");
         assert_eq!(shop.engine.dispatch().await, 1);

@@ -52,7 +52,7 @@ async fn the_second_payment_of_an_order_goes_back_whichever_it_is() {
             let [winning, duplicate] = paid_twice(&shop, paying, first).await;
             settle(&shop).await;
             let order = shop.order(NO).await;
-            assert_eq!(order.payment(None).unwrap().transaction_id, winning);
+            assert_eq!(order.winning_payment().unwrap().transaction_id, winning);
             assert_eq!((order.status.number(), order.flags.duplicate_paid), (1, true));
             assert_eq!((returned(&shop, &winning), returned(&shop, &duplicate)), (0, 100));
             check_money(&shop, 200, 100);

@@ -139,7 +139,7 @@ fn attempt(order: &Order, attempt: &Attempt) -> Value {
 
 fn payment(order: &Order, payment: &Payment) -> Value {
     let refund =
-        |refund: &Refund| json!([refund.out_refund_no, refund.due(), refund.may_be_sent()]);
+        |refund: &Refund| json!([refund.out_refund_no, refund.due(), refund.may_have_been_sent()]);
     json!([
         payment.refundable(),
         payment.refunded(),

@@ -44,7 +44,7 @@ fn a_refusal_frees_the_amount_only_when_it_answers_the_only_sending() {
     // An earlier version stored no address with a refund, and did not count.
     let mut old = Refund { notify_url: None, ..refund(String::new(), 1, once.state) };
     old.state = RefundState::Processing;
-    assert!(old.may_be_sent());
+    assert!(old.may_have_been_sent());
     old.count_sending();
     old.record_refusal(Millis(1));
     assert_eq!(old.state, RefundState::Processing);

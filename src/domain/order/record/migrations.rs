@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::RecordError;
-use super::unknown::RawMembers;
+use crate::domain::order::unknown_members::RawMembers;
 
 /// The version of the records that this program writes: the member `v`. A record without the
 /// member is of version 1.

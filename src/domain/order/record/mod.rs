@@ -25,12 +25,11 @@
 
 mod error;
 mod migrations;
-pub(crate) mod unknown;
 
 use super::Order;
+use super::unknown_members::UnknownMembers;
 pub use error::RecordError;
 pub use migrations::RECORD_VERSION;
-use unknown::UnknownMembers;
 
 /// Reads an order from its record, of this version or of an earlier one.
 ///

@@ -17,7 +17,7 @@ use crate::domain::time::Millis;
 
 /// The bounded cache of recent results.
 #[derive(Debug)]
-pub(in crate::engine) struct ReplayCache {
+pub(super) struct ReplayCache {
     ttl_ms: i64,
     max: usize,
     entries: DashMap<OutTradeNo, Entry>,
@@ -44,25 +44,25 @@ impl Entry {
 
 /// The reply to a repeated request, and no more: an entry is well below 1 KiB.
 #[derive(Clone, Debug)]
-pub(in crate::engine) struct ReplayEntry {
+pub(super) struct ReplayEntry {
     /// The digests of the order's terms.
-    pub(in crate::engine) fingerprint: Box<Fingerprint>,
+    pub(super) fingerprint: Box<Fingerprint>,
     /// How the buyer pays.
-    pub(in crate::engine) method: Arc<PaymentMethod>,
+    pub(super) method: Arc<PaymentMethod>,
     /// The `orderInfo` that the client got.
-    pub(in crate::engine) order_info: Arc<RawValue>,
+    pub(super) order_info: Arc<RawValue>,
     /// The content of the QR code, if the client pays by one.
-    pub(in crate::engine) code_url: Option<Arc<str>>,
+    pub(super) code_url: Option<Arc<str>>,
     /// Until when paygate may hand it out again: the end of the material's validity, or a minute
     /// after paygate signed it.
-    pub(in crate::engine) fresh_until: Millis,
+    pub(super) fresh_until: Millis,
     /// When paygate cached it.
-    pub(in crate::engine) since: Millis,
+    pub(super) since: Millis,
 }
 
 impl ReplayCache {
     /// A cache of at most `max` results, each for `ttl`.
-    pub(in crate::engine) fn new(ttl: Duration, max: usize) -> ReplayCache {
+    pub(super) fn new(ttl: Duration, max: usize) -> ReplayCache {
         ReplayCache {
             ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
             max,
@@ -72,11 +72,7 @@ impl ReplayCache {
     }
 
     /// The result for `out_trade_no`, if paygate may hand it out at `now`.
-    pub(in crate::engine) fn find(
-        &self,
-        out_trade_no: &OutTradeNo,
-        now: Millis,
-    ) -> Option<ReplayEntry> {
+    pub(super) fn find(&self, out_trade_no: &OutTradeNo, now: Millis) -> Option<ReplayEntry> {
         let entry = self.entries.get(out_trade_no)?;
         let Entry::Result(recent) = &*entry else { return None };
         let fresh = now < recent.fresh_until && now.since(recent.since) < self.ttl_ms;
@@ -85,12 +81,7 @@ impl ReplayCache {
     }
 
     /// Caches the result of the order's `version`, in place of an older one.
-    pub(in crate::engine) fn remember(
-        &self,
-        out_trade_no: &OutTradeNo,
-        version: u64,
-        recent: ReplayEntry,
-    ) {
+    pub(super) fn remember(&self, out_trade_no: &OutTradeNo, version: u64, recent: ReplayEntry) {
         let since = recent.since;
         let mut ended = false;
         self.entries
@@ -106,7 +97,7 @@ impl ReplayCache {
     }
 
     /// Ends every result of the order's `version` and of its earlier ones.
-    pub(in crate::engine) fn forget(&self, out_trade_no: &OutTradeNo, version: u64, now: Millis) {
+    pub(super) fn forget(&self, out_trade_no: &OutTradeNo, version: u64, now: Millis) {
         self.entries.insert(out_trade_no.clone(), Entry::Ended { version, since: now });
         self.evict(out_trade_no, now);
     }

@@ -8,25 +8,25 @@ use crate::provider::{PaidTrade, Provider};
 
 /// The merchant and the provider that a notification came to.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct NotificationTarget<'a> {
-    pub(in crate::engine) provider: &'a dyn Provider,
-    pub(in crate::engine) pid: &'a Pid,
+pub(super) struct NotificationTarget<'a> {
+    pub(super) provider: &'a dyn Provider,
+    pub(super) pid: &'a Pid,
 }
 
 /// A payment as a verified notification, or a query's answer, reports it.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct VerifiedPayment<'a> {
-    pub(in crate::engine) target: NotificationTarget<'a>,
+pub(super) struct VerifiedPayment<'a> {
+    pub(super) target: NotificationTarget<'a>,
     /// The number that the provider knows its trade by.
-    pub(in crate::engine) channel_no: &'a ChannelNo,
-    pub(in crate::engine) trade: &'a PaidTrade,
+    pub(super) channel_no: &'a ChannelNo,
+    pub(super) trade: &'a PaidTrade,
     /// If it is not CNY.
-    pub(in crate::engine) currency: Option<&'a str>,
+    pub(super) currency: Option<&'a str>,
 }
 
 impl<'a> VerifiedPayment<'a> {
     /// A payment in CNY.
-    pub(in crate::engine) fn new(
+    pub(super) fn new(
         target: NotificationTarget<'a>,
         channel_no: &'a ChannelNo,
         trade: &'a PaidTrade,
@@ -35,7 +35,7 @@ impl<'a> VerifiedPayment<'a> {
     }
 
     /// The same payment in another currency.
-    pub(in crate::engine) fn in_currency(self, currency: &'a str) -> VerifiedPayment<'a> {
+    pub(super) fn in_currency(self, currency: &'a str) -> VerifiedPayment<'a> {
         VerifiedPayment { currency: Some(currency), ..self }
     }
 
@@ -72,7 +72,7 @@ impl<'a> VerifiedPayment<'a> {
 
     /// Whether the record of this payment differs from what this message reports.
     pub(super) fn disputes(&self, order: &Order) -> bool {
-        let Some(known) = order.payment(Some(&self.trade.transaction_id)) else { return false };
+        let Some(known) = order.payment(&self.trade.transaction_id) else { return false };
         let is_own = self.attempt(order).is_some_and(|(_, is_own)| is_own);
         let matches_order = is_own && self.currency.is_none();
         let is_price = self.trade.total_fee == order.terms.total_fee;

@@ -1,22 +1,22 @@
 //! What requests for one order know of each other: the leader's request and how far its work is.
 
-use super::created::Created;
+use super::create::created::Created;
+use super::order_lock::{OrderGuard, OrderLocks};
 use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
-use crate::engine::order_lock::{OrderGuard, OrderLocks};
 use crate::error::Error;
 
 /// What a `createPayment` request asks for: how the buyer pays, and what the order is.
 #[derive(Clone, Debug)]
-pub(in crate::engine) struct RequestKey {
-    pub(in crate::engine) method: PaymentMethod,
-    pub(in crate::engine) fingerprint: Fingerprint,
+pub(super) struct RequestKey {
+    pub(super) method: PaymentMethod,
+    pub(super) fingerprint: Fingerprint,
 }
 
 /// How far the work on an order is.
 #[derive(Clone, Debug, Default)]
-pub(in crate::engine) enum Progress {
-    /// Whose number it is, is not known yet.
+pub(super) enum Progress {
+    /// It is not known yet whether the store holds an order with this number.
     #[default]
     Claiming,
     /// The number is an order's with this fingerprint: a request with another one need not wait.
@@ -26,7 +26,7 @@ pub(in crate::engine) enum Progress {
 }
 
 /// The locks of the engine's orders.
-pub(in crate::engine) type Locks = OrderLocks<RequestKey, Progress>;
+pub(super) type Locks = OrderLocks<RequestKey, Progress>;
 
 /// The lock of one order: the right to change it and to send it to its provider.
-pub(in crate::engine) type LockGuard = OrderGuard<RequestKey, Progress>;
+pub(super) type LockGuard = OrderGuard<RequestKey, Progress>;

@@ -20,13 +20,13 @@ impl LockedWork {
         let providers = &self.engine.providers;
         let was_intended = order.attempt(n).is_some_and(|attempt| attempt.close_intended);
         providers.context(&order, n)?;
-        providers.call(self.budget)?;
+        providers.next_call(self.budget)?;
         let order = self.record(order, Transition::CloseIntended { n }).await?;
         if order.attempt(n).is_none_or(Attempt::is_ended) {
             return Ok(order);
         }
         let context = providers.context(&order, n)?;
-        let closed = context.provider.close(context.attempt, providers.call(self.budget)?);
+        let closed = context.provider.close(context.attempt, providers.next_call(self.budget)?);
         let closed = providers.guarded(context.account, Operation::Close, closed).await;
         if !was_intended && is_not_closed(&closed) {
             self.record(order.clone(), Transition::CloseRefused { n }).await?;
@@ -50,7 +50,7 @@ impl LockedWork {
                 tracing::warn!(code, provider_message = message, "the provider throttled a close");
                 Err(busy().provider_error(&code, &message))
             }
-            Err(failure) => Err(failure.query_error()),
+            Err(failure) => Err(failure.call_error()),
         }
     }
 
