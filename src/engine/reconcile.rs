@@ -110,8 +110,7 @@ impl EngineParts {
                 reconciled += usize::from(matches!(running.join_next().await, Some(Ok(true))));
             }
             let engine = self.clone();
-            let scope = Scope { at: Some(at), horizon };
-            running.spawn(async move { engine.reconcile_order(&out_trade_no, scope).await });
+            running.spawn(async move { engine.reconcile_order(&out_trade_no, at, horizon).await });
         }
         while let Some(done) = running.join_next().await {
             reconciled += usize::from(matches!(done, Ok(true)));
@@ -132,14 +131,18 @@ impl EngineParts {
     /// Does what is due about one order at one provider. It queries the provider without the
     /// order's lock, so that a provider that does not answer delays no request; it takes the lock
     /// where it must send something, unless somebody else works on the order.
-    async fn reconcile_order(self: &Arc<Self>, out_trade_no: &OutTradeNo, scope: Scope) -> bool {
+    async fn reconcile_order(
+        self: &Arc<Self>,
+        out_trade_no: &OutTradeNo,
+        at: ProviderId,
+        horizon: Millis,
+    ) -> bool {
         let Ok(Some(order)) = self.commits.find(out_trade_no).await else { return false };
-        let Some(at) = scope.at else { return false };
-        if order.due_at(at).is_none_or(|due| due > scope.horizon) {
+        if order.due_with(at).is_none_or(|due| due > horizon) {
             return false;
         }
-        let unpaid = self.query_due_trades(order, scope).await;
-        self.finish_trades(out_trade_no, scope.at, unpaid).await;
+        let unpaid = self.query_due_trades(order, Scope { at: Some(at), horizon }).await;
+        self.finish_trades(out_trade_no, Some(at), unpaid).await;
         true
     }
 

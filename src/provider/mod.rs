@@ -5,20 +5,20 @@
 //! time that is left. Facts that hold for every merchant of a provider stand in the tables of
 //! [`ProviderId`], [`ApiVersion`] and [`Product`].
 
-pub(crate) mod call;
-pub(crate) mod outcome;
-pub(crate) mod refund;
-pub(crate) mod notification;
-pub(crate) mod transport;
-pub(crate) mod keys;
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) mod clock_skew;
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(crate) mod text;
-#[cfg(feature = "wxpay")]
-pub mod wxpay;
 #[cfg(feature = "alipay")]
 pub mod alipay;
+pub(crate) mod call;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) mod clock_skew;
+pub(crate) mod keys;
+pub(crate) mod notification;
+pub(crate) mod outcome;
+pub(crate) mod refund;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+pub(crate) mod text;
+pub(crate) mod transport;
+#[cfg(feature = "wxpay")]
+pub mod wxpay;
 
 use std::fmt::Debug;
 use std::net::IpAddr;

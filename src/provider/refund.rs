@@ -1,7 +1,6 @@
 //! Refund calls, and the texts by which providers refuse them.
 
 use crate::domain::order::payment::Payment;
-
 use crate::domain::order::refund::Refund;
 
 /// A refund to send or to query. It refers to its payment by the provider's number.

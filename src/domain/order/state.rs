@@ -200,9 +200,11 @@ impl Order {
 
     /// When paygate queries the provider `at` about this order without a request, if ever.
     #[must_use]
-    pub fn due_at(&self, at: ProviderId) -> Option<Millis> {
-        let attempts = self.attempts.iter().filter(|attempt| attempt.method.provider() == at);
-        let payments = self.payments.iter().filter(|payment| self.provider_of(payment) == Some(at));
+    pub fn due_with(&self, provider: ProviderId) -> Option<Millis> {
+        let is_there = |attempt: &&Attempt| attempt.method.provider() == provider;
+        let attempts = self.attempts.iter().filter(is_there);
+        let is_paid_there = |payment: &&Payment| self.provider_of(payment) == Some(provider);
+        let payments = self.payments.iter().filter(is_paid_there);
         let attempts = attempts.filter_map(|attempt| self.due_of(attempt));
         attempts.chain(payments.filter_map(Payment::due)).min()
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::domain::channel::PayType;
-
 use crate::domain::money::Fen;
 use crate::domain::product::{PaymentMethod, Product};
 

@@ -23,7 +23,7 @@ pub(super) struct CreateRun<'a> {
     /// How often this request sent an order to a provider.
     sendings: AtomicU32,
     /// Whether the outcome of one of them was unknown.
-    is_unknown: AtomicBool,
+    had_unknown_outcome: AtomicBool,
 }
 
 /// What a step led to.
@@ -58,8 +58,8 @@ const REPLACED_MAX: usize = 32;
 
 impl<'a> CreateRun<'a> {
     pub(super) fn new(locked: &'a LockedWork, resolved: &'a Resolved) -> CreateRun<'a> {
-        let (sendings, is_unknown) = (AtomicU32::new(0), AtomicBool::new(false));
-        CreateRun { locked, resolved, sendings, is_unknown }
+        let (sendings, had_unknown_outcome) = (AtomicU32::new(0), AtomicBool::new(false));
+        CreateRun { locked, resolved, sendings, had_unknown_outcome }
     }
 
     /// Sends a new order's first attempt, and goes on until there is an answer.
@@ -86,7 +86,7 @@ impl<'a> CreateRun<'a> {
             Ok(step) => Box::pin(self.steps(step)).await,
             Err(error) => Err(error),
         };
-        if !self.is_unknown.load(Ordering::Relaxed) {
+        if !self.had_unknown_outcome.load(Ordering::Relaxed) {
             return created;
         }
         // The provider may have received what this request sent, however its work ended.
@@ -224,7 +224,7 @@ impl<'a> CreateRun<'a> {
         let now = self.locked.engine.clock.now();
         let outcome = open_outcome(opened, valid_until(product, now, expires_at));
         if matches!(outcome, OpenOutcome::Unknown { .. }) {
-            self.is_unknown.store(true, Ordering::Relaxed);
+            self.had_unknown_outcome.store(true, Ordering::Relaxed);
         }
         let error = || error.unwrap_or_else(|| Error::new(Kind::OutcomeUnknown));
         match after_open(n, sending.sent_before, outcome) {

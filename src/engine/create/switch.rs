@@ -3,9 +3,8 @@
 //! out holds nothing back.
 
 use super::run::{CreateRun, Step};
-use crate::domain::order::Order;
-use crate::domain::order::TradeUpdate;
 use crate::domain::order::attempt::{Attempt, AttemptState};
+use crate::domain::order::{Order, TradeUpdate};
 use crate::domain::time::MINUTE_MS;
 use crate::engine::commit::Added;
 use crate::engine::failures::{already_paid, busy};
