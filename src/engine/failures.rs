@@ -119,7 +119,7 @@ pub(super) fn interrupted() -> Error {
 
 /// 5001: nothing was sent.
 pub(super) fn store_unreachable(error: &StoreError) -> Error {
-    tracing::error!(%error, "the store cannot be read or written");
+    tracing::error!(%error, "the store failed before anything was sent");
     Error::new(Kind::NotSent)
 }
 

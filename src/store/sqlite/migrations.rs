@@ -46,7 +46,8 @@ pub(super) fn migrate(
         (migration.apply)(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.execute("UPDATE meta SET compatible_from = ?1", [COMPATIBLE_FROM])?;
+    let mark = "UPDATE meta SET compatible_from = ?1, marked_version = ?2";
+    transaction.execute(mark, [COMPATIBLE_FROM, VERSION])?;
     check(&transaction)?;
     transaction.commit()?;
     tracing::info!(from = stored, to = VERSION, "paygate brought the store's tables up to date");
@@ -106,6 +107,7 @@ ALTER TABLE meta ADD COLUMN restored_ms INTEGER;
 
 const TO_3: &str = "
 ALTER TABLE meta ADD COLUMN compatible_from INTEGER;
+ALTER TABLE meta ADD COLUMN marked_version INTEGER;
 
 ALTER TABLE attempts RENAME COLUMN n TO attempt_no;
 ALTER TABLE attempts RENAME COLUMN asked_ms TO last_queried_ms;

@@ -26,7 +26,8 @@ CREATE TABLE meta (
     fence           INTEGER NOT NULL, -- every opening raises it: an earlier owner commits no more
     probes          INTEGER NOT NULL, -- every check whether the disk takes a write raises it
     restored_ms     INTEGER,          -- when the store was restored from a copy, if ever
-    compatible_from INTEGER           -- a paygate that knows tables of this version may open it
+    compatible_from INTEGER,          -- a paygate that knows tables of this version may open it
+    marked_version  INTEGER           -- the version of the tables that compatible_from is about
 ) STRICT;
 
 CREATE TABLE orders (
@@ -127,9 +128,9 @@ pub(super) fn create(connection: &Connection, mode: StoreMode) -> rusqlite::Resu
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     connection.execute_batch(TABLES)?;
-    let meta = "INSERT INTO meta (one, mode, fence, probes, compatible_from)
-        VALUES (1, ?1, 0, 0, ?2)";
-    connection.execute(meta, params![mode.name(), COMPATIBLE_FROM])?;
+    let meta = "INSERT INTO meta (one, mode, fence, probes, compatible_from, marked_version)
+        VALUES (1, ?1, 0, 0, ?2, ?3)";
+    connection.execute(meta, params![mode.name(), COMPATIBLE_FROM, VERSION])?;
     connection.execute_batch("COMMIT")
 }
 
@@ -147,7 +148,7 @@ pub(super) fn judge(
     let failed = |error| failure::opening(path, &error);
     let path = path.display();
     let version = version(connection).map_err(failed)?;
-    if version > VERSION && !is_compatible(connection) {
+    if version > VERSION && !is_compatible(connection, version) {
         let message = format!(
             "{path} was written by a newer paygate (tables {version}, this one knows {VERSION}): \
              start that version, or restore the copy made before the upgrade"
@@ -170,9 +171,11 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// Whether the newer paygate that wrote the database marked it as one that this program may open.
-fn is_compatible(connection: &Connection) -> bool {
-    let from = connection.query_row("SELECT compatible_from FROM meta", [], |row| row.get(0));
+/// Whether the newer paygate that made the tables of `version` marked them as tables that this
+/// program may open. A mark of another version says nothing about them.
+fn is_compatible(connection: &Connection, version: i32) -> bool {
+    let mark = "SELECT compatible_from FROM meta WHERE marked_version = ?1";
+    let from = connection.query_row(mark, [version], |row| row.get(0));
     from.is_ok_and(|from: i32| from <= VERSION)
 }
 

@@ -83,7 +83,7 @@ async fn a_newer_store_that_is_marked_compatible_is_served_and_stays_newer() {
          ALTER TABLE orders ADD COLUMN later TEXT;
          ALTER TABLE attempts ADD COLUMN later INTEGER NOT NULL DEFAULT 7;
          ALTER TABLE channel_numbers ADD COLUMN later TEXT;
-         ALTER TABLE meta ADD COLUMN later TEXT",
+         ALTER TABLE meta ADD COLUMN later TEXT; UPDATE meta SET marked_version = 9",
     );
     let store = file.open();
     assert_eq!(store.load(first.out_trade_no()).await, Ok(Some(first.clone())));
@@ -97,11 +97,14 @@ async fn a_newer_store_that_is_marked_compatible_is_served_and_stays_newer() {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 9);
     drop(connection);
-    for mark in ["4", "NULL"] {
-        file.tamper(&format!("UPDATE meta SET compatible_from = {mark}"));
+    for mark in ["compatible_from = 4", "compatible_from = NULL"] {
+        file.tamper(&format!("UPDATE meta SET {mark}"));
         let error = file.refusal();
         assert_eq!(error.kind, StoreErrorKind::Newer, "{mark}: {error}");
     }
+    file.tamper("UPDATE meta SET compatible_from = 3, marked_version = 3");
+    let error = file.refusal();
+    assert_eq!(error.kind, StoreErrorKind::Newer, "a mark of earlier tables: {error}");
 }
 
 /// 5001: nothing was sent for the order, and nothing of it was touched.
