@@ -111,7 +111,7 @@ async function main() {
     assert.deepEqual(nameless, [])
   })
   await page.picture('waiting.png')
-  await fact('a press on Pay pays, and the shop acknowledges what it is told', async () => {
+  await fact('a press on Pay pays, and the shop acknowledges the notification', async () => {
     await page.click(card(no, '[data-act="pay"]'))
     await page.until(`${text(no, 'state')}.includes('Paid')`)
     await page.until(`${text(no, 'verdict')}.includes('Acknowledged')`)
@@ -136,8 +136,8 @@ async function main() {
     await page.press('Enter', '\r')
     await page.until(`${text(evil, 'state')}.includes('Paid')`)
   })
-  await fact('a part of it goes back, and is seen to arrive', async () => {
-    const input = card(evil, '[data-of="back"]')
+  await fact('a part of it is refunded, and the page shows that it arrives', async () => {
+    const input = card(evil, '[data-of="refundamount"]')
     await page.until(`document.querySelector(${JSON.stringify(input)}).value === '1234.56'`)
     await page.eval(`document.querySelector(${JSON.stringify(input)}).value = '34.5'`)
     await page.click(card(evil, '[data-act="refund"]'))
@@ -151,13 +151,13 @@ async function main() {
       + ".every((it) => it.textContent.includes('Acknowledged'))")
     await page.picture('refunded.png')
   })
-  await fact('what went back reaches the shop behind paygate', async () => {
+  await fact('the refund reaches the shop behind paygate', async () => {
     for (let tries = 0; tries < 50; tries += 1) {
       const { events } = await json(`${at(shop)}/paygate/events`)
       if (events.some((it) => it.type === 'refund.succeeded' && it.out_trade_no === evil)) return
       await new Promise((resolve) => { setTimeout(resolve, 100) })
     }
-    assert.fail('the shop was not told')
+    assert.fail('the shop got no event')
   })
   await fact('an app order is paid by its order string', async () => {
     const app = `app${Date.now()}`
@@ -169,8 +169,8 @@ async function main() {
     await page.until(`document.querySelector(${JSON.stringify(card(no))})`)
     assert.equal(await page.eval('document.getElementById("with").value'), told.orderInfo)
     await page.click('#paste button')
-    await page.until('!document.getElementById("said").hidden')
-    assert.equal(await page.eval('document.getElementById("said").textContent'), '已付款 Paid')
+    await page.until('!document.getElementById("message").hidden')
+    assert.equal(await page.eval('document.getElementById("message").textContent'), '已付款 Paid')
     await page.until(`document.querySelector(${JSON.stringify(card(app))})`)
     await page.until(`${text(app, 'verdict')}.includes('Acknowledged')`)
   })
