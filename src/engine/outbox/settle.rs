@@ -35,7 +35,7 @@ impl EngineParts {
                 tries,
                 state,
                 %why,
-                "the shop did not accept an event"
+                "an event was not accepted"
             );
         }
         let settled = OutboxEvent { state, tries, next_at, ..event };

@@ -40,6 +40,11 @@ pub(super) fn migrate(
     if stored >= VERSION {
         return check(connection);
     }
+    tracing::info!(
+        from = stored,
+        to = VERSION,
+        "paygate brings the store's tables up to date, and serves nothing before that is done"
+    );
     let immediate = TransactionBehavior::Immediate;
     let transaction = Transaction::new_unchecked(connection, immediate)?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.to > stored) {
