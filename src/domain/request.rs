@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// The fingerprint that version 1 stored: a later version compares such orders by it.
+    /// The fingerprint that version 1 of the record stored: such orders are still compared by it.
     const STORED: &str = concat!(
         r#"{"custom":"175f34ad978d528f53407e58fab27e7d","#,
         r#""pid":"37a8eec1ce19687d132fe29051dca629","#,

@@ -77,10 +77,10 @@ CREATE TABLE unmatched (
     pid            TEXT NOT NULL,
     transaction_id TEXT NOT NULL,
     account        TEXT NOT NULL,    -- the merchant's, at the provider
-    channel_no     TEXT NOT NULL,    -- the order's number, as the provider told it
+    channel_no     TEXT NOT NULL,    -- the order's number, as the provider reports it
     total_fee      INTEGER NOT NULL, -- fen
     currency       TEXT,             -- if it is not CNY
-    paid_ms        INTEGER,          -- if the provider told it
+    paid_ms        INTEGER,          -- if the provider reports it
     known_ms       INTEGER NOT NULL,
     message        TEXT NOT NULL,    -- JSON, the provider's
     PRIMARY KEY (provider, pid, transaction_id)

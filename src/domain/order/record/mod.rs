@@ -2,8 +2,8 @@
 //!
 //! While an operator replaces one paygate after the other, an older one reads and writes the
 //! records of a newer one. It keeps the members that it does not know, and writes them back with
-//! the order. The member `v`, the first of a record, is the record's version: [`decode`] migrates a
-//! record of an earlier version, and refuses one of a later version, which stays as it is in the
+//! the order. The member `v`, the first of a record, is its version: [`decode_record`] migrates a
+//! record of an earlier version, and refuses a newer record, which stays as it is in the
 //! store. See `migrations.rs` beside this file for how a record changes.
 //!
 //! ```
@@ -35,7 +35,7 @@ pub use migrations::RECORD_VERSION;
 ///
 /// # Errors
 ///
-/// [`RecordError::Newer`] when a newer paygate wrote the record in a later version;
+/// [`RecordError::Newer`] when a newer paygate wrote the record in a version of its own;
 /// [`RecordError::Invalid`] when the text is no record, or names a state that this program does
 /// not know.
 pub fn decode_record(record: &str) -> Result<Order, RecordError> {
