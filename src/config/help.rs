@@ -1,4 +1,4 @@
-//! `--help`, and the README's table of variables.
+//! `--help`, and the manual's table of variables.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub fn variables() -> String {
     text
 }
 
-/// The table of variables for the README.
+/// The table of variables for the manual.
 #[must_use]
 pub fn markdown_table() -> String {
     let mut text = String::new();

@@ -1,6 +1,6 @@
 //! The table of every variable.
 //!
-//! It feeds the parsing, `--help`, the README's table and the check for unknown names.
+//! It feeds the parsing, `--help`, the manual's table and the check for unknown names.
 
 /// One variable of the configuration.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum DefaultValue {
     },
 }
 
-/// A heading of `--help` and the README.
+/// A heading of `--help` and the manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariableGroup {
     /// Mode, addresses and routes.

@@ -106,7 +106,7 @@ pub(super) fn instance(json: Json<'_>) -> Value {
     }
 }
 
-/// README's table of an operation's parameters, in Markdown, as the schema called `name` describes
+/// The manual's table of an operation's parameters, in Markdown, as the schema called `name` describes
 /// them and in its order; a star marks what is required.
 #[must_use]
 pub fn parameter_table(name: &str) -> String {

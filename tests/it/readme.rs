@@ -1,10 +1,10 @@
-//! README says what the program says.
+//! README and the manual say what the program says.
 //!
-//! `UPDATE=1 cargo test --test it readme::` writes the program's tables into it.
+//! `UPDATE=1 cargo test --test it readme::` writes the program's tables into them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use paygate::domain::{EventType, PayType};
 use paygate::error::{Code, Error, Kind, Text, Violation};
@@ -13,83 +13,105 @@ use paygate::testing::guard::schema::{accepts, parameter_table};
 use paygate::testing::reply::{Language, ReplyWriter};
 use serde_json::Value;
 
-fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+/// README and the manual's chapters, by their paths below the root.
+fn documents() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chapters = fs::read_dir(root.join(MANUAL)).expect("the manual's folder");
+    let names = chapters.map(|entry| entry.expect("a chapter").file_name());
+    let paths = names.map(|name| format!("{MANUAL}/{}", name.to_str().expect("a name in UTF-8")));
+    let text = |path: &String| fs::read_to_string(root.join(path)).expect("a document in UTF-8");
+    let paths = paths.filter(|path| path.ends_with(".md")).chain(["README.md".to_owned()]);
+    paths.map(|path| (path.clone(), text(&path))).collect()
 }
 
-fn readme() -> String {
-    fs::read_to_string(path()).expect("README.md stands at the top")
+const MANUAL: &str = "src/manual";
+
+/// The most lines and bytes of README: the manual has the rest.
+const README_LINES_MAX: usize = 240;
+const README_BYTES_MAX: usize = 16 * 1024;
+
+/// The chapter with this name, after its heading.
+fn chapter(name: &str) -> String {
+    let heading = format!("# {name}\n");
+    let mut documents = documents().into_values();
+    let found = documents.find_map(|text| text.strip_prefix(&heading).map(str::to_owned));
+    found.unwrap_or_else(|| panic!("no chapter begins with `{}`", heading.trim_end()))
 }
 
-/// What stands under `heading`, up to the next one of its level or above.
-fn section(heading: &str) -> String {
-    let text = readme();
-    let level = heading.split(' ').next().unwrap_or_default().len();
-    let lines = text.lines().skip_while(|line| *line != heading).skip(1);
-    let is_end = |line: &str| {
-        let marks = line.bytes().take_while(|byte| *byte == b'#').count();
-        (1..=level).contains(&marks) && line[marks..].starts_with(' ')
-    };
-    let body: Vec<&str> = lines.take_while(|line| !is_end(line)).collect();
-    assert!(!body.is_empty(), "README.md has no `{heading}`");
-    body.join("\n")
+#[test]
+fn readme_is_short_and_names_every_chapter() {
+    let documents = documents();
+    let readme = &documents["README.md"];
+    assert!(readme.lines().count() <= README_LINES_MAX && readme.len() <= README_BYTES_MAX);
+    for chapter in documents.keys().filter(|path| path.starts_with(MANUAL)) {
+        assert!(readme.contains(&format!("]({chapter})")), "README does not name {chapter}");
+    }
 }
 
-/// `text` with `table` between the marks called `name`.
-fn with_table(text: &str, name: &str, table: &str) -> String {
+/// `text` with `table` between the marks called `name`, if it has them.
+fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let (before, rest) = text.split_once(&start).expect("the start mark");
+    let (before, rest) = text.split_once(&start)?;
     let (_, after) = rest.split_once(&end).expect("the end mark");
-    format!("{before}{start}{}\n{end}{after}", table.trim_end())
+    Some(format!("{before}{start}{}\n{end}{after}", table.trim_end()))
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a person asks this test to write the tables")]
 fn its_tables_are_the_programs_own() {
-    let old = readme();
-    let new = with_table(&old, "parameters", &parameter_table("create-payment"));
-    let new = with_table(&new, "refund", &parameter_table("refund"));
-    let new = with_table(&new, "variables", &markdown_table());
-    if old == new {
-        return;
+    let tables = [
+        ("parameters", parameter_table("create-payment")),
+        ("refund", parameter_table("refund")),
+        ("variables", markdown_table()),
+    ];
+    for (name, table) in tables {
+        let mut documents = documents().into_iter();
+        let found =
+            documents.find_map(|(path, old)| Some((with_table(&old, name, &table)?, path, old)));
+        let (new, path, old) = found.unwrap_or_else(|| panic!("no document has the table {name}"));
+        if old == new {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some_and(|it| it == "1") {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
+            fs::write(file, new).expect("the document can be written");
+            continue;
+        }
+        let (line, (is, becomes)) = (1..)
+            .zip(old.lines().zip(new.lines()))
+            .find(|(_, (is, becomes))| is != becomes)
+            .expect("a line that differs");
+        panic!(
+            "{path}:{line} is not what the program says; UPDATE=1 rewrites it\n  \
+             it says: {is}\n  program: {becomes}"
+        );
     }
-    if std::env::var_os("UPDATE").is_some_and(|it| it == "1") {
-        return fs::write(path(), new).expect("README.md can be written");
-    }
-    let (line, (is, becomes)) = (1..)
-        .zip(old.lines().zip(new.lines()))
-        .find(|(_, (is, becomes))| is != becomes)
-        .expect("a line that differs");
-    panic!(
-        "README.md:{line} is not what the program says; UPDATE=1 rewrites it\n  \
-         it says: {is}\n  program: {becomes}"
-    );
 }
 
 #[test]
 fn it_names_every_pay_type() {
-    let text = section("## createPayment");
+    let text = chapter("createPayment");
     for pay_type in PayType::ALL {
         let row = text.lines().find(|line| {
             let first = line.split('|').nth(1).unwrap_or_default();
             first.contains(&format!("`{pay_type}`"))
         });
-        assert!(row.is_some(), "no table of README's has a row for {pay_type}");
+        assert!(row.is_some(), "no table of the manual has a row for {pay_type}");
     }
 }
 
 #[test]
 fn it_names_every_event() {
-    let text = section("## Events to the shop");
+    let text = chapter("Events to the shop");
     for event in EventType::ALL {
         let row = format!("| `{event}` | ");
-        assert!(text.contains(&row), "README's table of events lacks {event}");
+        assert!(text.contains(&row), "the manual's table of events lacks {event}");
     }
 }
 
 #[test]
 fn its_examples_are_what_the_schemas_accept() {
-    let text = readme();
+    let text = documents().into_values().collect::<Vec<_>>().join("\n");
     let mut operations = BTreeSet::new();
     for (operation, body) in text.split("```sh\n").skip(1).flat_map(requests) {
         let schema = schema_of(operation);
@@ -126,14 +148,38 @@ fn schema_of(operation: &str) -> String {
 }
 
 #[test]
-fn its_links_lead_to_headings() {
-    let text = readme();
-    let anchors: BTreeSet<String> =
-        text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
-    let links = text.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
-    for link in links {
-        assert!(anchors.contains(link), "README has no heading for #{link}");
+fn links_lead_to_headings() {
+    let documents = documents();
+    let anchors = |text: &str| -> BTreeSet<String> {
+        text.lines().filter(|line| line.starts_with('#')).map(anchor).collect()
+    };
+    for (path, text) in &documents {
+        for (file, heading) in links(path, text) {
+            let Some(heading) = heading else { continue };
+            let there = documents.get(&file).is_some_and(|text| anchors(text).contains(&heading));
+            assert!(there, "{path} links to #{heading} of {file}, which is not there");
+        }
     }
+}
+
+/// The links of the document at `path` to files below the root, and to headings of them.
+fn links(path: &str, text: &str) -> Vec<(String, Option<String>)> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let here = targets.filter(|target| !target.contains("://"));
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    here.map(|target| {
+        let (file, heading) = target
+            .split_once('#')
+            .map_or((target, None), |(file, heading)| (file, Some(heading.to_owned())));
+        let file = match file.strip_prefix("../../") {
+            _ if file.is_empty() => path.to_owned(),
+            Some(below_root) => below_root.to_owned(),
+            None if folder.is_empty() => file.to_owned(),
+            None => format!("{folder}/{file}"),
+        };
+        (file, heading)
+    })
+    .collect()
 }
 
 /// A heading's name in links, as GitHub makes it.
@@ -145,7 +191,7 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn its_table_of_codes_has_every_refusal_with_its_status() {
-    let text = section("## Errors");
+    let text = chapter("Errors");
     let rows: Vec<(BTreeSet<u64>, BTreeSet<u64>)> = text
         .lines()
         .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>())
@@ -159,7 +205,7 @@ fn its_table_of_codes_has_every_refusal_with_its_status() {
         let code = body["code"].as_u64().expect("a code");
         let status = u64::from(refusal.status().as_u16());
         let stands = rows.iter().any(|(codes, it)| codes.contains(&code) && it.contains(&status));
-        assert!(stands, "README's table of codes lacks {code} with HTTP {status} ({error})");
+        assert!(stands, "the manual's table of codes lacks {code} with HTTP {status} ({error})");
     }
 }
 
@@ -223,13 +269,13 @@ fn every_error() -> Vec<Error> {
 }
 
 #[test]
-fn its_links_lead_to_files() {
-    let text = readme();
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files: Vec<&str> = links.filter(|it| !it.contains("://") && !it.starts_with('#')).collect();
-    assert!(files.contains(&"examples/axum_shop.rs"), "{files:?}");
-    for file in files {
-        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists();
-        assert!(there, "README links to {file}, which is not there");
+fn links_lead_to_files() {
+    let documents = documents();
+    let all: Vec<String> =
+        documents.iter().flat_map(|(path, text)| links(path, text)).map(|(file, _)| file).collect();
+    assert!(all.contains(&"examples/axum_shop.rs".to_owned()), "{all:?}");
+    for file in all {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists();
+        assert!(there, "a document links to {file}, which is not there");
     }
 }
