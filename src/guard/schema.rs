@@ -106,8 +106,8 @@ pub(super) fn instance(json: Json<'_>) -> Value {
     }
 }
 
-/// The manual's table of an operation's parameters, in Markdown, as the schema called `name` describes
-/// them and in its order; a star marks what is required.
+/// The manual's table of an operation's parameters, as Markdown, as the schema called `name`
+/// describes them and in its order; a star marks what is required.
 #[must_use]
 pub fn parameter_table(name: &str) -> String {
     let schema = text(name).and_then(|text| scan(text.as_bytes()).ok());
