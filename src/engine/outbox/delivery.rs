@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::listeners::{Handled, OrderEvent};
+use super::listeners::Handled;
+use super::order_event::OrderEvent;
 use super::settle::Undelivered;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::engine::failures::store_unreachable;
 use crate::engine::parts::{Engine, EngineParts};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 use crate::store::EventUpdate;
 
 /// The most events that are on their way at once.
@@ -33,7 +34,17 @@ impl Engine {
         H: Fn(OrderEvent) -> F + Send + Sync + 'static,
         F: Future<Output: Handled> + Send + 'static,
     {
-        self.0.outbox.on(event, kind, handler);
+        self.0.outbox.on(event, Some(kind), handler);
+    }
+
+    /// Calls `handler` as [`Engine::on`] does, about orders of every type that has no handler of
+    /// its own.
+    pub fn on_any<H, F>(&self, event: EventType, handler: H)
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.0.outbox.on(event, None, handler);
     }
 
     /// Sends every event that is due once, and waits for the answers: what the background does all
@@ -76,7 +87,7 @@ impl Engine {
     pub async fn retry_event(&self, id: &EventId) -> Result<(), Error> {
         let unreachable = |error| store_unreachable(&error);
         let found = self.0.store.outbox_find(id).await.map_err(unreachable)?;
-        let event = found.ok_or_else(|| Error::new(Kind::NotFound))?;
+        let event = found.ok_or_else(no_such_event)?;
         let now = self.0.clock.now();
         let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
@@ -84,10 +95,15 @@ impl Engine {
                 self.0.outbox.wake();
                 Ok(())
             }
-            EventUpdate::Missing => Err(Error::new(Kind::NotFound)),
+            EventUpdate::Missing => Err(no_such_event()),
             EventUpdate::Lost => Err(Error::new(Kind::NotSent)),
         }
     }
+}
+
+/// 404, about the event and not about the path.
+pub(crate) fn no_such_event() -> Error {
+    Error::new(Kind::NotFound).text(Text::new("没有该事件", "there is no event with this id"))
 }
 
 impl EngineParts {
@@ -130,14 +146,8 @@ impl EngineParts {
 
     async fn deliver(&self, event: &OutboxEvent) -> Result<(), Undelivered> {
         if let Some(handler) = self.outbox.handler(event.event, &event.kind) {
-            let body = serde_json::from_str(&event.body)
-                .map_err(|_| Undelivered::Failed("the event's body is not JSON".to_owned()))?;
-            let order_event = OrderEvent {
-                id: event.id.clone(),
-                event: event.event,
-                out_trade_no: event.out_trade_no.clone(),
-                body,
-            };
+            let order_event = OrderEvent::try_from(event)
+                .map_err(|error| Undelivered::Failed(error.to_string()))?;
             return handler(order_event).await.map_err(Undelivered::Failed);
         }
         match &self.outbox.webhook {

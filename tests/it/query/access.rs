@@ -184,12 +184,14 @@ async fn with_a_caller_token_only_its_holder_may_ask() {
     assert_eq!(ask(&layer, create_as(authorised, &by_number(NO))).await.code(), (200, &json!(0)));
 }
 
-/// What the shop signed for the order `no`, which ended long ago.
+/// What the shop signed for the order `no`, which ended an hour before the shop's time.
 fn quote(no: &str, more: &Value) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let mut claims =
-        json!({"out_trade_no": no, "total_fee": 100, "subject": "tea", "type": "goods", "exp": 1});
+    let mut claims = json!({
+        "out_trade_no": no, "total_fee": 100, "subject": "tea", "type": "goods",
+        "exp": 1_763_896_400,
+    });
     let more = more.as_object().unwrap().clone();
     claims.as_object_mut().unwrap().extend(more);
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -207,6 +209,7 @@ async fn the_orders_quote_lets_ask_also_when_it_has_expired() {
     let others = quote(OTHER_NO, &json!({}));
     let unknown = quote("2107151010101541009", &json!({}));
     let by_id = |quote: &str| json!({"transaction_id": transaction_id, "quote": quote});
+    let ended = |seconds: i64| quote(NO, &json!({"exp": 1_763_900_000 - seconds}));
     let rows = [
         (json!({"out_trade_no": NO, "quote": own}), (200, 0)),
         (by_id(&own), (200, 0)),
@@ -220,6 +223,8 @@ async fn the_orders_quote_lets_ask_also_when_it_has_expired() {
         (json!({"out_trade_no": NO, "quote": format!("{own}x")}), (401, 4005)),
         (json!({"out_trade_no": NO, "quote": quote(NO, &json!({"exp": null}))}), (401, 4005)),
         (json!({"out_trade_no": NO, "quote": quote(NO, &json!({"subject": null}))}), (401, 4005)),
+        (json!({"out_trade_no": NO, "quote": ended(7 * 86_400)}), (200, 0)),
+        (json!({"out_trade_no": NO, "quote": ended(7 * 86_400 + 1)}), (401, 4005)),
     ];
     for (body, (status, code)) in rows {
         assert_eq!(query(&layer, &body).await.code(), (status, &json!(code)), "{body}");
@@ -314,14 +319,29 @@ async fn a_yes_holds_for_a_minute_for_this_order_and_these_credentials() {
 }
 
 #[tokio::test]
-async fn who_shows_no_credentials_is_told_apart_by_its_address() {
+async fn a_yes_to_a_client_without_credentials_is_not_remembered() {
     let (shop, _) = shop().await;
     let (layer, asked, _) = asking(&shop);
-    for (address, questions) in [(1, 1), (1, 1), (2, 2)] {
-        let peer = SocketAddr::from(([10, 0, 0, address], 50_000));
+    for questions in 1..=3 {
+        let peer = SocketAddr::from(([10, 0, 0, 1], 50_000));
         let answer = ask(&layer, create_as(request().extension(peer), &by_number(NO))).await;
         assert_eq!(answer.status, 200);
         assert_eq!(asked.load(Ordering::SeqCst), questions);
+    }
+}
+
+#[tokio::test]
+async fn a_yes_holds_for_the_address_and_the_client_that_asked() {
+    let (shop, _) = shop().await;
+    let (layer, asked, _) = asking(&shop);
+    let rows = [(1, "one", 1), (1, "one", 1), (2, "one", 2), (1, "two", 3), (1, "one", 3)];
+    for (address, device, questions) in rows {
+        let peer = SocketAddr::from(([10, 0, 0, address], 50_000));
+        let info = format!("%7B%22deviceId%22%3A%22{device}%22%7D");
+        let request = request().header("cookie", "sid=mine").header("x-client-info", info);
+        let answer = ask(&layer, create_as(request.extension(peer), &by_number(NO))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(asked.load(Ordering::SeqCst), questions, "{address} {device}");
     }
 }
 
