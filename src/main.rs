@@ -2,7 +2,7 @@
 //! with a code of sysexits.h.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, health, help_text, schema, shutdown_channel, shutdown_signal,
+    Listeners, PeerAddr, Sidecar, chapters, health, help_text, schema, shutdown_channel, shutdown_signal,
     telemetry,
 };
 use paygate::{AssembleError, SystemClock, config};
@@ -34,6 +34,7 @@ enum Command {
     Mock,
     Schema { name: Option<String> },
     Health,
+    Help { chapter: Option<String> },
 }
 
 fn main() -> ExitCode {
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
             Command::Mock => exit_code(mock().await),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
+            Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
     })
 }
@@ -111,8 +113,7 @@ fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownW
 /// Validates the configuration and prints its effective values.
 fn check() -> CommandResult {
     let config = Config::from_env().map_err(misconfigured)?;
-    print!("{}", config.describe());
-    Ok(())
+    print(&config.describe())
 }
 
 /// Runs the simulated providers without an engine.
@@ -137,18 +138,27 @@ async fn mock() -> CommandResult {
 
 /// Prints one JSON Schema, or the names of all.
 fn print_schema(name: Option<&str>) -> CommandResult {
+    let Some(name) = name else { return print(&(schema::NAMES.join("\n") + "\n")) };
+    let text = schema::text(name).ok_or_else(|| {
+        misconfigured(format!("there is no schema {name}; `paygate schema` lists them"))
+    })?;
+    print(&format!("{}\n", text.trim_end()))
+}
+
+/// Prints one chapter of the manual, or what each is about.
+fn print_chapter(name: Option<&str>) -> CommandResult {
     match name {
-        None => schema::NAMES.iter().for_each(|name| println!("{name}")),
-        Some(name) => match schema::text(name) {
-            Some(text) => println!("{}", text.trim_end()),
-            None => {
-                return Err(misconfigured(format!(
-                    "there is no schema {name}; `paygate schema` lists them"
-                )));
-            }
-        },
+        None => print(&chapters::list()),
+        Some(name) => print(&chapters::text(name).map_err(misconfigured)?),
     }
-    Ok(())
+}
+
+/// Writes to standard output. Its reader may have read enough and closed it: `paygate help | head`.
+fn print(text: &str) -> CommandResult {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unavailable(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Asks the running sidecar whether it is ready.

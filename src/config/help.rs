@@ -74,6 +74,7 @@ Commands:
   mock           run only the simulated WeChat Pay and Alipay
   schema [NAME]  print a JSON Schema, or list their names
   health         ask the running sidecar's /readyz; exit code 0 or 1
+  help [CHAPTER] print a chapter of the manual, or list its chapters
 
 Options:
   -h, --help     print this
