@@ -5,7 +5,7 @@
 )]
 
 mod files;
-mod kit;
+pub(crate) mod kit;
 mod live;
 mod merchants;
 #[cfg(feature = "mock")]
