@@ -34,7 +34,7 @@ pub fn variables() -> String {
 pub fn markdown_table() -> String {
     let mut text = String::new();
     for group in VariableGroup::ALL {
-        let _ = writeln!(text, "#### {}\n", group.title());
+        let _ = writeln!(text, "## {}\n", group.title());
         text.push_str("| variable | default | meaning | accepted |\n| --- | --- | --- | --- |\n");
         for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
             let marks = match (variable.secret, variable.file) {

@@ -87,9 +87,16 @@ async fn the_manuals_php_takes_our_events_and_no_others() {
 /// Asserts that the manual's receiver in `language` accepts an event as paygate signs it, also
 /// beside another signature, and neither a changed one nor an old one.
 async fn check_receiver(program: &str, language: &str, call: &str, answers: [&str; 2]) {
+    for chapter in ["src/manual/events.md", "src/manual/zh/events.md"] {
+        let home = TempDir::new().unwrap();
+        let script = home.path().join("receiver");
+        std::fs::write(&script, block(chapter, language) + "\n" + call).unwrap();
+        check_script(program, &script, answers).await;
+    }
+}
+
+async fn check_script(program: &str, script: &Path, answers: [&str; 2]) {
     let home = TempDir::new().unwrap();
-    let script = home.path().join("receiver");
-    std::fs::write(&script, block("src/manual/events.md", language) + "\n" + call).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let body = r#"{"type":"payment.succeeded"}"#;
     let signature = |at: u64| signature(&format!("evt_1.{at}.{body}"));
@@ -108,7 +115,7 @@ async fn check_receiver(program: &str, language: &str, call: &str, answers: [&st
         let given = home.path().join("given.json");
         let request = json!({"secret": SECRET, "headers": headers, "body": body});
         std::fs::write(&given, request.to_string()).unwrap();
-        let Some((out, errors)) = run(program, &[&script, &given]).await else { return };
+        let Some((out, errors)) = run(program, &[script, &given]).await else { return };
         assert_eq!(errors, "");
         assert_eq!(out, answers[usize::from(!is_ours)], "{signatures} of {body}");
     }

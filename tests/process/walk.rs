@@ -67,7 +67,7 @@ impl Walk {
         for (name, script) in
             [("bin/paygate", START), ("bin/cargo", CARGO), ("bin/node", NODE), ("tests/run", RUN)]
         {
-            let script = script.replace("PAYGATE_PROGRAM", PROGRAM);
+            let script = walk.moved(&script.replace("PAYGATE_PROGRAM", PROGRAM));
             fs::write(walk.path(name), script).unwrap();
             fs::set_permissions(walk.path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -206,21 +206,25 @@ curl http://127.0.0.1:8787/pay/createPayment -H 'content-type: application/json'
 /// Starts the program and waits until it serves; any other command runs as it is.
 const START: &str = r#"#!/bin/sh
 case "${1-serve}" in serve) ;; *) exec 'PAYGATE_PROGRAM' "$@" ;; esac
+# A document that repeats itself in another language starts it once.
+[ -e paygate.pid ] && kill -0 "$(cat paygate.pid)" && exit 0
 PAYGATE_LOG_FORMAT=json 'PAYGATE_PROGRAM' >paygate.log 2>&1 &
 echo $! >paygate.pid
-until grep -q 'serving health and admin' paygate.log; do
+until grep -qs 'serving health and admin' paygate.log; do
   kill -0 "$(cat paygate.pid)" 2>/dev/null || { cat paygate.log >&2; exit 1; }
   sleep 0.05
 done
+# No refund ends between two commands.
+exec curl -sS http://127.0.0.1:8789/_mock/refunding -H 'content-type: application/json' \
+  -d '{"takes_ms": 3600000}'
 "#;
 
-/// What Cargo would build is built. What it would test cannot run inside of itself: the target
-/// must exist.
+/// What Cargo would build is built, and its tests cannot run inside of one.
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
 run) shift; while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done; [ $# -gt 0 ] && shift
   exec paygate "$@" ;;
-build) ;;
+build | test) ;;
 *) echo "cargo $1 does not run here" >&2; exit 1 ;;
 esac
 "#;
@@ -231,7 +235,7 @@ PATH=${PATH#*:}
 case "$1" in *server.mjs) ;; *) exec node "$@" ;; esac
 node "$@" >node.log 2>&1 &
 echo $! >node.pid
-until grep -q 'shop on' node.log; do
+until grep -qs 'shop on' node.log; do
   kill -0 "$(cat node.pid)" 2>/dev/null || { cat node.log >&2; exit 1; }
   sleep 0.05
 done

@@ -60,17 +60,17 @@ pub(crate) fn code_blocks(document: &str) -> Vec<CodeBlock> {
     blocks
 }
 
-/// What a document prints as the answer of each of its shell blocks: the JSON block that follows
-/// it, with nothing but text between.
+/// The shell blocks of a document, each with the answer that the document shows: the JSON block
+/// that follows a request, with nothing but text between.
 pub(crate) fn shell_blocks(document: &str) -> Vec<(CodeBlock, Option<CodeBlock>)> {
     let mut shell: Vec<(CodeBlock, Option<CodeBlock>)> = Vec::new();
     let mut follows = false;
     for block in code_blocks(document) {
         let is_answer = block.language == "json" && follows;
-        follows = block.language == "sh";
+        follows = block.language == "sh" && block.text.contains("curl ");
         match shell.last_mut() {
             Some((_, answer)) if is_answer => *answer = Some(block),
-            _ if follows => shell.push((block, None)),
+            _ if block.language == "sh" => shell.push((block, None)),
             _ => {}
         }
     }

@@ -85,6 +85,26 @@ fn schema_of(operation: &str) -> String {
 }
 
 #[test]
+fn the_tests_that_commands_name_exist() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    let (manifest, main) = (read("Cargo.toml").expect("a file"), read("tests/it/main.rs"));
+    let (main, mut found) = (main.expect("a file"), 0);
+    for (path, text) in documents() {
+        for command in text.split("cargo test ").skip(1).filter_map(|it| it.lines().next()) {
+            let Some((_, rest)) = command.split_once("--test ") else { continue };
+            let mut words = rest.split([' ', '`']);
+            let target = words.next().unwrap_or_default();
+            assert!(manifest.contains(&format!("\nname = \"{target}\"\n")), "{path}: {target}");
+            if let Some(part) = words.next().and_then(|filter| filter.strip_suffix("::")) {
+                assert!(main.contains(&format!("\nmod {part};\n")), "{path}: {part}");
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 3, "only {found} commands were found");
+}
+
+#[test]
 fn json_is_what_paygate_or_the_shop_sends() {
     for (path, text) in documents() {
         let printed: BTreeSet<usize> = shell_blocks(&text)

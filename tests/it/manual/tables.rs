@@ -14,12 +14,12 @@ use serde_json::Value;
 use super::blocks::documents;
 use super::compare_or_write;
 
-/// The chapter with this name, after its heading.
-fn chapter(name: &str) -> String {
-    let heading = format!("# {name}\n");
-    let mut documents = documents().into_values();
-    let found = documents.find_map(|text| text.strip_prefix(&heading).map(str::to_owned));
-    found.unwrap_or_else(|| panic!("no chapter begins with `{}`", heading.trim_end()))
+/// The chapter called `name`, in each language: its path and its text.
+fn chapter(name: &str) -> Vec<(String, String)> {
+    let end = format!("/{name}.md");
+    let found: Vec<_> = documents().into_iter().filter(|(path, _)| path.ends_with(&end)).collect();
+    assert_eq!(found.len(), 2, "{name} is not there in English and Chinese");
+    found
 }
 
 /// `text` with `table` between the marks called `name`, if it has them.
@@ -48,49 +48,54 @@ fn its_tables_are_the_programs_own() {
 
 #[test]
 fn it_names_every_pay_type() {
-    let text = chapter("createPayment");
-    for pay_type in PayType::ALL {
-        let row = text.lines().find(|line| {
-            let first = line.split('|').nth(1).unwrap_or_default();
-            first.contains(&format!("`{pay_type}`"))
-        });
-        assert!(row.is_some(), "no table of the manual has a row for {pay_type}");
+    for (path, text) in chapter("create_payment") {
+        for pay_type in PayType::ALL {
+            let row = text.lines().find(|line| {
+                let first = line.split('|').nth(1).unwrap_or_default();
+                first.contains(&format!("`{pay_type}`"))
+            });
+            assert!(row.is_some(), "no table of {path} has a row for {pay_type}");
+        }
     }
 }
 
 #[test]
 fn it_names_every_event() {
-    let text = chapter("Events to the shop");
-    for event in EventType::ALL {
-        let row = format!("| `{event}` | ");
-        assert!(text.contains(&row), "the manual's table of events lacks {event}");
+    for (path, text) in chapter("events") {
+        for event in EventType::ALL {
+            let row = format!("| `{event}` | ");
+            assert!(text.contains(&row), "the table of events in {path} lacks {event}");
+        }
     }
 }
 
 #[test]
 fn its_table_of_codes_has_every_refusal_with_its_status() {
-    let text = chapter("Errors");
-    let rows: Vec<(BTreeSet<u64>, BTreeSet<u64>)> = text
-        .lines()
-        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>())
-        .filter(|cells| cells.len() == 5)
-        .map(|cells| (numbers(cells[1]), numbers(cells[2])))
-        .collect();
     let reply = ReplyWriter { request_id: "r-1", language: Language::English, mock: false };
-    for error in every_error() {
-        let refusal = reply.refusal(&error);
-        let body: Value = serde_json::from_slice(refusal.body()).expect("JSON");
-        let code = body["code"].as_u64().expect("a code");
-        let status = u64::from(refusal.status().as_u16());
-        let stands = rows.iter().any(|(codes, it)| codes.contains(&code) && it.contains(&status));
-        assert!(stands, "the manual's table of codes lacks {code} with HTTP {status} ({error})");
+    for (path, text) in chapter("errors") {
+        let rows: Vec<(BTreeSet<u64>, BTreeSet<u64>)> = text
+            .lines()
+            .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>())
+            .filter(|cells| cells.len() == 5)
+            .map(|cells| (numbers(cells[1]), numbers(cells[2])))
+            .collect();
+        for error in every_error() {
+            let refusal = reply.refusal(&error);
+            let body: Value = serde_json::from_slice(refusal.body()).expect("JSON");
+            let code = body["code"].as_u64().expect("a code");
+            let status = u64::from(refusal.status().as_u16());
+            let has = |(codes, it): &(BTreeSet<u64>, BTreeSet<u64>)| {
+                codes.contains(&code) && it.contains(&status)
+            };
+            assert!(rows.iter().any(has), "{path} lacks {code} with HTTP {status} ({error})");
+        }
     }
 }
 
-/// The numbers of a cell: `409`, `4101, 4103`, `1001 … 1006`.
+/// The numbers of a cell: `409`, `4101, 4103`, `4101、4103`, `1001 … 1006`.
 fn numbers(cell: &str) -> BTreeSet<u64> {
     let number = |text: &str| text.trim().parse::<u64>().ok();
-    let ranges = cell.split(',').filter_map(|part| match part.split_once('…') {
+    let ranges = cell.split([',', '、']).filter_map(|part| match part.split_once('…') {
         Some((first, last)) => Some(number(first)?..=number(last)?),
         None => number(part).map(|it| it..=it),
     });
