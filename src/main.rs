@@ -14,8 +14,8 @@ use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, chapters, health, help_text, schema, shutdown_channel, shutdown_signal,
-    telemetry,
+    Listeners, PeerAddr, Sidecar, chapters, health, help_text, schema, shutdown_channel,
+    shutdown_signal, telemetry,
 };
 use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;

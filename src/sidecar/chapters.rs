@@ -32,10 +32,10 @@ pub fn text(name: &str) -> Result<String, UnknownChapter> {
     Ok(text.trim_end().to_owned() + "\n")
 }
 
-/// Whether a line is the mark of a generated table, or says where a link leads: `[errors]: …`.
+/// Whether a line is the mark of a generated table, or the target of a link: `[errors]: errors.md`.
 fn is_for_browsers(line: &str) -> bool {
     let is_mark = line.starts_with("<!--") && line.ends_with("-->");
-    is_mark || (line.starts_with('[') && line.contains("]: "))
+    is_mark || (line.starts_with('[') && line.contains("]: ") && line.ends_with(".md"))
 }
 
 /// No chapter has this name.

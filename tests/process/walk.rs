@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{HANGS, PROGRAM};
 use super::blocks::{CodeBlock, documents, shell_blocks};
+use super::{HANGS, PROGRAM};
 
 #[tokio::test]
 async fn the_commands_of_readme_and_the_manual_do_what_stands_there() {
@@ -92,7 +92,8 @@ impl Walk {
         }
         for (n, (block, _)) in blocks.iter().enumerate() {
             // A program that serves leaves its shell when it is ready, in front or not.
-            let commands = block.text.replace("paygate &\n", "paygate\n").replace(".mjs &\n", ".mjs\n");
+            let commands =
+                block.text.replace("paygate &\n", "paygate\n").replace(".mjs &\n", ".mjs\n");
             fs::write(self.path(&format!("{n}.sh")), self.moved(&commands)).unwrap();
             script += &format!(". ./{n}.sh >{n}.out 2>{n}.err || touch {n}.failed\n");
         }
@@ -185,8 +186,7 @@ fn searched_path() -> String {
 
 /// The addresses in the documents: of payments, admin operations, the simulated providers and the
 /// shop.
-const PORTS: [&str; 4] =
-    ["127.0.0.1:8787", "127.0.0.1:8788", "127.0.0.1:8789", "127.0.0.1:3000"];
+const PORTS: [&str; 4] = ["127.0.0.1:8787", "127.0.0.1:8788", "127.0.0.1:8789", "127.0.0.1:3000"];
 
 const VARIABLES: [&str; 3] = ["PAYGATE_LISTEN", "PAYGATE_ADMIN_LISTEN", "PAYGATE_MOCK_LISTEN"];
 

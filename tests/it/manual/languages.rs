@@ -24,8 +24,19 @@ fn every_language_has_a_check() {
             let language = block.language.as_str();
             let is_checked = matches!(
                 language,
-                "rust" | "rust,no_run" | "sh" | "js" | "python" | "php" | "json" | "http" | "text"
-                    | "dotenv" | "ini" | "nginx" | "toml"
+                "rust"
+                    | "rust,no_run"
+                    | "sh"
+                    | "js"
+                    | "python"
+                    | "php"
+                    | "json"
+                    | "http"
+                    | "text"
+                    | "dotenv"
+                    | "ini"
+                    | "nginx"
+                    | "toml"
             );
             let line = block.line;
             assert!(is_checked, "{path}:{line}: no test checks a block in `{language}`");
@@ -107,10 +118,8 @@ fn the_tests_that_commands_name_exist() {
 #[test]
 fn json_is_what_paygate_or_the_shop_sends() {
     for (path, text) in documents() {
-        let printed: BTreeSet<usize> = shell_blocks(&text)
-            .into_iter()
-            .filter_map(|(_, answer)| Some(answer?.line))
-            .collect();
+        let printed: BTreeSet<usize> =
+            shell_blocks(&text).into_iter().filter_map(|(_, answer)| Some(answer?.line)).collect();
         let blocks = code_blocks(&text).into_iter().filter(|block| block.language == "json");
         for block in blocks.filter(|block| !printed.contains(&block.line)) {
             check_json(&format!("{path}:{}", block.line), &block.text);
@@ -211,7 +220,10 @@ fn environments_are_complete_and_valid() {
             environment.insert(name.to_owned(), value);
         }
         match Config::read(&environment) {
-            Ok(config) => assert_eq!(config.warnings, [""; 0], "{at}"),
+            Ok(config) if environment.contains_key("PAYGATE_WEBHOOK_URL") => {
+                assert_eq!(config.warnings, [""; 0], "{at}");
+            }
+            Ok(config) => assert_eq!(config.warnings.len(), 1, "{at}: {:?}", config.warnings),
             Err(problems) => panic!("{at}: {problems}"),
         }
     }

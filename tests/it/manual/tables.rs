@@ -150,4 +150,3 @@ fn every_error() -> Vec<Error> {
     let invalid = codes.into_iter().map(|code| Error::invalid(vec![violation(code)]));
     kinds.into_iter().map(Error::new).chain(invalid).collect()
 }
-

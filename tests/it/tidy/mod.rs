@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("secret", &[]),
     ("clock", &["domain"]),
+    ("manual", &[]),
     ("error", &["domain"]),
     ("caller", &["domain", "error", "secret", "clock"]),
     // The body and the `x-client-info` header carry the same claims: one reader.
@@ -59,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "caller",
             "reply",
+            "manual",
             "provider::BoxFuture",
         ],
     ),
