@@ -54,7 +54,7 @@ impl Walk {
             PORTS.iter().map(|_| StdTcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = listeners.iter().map(|it| it.local_addr().unwrap().to_string());
         let addresses: Vec<_> = PORTS.into_iter().zip(ports).collect();
-        let starts = ["cargo run", "\npaygate &"].iter().any(|start| document.contains(start));
+        let starts = document.contains("cargo run");
         let walk = Walk { home, addresses, starts };
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::create_dir_all(walk.path("bin")).unwrap();
@@ -92,8 +92,7 @@ impl Walk {
         }
         for (n, (block, _)) in blocks.iter().enumerate() {
             // A program that serves leaves its shell when it is ready, in front or not.
-            let commands =
-                block.text.replace("paygate &\n", "paygate\n").replace(".mjs &\n", ".mjs\n");
+            let commands = block.text.replace(" run &\n", " run\n").replace(".mjs &\n", ".mjs\n");
             fs::write(self.path(&format!("{n}.sh")), self.moved(&commands)).unwrap();
             script += &format!(". ./{n}.sh >{n}.out 2>{n}.err || touch {n}.failed\n");
         }
