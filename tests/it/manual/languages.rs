@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::blocks::{CodeBlock, code_blocks, documents, shell_blocks};
-use crate::config::kit::{API_V3_KEY, PROVIDER, SHOP};
+use crate::config::kit::{self, API_V3_KEY, PROVIDER, SHOP};
 
 #[test]
 fn every_language_has_a_check() {
@@ -310,8 +310,7 @@ fn the_service_of_systemd_ends_after_paygate_does() {
         let value = |name| found.get(&("[Service]", name)).copied().unwrap_or_default();
         assert!(value("ExecStart").ends_with("/paygate"), "{at}");
         let stop: u64 = value("TimeoutStopSec").parse().expect("seconds");
-        let environment = BTreeMap::from([("PAYGATE_MODE".to_owned(), "mock".to_owned())]);
-        let grace = Config::read(&environment).expect("mock mode").shutdown_grace;
+        let grace = Config::read(&kit::live(&[])).expect("live mode").shutdown_grace;
         assert!(stop > grace.as_secs() + 10, "{at}: {stop} s, and paygate takes {grace:?}");
     }
 }
@@ -328,8 +327,7 @@ fn nginx_passes_on_to_paygate_and_names_the_client() {
             }
         }
         assert_eq!(depth, 0, "{at}");
-        let environment = BTreeMap::from([("PAYGATE_MODE".to_owned(), "mock".to_owned())]);
-        let listen = Config::read(&environment).expect("mock mode").listen;
+        let listen = Config::read(&kit::live(&[])).expect("live mode").listen;
         assert!(block.text.contains(&format!("proxy_pass http://{listen};")), "{at}");
         assert!(block.text.contains("X-Forwarded-For $proxy_add_x_forwarded_for;"), "{at}");
     }
