@@ -71,7 +71,7 @@ chapters! {
 [testing]: crate::manual::_18_testing
 ",
     _01_concepts "concepts"
-        "order, attempt, payment, refund, event, material; a glossary in English and Chinese"
+        "order, attempt, payment, material, event; a glossary, also in Chinese"
     _02_create_payment "create_payment"
         "the request and its answer: parameters, pay types"
     _03_client "client"
@@ -87,11 +87,11 @@ chapters! {
     _08_notifications "notifications"
         "what the providers send to paygate"
     _09_events "events"
-        "what paygate sends to the shop: webhook, signature, handlers, every event"
+        "what paygate sends to the shop: webhook, signature, handlers"
     _10_admin "admin"
         "refund, close, query, events, unmatched payments"
     _11_simulated_providers "simulated_providers"
-        "no account needed: the cashier page, the control operations, faults"
+        "no account needed: the cashier page, control operations, faults"
     _12_going_live "going_live"
         "what must be there before real money"
     _13_operations "operations"

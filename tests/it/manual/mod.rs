@@ -39,6 +39,8 @@ fn every_chapter_is_a_module_and_a_page_of_help() {
     assert_eq!(sorted, found);
     for chapter in chapters() {
         assert!(chapter.text.starts_with("# "), "{} begins with no heading", chapter.name);
+        // Beside its name, on a terminal of 100 columns.
+        assert!(chapter.about.chars().count() <= 76, "{}: {}", chapter.name, chapter.about);
     }
 }
 
