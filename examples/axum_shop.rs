@@ -25,12 +25,11 @@ use std::sync::Arc;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
-use paygate::domain::EventType;
-use paygate::engine::OrderEvent;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
-use paygate::provider::{alipay, wxpay};
-use paygate::store::{Sqlite, StoreMode};
-use paygate::{CallerContext, Engine, PaymentLayer, Pricing, SystemClock};
+use paygate::{
+    CallerContext, Engine, EventType, OrderEvent, PaymentLayer, Pricing, Sqlite, StoreMode,
+    SystemClock, alipay, wxpay,
+};
 use tokio::net::TcpListener;
 
 /// The token of the shop's checkout. A real one is random and stands in no source.
@@ -59,8 +58,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .layer(payments);
 
     println!("listening on http://{}", listener.local_addr()?);
+    let waits = engine.clone();
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
+        .with_graceful_shutdown(async move {
+            drop(tokio::signal::ctrl_c().await);
+            // A client that waits for its payment (`await_notify`) does not hold up the end.
+            waits.stop_waiting();
+        })
         .await?;
     // A provider call may still run without its client: the engine records its outcome first.
     engine.shutdown().await;
@@ -87,11 +91,11 @@ async fn start(store: &Path, here: url::Url) -> Result<Engine, Box<dyn Error>> {
     let engine = Engine::builder()
         .store(Sqlite::open_as(store, StoreMode::Mock)?)
         .provider(wxpay::V3::new(keys::wxpay_merchant(mock.wxpay_base_url()))?)
-        .provider(alipay::AlipayGateway::new(keys::alipay_merchant(mock.alipay_gateway_url())))
+        .provider(alipay::AlipayGateway::new(keys::alipay_merchant(mock.alipay_gateway_url()))?)
         .public_url(here)
         // The event comes again until this returns without an error.
-        .on(EventType::PaymentSucceeded, "goods", |order: OrderEvent| async move {
-            println!("ship {}", order.out_trade_no);
+        .on_any(EventType::PaymentSucceeded, |order: OrderEvent| async move {
+            println!("ship {}", order.out_trade_no());
         })
         .simulated()
         .at_shutdown(mock.shutdown());

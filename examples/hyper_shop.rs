@@ -87,6 +87,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     drop(listener);
     drop(stop);
+    // A client that waits for its payment (`await_notify`) does not hold up the end.
+    engine.stop_waiting();
     while connections.join_next().await.is_some() {}
     // A provider call may still run without its client: the engine records its outcome first.
     engine.shutdown().await;

@@ -34,7 +34,6 @@ impl Config {
         let builder = with_merchants(self, builder).await?;
         let engine = builder.start().await.map_err(AssembleError::Engine)?;
         let payments = PaymentLayer::new(engine.clone(), pricing)
-            .mount(&self.mount)
             .body_bytes_max(self.body_bytes_max)
             .trusted_proxies(self.trusted_proxies.clone())
             .cors_origins(self.cors_origins.iter().cloned());
@@ -130,17 +129,16 @@ async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, As
 /// One entry for each provider.
 #[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
 fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder, AssembleError> {
+    #[cfg(any(feature = "wxpay", feature = "alipay"))]
+    let refused = |error| AssembleError::Refused(format!("the merchant {}: {error}", merchant.pid));
     #[cfg(feature = "wxpay")]
-    let builder = match merchant.wxpay.clone().map(crate::provider::wxpay::V3::new).transpose() {
-        Ok(provider) => with_provider(provider, merchant, builder),
-        Err(error) => {
-            return Err(AssembleError::Refused(format!("the merchant {}: {error}", merchant.pid)));
-        }
-    };
+    let provider = merchant.wxpay.clone().map(crate::provider::wxpay::V3::new).transpose();
+    #[cfg(feature = "wxpay")]
+    let builder = with_provider(provider.map_err(refused)?, merchant, builder);
     #[cfg(feature = "alipay")]
     let provider = merchant.alipay.clone().map(crate::provider::alipay::AlipayGateway::new);
     #[cfg(feature = "alipay")]
-    let builder = with_provider(provider, merchant, builder);
+    let builder = with_provider(provider.transpose().map_err(refused)?, merchant, builder);
     Ok(builder)
 }
 

@@ -10,37 +10,49 @@
 //! # Quick start
 //!
 //! ```no_run
-//! # #[cfg(all(feature = "mock", feature = "sqlite"))]
-//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-//! use paygate::domain::EventType;
-//! use paygate::engine::OrderEvent;
-//! use paygate::store::Sqlite;
-//! use paygate::{Engine, PaymentLayer, Pricing};
-//! use paygate::provider::wxpay;
-//! # let merchant = wxpay::WxpayMerchant::default();
-//! # let token = "0123456789abcdef0123456789abcdef";
+//! # #[cfg(all(feature = "wxpay", feature = "sqlite"))]
+//! # mod shop {
+//! use std::fs::read_to_string;
 //!
-//! let engine = Engine::builder()
-//!     .store(Sqlite::open("paygate.db")?)
-//!     .provider(wxpay::V3::new(merchant)?)
-//!     .public_url("https://shop.example.com".parse()?)
-//!     // It comes again, with the same id, until this returns without an error.
-//!     .on(EventType::PaymentSucceeded, "goods", |paid: OrderEvent| async move {
-//!         println!("ship {}", paid.out_trade_no);
-//!     })
-//!     .start()
-//!     .await?;
-//! let payments = PaymentLayer::new(engine.clone(), Pricing::caller_token(token)?);
-//! // let app = axum::Router::new().route("/", get(home)).layer(payments);
-//! # let _ = payments;
-//! engine.shutdown().await;
-//! # Ok(())
+//! use paygate::wxpay::V3;
+//! use paygate::{
+//!     Engine, EventType, OrderEvent, PaymentLayer, Pricing, Sqlite, WxpayCredentials,
+//!     WxpayMerchant,
+//! };
+//!
+//! pub async fn start() -> Result<(Engine, PaymentLayer), Box<dyn std::error::Error>> {
+//!     let merchant = WxpayMerchant::new(WxpayCredentials {
+//!         mch_id: "1900000001",
+//!         app_id: "wxd678efh567hg6787",
+//!         private_key: &read_to_string("apiclient_key.pem")?,
+//!         cert: &read_to_string("apiclient_cert.pem")?,
+//!         api_v3_key: &read_to_string("api_v3_key.txt")?,
+//!         ..WxpayCredentials::default()
+//!     })?;
+//!     let engine = Engine::builder()
+//!         .store(Sqlite::open("paygate.db")?)
+//!         .provider(V3::new(merchant)?)
+//!         .public_url("https://shop.example.com".parse()?)
+//!         // It comes again, with the same id, until this returns without an error.
+//!         .on_any(EventType::PaymentSucceeded, |paid: OrderEvent| async move {
+//!             println!("ship {}: {} fen", paid.out_trade_no(), paid.total_fee().fen());
+//!         })
+//!         .start()
+//!         .await?;
+//!     let pricing = Pricing::caller_token(read_to_string("caller_token.txt")?.trim())?;
+//!     // let app = axum::Router::new().route("/", get(home)).layer(payments);
+//!     let payments = PaymentLayer::new(engine.clone(), pricing);
+//!     Ok((engine, payments))
+//! }
 //! # }
 //! ```
 //!
-//! Or all of it from the environment: `Config::from_env()?.start().await?`. For the shop's
-//! operators there are [`Engine::query`], [`Engine::close`], [`Engine::refund`],
-//! [`Engine::query_refund`], [`Engine::events`] and [`Engine::retry_event`].
+//! Or all of it from the environment, with the variables of the sidecar ([`Config`]):
+//! `let (engine, payments) = Config::from_env()?.start().await?;`.
+//!
+//! A server that ends calls [`Engine::stop_waiting`] at the signal, and [`Engine::shutdown`] after
+//! its last request. For the shop's operators there are [`Engine::query`], [`Engine::close`],
+//! [`Engine::refund`], [`Engine::query_refund`], [`Engine::events`] and [`Engine::retry_event`].
 //!
 //! # Features
 //!
@@ -86,14 +98,29 @@ pub mod testing;
 pub use assemble::AssembleError;
 pub use caller::{CallerContext, TrustedProxies, TrustedProxiesError, observe as observe_caller};
 pub use clock::{Clock, SystemClock};
-pub use config::Config;
-pub use engine::Engine;
-pub use error::Error;
+#[cfg(feature = "alipay")]
+pub use config::AlipayCredentials;
+#[cfg(feature = "wxpay")]
+pub use config::WxpayCredentials;
+pub use config::{Config, CredentialErrors};
+pub use domain::{
+    DeliveryState, EventId, EventType, Fen, OrderNumber, OrderStatus, OutTradeNo, PayType, Pid,
+    ProviderId, RefundRequest, RefundState, TransactionId,
+};
+pub use engine::{Engine, OrderEvent, Queried, Query, StartError};
+pub use error::{Error, Kind};
 pub use guard::read_create;
 pub use layer::{PaymentLayer, PaymentService, ResponseBody, ResponseFuture};
 pub use merchant::webhook::{Webhook, WebhookUrlError};
-pub use pricing::Pricing;
+pub use pricing::{Price, PriceOperation, PriceQuery, Pricing, PricingError};
+#[cfg(feature = "alipay")]
+pub use provider::alipay::{self, AlipayMerchant};
+#[cfg(feature = "wxpay")]
+pub use provider::wxpay::{self, WxpayMerchant};
 pub use secret::Secret;
+#[cfg(feature = "sqlite")]
+pub use store::Sqlite;
+pub use store::{Memory, StoreMode};
 
 /// README's Rust is compiled with the documentation's.
 #[cfg(doctest)]

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::parse;
 use super::reader::Reader;
 use super::settings::{Config, MerchantConfig, Mode, PricingChoice};
 use super::values::NO_NOTIFY_URL;
+use crate::domain::notify_url::{self, MountPath, NOTIFY_URL_BYTES_MAX};
 
 /// Checks the rules that need more than one variable.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
@@ -60,7 +59,7 @@ fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
 
 fn is_own(url: &Url, listen: SocketAddr) -> bool {
     let local = listen.ip().is_loopback() || listen.ip().is_unspecified();
-    local && parse::is_loopback(url) && url.port_or_known_default() == Some(listen.port())
+    local && notify_url::is_loopback(url) && url.port_or_known_default() == Some(listen.port())
 }
 
 fn check_mock(reader: &mut Reader<'_>, config: &Config) {
@@ -117,14 +116,12 @@ fn report_no_provider(reader: &mut Reader<'_>) {
     }
 }
 
-/// Checks the length of notify URLs: both providers take at most 255 bytes (WeChat Pay V3, JSAPI
-/// order, `notify_url`; Alipay allows one more).
+/// Checks the length of every merchant's notify URLs.
 fn check_notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url) {
-    let base = public_url.as_str().trim_end_matches('/').len() + config.mount.len();
+    let Ok(mount) = MountPath::parse(&config.mount) else { return };
+    let base = notify_url::notify_base(public_url, &mount);
     for MerchantConfig { pid, .. } in &config.merchants {
-        let pid_length = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC).to_string().len();
-        let length = base + "/notify/alipay/alipay_mp-alipay/".len() + pid_length;
-        if length > NOTIFY_URL_BYTES_MAX {
+        if let Err(length) = notify_url::check_length(&base, pid) {
             let reason = format!(
                 "makes notify URLs of {length} bytes with PAYGATE_MOUNT and the merchant {pid}, \
                  and providers take {NOTIFY_URL_BYTES_MAX} ({NO_NOTIFY_URL})"
@@ -133,5 +130,3 @@ fn check_notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url)
         }
     }
 }
-
-const NOTIFY_URL_BYTES_MAX: usize = 255;

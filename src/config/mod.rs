@@ -43,6 +43,11 @@ mod values;
 
 use std::fmt;
 
+#[cfg(feature = "alipay")]
+pub use merchants::given::AlipayCredentials;
+pub use merchants::given::CredentialErrors;
+#[cfg(feature = "wxpay")]
+pub use merchants::given::WxpayCredentials;
 pub use mock_and_health::{MockCommandConfig, health_address, mock_command_config};
 pub use problem::{Problem, Problems};
 pub use settings::{

@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
 
 use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
-use crate::merchant::client::is_forbidden_address;
+use crate::domain::notify_url::{self, MountPath};
+use crate::domain::order::next_attempt::ORDER_TTL_MS;
+use crate::merchant::client::check_service_url;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
@@ -33,11 +35,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, ProblemReason> {
     }
 }
 
-/// The time that an order may stay open at a provider: WeChat Pay keeps one for 7 days at most, and
-/// a buyer needs 5 minutes to pay.
+/// The time that an order may stay open at a provider.
 pub(super) fn order_ttl(text: &str) -> Result<Duration, ProblemReason> {
     let ttl = duration(text)?;
-    let is_valid = (Duration::from_secs(300)..=Duration::from_secs(7 * 86_400)).contains(&ttl);
+    let is_valid = i64::try_from(ttl.as_millis()).is_ok_and(|ms| ORDER_TTL_MS.contains(&ms));
     is_valid.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
 }
 
@@ -108,36 +109,20 @@ pub(super) fn origins(text: &str) -> Result<Vec<String>, ProblemReason> {
 
 /// `/pay`, `/shop/pay`.
 pub(super) fn mount(text: &str) -> Result<String, ProblemReason> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-    let is_segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
-    match text.strip_prefix('/') {
-        None => Err("does not start with /".into()),
-        Some(_) if text.len() > 64 => Err("is longer than 64 bytes".into()),
-        Some(path) if path.split('/').all(is_segment) => Ok(text.to_owned()),
-        Some(_) => Err("has an empty segment or a character that is not accepted".into()),
-    }
+    Ok(MountPath::parse(text)?.as_str().to_owned())
 }
 
 /// The URL at which providers reach paygate.
 pub(super) fn public_url(text: &str) -> Result<Url, ProblemReason> {
-    if text.len() > 200 {
-        return Err("is longer than 200 bytes".into());
-    }
-    https_url(text)
+    let url = web_url(text)?;
+    notify_url::check_public_url(&url)?;
+    Ok(url)
 }
 
 /// An https URL, or an http one on loopback.
 pub(super) fn https_url(text: &str) -> Result<Url, ProblemReason> {
     let url = web_url(text)?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password".into());
-    }
-    if url.query().is_some() {
-        return Err("has a query".into());
-    }
-    if url.scheme() == "http" && !is_loopback(&url) {
-        return Err("is plain http beyond loopback".into());
-    }
+    notify_url::check_private(&url)?;
     Ok(url)
 }
 
@@ -159,12 +144,7 @@ pub(super) fn upstream(text: &str) -> Result<Url, ProblemReason> {
 /// An http or https URL without a fragment.
 pub(super) fn web_url(text: &str) -> Result<Url, ProblemReason> {
     let url = Url::parse(text).map_err(|_| "is not a URL")?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("is neither https nor http".into());
-    }
-    if url.fragment().is_some() {
-        return Err("has a fragment".into());
-    }
+    notify_url::check_web_url(&url)?;
     Ok(url)
 }
 
@@ -172,15 +152,14 @@ pub(super) fn web_url(text: &str) -> Result<Url, ProblemReason> {
 /// machine's credentials.
 pub(super) fn shop_url(text: &str) -> Result<Url, ProblemReason> {
     let url = web_url(text)?;
-    let address = match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
-        Some(Host::Domain(_)) | None => return Ok(url),
-    };
-    if is_forbidden_address(address) {
-        return Err("is a link-local or metadata address, which no shop has".into());
-    }
+    check_service_url(&url)?;
     Ok(url)
+}
+
+/// A webhook's URL, in which `{type}` stands for the order's type.
+pub(super) fn webhook_url(text: &str) -> Result<String, ProblemReason> {
+    webhook::check_url(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// The shop's price service, which gets the client's own `Authorization`.
@@ -200,16 +179,6 @@ pub(super) fn quote_secret(text: &str) -> Result<Secret, ProblemReason> {
         return Err("is shorter than 32 bytes".into());
     }
     Ok(Secret::new(text))
-}
-
-/// Whether `url` leads to this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 /// A log filter: levels, for everything or for a target.
@@ -357,8 +326,18 @@ mod tests {
 
     #[test]
     fn mounts_log_filters_and_names() {
-        let bad =
-            ["", "/", "pay", "/pay/", "//pay", "/a/../b", "/p%61y", "/支付", &"/x".repeat(33)];
+        let bad = [
+            "",
+            "/",
+            "pay",
+            "/pay/",
+            "//pay",
+            "/a/../b",
+            "/p%61y",
+            "/支付",
+            &"/x".repeat(33),
+            &"/x".repeat(9),
+        ];
         check(mount, &["/pay", "/a/b-c_d.e~f"], &bad);
         let bad = ["", "inof", "INFO", "hyper", "hyper=loud", "info,", "a b=info"];
         check(log_filter, &["info", "off", "info,paygate::engine=debug, hyper=warn"], &bad);

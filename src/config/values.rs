@@ -3,9 +3,7 @@
 
 use std::path::PathBuf;
 
-use url::Url;
-
-use super::merchants::pay_type_node::ProviderUrls;
+use super::merchants::provider_urls::{ProviderUrls, read_provider_urls};
 use super::merchants::read_merchants;
 use super::parse;
 use super::problem::ProblemReason;
@@ -160,7 +158,7 @@ enum PricingKind {
 fn read_webhook(reader: &mut Reader<'_>) -> Option<WebhookConfig> {
     const URL: &str = "PAYGATE_WEBHOOK_URL";
     const SECRET: &str = "PAYGATE_WEBHOOK_SECRET";
-    let url = reader.optional(URL, webhook_url);
+    let url = reader.optional(URL, parse::webhook_url);
     let key = reader.optional(SECRET, parse::webhook_key);
     match (reader.is_set(URL), reader.is_set(SECRET)) {
         (true, _) => reader.require(SECRET, "is required with PAYGATE_WEBHOOK_URL"),
@@ -170,19 +168,6 @@ fn read_webhook(reader: &mut Reader<'_>) -> Option<WebhookConfig> {
         }
     }
     Some(WebhookConfig { url: url?, key: key? })
-}
-
-/// Parses a webhook URL. `{type}` is the caller's text: it may choose a path, never a host.
-fn webhook_url(text: &str) -> Result<String, ProblemReason> {
-    let [first, second] = ["a", "b"].map(|kind| parse::shop_url(&text.replace("{type}", kind)));
-    let (first, second) = (first?, second?);
-    if first.origin() != second.origin()
-        || first.username() != second.username()
-        || first.password() != second.password()
-    {
-        return Err("has {type} before its path".into());
-    }
-    Ok(text.to_owned())
 }
 
 fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig> {
@@ -205,18 +190,6 @@ fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig
     let documents = read_merchants(reader, mode, &urls);
     let known = mode == Mode::Mock || !default.providers().is_empty();
     known.then_some(default).into_iter().chain(documents).collect()
-}
-
-fn read_provider_urls(reader: &mut Reader<'_>) -> ProviderUrls {
-    let sandbox = Url::parse(ALIPAY_SANDBOX).expect("a constant URL");
-    let alipay = reader.value("PAYGATE_ALIPAY_GATEWAY_URL", |text| match text {
-        "sandbox" => Ok(sandbox.clone()),
-        _ => parse::https_url(text),
-    });
-    // A gateway on loopback also stands in for Alipay's test gateway.
-    let alipay_sandbox = if parse::is_loopback(&alipay) { alipay.clone() } else { sandbox };
-    let wxpay = reader.value("PAYGATE_WXPAY_BASE_URL", parse::https_origin);
-    ProviderUrls { wxpay, alipay, alipay_sandbox }
 }
 
 fn read_live_default(reader: &mut Reader<'_>, urls: &ProviderUrls, merchant: &mut MerchantConfig) {
@@ -266,6 +239,3 @@ fn is_credential_of(group: VariableGroup) -> impl Fn(&Variable) -> bool {
 
 /// vk-uni-pay's own error for a missing or invalid public URL.
 pub(super) const NO_NOTIFY_URL: &str = "error 101: no usable notify URL";
-
-/// Alipay's test gateway (Alipay, "Sandbox environment").
-const ALIPAY_SANDBOX: &str = "https://openapi-sandbox.dl.alipaydev.com/gateway.do";

@@ -1,8 +1,11 @@
 //! The channel of a payment: its provider, the version of the provider's API, and the pay type.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::parse_error::ParseError;
 
 /// WeChat Pay or Alipay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,6 +136,14 @@ impl ProviderId {
     }
 }
 
+impl FromStr for ProviderId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<ProviderId, ParseError> {
+        ProviderId::parse(text).ok_or(ParseError("a provider: wxpay or alipay"))
+    }
+}
+
 impl fmt::Display for ProviderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -259,6 +270,14 @@ impl PayType {
     #[must_use]
     pub const fn provider(self) -> ProviderId {
         self.traits().1
+    }
+}
+
+impl FromStr for PayType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<PayType, ParseError> {
+        PayType::parse(text).ok_or(ParseError("a pay type, such as wxpay_h5"))
     }
 }
 

@@ -2,6 +2,7 @@
 //! delivery.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::ids::{OutTradeNo, Pid, TransactionId};
 use super::order::Order;
 use super::order::payment::{Payment, PaymentRole};
 use super::order::refund::{Refund, RefundState};
+use super::parse_error::ParseError;
 use super::time::Millis;
 
 /// The type of an event.
@@ -85,6 +87,14 @@ impl EventType {
     #[must_use]
     pub fn parse(name: &str) -> Option<EventType> {
         EventType::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
+impl FromStr for EventType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<EventType, ParseError> {
+        EventType::parse(text).ok_or(ParseError("an event type, such as payment.succeeded"))
     }
 }
 
@@ -241,6 +251,14 @@ impl EventId {
     }
 }
 
+impl FromStr for EventId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<EventId, ParseError> {
+        EventId::parse(text).ok_or(ParseError("an event id, which is evt_ and 32 hex digits"))
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -302,5 +320,14 @@ impl DeliveryState {
     #[must_use]
     pub fn parse(name: &str) -> Option<DeliveryState> {
         DeliveryState::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+impl FromStr for DeliveryState {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<DeliveryState, ParseError> {
+        const FORM: &str = "a state of an event: pending, accepted or parked";
+        DeliveryState::parse(text).ok_or(ParseError(FORM))
     }
 }

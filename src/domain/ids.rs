@@ -1,10 +1,13 @@
 //! The names of merchants, and the numbers of orders, attempts and payments.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use super::parse_error::ParseError;
 
 /// The shop's order number: the idempotency key. 6 to 64 of `[0-9A-Za-z_-]`; case matters.
 ///
@@ -34,11 +37,20 @@ impl OutTradeNo {
     }
 }
 
-impl TryFrom<String> for OutTradeNo {
-    type Error = String;
+impl FromStr for OutTradeNo {
+    type Err = ParseError;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        OutTradeNo::parse(&text).ok_or_else(|| "not an out_trade_no".to_owned())
+    fn from_str(text: &str) -> Result<OutTradeNo, ParseError> {
+        const FORM: &str = "an out_trade_no, which is 6 to 64 of 0-9 A-Z a-z _ -";
+        OutTradeNo::parse(text).ok_or(ParseError(FORM))
+    }
+}
+
+impl TryFrom<String> for OutTradeNo {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
     }
 }
 
@@ -63,6 +75,18 @@ pub enum OrderNumber {
     TransactionId(TransactionId),
 }
 
+impl From<OutTradeNo> for OrderNumber {
+    fn from(out_trade_no: OutTradeNo) -> OrderNumber {
+        OrderNumber::OutTradeNo(out_trade_no)
+    }
+}
+
+impl From<TransactionId> for OrderNumber {
+    fn from(transaction_id: TransactionId) -> OrderNumber {
+        OrderNumber::TransactionId(transaction_id)
+    }
+}
+
 /// A configured merchant: `default`, or the `_id` of a `vk-pay-config` document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -82,6 +106,12 @@ impl Pid {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Pid {
+    fn from(name: &str) -> Pid {
+        Pid::new(name)
     }
 }
 
@@ -155,6 +185,26 @@ impl fmt::Display for ChannelNo {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TransactionId(pub Arc<str>);
+
+impl TransactionId {
+    /// The number as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for TransactionId {
+    fn from(text: &str) -> TransactionId {
+        TransactionId(text.into())
+    }
+}
+
+impl fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,9 @@ pub(crate) mod event;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod money;
+pub(crate) mod notify_url;
 pub(crate) mod order;
+pub(crate) mod parse_error;
 pub(crate) mod platform;
 pub(crate) mod product;
 pub(crate) mod request;
@@ -29,6 +31,7 @@ pub use event::{DeliveryState, Effect, EventId, EventType, OutboxEvent};
 pub use ids::{ChannelNo, OrderNumber, OutTradeNo, Pid, TransactionId};
 pub use json::RawJson;
 pub use money::Fen;
+pub use notify_url::MountPath;
 pub use order::admission::{Admission, judge};
 pub use order::attempt::{Account, Attempt, AttemptState, Material, Params, valid_until};
 pub use order::next_attempt::NextAttempt;
@@ -42,6 +45,7 @@ pub use order::unknown_members::UnknownMembers;
 pub use order::{
     AutoRefundPolicy, Flags, Order, OrderClient, OrderStatus, Receipt, TradeUpdate, Transition,
 };
+pub use parse_error::ParseError;
 pub use platform::Platform;
 pub use product::{AlipayChoice, PaymentMethod, Product};
 pub use request::{AppAuthToken, CreateRequest, Fingerprint, NeedQrcode, OrderTerms};

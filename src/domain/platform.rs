@@ -1,5 +1,9 @@
 //! The platform of the buyer's client.
 
+use std::str::FromStr;
+
+use super::parse_error::ParseError;
+
 /// Where the buyer's client runs, in uni-app's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Platform {
@@ -45,5 +49,23 @@ impl Platform {
             Platform::MpAlipay => "mp-alipay",
             Platform::Other => "other",
         }
+    }
+
+    /// uni-app's name: `web`, `app`, `mp-weixin`, `mp-alipay`.
+    #[must_use]
+    pub fn uni_name(self) -> &'static str {
+        match self {
+            Platform::H5 => "web",
+            Platform::App => "app",
+            Platform::MpWeixin | Platform::MpAlipay | Platform::Other => self.name(),
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Platform, ParseError> {
+        Platform::parse(text).ok_or(ParseError("a uni platform, such as h5 or mp-weixin"))
     }
 }

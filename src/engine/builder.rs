@@ -12,12 +12,14 @@ use url::Url;
 use super::circuit_breaker::CircuitBreakers;
 use super::commit::Commits;
 use super::order_lock::OrderLocks;
-use super::outbox::listeners::{Deliver, Handled, OrderEvent, Outbox};
+use super::outbox::listeners::{Deliver, Handled, Outbox};
+use super::outbox::order_event::OrderEvent;
 use super::parts::{Engine, EngineParts};
 use super::providers::{MerchantProviders, Providers};
 use super::rejected::RejectedNotifications;
 use super::replay_cache::ReplayCache;
-use super::settings::{Settings, Switching, notify_base};
+use super::settings::Switching;
+use super::start_error::StartError;
 use super::superseded::SupersededOrders;
 use super::tasks::Tasks;
 use super::waiters::Waiters;
@@ -27,28 +29,28 @@ use crate::domain::ids::Pid;
 use crate::domain::order::AutoRefundPolicy;
 use crate::provider::transport::Http;
 use crate::provider::{BoxFuture, Provider, Transport};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Takes the parts and the settings of an [`Engine`], and starts it.
 #[must_use]
 pub struct Builder {
-    store: Option<Arc<dyn Store>>,
-    merchants: BTreeMap<Pid, MerchantProviders>,
-    transport: Option<Arc<dyn Transport>>,
-    clock: Arc<dyn Clock>,
-    public_url: Option<Url>,
-    mount: String,
-    order_ttl: Duration,
-    call_timeout: Duration,
-    call_budget: Duration,
-    replay_ttl: Duration,
-    replay_max: usize,
-    switching: Switching,
-    auto_refund: AutoRefundPolicy,
-    reconcile_every: Option<Duration>,
-    outbox: Outbox,
-    simulated: bool,
-    at_shutdown: Vec<BoxFuture<'static, ()>>,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) merchants: BTreeMap<Pid, MerchantProviders>,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) public_url: Option<Url>,
+    pub(super) mount: String,
+    pub(super) order_ttl: Duration,
+    pub(super) call_timeout: Duration,
+    pub(super) call_budget: Duration,
+    pub(super) replay_ttl: Duration,
+    pub(super) replay_max: usize,
+    pub(super) switching: Switching,
+    pub(super) auto_refund: AutoRefundPolicy,
+    pub(super) reconcile_every: Option<Duration>,
+    pub(super) outbox: Outbox,
+    pub(super) simulated: bool,
+    pub(super) at_shutdown: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Engine {
@@ -104,19 +106,21 @@ impl Builder {
         self
     }
 
-    /// The URL at which providers reach this app: scheme, host and the path before the mount.
-    /// Required.
+    /// The URL at which providers reach this app: scheme, host and the path before the mount, such
+    /// as the one under which axum nests the layer's router. Required; https, or http on this
+    /// machine.
     pub fn public_url(self, url: Url) -> Builder {
         Builder { public_url: Some(url), ..self }
     }
 
-    /// The path prefix of the payment operations; `/pay` by default.
+    /// The path prefix of the payment operations; `/pay` by default. The
+    /// [`PaymentLayer`](crate::PaymentLayer) answers there, and providers notify there.
     pub fn mount(self, mount: &str) -> Builder {
-        Builder { mount: mount.trim_end_matches('/').to_owned(), ..self }
+        Builder { mount: mount.to_owned(), ..self }
     }
 
-    /// How long the buyer can pay an attempt when the request has no `data.time_expire`; 30 minutes
-    /// by default.
+    /// How long the buyer can pay an attempt when the request has no `data.time_expire`: 5 minutes
+    /// to 7 days, 30 minutes by default.
     pub fn order_ttl(self, ttl: Duration) -> Builder {
         Builder { order_ttl: ttl, ..self }
     }
@@ -166,7 +170,18 @@ impl Builder {
         H: Fn(OrderEvent) -> F + Send + Sync + 'static,
         F: Future<Output: Handled> + Send + 'static,
     {
-        self.outbox.on(event, kind, handler);
+        self.outbox.on(event, Some(kind), handler);
+        self
+    }
+
+    /// Calls `handler` as [`Builder::on`] does, about orders of every type that has no handler of
+    /// its own.
+    pub fn on_any<H, F>(self, event: EventType, handler: H) -> Builder
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.outbox.on(event, None, handler);
         self
     }
 
@@ -180,8 +195,8 @@ impl Builder {
         Builder { transport: Some(Arc::new(transport)), ..self }
     }
 
-    /// Marks the providers as simulated: replies state it, and the engine accepts a buyer's private
-    /// address.
+    /// Marks the providers as simulated: replies and events state it, and the engine accepts a
+    /// buyer's private address. Such an engine takes the simulated providers' keys and no others.
     pub fn simulated(self) -> Builder {
         Builder { simulated: true, ..self }
     }
@@ -199,27 +214,10 @@ impl Builder {
     ///
     /// [`StartError`] names the part that is missing or the settings that contradict each other.
     pub async fn start(self) -> Result<Engine, StartError> {
+        let settings = Arc::new(self.checked_settings()?);
         let store = self.store.ok_or(StartError::Missing("a store"))?;
-        let public_url = self.public_url.ok_or(StartError::NoNotifyUrl)?;
-        if self.merchants.is_empty() {
-            return Err(StartError::Missing("a provider"));
-        }
-        if self.call_budget < self.call_timeout {
-            return Err(StartError::Limits("the call budget is shorter than one call's timeout"));
-        }
         let transport = self.transport.unwrap_or_else(|| Arc::new(Http::new()));
         store.ready().await.map_err(StartError::Store)?;
-        let order_ttl_ms = i64::try_from(self.order_ttl.as_millis())
-            .map_err(|_| StartError::Limits("the order's time to live is too long"))?;
-        let settings = Arc::new(Settings {
-            notify_base: notify_base(&public_url, &self.mount),
-            order_ttl_ms,
-            call_timeout: self.call_timeout,
-            call_budget: self.call_budget,
-            switching: self.switching,
-            auto_refund: self.auto_refund,
-            simulated: self.simulated,
-        });
         let (waiters, outbox) = (Waiters::default(), Arc::new(self.outbox));
         let commits = Commits {
             store: store.clone(),
@@ -268,32 +266,3 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
-
-/// Why an engine did not start.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum StartError {
-    /// A required part was not given.
-    Missing(&'static str),
-    /// vk-uni-pay's error 101: providers have no URL to report payments to.
-    NoNotifyUrl,
-    /// Two settings contradict each other, or one is out of range.
-    Limits(&'static str),
-    /// The store cannot be used.
-    Store(StoreError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Missing(what) => write!(f, "the engine needs {what}"),
-            StartError::NoNotifyUrl => f.write_str(
-                "101: no usable notify URL: say with public_url() where providers reach this app",
-            ),
-            StartError::Limits(what) => f.write_str(what),
-            StartError::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

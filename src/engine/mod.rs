@@ -31,19 +31,23 @@ mod refund;
 mod rejected;
 mod replay_cache;
 mod settings;
+mod start_error;
+mod startup;
 mod superseded;
 mod tasks;
 mod unmatched;
 mod verified_payment;
 mod waiters;
 
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use create::created::Created;
-pub use outbox::listeners::{Deliver, Handled, OrderEvent};
+pub use outbox::listeners::{Deliver, Handled};
+pub use outbox::order_event::{EventRefund, OrderEvent};
 pub use parts::Engine;
 pub use query::{Queried, Query};
 pub use refund::{Refunded, Refunds};
 pub use settings::Switching;
+pub use start_error::StartError;
 
 pub use crate::domain::ids::OrderNumber;
 pub use crate::domain::order::AutoRefundPolicy;

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::tasks::Tasks;
 use super::waiters::Waiters;
 use crate::clock::Clock;
+use crate::domain::notify_url::MountPath;
 use crate::domain::time::Millis;
 use crate::provider::BoxFuture;
 use crate::store::{Store, StoreError};
@@ -41,6 +42,12 @@ pub(super) struct EngineParts {
 }
 
 impl Engine {
+    /// The path prefix of the payment operations.
+    #[must_use]
+    pub fn mount(&self) -> &MountPath {
+        &self.0.settings.mount
+    }
+
     /// Whether the providers are simulated.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
@@ -61,13 +68,35 @@ impl Engine {
         self.0.store.ready().await
     }
 
-    /// Ends every wait for the shop's acceptance and stops the background work: for a host that
-    /// lets its requests end before it calls [`Engine::shutdown`].
+    /// Ends every wait for the shop's acceptance (`await_notify`), those that begin later included,
+    /// and stops the background work. A server that lets its requests end at a signal calls this
+    /// with the signal, and [`Engine::shutdown`] after the last request:
+    ///
+    /// ```
+    /// # use paygate::Engine;
+    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, engine: Engine)
+    /// # -> std::io::Result<()> {
+    /// let waits = engine.clone();
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         drop(tokio::signal::ctrl_c().await);
+    ///         waits.stop_waiting();
+    ///     })
+    ///     .await?;
+    /// engine.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Requests in flight still get their answers, and orders their events: an event that is not
+    /// sent any more is sent after the next start.
     pub fn stop_waiting(&self) {
         self.0.stopping.send_replace(true);
     }
 
-    /// Waits until everything that was sent is finished and recorded, then closes the store.
+    /// Ends the waits as [`Engine::stop_waiting`] does, waits until everything that was sent is
+    /// finished and recorded, handlers in flight included, then closes the store: a request after
+    /// that is refused. A handler that never returns holds it up.
     ///
     /// # Cancel safety
     ///

@@ -23,6 +23,13 @@ pub struct Query {
     pub await_accepted: Option<Duration>,
 }
 
+/// A query that does not wait.
+impl<N: Into<OrderNumber>> From<N> for Query {
+    fn from(number: N) -> Query {
+        Query { number: number.into(), await_accepted: None }
+    }
+}
+
 /// The state of an order.
 #[derive(Clone, Debug)]
 pub struct Queried {
@@ -45,6 +52,17 @@ impl Engine {
     /// Returns the state of an order. Paygate queries the provider of an unpaid one, at most once
     /// in 5 s.
     ///
+    /// ```
+    /// # use paygate::{Engine, OutTradeNo};
+    /// # async fn is_paid(engine: Engine) -> Result<bool, Box<dyn std::error::Error>> {
+    /// let number: OutTradeNo = "2107151010101541001".parse()?;
+    /// let queried = engine.query(number).await?;
+    /// # Ok(
+    /// queried.order.winning_payment().is_some()
+    /// # )
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Kind::NoSuchOrder`] when no order has the number, [`Kind::NotSent`] when the store cannot
@@ -53,7 +71,11 @@ impl Engine {
     /// # Cancel safety
     ///
     /// A dropped future ends the wait, and no provider call that has begun.
-    pub async fn query(&self, query: Query) -> Result<Queried, Error> {
+    pub async fn query(&self, query: impl Into<Query>) -> Result<Queried, Error> {
+        self.query_state(query.into()).await
+    }
+
+    async fn query_state(&self, query: Query) -> Result<Queried, Error> {
         let out_trade_no = self.0.number(&query.number).await?;
         let waiter = query.await_accepted.and_then(|_| self.0.waiters.wait(&out_trade_no));
         let order = self.0.commits.load(&out_trade_no).await?;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use url::Url;
-
+use crate::domain::notify_url::MountPath;
 use crate::domain::order::AutoRefundPolicy;
 
 /// What the engine does when the buyer of an unpaid order chooses another payment method
@@ -20,6 +19,8 @@ pub enum Switching {
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// The path prefix of the payment operations.
+    pub(super) mount: MountPath,
     /// Where providers reach the mount, without a trailing slash: `https://shop.example.com/pay`.
     pub(super) notify_base: String,
     /// Expiry of an attempt when the request names none, in milliseconds.
@@ -32,9 +33,4 @@ pub(super) struct Settings {
     pub(super) auto_refund: AutoRefundPolicy,
     /// Whether the providers are simulated: then a buyer's private address is accepted.
     pub(super) simulated: bool,
-}
-
-/// The mount below the public URL.
-pub(super) fn notify_base(public_url: &Url, mount: &str) -> String {
-    format!("{}{mount}", public_url.as_str().trim_end_matches('/'))
 }

@@ -17,10 +17,15 @@ impl Tasks {
         running.spawn(work);
     }
 
-    /// Waits for every task that was spawned before.
+    /// Waits until no task runs, those included that were spawned meanwhile.
     pub(super) async fn finish(&self) {
-        let mut running =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        while running.join_next().await.is_some() {}
+        loop {
+            let mut running =
+                std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            if running.is_empty() {
+                return;
+            }
+            while running.join_next().await.is_some() {}
+        }
     }
 }

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+use crate::domain::notify_url::MountPath;
 
 /// The guard's decision about a request's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,35 +40,19 @@ pub enum PaymentOperation {
     },
 }
 
-/// The path prefix of the payment operations: `/pay`; empty for the root.
+/// The path prefix of the payment operations, by which requests are routed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    path: String,
+    path: MountPath,
     segments: usize,
 }
 
 impl Mount {
-    /// Parses a prefix: an empty text, `/`, or up to 8 segments of `[0-9A-Za-z._~-]` other than `.`
-    /// and `..`, with or without a slash at its end. `None` for anything else.
+    /// The prefix `path`.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Mount> {
-        let path = text.strip_suffix('/').unwrap_or(text);
-        if path.is_empty() {
-            return Some(Mount { path: String::new(), segments: 0 });
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-');
-        let segment_fits =
-            |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
-        let segments = path.strip_prefix('/')?.split('/');
-        let count = segments.clone().count();
-        (count <= MOUNT_SEGMENTS_MAX && segments.clone().all(segment_fits))
-            .then(|| Mount { path: path.to_owned(), segments: count })
-    }
-
-    /// The prefix, without a slash at its end.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.path
+    pub fn new(path: MountPath) -> Mount {
+        let segments = path.as_str().split('/').skip(1).count();
+        Mount { path, segments }
     }
 
     /// The decision about a request for `path`, which has no query.
@@ -99,8 +84,10 @@ impl Mount {
     /// Whether a path that normalisation leaves unchanged is an operation in another case, or with
     /// a slash at its end.
     fn differs_in_case_or_slash(&self, path: &[u8]) -> bool {
-        let Some((mount, rest)) = path.split_at_checked(self.path.len()) else { return false };
-        if !mount.eq_ignore_ascii_case(self.path.as_bytes()) {
+        let Some((mount, rest)) = path.split_at_checked(self.path.as_str().len()) else {
+            return false;
+        };
+        if !mount.eq_ignore_ascii_case(self.path.as_str().as_bytes()) {
             return false;
         }
         let rest = rest.strip_suffix(b"/").unwrap_or(rest);
@@ -115,7 +102,7 @@ impl Mount {
     fn normalizes_to_operation(&self, path: &[u8]) -> bool {
         let walk = NormalizedPath::of(path);
         let segments = walk.segments.get(..walk.depth.min(SEGMENTS_MAX)).unwrap_or_default();
-        let mut mount = self.path.split('/').skip(1);
+        let mut mount = self.path.as_str().split('/').skip(1);
         if !segments.iter().zip(mount.by_ref()).all(|(segment, name)| is_named(segment, name)) {
             return false;
         }
@@ -128,9 +115,8 @@ impl Mount {
 }
 
 const NAMES: [&str; 2] = ["createPayment", "queryPayment"];
-const MOUNT_SEGMENTS_MAX: usize = 8;
 /// More than any operation has.
-const SEGMENTS_MAX: usize = MOUNT_SEGMENTS_MAX + 4;
+const SEGMENTS_MAX: usize = MountPath::SEGMENTS_MAX + 4;
 /// The limit of `data.pid` in the schema.
 const MERCHANT_CHARS_MAX: usize = 128;
 
@@ -243,7 +229,7 @@ mod tests {
             path in "[/\\\\.;%a-zA-Z0-9]{0,40}",
             deep in 0..40_usize,
         ) {
-            let mount = Mount::parse("/pay").expect("a mount");
+            let mount = Mount::new(MountPath::default());
             let _ = mount.route(&path);
             let detour = format!("{}{}/pay/./createPayment", "/x".repeat(deep), "/..".repeat(deep));
             prop_assert_eq!(mount.route(&detour), RouteDecision::Refuse);
@@ -258,7 +244,7 @@ mod tests {
             let (before, rest) = path.split_at(at);
             let escape = if twice { "%25" } else { "%" };
             let encoded = format!("{before}{escape}{:02x}{}", rest.as_bytes()[0], &rest[1..]);
-            let mount = Mount::parse("/pay").expect("a mount");
+            let mount = Mount::new(MountPath::default());
             prop_assert_eq!(mount.route(&encoded), RouteDecision::Refuse);
         }
     }

@@ -36,6 +36,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body, which layers such as tower-http's `CorsLayer` and `TimeoutLayer` answer with.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> ResponseBody<B> {
+        ResponseBody::payment(Bytes::new())
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;

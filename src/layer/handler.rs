@@ -15,7 +15,7 @@ use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
 use crate::guard::{ClientRequest, Guard, PaymentOperation, RouteDecision};
-use crate::pricing::{self, PriceOperation, PriceQuery, PriceSource, Pricing};
+use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSource, Pricing};
 use crate::reply::{self, Language, ReplyWriter};
 
 use super::qrcode;
@@ -162,13 +162,18 @@ impl PaymentHandler {
             }
             PriceSource::Callback(callback) => {
                 let client = self.guard.client(parts, body).await?;
-                let price = callback.price(self.price_query(parts, &client)?).await?;
+                let price = callback.price(self.price_query(callback, parts, &client)?).await?;
                 client.priced(&price)
             }
         }
     }
 
-    fn price_query(&self, parts: &Parts, client: &ClientRequest) -> Result<PriceQuery, Error> {
+    fn price_query(
+        &self,
+        callback: &PriceCallback,
+        parts: &Parts,
+        client: &ClientRequest,
+    ) -> Result<PriceQuery, Error> {
         let (authorization, cookie) = pricing::credentials(&parts.headers)?;
         let (provider, need_qrcode) = (client.provider, client.need_qrcode);
         Ok(PriceQuery {
@@ -178,6 +183,8 @@ impl PaymentHandler {
             context: self.caller(parts, &client.claims, client.is_pc)?,
             authorization,
             cookie,
+            headers: callback.named_headers(&parts.headers),
+            extensions: parts.extensions.clone(),
         })
     }
 
@@ -197,7 +204,7 @@ impl PaymentHandler {
 
 impl fmt::Debug for PaymentHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Edge")
+        f.debug_struct("PaymentHandler")
             .field("engine", &self.engine)
             .field("pricing", &self.pricing)
             .field("guard", &self.guard)

@@ -19,45 +19,29 @@ use crate::pricing::Pricing;
 #[derive(Clone)]
 pub struct PaymentLayer {
     handler: PaymentHandler,
-    mount: Mount,
-    body_bytes_max: usize,
 }
 
 impl PaymentLayer {
-    /// The payment operations of `engine` under `/pay`, for the callers that `pricing` allows.
+    /// The payment operations of `engine` under its [`mount`](crate::engine::Builder::mount), for
+    /// the callers that `pricing` allows.
     #[must_use]
     pub fn new(engine: Engine, pricing: Pricing) -> PaymentLayer {
         let rules = CallerRules {
             trusted: TrustedProxies::default(),
             trusts_client_context: pricing.trusts_client_context(),
         };
-        let mount = Mount::parse("/pay").expect("`/pay` is a path prefix");
+        let guard = guard(&engine, BODY_BYTES_MAX);
         PaymentLayer {
             handler: PaymentHandler {
                 engine,
                 pricing,
-                guard: Guard::new(mount.clone(), BODY_BYTES_MAX),
+                guard,
                 rules,
                 origins: Origins::default(),
                 peer_addr: None,
                 inject_context: false,
             },
-            mount,
-            body_bytes_max: BODY_BYTES_MAX,
         }
-    }
-
-    /// Sets the path prefix. The engine's [`mount`](crate::engine::Builder::mount) must be the
-    /// same: it is part of the URL that providers notify.
-    ///
-    /// # Panics
-    ///
-    /// When `mount` is not a plain path prefix such as `/pay` or `/api/pay`.
-    #[must_use]
-    pub fn mount(mut self, mount: &str) -> PaymentLayer {
-        self.mount = Mount::parse(mount).expect("the mount is a plain path prefix");
-        self.handler.guard = Guard::new(self.mount.clone(), self.body_bytes_max);
-        self
     }
 
     /// Sets how the layer finds the peer's address in a request. Without it the address is unknown,
@@ -81,8 +65,7 @@ impl PaymentLayer {
     /// Sets the most bytes of a payment request's body; 64 KiB by default.
     #[must_use]
     pub fn body_bytes_max(mut self, max: usize) -> PaymentLayer {
-        self.body_bytes_max = max;
-        self.handler.guard = Guard::new(self.mount.clone(), max);
+        self.handler.guard = guard(&self.handler.engine, max);
         self
     }
 
@@ -104,6 +87,10 @@ impl PaymentLayer {
         self.handler.inject_context = true;
         self
     }
+}
+
+fn guard(engine: &Engine, body_bytes_max: usize) -> Guard {
+    Guard::new(Mount::new(engine.mount().clone()), body_bytes_max)
 }
 
 impl<S> Layer<S> for PaymentLayer {

@@ -83,7 +83,7 @@ impl PaymentHandler {
                 (found.order.out_trade_no().clone(), Some(id))
             }
         };
-        let query = self.price_query_for_order(parts, &number, transaction_id)?;
+        let query = self.price_query_for_order(callback, parts, &number, transaction_id)?;
         match callback.may_query(query, self.engine.now()).await {
             Err(error) if transaction_id.is_some() && error.kind() == Kind::ShopRefused => {
                 Err(Error::new(Kind::NoSuchOrder))
@@ -98,6 +98,7 @@ impl PaymentHandler {
 
     fn price_query_for_order(
         &self,
+        callback: &PriceCallback,
         parts: &Parts,
         number: &OutTradeNo,
         transaction_id: Option<&TransactionId>,
@@ -113,6 +114,8 @@ impl PaymentHandler {
             context: self.caller(parts, &ClientClaims::default(), None)?,
             authorization,
             cookie,
+            headers: callback.named_headers(&parts.headers),
+            extensions: parts.extensions.clone(),
         })
     }
 }

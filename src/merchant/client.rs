@@ -15,7 +15,9 @@ use http::HeaderMap;
 use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use url::Url;
+use url::{Host, Url};
+
+use crate::domain::notify_url::check_web_url;
 
 /// The most bytes of a response's body.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 64 * 1024;
@@ -111,13 +113,32 @@ fn describe_error(error: reqwest::Error) -> String {
 
 /// Whether requests to `address` are forbidden: clouds serve a machine's credentials at link-local
 /// and metadata addresses.
-pub(crate) fn is_forbidden_address(address: IpAddr) -> bool {
+fn is_forbidden_address(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let is_link_local = match address {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
     is_link_local || METADATA.contains(&address)
+}
+
+/// Checks the URL of one of the shop's own services: any host but those at which clouds give out a
+/// machine's credentials.
+///
+/// # Errors
+///
+/// The reason, in words that follow the setting's name.
+pub(crate) fn check_service_url(url: &Url) -> Result<(), &'static str> {
+    check_web_url(url)?;
+    let address = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+        Some(Host::Domain(_)) | None => return Ok(()),
+    };
+    if is_forbidden_address(address) {
+        return Err("is a link-local or metadata address, which no shop has");
+    }
+    Ok(())
 }
 
 /// Metadata services that are not link-local: Alibaba Cloud's, and Amazon's by IPv6.

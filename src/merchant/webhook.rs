@@ -22,7 +22,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::client::{MerchantHttp, MerchantResponse};
+use super::client::{MerchantHttp, MerchantResponse, check_service_url};
 use crate::domain::event::OutboxEvent;
 use crate::domain::json::{Unreadable, Whole, scan};
 use crate::domain::time::Millis;
@@ -49,15 +49,9 @@ impl Webhook {
     }
 
     pub(crate) fn with_signing_key(url: &str, key: &[u8]) -> Result<Webhook, WebhookUrlError> {
-        let [one, other] = ["a", "b"].map(|kind| endpoint_url(url, kind));
-        let (one, other) = (one?, other?);
-        let credentials =
-            |url: &Url| (url.username().to_owned(), url.password().map(str::to_owned));
-        if one.origin() != other.origin() || credentials(&one) != credentials(&other) {
-            return Err(WebhookUrlError("{type} stands before the path of the webhook's URL"));
-        }
+        let one = check_url(url)?;
         let client = MerchantHttp::new(&one, TIMEOUT)
-            .map_err(|_| WebhookUrlError("the system has no root certificates for https"))?;
+            .map_err(|_| WebhookUrlError("is https, and the system has no root certificates"))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Webhook { client, address: url.to_owned(), key })
     }
@@ -132,15 +126,30 @@ fn sign(key: &hmac::Key, before: &str, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(context.sign()))
 }
 
+/// Checks a webhook's URL: it may lead anywhere but to a cloud's metadata service, and `{type}`,
+/// the caller's text, may select a path and never a host. Returns the URL of one type.
+///
+/// # Errors
+///
+/// [`WebhookUrlError`], in words that follow the setting's name.
+pub(crate) fn check_url(address: &str) -> Result<Url, WebhookUrlError> {
+    let [one, other] = ["a", "b"].map(|kind| endpoint_url(address, kind));
+    let (one, other) = (one?, other?);
+    let credentials = |url: &Url| (url.username().to_owned(), url.password().map(str::to_owned));
+    if one.origin() != other.origin() || credentials(&one) != credentials(&other) {
+        return Err(WebhookUrlError("has {type} before its path"));
+    }
+    Ok(one)
+}
+
 /// The endpoint for orders of type `kind`: letters, digits, `_` and `-`, which stand for
 /// themselves in a URL.
 fn endpoint_url(address: &str, kind: &str) -> Result<Url, WebhookUrlError> {
     let is_plain = kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let url = Url::parse(&address.replace("{type}", kind));
-    match url {
-        Ok(url) if is_plain && matches!(url.scheme(), "http" | "https") => Ok(url),
-        _ => Err(WebhookUrlError("the webhook's URL is no http or https URL")),
-    }
+    let url = Url::parse(&address.replace("{type}", kind)).ok().filter(|_| is_plain);
+    let url = url.ok_or(WebhookUrlError("is not a URL"))?;
+    check_service_url(&url).map_err(WebhookUrlError)?;
+    Ok(url)
 }
 
 /// Checks that the shop accepted the event: by the response's status and, in a JSON response with a
@@ -211,10 +220,13 @@ mod tests {
         let url = endpoint_url("http://shop/{type}?again={type}", "goods-1_A").unwrap();
         assert_eq!(url.as_str(), "http://shop/goods-1_A?again=goods-1_A");
         let hosts = ["http://{type}/", "http://{type}@shop/", "http://x:{type}/"];
-        for bad in hosts.into_iter().chain(["ftp://shop/", "shop"]) {
+        for bad in hosts.into_iter().chain(["ftp://shop/", "shop", "http://shop/#x", METADATA]) {
             assert!(Webhook::new(bad, "secret").is_err(), "{bad}");
         }
     }
+
+    /// Where a cloud gives out a machine's credentials.
+    const METADATA: &str = "http://169.254.169.254/{type}";
 
     #[test]
     fn an_event_is_accepted_by_status_and_code() {

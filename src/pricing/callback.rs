@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
@@ -97,6 +97,7 @@ type PriceFuture = Pin<Box<dyn Future<Output = Result<Price, PricingError>> + Se
 pub(crate) struct PriceCallback {
     callback: Arc<dyn Fn(PriceQuery) -> PriceFuture + Send + Sync>,
     permissions: Arc<PermissionCache>,
+    header_names: Arc<[HeaderName]>,
 }
 
 impl PriceCallback {
@@ -106,7 +107,19 @@ impl PriceCallback {
         A: Future<Output = Result<Price, PricingError>> + Send + 'static,
     {
         let callback = Arc::new(move |query| -> PriceFuture { Box::pin(callback(query)) });
-        PriceCallback { callback, permissions: Arc::default() }
+        PriceCallback { callback, permissions: Arc::default(), header_names: Arc::default() }
+    }
+
+    pub(super) fn with_headers(self, names: impl IntoIterator<Item = HeaderName>) -> PriceCallback {
+        PriceCallback { header_names: names.into_iter().collect(), ..self }
+    }
+
+    /// The headers that the app asked for, never to be printed.
+    pub(crate) fn named_headers(&self, headers: &HeaderMap) -> HeaderMap {
+        let values = self.header_names.iter().flat_map(|name| {
+            headers.get_all(name).iter().map(move |value| (name.clone(), sensitive(value.clone())))
+        });
+        values.collect()
     }
 
     /// The fields of `data` that the shop sets.
@@ -132,8 +145,9 @@ impl PriceCallback {
         Err(Error::new(Kind::NotSent))
     }
 
-    /// Checks that the caller may query the order of `query`. A permission is valid for a minute,
-    /// so that a page that polls every other second does not call the shop as often.
+    /// Checks that the caller may query the order of `query`. The permission of a caller with a
+    /// credential is valid for a minute, so that a page that polls every other second does not call
+    /// the shop as often.
     ///
     /// # Errors
     ///
@@ -141,7 +155,7 @@ impl PriceCallback {
     /// permits nor refuses.
     pub(crate) async fn may_query(&self, query: PriceQuery, now: Millis) -> Result<(), Error> {
         let caller = CallerDigest::of(&query);
-        if self.permissions.is_valid(&caller, now) {
+        if caller.is_some_and(|caller| self.permissions.is_valid(&caller, now)) {
             return Ok(());
         }
         let number = query.out_trade_no.clone();
@@ -151,7 +165,9 @@ impl PriceCallback {
                     "the answer is for another order".to_owned()
                 }
                 _ => {
-                    self.permissions.remember(caller, now);
+                    if let Some(caller) = caller {
+                        self.permissions.remember(caller, now);
+                    }
                     return Ok(());
                 }
             },
@@ -189,11 +205,12 @@ pub(crate) fn credentials(
         [] => None,
         cookies => HeaderValue::from_bytes(&cookies.join(&b"; "[..])).ok(),
     };
-    let sensitive = |mut value: HeaderValue| {
-        value.set_sensitive(true);
-        value
-    };
     Ok((authorization.map(sensitive), cookie.map(sensitive)))
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 #[cfg(test)]

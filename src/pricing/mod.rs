@@ -39,6 +39,8 @@ mod service;
 use std::fmt;
 use std::future::Future;
 
+use http::HeaderName;
+
 pub(crate) use access::Access;
 pub use access::TokenTooShort;
 pub use callback::{Price, PricingError};
@@ -99,13 +101,48 @@ impl Pricing {
     ///
     /// On `queryPayment` the callback decides whether this client may query this order
     /// ([`PriceOperation::QueryPayment`]); its permission is valid for a minute for the same
-    /// credentials.
+    /// credentials, address and client, and for this once where there are no credentials.
+    ///
+    /// [`PriceQuery::extensions`] has what outer layers put into the request, such as a session:
+    ///
+    /// ```
+    /// use paygate::{Price, PriceQuery, Pricing, PricingError};
+    ///
+    /// /// What the app's own session layer, outside of paygate's, puts into every request.
+    /// #[derive(Clone)]
+    /// struct Session { buyer: u64 }
+    ///
+    /// let pricing = Pricing::callback(|query: PriceQuery| async move {
+    ///     let Some(Session { buyer }) = query.extensions.get() else {
+    ///         return Err(PricingError::refused(401, 10_001, "log in first"));
+    ///     };
+    ///     Price::of(&serde_json::json!({
+    ///         "out_trade_no": query.out_trade_no.as_str(), "total_fee": 100, "subject": "tea",
+    ///         "type": "goods", "user_id": buyer.to_string(),
+    ///     }))
+    /// });
+    /// # let _ = pricing;
+    /// ```
     pub fn callback<F, A>(callback: F) -> Pricing
     where
         F: Fn(PriceQuery) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Price, PricingError>> + Send + 'static,
     {
         Pricing(PriceSource::Callback(PriceCallback::new(callback)))
+    }
+
+    /// Gives the [callback](Pricing::callback) these headers of the request, too
+    /// ([`PriceQuery::headers`]). They count as credentials: name every header, besides
+    /// `Authorization` and `Cookie`, by which the app or a layer outside of paygate's knows the
+    /// buyer. Other pricing ignores it.
+    #[must_use]
+    pub fn with_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Pricing {
+        match self.0 {
+            PriceSource::Callback(callback) => {
+                Pricing(PriceSource::Callback(callback.with_headers(names)))
+            }
+            other @ (PriceSource::Caller(_) | PriceSource::Quote(_)) => Pricing(other),
+        }
     }
 
     /// Every caller may name any price: right only where the app has already authorised the

@@ -10,36 +10,47 @@ use sha2::{Digest, Sha256};
 use super::price_query::PriceQuery;
 use crate::domain::time::{MINUTE_MS, Millis};
 
-/// An order and its caller's credentials, as a digest: no credential is kept.
+/// An order, and its caller's credentials, address and claims, as a digest: none of them is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CallerDigest([u8; 32]);
 
 impl CallerDigest {
-    /// A caller without a credential is identified by its address.
-    pub(super) fn of(query: &PriceQuery) -> CallerDigest {
-        let PriceQuery { authorization, cookie, .. } = query;
-        let shows_none = authorization.is_none() && cookie.is_none();
-        let address = query.context.client_ip.filter(|_| shows_none).map(|ip| ip.to_string());
-        let parts = [
-            Some(query.out_trade_no.as_str().as_bytes()),
-            authorization.as_ref().map(HeaderValue::as_bytes),
-            cookie.as_ref().map(HeaderValue::as_bytes),
-            address.as_deref().map(str::as_bytes),
+    /// `None` for a caller that shows no credential: another one may look the same.
+    pub(super) fn of(query: &PriceQuery) -> Option<CallerDigest> {
+        let PriceQuery { authorization, cookie, headers, context, .. } = query;
+        if authorization.is_none() && cookie.is_none() && headers.is_empty() {
+            return None;
+        }
+        let address = context.client_ip.map(|ip| ip.to_string());
+        let claims = [&context.os, &context.app_id, &context.device_id, &context.locale];
+        let value = |value: &Option<HeaderValue>| value.as_ref().map(|it| it.as_bytes().to_vec());
+        let mut parts = vec![
+            Some(query.out_trade_no.as_str().as_bytes().to_vec()),
+            value(authorization),
+            value(cookie),
+            address.map(String::into_bytes),
+            Some(context.platform.name().as_bytes().to_vec()),
+            Some(context.user_agent.as_bytes().to_vec()),
         ];
+        parts.extend(claims.map(|claim| claim.as_ref().map(|text| text.as_bytes().to_vec())));
+        for (name, value) in headers {
+            parts
+                .extend([Some(name.as_str().as_bytes().to_vec()), Some(value.as_bytes().to_vec())]);
+        }
         let mut hash = Sha256::new();
         for part in parts {
             // The lengths keep one part from running into the next.
-            let length = part.map_or(u64::MAX, |bytes| bytes.len() as u64);
+            let length = part.as_ref().map_or(u64::MAX, |bytes| bytes.len() as u64);
             hash.update(length.to_be_bytes());
             hash.update(part.unwrap_or_default());
         }
-        CallerDigest(hash.finalize().into())
+        Some(CallerDigest(hash.finalize().into()))
     }
 }
 
 impl fmt::Debug for CallerDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Asker(***)")
+        f.write_str("CallerDigest(***)")
     }
 }
 

@@ -1,6 +1,6 @@
 //! The question that a price callback receives.
 
-use http::HeaderValue;
+use http::{Extensions, HeaderMap, HeaderValue};
 
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::ProviderId;
@@ -24,6 +24,11 @@ pub struct PriceQuery {
     pub authorization: Option<HeaderValue>,
     /// The request's `Cookie`.
     pub cookie: Option<HeaderValue>,
+    /// The request's headers that [`Pricing::with_headers`](super::Pricing::with_headers) names.
+    pub headers: HeaderMap,
+    /// The request's extensions: what the layers around paygate's put there, for example the
+    /// buyer's session.
+    pub extensions: Extensions,
 }
 
 /// The operation that a client requests.

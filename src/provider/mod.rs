@@ -11,6 +11,8 @@ pub(crate) mod call;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
 pub(crate) mod keys;
+pub(crate) mod merchant_error;
+pub(crate) mod mock_keys;
 pub(crate) mod notification;
 pub(crate) mod outcome;
 pub(crate) mod refund;
@@ -28,6 +30,7 @@ use serde_json::Value;
 
 pub use call::{BoxFuture, Call, Transport, TransportFailure};
 pub use keys::{KeyError, RSA_BITS_MIN, SigningKey, VerifyingKey};
+pub use merchant_error::MerchantError;
 pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
 pub use outcome::{CloseOutcome, Failure, PaidTrade, TradeState};
 pub use refund::RefundCall;
@@ -72,6 +75,13 @@ pub trait Provider: Send + Sync + Debug {
     /// The account that `attempt` pays: the stored one, or in older records the one in its
     /// parameters. `None` when the parameters are not of this version.
     fn account_of(&self, attempt: &Attempt) -> Option<Account>;
+
+    /// Whether this merchant has the keys of the simulated providers, which only an engine with
+    /// [`simulated`](crate::engine::Builder::simulated) takes. `None`, the default, for a provider
+    /// whose keys paygate does not know.
+    fn has_mock_keys(&self) -> Option<bool> {
+        None
+    }
 
     /// Whether this merchant is still configured with the keys and apps that calls about `account`
     /// need.

@@ -193,26 +193,18 @@ impl ReplyWriter<'_> {
     pub fn refusal(&self, error: &Error) -> Response<Bytes> {
         let kind = error.kind();
         let shop = error.shop_refusal();
-        let (number, status, name) = code_status_name(kind);
+        let (status, name) = status_name(kind);
         let status = shop.map_or(status, |refusal| client_error(refusal.status).unwrap_or(status));
         let first = error.violations().first().filter(|_| kind == Kind::Invalid);
-        let (zh, en) = default_text(kind);
-        let own = error.own_text().or(first.map(|violation| &violation.message));
+        let (zh, en) = error.texts();
         let errors = error.violations().iter().map(|violation| ViolationBody {
             path: &violation.path,
             rule: violation.rule,
             message: self.localized(&violation.message),
         });
         let body = RefusalBody {
-            code: match (shop, first) {
-                (Some(shop), _) => shop.code,
-                (None, first) => first.map_or(number, |violation| violation.code.number()).into(),
-            },
-            msg: match (shop, own) {
-                (Some(shop), _) => &shop.msg,
-                (None, Some(own)) => self.localized(own),
-                (None, None) => self.language.pick(zh, en),
-            },
+            code: error.code(),
+            msg: self.language.pick(zh, en),
             error: first.map_or(name, |violation| slug(violation.code)),
             request_id: self.request_id,
             errors: errors.collect(),
@@ -350,84 +342,41 @@ const NOT_PAID: u16 = 2002;
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The code table: number, status and stable name. The first violation's code replaces the number.
-fn code_status_name(kind: Kind) -> (u16, StatusCode, &'static str) {
+/// The status and the stable name of a kind.
+fn status_name(kind: Kind) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match kind {
-        Kind::NotFound => (404, S::NOT_FOUND, "not_found"),
-        Kind::MethodNotAllowed => (4000, S::METHOD_NOT_ALLOWED, "method_not_allowed"),
-        Kind::UnsupportedMediaType => (4000, S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
-        Kind::BodyTooLarge => (4000, S::PAYLOAD_TOO_LARGE, "body_too_large"),
-        Kind::BodyTimeout => (4000, S::REQUEST_TIMEOUT, "body_timeout"),
-        Kind::BodyUnreadable => (4000, S::BAD_REQUEST, "body_unreadable"),
-        Kind::Invalid => (4000, S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
-        Kind::CallerNotAllowed => (4005, S::UNAUTHORIZED, "caller_not_allowed"),
-        Kind::ShopRefused => (5001, S::SERVICE_UNAVAILABLE, "shop_refused"),
-        Kind::PayTypeNotPossible => (4004, S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
-        Kind::AlreadyPaid => (4101, S::CONFLICT, "already_paid"),
-        Kind::Different => (4102, S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
-        Kind::Busy => (4103, S::CONFLICT, "busy"),
-        Kind::SwitchRejected => (4104, S::CONFLICT, "switch_rejected"),
-        Kind::Closed => (4105, S::CONFLICT, "closed"),
-        Kind::ProviderRefused => (3001, S::BAD_GATEWAY, "provider_refused"),
-        Kind::NotSent => (5001, S::SERVICE_UNAVAILABLE, "not_sent"),
-        Kind::OutcomeUnknown => (5002, S::SERVICE_UNAVAILABLE, "outcome_unknown"),
-        Kind::NoSuchOrder => (2001, S::NOT_FOUND, "no_such_order"),
-        Kind::NotPaid => (2002, S::CONFLICT, "not_paid"),
-        Kind::NotRefunded => (2003, S::CONFLICT, "not_refunded"),
-        Kind::TooSoon => (2004, S::CONFLICT, "too_soon"),
-        Kind::RefundExceeds => (4106, S::UNPROCESSABLE_ENTITY, "refund_exceeds"),
-        Kind::Unverifiable => (4005, S::UNAUTHORIZED, "unverifiable"),
-        Kind::Mismatched => (2002, S::CONFLICT, "mismatched"),
+        Kind::NotFound => (S::NOT_FOUND, "not_found"),
+        Kind::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Kind::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        Kind::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Kind::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout"),
+        Kind::BodyUnreadable => (S::BAD_REQUEST, "body_unreadable"),
+        Kind::Invalid => (S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
+        Kind::CallerNotAllowed => (S::UNAUTHORIZED, "caller_not_allowed"),
+        Kind::ShopRefused => (S::SERVICE_UNAVAILABLE, "shop_refused"),
+        Kind::PayTypeNotPossible => (S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
+        Kind::AlreadyPaid => (S::CONFLICT, "already_paid"),
+        Kind::Different => (S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
+        Kind::Busy => (S::CONFLICT, "busy"),
+        Kind::SwitchRejected => (S::CONFLICT, "switch_rejected"),
+        Kind::Closed => (S::CONFLICT, "closed"),
+        Kind::ProviderRefused => (S::BAD_GATEWAY, "provider_refused"),
+        Kind::NotSent => (S::SERVICE_UNAVAILABLE, "not_sent"),
+        Kind::OutcomeUnknown => (S::SERVICE_UNAVAILABLE, "outcome_unknown"),
+        Kind::NoSuchOrder => (S::NOT_FOUND, "no_such_order"),
+        Kind::NotPaid => (S::CONFLICT, "not_paid"),
+        Kind::NotRefunded => (S::CONFLICT, "not_refunded"),
+        Kind::TooSoon => (S::CONFLICT, "too_soon"),
+        Kind::RefundExceeds => (S::UNPROCESSABLE_ENTITY, "refund_exceeds"),
+        Kind::Unverifiable => (S::UNAUTHORIZED, "unverifiable"),
+        Kind::Mismatched => (S::CONFLICT, "mismatched"),
     }
 }
 
 /// The status of a shop's refusal, which must be a client error.
 fn client_error(status: u16) -> Option<StatusCode> {
     StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error)
-}
-
-/// The default text of a kind, in Chinese and in English.
-fn default_text(kind: Kind) -> (&'static str, &'static str) {
-    match kind {
-        Kind::NotFound => ("接口不存在", "there is no such path"),
-        Kind::MethodNotAllowed => ("请求方法不支持，请使用 POST", "use POST"),
-        Kind::UnsupportedMediaType => (
-            "请求体必须是未压缩的 application/json",
-            "the body must be application/json, not encoded",
-        ),
-        Kind::BodyTooLarge => ("请求体过大", "the body is too large"),
-        Kind::BodyTimeout => ("请求体接收超时", "the body did not arrive in time"),
-        Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
-        Kind::Invalid => ("参数错误", "the request breaks a rule"),
-        Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
-        Kind::ShopRefused => ("商户拒绝了请求", "the shop refused"),
-        Kind::PayTypeNotPossible => {
-            ("当前环境不支持该支付方式", "this pay type is not possible here")
-        }
-        Kind::AlreadyPaid => ("订单已支付", "the order is paid"),
-        Kind::Different => {
-            ("相同订单号的参数不一致", "the same number came with other parameters before")
-        }
-        Kind::Busy => ("订单正在处理，请稍后重试", "the order is busy; try again"),
-        Kind::SwitchRejected => ("订单已选择其他支付方式", "the order is being paid another way"),
-        Kind::Closed => ("订单已关闭", "the order is closed"),
-        Kind::ProviderRefused => ("支付服务商拒绝了请求", "the provider refused"),
-        Kind::NotSent => {
-            ("服务暂不可用，未发起支付，请稍后重试", "nothing was sent; safe to repeat")
-        }
-        Kind::OutcomeUnknown => (
-            "支付结果未知，请使用相同订单号重试",
-            "the outcome is unknown; repeat with the same number",
-        ),
-        Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
-        Kind::NotPaid => ("订单未支付", "the order is not paid"),
-        Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
-        Kind::TooSoon => ("订单正在处理，请稍后再退款", "the order is busy; try again"),
-        Kind::RefundExceeds => ("超出可退金额", "the refund exceeds what is left"),
-        Kind::Unverifiable => ("验签失败", "not verifiable"),
-        Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
-    }
 }
 
 /// The default `Retry-After`, in seconds: for every 503, and for an order that another request

@@ -140,6 +140,12 @@ pub trait Store: Send + Sync + Debug {
     /// of a stored order by now.
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>>;
 
+    /// What the store is used for; `None`, the default, for a store that serves any use, such as
+    /// memory.
+    fn mode(&self) -> Option<StoreMode> {
+        None
+    }
+
     /// Whether the store can be written to, and is still this opening's: what `/readyz` answers.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 

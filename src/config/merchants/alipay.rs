@@ -10,7 +10,9 @@ use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::domain::product::AlipayChoice;
-use crate::provider::alipay::{AlipayApp, AlipayMerchant, AlipayVerification, certificates};
+use crate::provider::alipay::{
+    AlipayApp, AlipayMerchant, AlipayVerification, certificates, is_seller_id,
+};
 use crate::provider::keys::SigningKey;
 
 /// Reads the default merchant; `None` when its keys are absent or invalid.
@@ -95,10 +97,8 @@ fn certificate_mode(
     })
 }
 
-/// A seller: 16 digits that start with 2088 (Alipay, "alipay.trade.create", `seller_id`).
 fn seller_id(text: &str) -> Result<String, ProblemReason> {
-    let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit());
-    let is_valid = digits && text.starts_with("2088");
+    let is_valid = is_seller_id(text);
     is_valid.then(|| text.to_owned()).ok_or_else(|| "is not 16 digits that start with 2088".into())
 }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use x509_parser::parse_x509_certificate;
 
-use super::mock_keys::is_mock_key;
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::provider::keys::{KeyError, SigningKey, VerifyingKey, to_der};
+use crate::provider::mock_keys::is_mock_key;
 
 /// One id, key or certificate, by its name in either place.
 pub(in crate::config) struct Credential {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::pay_type_node::{MERCHANTS, PayTypeNode, ProviderUrls, is_blank, is_true};
+use super::pay_type_node::{MERCHANTS, PayTypeNode, is_blank, is_true};
+use super::provider_urls::ProviderUrls;
 use crate::config::reader::Reader;
 use crate::config::settings::{MerchantConfig, Mode};
 use crate::domain::channel::{PayType, ProviderId};

@@ -7,9 +7,10 @@
 #[cfg(feature = "alipay")]
 pub(super) mod alipay;
 pub(super) mod credentials;
+pub(super) mod given;
 mod merchant_document;
-mod mock_keys;
 pub(super) mod pay_type_node;
+pub(super) mod provider_urls;
 #[cfg(feature = "wxpay")]
 pub(super) mod wxpay;
 
@@ -22,7 +23,8 @@ use super::reader::Reader;
 use super::settings::{MerchantConfig, Mode};
 use crate::domain::ids::Pid;
 use merchant_document::MerchantDocument;
-use pay_type_node::{MERCHANTS, ProviderUrls};
+use pay_type_node::MERCHANTS;
+use provider_urls::ProviderUrls;
 
 /// Reads the merchants of the file that `PAYGATE_MERCHANTS` names.
 pub(super) fn read_merchants(

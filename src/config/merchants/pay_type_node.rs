@@ -3,14 +3,12 @@
 #[cfg(feature = "wxpay")]
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-use url::Url;
-
 #[cfg(feature = "alipay")]
 use super::alipay;
 use super::credentials::{Credential, Credentials};
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 use super::credentials::{parse_text, require};
+use super::provider_urls::ProviderUrls;
 #[cfg(feature = "wxpay")]
 use super::wxpay;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
@@ -21,14 +19,7 @@ use crate::config::settings::MerchantConfig;
 use crate::domain::channel::{PayType, ProviderId};
 #[cfg(feature = "wxpay")]
 use crate::provider::wxpay::{Site, WxpayApp};
-
-/// The providers' addresses, for every merchant.
-pub(in crate::config) struct ProviderUrls {
-    pub(in crate::config) wxpay: Url,
-    pub(in crate::config) alipay: Url,
-    /// Alipay's test gateway, or the address that stands in for it.
-    pub(in crate::config) alipay_sandbox: Url,
-}
+use serde_json::{Map, Value};
 
 /// A node's fields, and its place as problems name it.
 pub(in crate::config) struct PayTypeNode<'a, 'b> {

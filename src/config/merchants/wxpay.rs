@@ -8,12 +8,12 @@ use super::credentials::{
     Credential, Credentials, check_own_certificate, key_reason, parse_bytes, parse_text,
     read_app_ids, require, signing_key, verifying_key,
 };
-use super::mock_keys::MOCK_API_V3_KEY;
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::provider::keys::SigningKey;
+use crate::provider::mock_keys::MOCK_API_V3_KEY;
 use crate::provider::wxpay::{
     Site, WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification, certificates,
 };

@@ -1,10 +1,12 @@
 //! The numbers and the expiry of an order's next attempt.
 
+use std::ops::RangeInclusive;
+
 use super::attempt::{Attempt, AttemptState};
 use super::state::Order;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::ChannelNo;
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
 
 /// The trade that an order's next attempt at a provider makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,11 @@ pub struct NextAttempt {
     /// The latest time at which it may expire: that of the attempts whose trade it shares.
     pub expires_max: Option<Millis>,
 }
+
+/// How long an order may stay open at a provider, in milliseconds: a buyer needs 5 minutes to pay,
+/// and WeChat Pay keeps an order for 7 days at most.
+pub(crate) const ORDER_TTL_MS: RangeInclusive<i64> =
+    MINUTE_MS.saturating_mul(5)..=DAY_MS.saturating_mul(7);
 
 /// The most attempts that may have handed out material for one order.
 const HANDED_OUT_MAX: usize = 8;

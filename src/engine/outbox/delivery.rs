@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::listeners::{Handled, OrderEvent};
+use super::listeners::Handled;
+use super::order_event::OrderEvent;
 use super::settle::Undelivered;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::engine::failures::store_unreachable;
@@ -33,7 +34,17 @@ impl Engine {
         H: Fn(OrderEvent) -> F + Send + Sync + 'static,
         F: Future<Output: Handled> + Send + 'static,
     {
-        self.0.outbox.on(event, kind, handler);
+        self.0.outbox.on(event, Some(kind), handler);
+    }
+
+    /// Calls `handler` as [`Engine::on`] does, about orders of every type that has no handler of
+    /// its own.
+    pub fn on_any<H, F>(&self, event: EventType, handler: H)
+    where
+        H: Fn(OrderEvent) -> F + Send + Sync + 'static,
+        F: Future<Output: Handled> + Send + 'static,
+    {
+        self.0.outbox.on(event, None, handler);
     }
 
     /// Sends every event that is due once, and waits for the answers: what the background does all
@@ -130,14 +141,8 @@ impl EngineParts {
 
     async fn deliver(&self, event: &OutboxEvent) -> Result<(), Undelivered> {
         if let Some(handler) = self.outbox.handler(event.event, &event.kind) {
-            let body = serde_json::from_str(&event.body)
-                .map_err(|_| Undelivered::Failed("the event's body is not JSON".to_owned()))?;
-            let order_event = OrderEvent {
-                id: event.id.clone(),
-                event: event.event,
-                out_trade_no: event.out_trade_no.clone(),
-                body,
-            };
+            let order_event = OrderEvent::try_from(event)
+                .map_err(|error| Undelivered::Failed(error.to_string()))?;
             return handler(order_event).await.map_err(Undelivered::Failed);
         }
         match &self.outbox.webhook {

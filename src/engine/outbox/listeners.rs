@@ -5,11 +5,10 @@ use std::fmt::{self, Debug, Display};
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::domain::event::{EventId, EventType, OutboxEvent};
-use crate::domain::ids::OutTradeNo;
+use super::order_event::OrderEvent;
+use crate::domain::event::{EventType, OutboxEvent};
 use crate::domain::time::Millis;
 use crate::provider::BoxFuture;
 
@@ -25,20 +24,6 @@ pub trait Deliver: Send + Sync + Debug {
         event: &'a OutboxEvent,
         now: Millis,
     ) -> BoxFuture<'a, Result<(), String>>;
-}
-
-/// An event as a handler gets it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct OrderEvent {
-    /// Its id: the same when paygate sends it again.
-    pub id: EventId,
-    /// What happened.
-    pub event: EventType,
-    /// The order.
-    pub out_trade_no: OutTradeNo,
-    /// The whole event, as the webhook would get it.
-    pub body: Value,
 }
 
 /// What a handler may return: nothing, or a result whose error makes paygate call it again.
@@ -69,7 +54,8 @@ type Handler = Arc<dyn Fn(OrderEvent) -> BoxFuture<'static, Result<(), String>> 
 #[derive(Default)]
 pub(in crate::engine) struct Outbox {
     pub(super) webhook: Option<Arc<dyn Deliver>>,
-    handlers: RwLock<HashMap<(EventType, String), Handler>>,
+    /// By the type of the event and of the order; without the latter for every order.
+    handlers: RwLock<HashMap<(EventType, Option<String>), Handler>>,
     woken: Notify,
 }
 
@@ -78,7 +64,7 @@ impl Outbox {
         self.webhook = Some(webhook);
     }
 
-    pub(in crate::engine) fn on<H, F>(&self, event: EventType, kind: &str, handler: H)
+    pub(in crate::engine) fn on<H, F>(&self, event: EventType, kind: Option<&str>, handler: H)
     where
         H: Fn(OrderEvent) -> F + Send + Sync + 'static,
         F: Future<Output: Handled> + Send + 'static,
@@ -88,7 +74,7 @@ impl Outbox {
             Box::pin(async move { handled.await.into_result() })
         });
         let mut handlers = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
-        handlers.insert((event, kind.to_owned()), handler);
+        handlers.insert((event, kind.map(str::to_owned)), handler);
     }
 
     /// Whether the payments of orders of this type have a receiver.
@@ -108,7 +94,8 @@ impl Outbox {
 
     pub(super) fn handler(&self, event: EventType, kind: &str) -> Option<Handler> {
         let handlers = self.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        handlers.get(&(event, kind.to_owned())).cloned()
+        let own = handlers.get(&(event, Some(kind.to_owned())));
+        own.or_else(|| handlers.get(&(event, None))).cloned()
     }
 }
 

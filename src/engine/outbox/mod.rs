@@ -2,5 +2,6 @@
 
 mod delivery;
 pub(super) mod listeners;
+pub(super) mod order_event;
 pub(super) mod payload;
 mod settle;

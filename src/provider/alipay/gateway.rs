@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::request_signature::{BIZ_CONTENT, RequestParameters, SignedParameters};
 use super::response::{self, GatewayResponse};
 use super::{
-    AlipayApp, AlipayMerchant, AlipayVerification, adopt, document, notification, product, refund,
-    trade,
+    AlipayApp, AlipayMerchant, AlipayVerification, adopt, document, is_seller_id, notification,
+    product, refund, trade,
 };
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{ApiVersion, PayType, ProviderId};
@@ -22,10 +22,11 @@ use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 use crate::error::Text;
 use crate::provider::clock_skew::{self, Skew};
+use crate::provider::merchant_error::{is_address, is_word};
 use crate::provider::text::to_json;
 use crate::provider::{
-    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, Notification,
-    NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState,
+    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, MerchantError,
+    Notification, NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState,
 };
 
 /// One merchant at Alipay.
@@ -35,10 +36,19 @@ pub struct AlipayGateway {
 }
 
 impl AlipayGateway {
-    /// A provider that pays through `merchant`'s apps.
-    #[must_use]
-    pub fn new(merchant: AlipayMerchant) -> AlipayGateway {
-        AlipayGateway { merchant }
+    /// A provider that pays through `merchant`'s apps. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`MerchantError`] names the part that Alipay does not take.
+    pub fn new(merchant: AlipayMerchant) -> Result<AlipayGateway, MerchantError> {
+        if merchant.apps.is_empty() {
+            return Err(MerchantError::NoApp);
+        }
+        for (pay_type, app) in &merchant.apps {
+            check_app(*pay_type, app)?;
+        }
+        Ok(AlipayGateway { merchant })
     }
 
     /// The app that opened an attempt, whatever pay type it is configured for today.
@@ -115,6 +125,10 @@ impl Provider for AlipayGateway {
         let is_ours = attempt.method.provider() == ProviderId::Alipay;
         let stored = is_ours.then(|| account(&attempt.method.app_id));
         attempt.account.clone().or(stored)
+    }
+
+    fn has_mock_keys(&self) -> Option<bool> {
+        Some(self.merchant.apps.values().any(AlipayApp::has_mock_keys))
     }
 
     fn has_account(&self, account: &Account) -> bool {
@@ -266,6 +280,16 @@ impl Provider for AlipayGateway {
     ) -> Option<AdoptedAttempt> {
         adopt::adopt_trade(&self.merchant, channel_no, trade, notify_url)
     }
+}
+
+fn check_app(pay_type: PayType, app: &AlipayApp) -> Result<(), MerchantError> {
+    let rules = [
+        (pay_type.provider() == ProviderId::Alipay, MerchantError::OtherProvider(pay_type)),
+        (is_word(&app.app_id), MerchantError::AppId(pay_type)),
+        (app.seller_id.as_deref().is_none_or(is_seller_id), MerchantError::SellerId),
+        (is_address(&app.gateway_url), MerchantError::Address),
+    ];
+    rules.into_iter().find(|rule| !rule.0).map_or(Ok(()), |rule| Err(rule.1))
 }
 
 /// The version of Alipay's API that [`AlipayGateway`] uses.

@@ -20,6 +20,7 @@ pub use gateway::AlipayGateway;
 use crate::domain::channel::PayType;
 use crate::domain::product::AlipayChoice;
 use crate::provider::keys::{SigningKey, VerifyingKey};
+use crate::provider::mock_keys::is_mock_key;
 
 /// A merchant's apps and choices at Alipay.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,15 @@ pub struct AlipayApp {
     pub gateway_url: Url,
 }
 
+impl AlipayApp {
+    /// Whether one of its keys is the simulated providers'.
+    fn has_mock_keys(&self) -> bool {
+        let (AlipayVerification::PublicKey(key) | AlipayVerification::Certificates { key, .. }) =
+            &self.verification;
+        is_mock_key(self.signing.fingerprint()) || is_mock_key(key.fingerprint())
+    }
+}
+
 /// The key that verifies Alipay's signatures.
 #[derive(Clone, Debug)]
 pub enum AlipayVerification {
@@ -61,4 +71,9 @@ pub enum AlipayVerification {
         /// The key of Alipay's certificate.
         key: VerifyingKey,
     },
+}
+
+/// Whether this is a seller: 16 digits that start with 2088 (alipay.trade.create, `seller_id`).
+pub(crate) fn is_seller_id(text: &str) -> bool {
+    text.len() == 16 && text.starts_with("2088") && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use v3::{MerchantError, V3};
+pub use v3::V3;
 
 use crate::domain::channel::PayType;
 use crate::provider::keys::{SigningKey, VerifyingKey};
+use crate::provider::mock_keys::{MOCK_API_V3_KEY, is_mock_key};
 use crate::secret::Secret;
 
 /// A merchant's apps and accounts at WeChat Pay.
@@ -70,6 +71,17 @@ impl WxpayAccount {
             && self.api_v3_key == other.api_v3_key
             && self.base_url == other.base_url
             && self.verification.is_same(&other.verification)
+    }
+
+    /// Whether one of its keys is the simulated providers'.
+    fn has_mock_keys(&self) -> bool {
+        let public_key = match &self.verification {
+            WxpayVerification::PublicKey { key, .. } => Some(key.fingerprint()),
+            WxpayVerification::Certificates => None,
+        };
+        is_mock_key(self.signing.fingerprint())
+            || self.api_v3_key.expose() == MOCK_API_V3_KEY
+            || public_key.is_some_and(is_mock_key)
     }
 }
 

@@ -64,6 +64,7 @@ mod writer;
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
+    mode: StoreMode,
     writer: Writer,
     readers: Readers,
     failed: FirstFailure,
@@ -115,7 +116,16 @@ impl Sqlite {
         let started = Writer::start(parts);
         let writer = started.map_err(|error| failure::unavailable(path.display(), error))?;
         let (unreadable_orders, unreadable_events) = Default::default();
-        Ok(Sqlite { path, writer, readers, failed, restored, unreadable_orders, unreadable_events })
+        Ok(Sqlite {
+            path,
+            mode,
+            writer,
+            readers,
+            failed,
+            restored,
+            unreadable_orders,
+            unreadable_events,
+        })
     }
 
     /// How many transactions were written since the store was opened. Many requests share one:
@@ -396,6 +406,10 @@ impl Store for Sqlite {
             let rows = self.readers.ask(move |statements| statements.unmatched(limit)).await?;
             rows.into_iter().rev().map(|row| self.read_unmatched(row)).collect()
         })
+    }
+
+    fn mode(&self) -> Option<StoreMode> {
+        Some(self.mode)
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -280,7 +280,7 @@ async fn a_payment_of_no_order_is_listed_and_told_to_its_handler() {
     let (hears, payment) = (heard.clone(), unmatched("4200001", 1_763_900_000_000));
     shop.engine.on(EventType::PaymentUnmatched, "unmatched", move |event: OrderEvent| {
         let heard = hears.clone();
-        async move { heard.lock().unwrap().push(event.out_trade_no.to_string()) }
+        async move { heard.lock().unwrap().push(event.out_trade_no().to_string()) }
     });
     assert_eq!(added(&*store, &payment).await, Ok(true));
     shop.engine.dispatch().await;

@@ -69,7 +69,7 @@ fn with_certificates() -> AlipayApp {
 fn gateway(app: AlipayApp) -> AlipayGateway {
     let types = [PayType::AlipayMpAlipay, PayType::AlipayAppPlus, PayType::AlipayH5];
     let apps = types.into_iter().map(|it| (it, app.clone())).collect();
-    AlipayGateway::new(AlipayMerchant { apps, choice: AlipayChoice::default() })
+    AlipayGateway::new(AlipayMerchant { apps, choice: AlipayChoice::default() }).unwrap()
 }
 
 fn terms() -> OrderTerms {

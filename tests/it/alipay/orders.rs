@@ -1,6 +1,6 @@
 //! What is stored for each product, and what the client gets.
 
-use paygate::provider::{AttemptRequest, SigningContext};
+use paygate::provider::{AttemptRequest, MerchantError, SigningContext};
 
 use super::*;
 
@@ -133,6 +133,8 @@ fn what_is_not_alipays_or_not_configured_is_not_planned() {
     assert!(plan(app(), Product::Native, &terms()).is_err());
     let terms = terms();
     let no = ChannelNo::first(&terms.out_trade_no);
+    let in_mini_programs = BTreeMap::from([(PayType::AlipayMpAlipay, app())]);
+    let merchant = AlipayMerchant { apps: in_mini_programs, choice: AlipayChoice::default() };
     let plan = AttemptRequest {
         terms: &terms,
         pay_type: PayType::AlipayAppPlus,
@@ -145,7 +147,31 @@ fn what_is_not_alipays_or_not_configured_is_not_planned() {
         notify_url: NOTIFY_URL,
         return_url: None,
     };
-    assert!(AlipayGateway::new(AlipayMerchant::default()).plan(&plan).is_err());
+    assert!(AlipayGateway::new(merchant).unwrap().plan(&plan).is_err());
+}
+
+#[test]
+fn a_merchant_that_alipay_does_not_take_is_refused() {
+    type Change = fn(&mut AlipayApp);
+    let rows: [(Change, MerchantError); 5] = [
+        (|app| app.app_id.clear(), MerchantError::AppId(PayType::AlipayH5)),
+        (|app| app.app_id = "2021 1".to_owned(), MerchantError::AppId(PayType::AlipayH5)),
+        (|app| app.seller_id = Some("1234567890123456".to_owned()), MerchantError::SellerId),
+        (|app| app.gateway_url = "http://a.example/".parse().unwrap(), MerchantError::Address),
+        (|app| app.gateway_url = "https://a.example/#x".parse().unwrap(), MerchantError::Address),
+    ];
+    for (change, refused) in rows {
+        let mut app = app();
+        change(&mut app);
+        let apps = BTreeMap::from([(PayType::AlipayH5, app)]);
+        let merchant = AlipayMerchant { apps, choice: AlipayChoice::default() };
+        assert_eq!(AlipayGateway::new(merchant).unwrap_err(), refused);
+    }
+    let none = AlipayGateway::new(AlipayMerchant::default());
+    assert_eq!(none.unwrap_err(), MerchantError::NoApp);
+    let apps = BTreeMap::from([(PayType::WxpayH5, app())]);
+    let wxpays = AlipayGateway::new(AlipayMerchant { apps, choice: AlipayChoice::default() });
+    assert_eq!(wxpays.unwrap_err(), MerchantError::OtherProvider(PayType::WxpayH5));
 }
 
 fn present(app: AlipayApp, product: Product, material: &Material) -> String {
@@ -236,7 +262,7 @@ fn an_attempt_stays_with_the_app_it_was_opened_with() {
     // The app moved to another pay type: it still signs for its attempts.
     let apps = [(PayType::AlipayAppPlus, other_app), (PayType::AlipayH5, app())];
     let merchant = AlipayMerchant { apps: apps.into(), choice: AlipayChoice::default() };
-    assert!(AlipayGateway::new(merchant).present(&attempt, stamp).is_ok());
+    assert!(AlipayGateway::new(merchant).unwrap().present(&attempt, stamp).is_ok());
     let prepay = Material::Prepay { prepay_id: "wx1".to_owned() };
     let stamp = SigningContext { material: &prepay, ..stamp };
     assert!(gateway(app()).present(&attempt, stamp).is_err(), "not Alipay's");

@@ -6,6 +6,7 @@
 
 mod files;
 pub(crate) mod kit;
+mod library;
 mod live;
 mod merchants;
 #[cfg(feature = "mock")]

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use paygate::domain::{EventId, EventType, Pid, ProviderId};
 use paygate::engine::Created;
 use paygate::mock::{FaultKind, InProcess, ProviderOperation, SimulatedFault};
-use paygate::store::{Memory, Sqlite, Store};
+use paygate::store::{Memory, Sqlite, Store, StoreMode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -66,7 +66,7 @@ impl World {
     /// Opens the file as the next process.
     pub(super) fn open(&self) -> Sqlite {
         let path: PathBuf = self.directory.path().join("paygate.db");
-        Sqlite::open(path).unwrap()
+        Sqlite::open_as(path, StoreMode::Mock).unwrap()
     }
 
     /// A process with this store, which the shop listens to.
@@ -75,7 +75,7 @@ impl World {
         let providers = self.providers.clone();
         Shop::at(self.clock.clone(), store, providers, |it| {
             it.on(EventType::PaymentSucceeded, "goods", move |event| {
-                event_ids.lock().unwrap().push(event.id);
+                event_ids.lock().unwrap().push(event.id().clone());
                 std::future::ready(())
             })
         })

@@ -78,12 +78,12 @@ async fn an_impossible_pair_is_refused_with_what_is_possible() {
     let asked = with(wxpay(), "/context/PLATFORM", json!("mp-alipay"));
     let error = shop.create(&asked).await.unwrap_err();
     assert_eq!(error.kind(), Kind::PayTypeNotPossible);
-    let text = &error.own_text().unwrap().en;
+    let text = error.texts().1;
     assert!(text.contains("alipay_mp-alipay") && text.contains("wxpay_h5"), "{text}");
     let mini = with(wxpay(), "/context/PLATFORM", json!("mp-weixin"));
     let error = shop.create(&mini).await.unwrap_err();
     assert_eq!(error.violations()[0].code.number(), 1006);
     let phone = with(wxpay(), "/isPC", json!(false));
     let error = shop.create_from(&phone, "unknown").await.unwrap_err();
-    assert!(error.own_text().unwrap().en.contains("PAYGATE_TRUSTED_PROXIES"));
+    assert!(error.texts().1.contains("PAYGATE_TRUSTED_PROXIES"));
 }

@@ -6,8 +6,11 @@
 
 mod answers;
 mod hosts;
+mod nested;
 mod origins;
 mod passing;
+mod shutdown;
+mod tower_http;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

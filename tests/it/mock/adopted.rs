@@ -22,7 +22,7 @@ fn provider(id: ProviderId) -> Box<dyn Provider> {
         }
         ProviderId::Alipay => {
             let url = "http://127.0.0.1:1/gateway.do".parse().unwrap();
-            Box::new(AlipayGateway::new(keys::alipay_merchant(url)))
+            Box::new(AlipayGateway::new(keys::alipay_merchant(url)).unwrap())
         }
     }
 }

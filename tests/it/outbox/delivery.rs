@@ -159,7 +159,7 @@ async fn a_handler_is_called_again_until_it_returns_without_an_error() {
     let handler = move |event: OrderEvent| {
         let call = counted.fetch_add(1, Ordering::SeqCst);
         async move {
-            assert_eq!(event.body["data"]["out_trade_no"], NO);
+            assert_eq!(event.body()["data"]["out_trade_no"], NO);
             assert!(call != 1, "a panic is a refusal too");
             if call == 0 { Err("not yet") } else { Ok(()) }
         }
@@ -214,7 +214,8 @@ async fn what_a_dead_process_did_not_tell_the_next_one_does() {
 async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
     let (clock, webhook, home) =
         (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
-    let store = paygate::store::Sqlite::open(home.path().join("paygate.db")).unwrap();
+    let path = home.path().join("paygate.db");
+    let store = paygate::Sqlite::open_as(path, paygate::StoreMode::Mock).unwrap();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let shop = Shop::at(clock, store, providers, |it| {
         it.webhook(webhook.clone()).reconcile_every(Some(Duration::from_secs(3600)))

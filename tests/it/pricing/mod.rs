@@ -4,6 +4,7 @@
 mod answers;
 mod quotes;
 mod service;
+mod session;
 
 use http::request::Builder;
 use paygate::{PaymentLayer, Pricing};

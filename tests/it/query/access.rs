@@ -314,14 +314,29 @@ async fn a_yes_holds_for_a_minute_for_this_order_and_these_credentials() {
 }
 
 #[tokio::test]
-async fn who_shows_no_credentials_is_told_apart_by_its_address() {
+async fn a_yes_to_a_client_without_credentials_is_not_remembered() {
     let (shop, _) = shop().await;
     let (layer, asked, _) = asking(&shop);
-    for (address, questions) in [(1, 1), (1, 1), (2, 2)] {
-        let peer = SocketAddr::from(([10, 0, 0, address], 50_000));
+    for questions in 1..=3 {
+        let peer = SocketAddr::from(([10, 0, 0, 1], 50_000));
         let answer = ask(&layer, create_as(request().extension(peer), &by_number(NO))).await;
         assert_eq!(answer.status, 200);
         assert_eq!(asked.load(Ordering::SeqCst), questions);
+    }
+}
+
+#[tokio::test]
+async fn a_yes_holds_for_the_address_and_the_client_that_asked() {
+    let (shop, _) = shop().await;
+    let (layer, asked, _) = asking(&shop);
+    let rows = [(1, "one", 1), (1, "one", 1), (2, "one", 2), (1, "two", 3), (1, "one", 3)];
+    for (address, device, questions) in rows {
+        let peer = SocketAddr::from(([10, 0, 0, address], 50_000));
+        let info = format!("%7B%22deviceId%22%3A%22{device}%22%7D");
+        let request = request().header("cookie", "sid=mine").header("x-client-info", info);
+        let answer = ask(&layer, create_as(request.extension(peer), &by_number(NO))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(asked.load(Ordering::SeqCst), questions, "{address} {device}");
     }
 }
 

@@ -208,7 +208,8 @@ async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
     for provider in [Wxpay, Alipay] {
         let (clock, webhook, home) =
             (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
-        let store = paygate::store::Sqlite::open(home.path().join("paygate.db")).unwrap();
+        let path = home.path().join("paygate.db");
+        let store = paygate::Sqlite::open_as(path, paygate::StoreMode::Mock).unwrap();
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
         let shop = Shop::at(clock, store, providers, |it| it.webhook(webhook.clone())).await;
         paid(&shop, provider).await;

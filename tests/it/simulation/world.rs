@@ -357,7 +357,7 @@ impl Shared {
             .webhook(ShopConnection::new(crash_switch.clone(), self))
             .reconcile_every(None)
             .provider(wxpay::V3::new(wxpay).unwrap())
-            .provider(alipay::AlipayGateway::new(alipay))
+            .provider(alipay::AlipayGateway::new(alipay).unwrap())
             .simulated()
             .start()
             .await

@@ -37,7 +37,7 @@ macro_rules! terms {
                         // The lock of who had it: only the fence is left.
                         drop(std::fs::remove_file(directory.path().join("paygate.db-lock")));
                         let path = directory.path().join("paygate.db");
-                        paygate::store::Sqlite::open(path).unwrap()
+                        paygate::Sqlite::open_as(path, paygate::StoreMode::Mock).unwrap()
                     }
                 }).await;
             })*

@@ -121,7 +121,7 @@ async fn a_request_for_an_order_that_a_newer_paygate_wrote_is_refused_before_any
     use crate::support::shop::{ManualClock, Shop, body};
 
     let file = TempStore::new();
-    let store = Arc::new(file.open());
+    let store = Arc::new(file.open_simulated());
     let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let shop = Shop::over(clock, store.clone(), providers.clone(), |it| it).await;

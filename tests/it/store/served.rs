@@ -72,7 +72,7 @@ async fn shop(store: &Arc<Sqlite>, clock: &ManualClock) -> Shop {
     pages.choice.web_pages = true;
     let more = |builder: Builder| {
         builder
-            .provider_of(Pid::new("pages"), alipay::AlipayGateway::new(pages))
+            .provider_of(Pid::new("pages"), alipay::AlipayGateway::new(pages).unwrap())
             .webhook(Accepting)
             .transport(Unreachable)
     };
@@ -156,7 +156,7 @@ fn payment(order: &Order, payment: &Payment) -> Value {
 #[tokio::test]
 async fn every_order_is_answered_as_it_was_by_the_paygate_that_wrote_it() {
     let file = file();
-    let store = Arc::new(file.open());
+    let store = Arc::new(file.open_simulated());
     let shop = shop(&store, &ManualClock::new()).await;
     let admin = admin(&shop);
     for (no, served) in SERVED["orders"].as_object().unwrap() {
@@ -212,7 +212,7 @@ fn order_info(created: &Created) -> Value {
 #[tokio::test]
 async fn every_request_that_made_an_order_is_answered_as_it_was() {
     let file = file();
-    let store = Arc::new(file.open());
+    let store = Arc::new(file.open_simulated());
     let clock = ManualClock::new();
     let now = Millis(SERVED["now"].as_i64().unwrap());
     clock.advance_ms(now.0 - clock.now().0);
@@ -241,7 +241,7 @@ async fn every_request_that_made_an_order_is_answered_as_it_was() {
 #[tokio::test]
 async fn a_parked_event_stays_parked_until_it_is_retried() {
     let file = file();
-    let store = Arc::new(file.open());
+    let store = Arc::new(file.open_simulated());
     let clock = ManualClock::new();
     let now = SERVED["now"].as_i64().unwrap();
     clock.advance_ms(now - clock.now().0);

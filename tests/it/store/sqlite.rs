@@ -29,6 +29,14 @@ impl TempStore {
         Sqlite::open(&self.path).unwrap()
     }
 
+    /// Opens it for an engine whose money is simulated, whatever it was made for.
+    pub(super) fn open_simulated(&self) -> Sqlite {
+        if self.path.exists() {
+            self.tamper("UPDATE meta SET mode = 'mock'");
+        }
+        Sqlite::open_as(&self.path, StoreMode::Mock).unwrap()
+    }
+
     pub(super) fn refusal(&self) -> StoreError {
         Sqlite::open(&self.path).unwrap_err()
     }

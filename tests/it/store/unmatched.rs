@@ -32,7 +32,7 @@ pub(crate) fn telling(of: &UnmatchedPayment) -> OutboxEvent {
         event: EventType::PaymentUnmatched,
         out_trade_no: number(of.channel_no.as_str()),
         kind: UnmatchedPayment::KIND.to_owned(),
-        body: "{}".to_owned(),
+        body: r#"{"data":{"total_fee":100}}"#.to_owned(),
         created_at: of.discovered_at,
         state: DeliveryState::Pending,
         tries: 0,

@@ -107,7 +107,7 @@ impl Shop {
             .simulated();
         let builder = [Pid::default(), Pid::new("001")].into_iter().fold(builder, |it, pid| {
             it.provider_of(pid.clone(), wxpay::V3::new(WXPAY.clone()).unwrap())
-                .provider_of(pid, alipay::AlipayGateway::new(ALIPAY.clone()))
+                .provider_of(pid, alipay::AlipayGateway::new(ALIPAY.clone()).unwrap())
         });
         let engine = more(builder).start().await.unwrap();
         Shop { engine, providers, clock, store }

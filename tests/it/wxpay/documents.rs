@@ -3,7 +3,8 @@
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use paygate::Secret;
 use paygate::domain::{ChannelNo, Material, PayType, ProviderId, RawJson};
-use paygate::provider::wxpay::{MerchantError, Site, V3, WxpayMerchant, WxpayVerification};
+use paygate::provider::MerchantError;
+use paygate::provider::wxpay::{Site, V3, WxpayMerchant, WxpayVerification};
 use paygate::provider::{Failure, Provider, SigningContext};
 
 use super::*;
@@ -430,9 +431,9 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
             },
             MerchantError::PublicKeyId,
         ),
-        (|_, it| it.base_url = "http://shop.example".parse().unwrap(), MerchantError::BaseUrl),
-        (|_, it| it.base_url = "https://h.example/?x".parse().unwrap(), MerchantError::BaseUrl),
-        (|_, it| it.base_url = "file:///etc".parse().unwrap(), MerchantError::BaseUrl),
+        (|_, it| it.base_url = "http://shop.example".parse().unwrap(), MerchantError::Address),
+        (|_, it| it.base_url = "https://h.example/?x".parse().unwrap(), MerchantError::Address),
+        (|_, it| it.base_url = "file:///etc".parse().unwrap(), MerchantError::Address),
         (
             |app, _| app.site = Some(Site { name: "店".repeat(65), url: String::new() }),
             MerchantError::Site,
@@ -457,7 +458,7 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
     let mut alipay = merchant(public_key());
     let app = alipay.apps.remove(&PayType::WxpayH5).unwrap();
     alipay.apps.insert(PayType::AlipayH5, app);
-    assert_eq!(V3::new(alipay).unwrap_err(), MerchantError::NotWxpay(PayType::AlipayH5));
+    assert_eq!(V3::new(alipay).unwrap_err(), MerchantError::OtherProvider(PayType::AlipayH5));
 }
 
 #[test]

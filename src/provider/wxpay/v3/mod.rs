@@ -19,11 +19,11 @@ mod notification;
 mod adopt;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
+use url::Url;
 
 use self::client::ApiClient;
 use self::order::Parties;
@@ -31,7 +31,7 @@ use self::request_signature::UnsignedRequest;
 use self::response_signature::{ResponseSignature, VerificationError};
 use self::trade::CloseResponse;
 use super::decrypt::API_V3_KEY_BYTES;
-use super::{WxpayAccount, WxpayApp, WxpayMerchant, WxpayVerification, product};
+use super::{WxpayApp, WxpayMerchant, WxpayVerification, product};
 use crate::domain::caller::CallerContext;
 use crate::domain::channel::{ApiVersion, PayType, ProviderId};
 use crate::domain::ids::ChannelNo;
@@ -40,9 +40,10 @@ use crate::domain::order::refund::RefundStatus;
 use crate::domain::product::Product;
 use crate::domain::request::OrderTerms;
 use crate::error::Text;
+use crate::provider::merchant_error::{is_address, is_word};
 use crate::provider::{
-    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, Notification,
-    NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState, transport,
+    AdoptedAttempt, AttemptRequest, BoxFuture, Call, CloseOutcome, Failure, MerchantError,
+    Notification, NotificationError, PaidTrade, Provider, RefundCall, SigningContext, TradeState,
 };
 
 /// One merchant at WeChat Pay V3.
@@ -153,6 +154,10 @@ impl Provider for V3 {
         let stored =
             || Parties::from_document(&attempt.params.document).map(|parties| parties.account());
         attempt.account.clone().or_else(stored)
+    }
+
+    fn has_mock_keys(&self) -> Option<bool> {
+        Some(self.clients.values().any(|client| client.account.has_mock_keys()))
     }
 
     fn has_account(&self, account: &Account) -> bool {
@@ -333,67 +338,9 @@ async fn query_trade(
     trade::parse_query_response(parties, channel_no, response)
 }
 
-/// A part of a merchant's configuration that WeChat Pay does not take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MerchantError {
-    /// No pay type has an app.
-    NoApp,
-    /// A pay type of another provider.
-    NotWxpay(PayType),
-    /// An `appid` that is none.
-    AppId(PayType),
-    /// A site's name is over 64 characters, or its URL over 128.
-    Site,
-    /// An `mchid` that is none.
-    MchId,
-    /// A certificate's serial number that is no hex number of at most 40 digits.
-    SerialNo,
-    /// The APIv3 key is not 32 bytes.
-    ApiV3Key,
-    /// WeChat Pay's public key id does not start with `PUB_KEY_ID_`.
-    PublicKeyId,
-    /// The base URL is neither https nor on loopback, or has a query.
-    BaseUrl,
-    /// Two accounts with one `mchid` and different keys.
-    TwoAccounts,
-}
-
-impl fmt::Display for MerchantError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MerchantError::NoApp => f.write_str("no pay type has an app id"),
-            MerchantError::NotWxpay(it) => write!(f, "{it} is not a pay type of WeChat Pay"),
-            MerchantError::AppId(it) => write!(f, "the app id of {it} is not an app id"),
-            MerchantError::Site => {
-                f.write_str("an H5 site's name has at most 64 characters, its URL at most 128")
-            }
-            MerchantError::MchId => f.write_str("the merchant id is not a merchant id"),
-            MerchantError::SerialNo => {
-                f.write_str("the certificate's serial number is not up to 40 hex digits")
-            }
-            MerchantError::ApiV3Key => f.write_str("the APIv3 key is not 32 bytes"),
-            MerchantError::PublicKeyId => {
-                f.write_str("the public key's id does not start with PUB_KEY_ID_")
-            }
-            MerchantError::BaseUrl => {
-                f.write_str("the base URL is not https (http only on loopback), or has a query")
-            }
-            MerchantError::TwoAccounts => {
-                f.write_str("one merchant id is configured with two different accounts")
-            }
-        }
-    }
-}
-
-impl std::error::Error for MerchantError {}
-
 /// Ids stand in a header between quotes, and in URLs: nothing needs escaping there.
 fn check_app(pay_type: PayType, app: &WxpayApp) -> Result<(), MerchantError> {
     let account = &app.account;
-    let is_word = |text: &str| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-    };
     let serial = &account.serial_no;
     let serial_fits =
         (1..=40).contains(&serial.len()) && serial.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -406,20 +353,19 @@ fn check_app(pay_type: PayType, app: &WxpayApp) -> Result<(), MerchantError> {
         .as_ref()
         .is_none_or(|site| site.name.chars().count() <= 64 && site.url.chars().count() <= 128);
     let rules = [
-        (pay_type.provider() == ProviderId::Wxpay, MerchantError::NotWxpay(pay_type)),
+        (pay_type.provider() == ProviderId::Wxpay, MerchantError::OtherProvider(pay_type)),
         (is_word(&app.app_id), MerchantError::AppId(pay_type)),
         (site_fits, MerchantError::Site),
         (is_word(&account.mch_id), MerchantError::MchId),
         (serial_fits, MerchantError::SerialNo),
         (account.api_v3_key.expose().len() == API_V3_KEY_BYTES, MerchantError::ApiV3Key),
         (key_id_fits, MerchantError::PublicKeyId),
-        (base_url_fits(account), MerchantError::BaseUrl),
+        (base_url_fits(&account.base_url), MerchantError::Address),
     ];
     rules.into_iter().find(|rule| !rule.0).map_or(Ok(()), |rule| Err(rule.1))
 }
 
-fn base_url_fits(account: &WxpayAccount) -> bool {
-    let url = &account.base_url;
-    let is_bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    is_bare && url.as_str().parse().is_ok_and(|uri| transport::allows(&uri))
+/// Paths are appended to it.
+fn base_url_fits(url: &Url) -> bool {
+    url.query().is_none() && is_address(url)
 }

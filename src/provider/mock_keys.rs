@@ -1,8 +1,9 @@
-//! The simulated providers' keys, which anybody can read in the source: live mode refuses them.
+//! The simulated providers' keys, which anybody can read in the source: no live merchant has
+//! them.
 
 /// SHA-256 of the SubjectPublicKeyInfo of every key under `src/mock/keys`, in lower-case hex.
 ///
-/// They stand here, and not in the mock, because live mode refuses them in every build. When the
+/// They stand here, and not in the mock, because every build refuses them for live merchants. When the
 /// keys change, the test below prints the new list.
 const FINGERPRINTS: &[&str] = &[
     "37c07ce747e1ea5ad7162bf7985ece836502d2925eedf50d1e2a7a6cce2cb886",
@@ -13,10 +14,10 @@ const FINGERPRINTS: &[&str] = &[
 ];
 
 /// The mock's APIv3 key.
-pub(in crate::config) const MOCK_API_V3_KEY: &str = "paygate-mock-api-v3-key-of-32-by";
+pub(crate) const MOCK_API_V3_KEY: &str = "paygate-mock-api-v3-key-of-32-by";
 
 /// Whether this is the fingerprint of one of the mock's keys.
-pub(in crate::config) fn is_mock_key(fingerprint: [u8; 32]) -> bool {
+pub(crate) fn is_mock_key(fingerprint: [u8; 32]) -> bool {
     let hex: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
     FINGERPRINTS.contains(&hex.as_str())
 }

@@ -1,7 +1,17 @@
 //! The errors of payment operations.
 //!
 //! An [`Error`] has a kind to branch on, which also implies whose fault it is, and the state of the
-//! money ([`Error::money`]). Only the `reply` module turns it into a status and a text.
+//! money ([`Error::money`]). Only the `reply` module gives it an HTTP status.
+//!
+//! ```
+//! use paygate::error::{Error, Kind};
+//!
+//! let error = Error::new(Kind::NoSuchOrder);
+//! assert_eq!(error.to_string(), "there is no such order (code 2001)");
+//! assert_eq!((error.kind(), error.code()), (Kind::NoSuchOrder, 2001));
+//! ```
+
+mod texts;
 
 use std::fmt;
 
@@ -240,10 +250,28 @@ impl Error {
         }
     }
 
-    /// The text that replaces the kind's default.
+    /// The code on the wire: the shop's, the first violation's, or the kind's.
     #[must_use]
-    pub fn own_text(&self) -> Option<&Text> {
-        self.text.as_deref()
+    pub fn code(&self) -> i64 {
+        match (&self.shop, self.first_invalid()) {
+            (Some(shop), _) => shop.code,
+            (None, Some(violation)) => violation.code.number().into(),
+            (None, None) => self.kind.number().into(),
+        }
+    }
+
+    /// The text for the client, in Chinese and in English. The shop's own is in its language.
+    #[must_use]
+    pub fn texts(&self) -> (&str, &str) {
+        if let Some(shop) = &self.shop {
+            return (&shop.msg, &shop.msg);
+        }
+        let own = self.text.as_deref().or(self.first_invalid().map(|violation| &violation.message));
+        own.map_or_else(|| self.kind.texts(), |text| (&text.zh, &text.en))
+    }
+
+    fn first_invalid(&self) -> Option<&Violation> {
+        self.violations.first().filter(|_| self.kind == Kind::Invalid)
     }
 
     /// The fields concerned.
@@ -279,10 +307,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)?;
-        match &self.text {
-            Some(text) => write!(f, ": {}", text.en),
-            None => Ok(()),
+        write!(f, "{} (code {}", self.texts().1, self.code())?;
+        match self.provider() {
+            Some((code, message)) => write!(f, ", the provider's {code}: {message})"),
+            None => f.write_str(")"),
         }
     }
 }

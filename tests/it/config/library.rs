@@ -1,0 +1,206 @@
+//! The library checks its settings and credentials as the sidecar checks its variables.
+#![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay", feature = "sqlite"))]
+
+use std::time::Duration;
+
+use paygate::alipay::AlipayGateway;
+use paygate::config::Config;
+use paygate::domain::{PayType, Pid};
+use paygate::engine::Builder;
+use paygate::mock::keys;
+use paygate::wxpay::V3;
+use paygate::{
+    AlipayCredentials, AlipayMerchant, Engine, Memory, Sqlite, StoreMode, Webhook,
+    WxpayCredentials, WxpayMerchant,
+};
+
+use super::kit::{API_V3_KEY, PROVIDER, SHOP, live};
+
+fn mock_wxpay() -> V3 {
+    V3::new(keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap())).unwrap()
+}
+
+/// A builder that is complete, for simulated money.
+fn simulated() -> Builder {
+    let builder = Engine::builder().store(Memory::new()).provider(mock_wxpay());
+    builder.public_url("https://pay.example.com".parse().unwrap()).simulated()
+}
+
+/// Why an engine with these settings does not start.
+async fn refusal(builder: Builder) -> String {
+    builder.start().await.expect_err("an engine that does not start").to_string()
+}
+
+#[tokio::test]
+async fn a_public_url_that_the_sidecar_refuses_is_refused_with_the_same_reason() {
+    let long = format!("https://a.example/{}", "x".repeat(200));
+    for url in [
+        "http://pay.example.com",
+        "file:///etc",
+        "https://pay.example.com/?b=c",
+        "https://user:password@pay.example.com",
+        "https://pay.example.com/#here",
+        "ftp://pay.example.com",
+        &long,
+    ] {
+        let problems = Config::read(&live(&[("PAYGATE_PUBLIC_URL", url)])).unwrap_err();
+        let problem = problems.list().first().unwrap();
+        assert_eq!(problem.variable, "PAYGATE_PUBLIC_URL");
+        let refused = refusal(simulated().public_url(url.parse().unwrap())).await;
+        assert_eq!(refused, format!("public_url() {}", problem.reason), "{url}");
+    }
+    for good in ["https://pay.example.com/shop", "http://127.0.0.1:8787", "http://localhost"] {
+        let engine = simulated().public_url(good.parse().unwrap()).start().await;
+        assert!(engine.is_ok(), "{good}: {engine:?}");
+    }
+    let none = Engine::builder().store(Memory::new()).provider(mock_wxpay()).simulated();
+    assert!(refusal(none).await.contains("error 101"));
+}
+
+#[tokio::test]
+async fn a_notify_url_that_no_provider_takes_is_refused() {
+    let url = format!("https://a.example/{}", "x".repeat(170));
+    let pid = Pid::new("a merchant with a long name");
+    let builder = simulated().public_url(url.parse().unwrap()).provider_of(pid, mock_wxpay());
+    let refused = refusal(builder).await;
+    assert!(refused.starts_with("public_url() makes notify URLs of "), "{refused}");
+    assert!(refused.contains("255"), "{refused}");
+}
+
+#[tokio::test]
+async fn times_that_the_sidecar_refuses_are_refused() {
+    let seconds = Duration::from_secs;
+    for ttl in [seconds(299), seconds(7 * 86_400 + 1), Duration::MAX] {
+        let refused = refusal(simulated().order_ttl(ttl)).await;
+        assert!(refused.starts_with("order_ttl() is not between"), "{refused}");
+    }
+    for (timeout, budget) in [(8, 7), (0, 1)] {
+        let refused = refusal(simulated().call_limits(seconds(timeout), seconds(budget))).await;
+        assert!(refused.starts_with("call_limits() has "), "{refused}");
+    }
+}
+
+/// A live merchant, which has keys of its own.
+fn live_wxpay() -> WxpayMerchant {
+    WxpayMerchant::new(wxpay()).unwrap()
+}
+
+fn wxpay() -> WxpayCredentials<'static> {
+    WxpayCredentials {
+        mch_id: "1900000001",
+        app_id: "wxd678efh567hg6787",
+        private_key: &SHOP.private_pem,
+        cert: &SHOP.cert_pem,
+        api_v3_key: API_V3_KEY,
+        ..WxpayCredentials::default()
+    }
+}
+
+fn alipay() -> AlipayCredentials<'static> {
+    AlipayCredentials {
+        app_id: "2014072300007148",
+        private_key: &SHOP.private_pem,
+        public_key: &PROVIDER.public_pem,
+        ..AlipayCredentials::default()
+    }
+}
+
+#[tokio::test]
+async fn simulated_money_and_real_money_do_not_meet() {
+    let url = || "https://pay.example.com".parse().unwrap();
+    let builder = || Engine::builder().store(Memory::new()).public_url(url());
+    let mock_alipay = keys::alipay_merchant("http://127.0.0.1:1/gateway.do".parse().unwrap());
+    let mock_alipay = AlipayGateway::new(mock_alipay).unwrap();
+    for refused in [
+        refusal(builder().provider(mock_wxpay())).await,
+        refusal(builder().provider(mock_alipay)).await,
+    ] {
+        assert!(refused.contains("the simulated providers' keys: call simulated()"), "{refused}");
+    }
+    let live = || V3::new(live_wxpay()).unwrap();
+    let refused = refusal(builder().provider(live()).simulated()).await;
+    assert!(refused.contains("live keys"), "{refused}");
+    let engine = builder().provider(live()).start().await.unwrap();
+    assert!(!engine.is_simulated());
+
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(directory.path().join("live.db")).unwrap();
+    let refused = refusal(simulated().store(store)).await;
+    assert!(refused.contains("the store is for live payments"), "{refused}");
+    let store = Sqlite::open_as(directory.path().join("mock.db"), StoreMode::Mock).unwrap();
+    let refused = refusal(builder().store(store).provider(live())).await;
+    assert!(refused.contains("the store is for mock payments"), "{refused}");
+}
+
+#[test]
+fn a_webhooks_url_that_the_sidecar_refuses_is_refused_with_the_same_reason() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for url in [
+        "http://169.254.169.254/",
+        "https://{type}.example.com/",
+        "https://shop.example.com/#here",
+        "ftp://shop.example.com/",
+        "shop",
+    ] {
+        let variables = live(&[("PAYGATE_WEBHOOK_URL", url), ("PAYGATE_WEBHOOK_SECRET", secret)]);
+        let problems = Config::read(&variables).unwrap_err();
+        let refused = Webhook::new(url, secret).unwrap_err().to_string();
+        assert_eq!(refused, problems.list()[0].reason, "{url}");
+    }
+}
+
+#[test]
+fn a_live_merchant_is_made_of_pem_texts() {
+    let merchant = live_wxpay();
+    let pay_types: Vec<_> = merchant.apps.keys().copied().collect();
+    assert_eq!(pay_types.len(), 5, "{pay_types:?}");
+    let app = &merchant.apps[&PayType::WxpayH5];
+    assert_eq!(app.app_id, "wxd678efh567hg6787");
+    assert_eq!(app.account.base_url.as_str(), "https://api.mch.weixin.qq.com/");
+    assert!(V3::new(merchant).is_ok());
+    let in_public_key_mode = WxpayCredentials {
+        cert: "",
+        serial_no: "5157f09efdc096de15ebe81a47057a7232f1b8e1",
+        public_key: &PROVIDER.public_pem,
+        public_key_id: "PUB_KEY_ID_0000000000000024101100397200000006",
+        ..wxpay()
+    };
+    assert!(WxpayMerchant::new(in_public_key_mode).is_ok());
+
+    let merchant = AlipayMerchant::new(alipay()).unwrap();
+    assert_eq!(merchant.apps.len(), 3);
+    let gateway = merchant.apps[&PayType::AlipayH5].gateway_url.as_str();
+    assert_eq!(gateway, "https://openapi.alipay.com/gateway.do");
+    assert!(AlipayGateway::new(merchant).is_ok());
+    let sandbox = AlipayCredentials { gateway_url: "sandbox", ..alipay() };
+    let merchant = AlipayMerchant::new(sandbox).unwrap();
+    assert!(merchant.apps[&PayType::AlipayH5].gateway_url.as_str().contains("sandbox"));
+}
+
+#[test]
+fn the_errors_of_credentials_name_every_field_and_no_value() {
+    let errors = WxpayMerchant::new(WxpayCredentials::default()).unwrap_err();
+    let fields: Vec<_> = errors.list().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["mch_id", "app_id", "private_key", "cert", "api_v3_key"]);
+    let errors = AlipayMerchant::new(AlipayCredentials::default()).unwrap_err().to_string();
+    assert!(errors.contains("app_id is required; private_key is required"), "{errors}");
+    assert!(errors.contains("public_key is required, or else the three certificates"), "{errors}");
+
+    let wrong = WxpayCredentials {
+        mch_id: "canary",
+        private_key: &PROVIDER.public_pem,
+        h5_name: "tea",
+        ..wxpay()
+    };
+    let errors = WxpayMerchant::new(wrong).unwrap_err().to_string();
+    assert!(errors.contains("mch_id is not 1 to 32 digits"), "{errors}");
+    assert!(errors.contains("private_key is not"), "{errors}");
+    assert!(errors.contains("h5_url is required with h5_name"), "{errors}");
+    assert!(!errors.contains("canary") && !errors.contains("PAYGATE_"), "{errors}");
+    assert!(!format!("{wrong:?}").contains("canary"));
+
+    let mocks = WxpayCredentials { private_key: keys::WXPAY_MERCHANT_KEY_PEM, cert: "", ..wxpay() };
+    let mocks = WxpayCredentials { serial_no: keys::MERCHANT_SERIAL_NO, ..mocks };
+    let errors = WxpayMerchant::new(mocks).unwrap_err().to_string();
+    assert!(errors.contains("a key of the simulated providers"), "{errors}");
+}
