@@ -40,6 +40,7 @@ mod waiters;
 pub use builder::{Builder, StartError};
 pub use create::created::Created;
 pub use outbox::listeners::{Deliver, Handled, OrderEvent};
+pub use outbox::reader::EventReader;
 pub use parts::Engine;
 pub use query::{Queried, Query};
 pub use refund::{Refunded, Refunds};

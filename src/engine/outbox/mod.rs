@@ -3,4 +3,5 @@
 mod delivery;
 pub(super) mod listeners;
 pub(super) mod payload;
+pub(super) mod reader;
 mod settle;

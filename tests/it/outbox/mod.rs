@@ -2,4 +2,5 @@
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
 mod delivery;
+mod reader;
 mod webhook;

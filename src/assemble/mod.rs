@@ -1,6 +1,11 @@
 //! From a configuration to a running engine and its layer. No other file names every concrete type.
 
+#[cfg(feature = "mock")]
+mod shop_events;
+
 use std::fmt;
+#[cfg(feature = "mock")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +35,10 @@ impl Config {
     pub async fn start(&self) -> Result<(Engine, PaymentLayer), AssembleError> {
         let pricing = self.pricing()?;
         let builder = with_store(self, self.builder())?;
-        let builder = self.with_webhook(builder)?;
-        let builder = with_merchants(self, builder).await?;
-        let engine = builder.start().await.map_err(AssembleError::Engine)?;
+        let engine = match self.mode {
+            StoreMode::Live => self.start_live(builder).await?,
+            StoreMode::Mock => start_mock(self, builder).await?,
+        };
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .mount(&self.mount)
             .body_bytes_max(self.body_bytes_max)
@@ -73,12 +79,21 @@ impl Config {
         }
     }
 
-    fn with_webhook(&self, builder: Builder) -> Result<Builder, AssembleError> {
-        let Some(webhook) = &self.webhook else { return Ok(builder) };
+    async fn start_live(&self, mut builder: Builder) -> Result<Engine, AssembleError> {
+        if let Some(webhook) = self.webhook()? {
+            builder = builder.webhook(webhook);
+        }
+        for merchant in &self.merchants {
+            builder = with_merchant(merchant, builder)?;
+        }
+        builder.start().await.map_err(AssembleError::Engine)
+    }
+
+    fn webhook(&self) -> Result<Option<Webhook>, AssembleError> {
+        let Some(webhook) = &self.webhook else { return Ok(None) };
         let webhook = Webhook::with_signing_key(&webhook.url, &webhook.key);
-        let webhook = webhook
-            .map_err(|error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}")))?;
-        Ok(builder.webhook(webhook))
+        let refused = |error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}"));
+        webhook.map(Some).map_err(refused)
     }
 }
 
@@ -116,17 +131,6 @@ fn with_store(config: &Config, builder: Builder) -> Result<Builder, AssembleErro
     }
 }
 
-async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, AssembleError> {
-    if config.mode == StoreMode::Mock {
-        return with_mock(config, builder).await;
-    }
-    let mut builder = builder;
-    for merchant in &config.merchants {
-        builder = with_merchant(merchant, builder)?;
-    }
-    Ok(builder)
-}
-
 /// One entry for each provider.
 #[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
 fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder, AssembleError> {
@@ -156,30 +160,30 @@ fn with_provider(
     }
 }
 
-/// Starts the simulated providers. All configured merchants use their one set of keys.
+/// Starts the simulated providers, and the engine that uses them. All configured merchants use
+/// their one set of keys.
 #[cfg(feature = "mock")]
-async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, AssembleError> {
+async fn start_mock(config: &Config, mut builder: Builder) -> Result<Engine, AssembleError> {
+    use self::shop_events::{DeliveryLog, EngineEvents, RecordedWebhook};
     use crate::clock::SystemClock;
     use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 
-    let ledger_path = match &config.store {
-        StoreChoice::Memory => None,
-        StoreChoice::Sqlite(path) => {
-            let mut name = path.clone().into_os_string();
-            name.push("-ledger.json");
-            Some(name.into())
-        }
-    };
+    let webhook = config.webhook()?;
     let listen = config.mock_listen;
     let mock = Mock::start(MockConfig {
         listen,
-        ledger_path,
+        ledger_path: ledger_path(&config.store),
         clock: Arc::new(SystemClock),
         time_scale: DEFAULT_TIME_SCALE,
     })
     .await
     .map_err(|source| AssembleError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    let deliveries = Arc::new(DeliveryLog::default());
+    let has_webhook = webhook.is_some();
+    if let Some(webhook) = webhook {
+        builder = builder.webhook(RecordedWebhook { webhook, deliveries: deliveries.clone() });
+    }
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());
         alipay.choice = merchant.choice;
@@ -190,12 +194,30 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Ass
         };
         builder = with_merchant(&merchant, builder)?;
     }
-    Ok(builder.simulated().at_shutdown(mock.shutdown()))
+    let providers = mock.in_process();
+    let engine = builder.simulated().at_shutdown(mock.shutdown()).start().await;
+    let engine = engine.map_err(AssembleError::Engine)?;
+    let reader = engine.event_reader();
+    providers.set_shop_events(Arc::new(EngineEvents { reader, deliveries, has_webhook }));
+    Ok(engine)
 }
 
 #[cfg(not(feature = "mock"))]
-async fn with_mock(_: &Config, _: Builder) -> Result<Builder, AssembleError> {
+async fn start_mock(_: &Config, _: Builder) -> Result<Engine, AssembleError> {
     Err(feature_missing("mock"))
+}
+
+/// The ledger of the simulated providers stands beside the store.
+#[cfg(feature = "mock")]
+fn ledger_path(store: &StoreChoice) -> Option<PathBuf> {
+    match store {
+        StoreChoice::Memory => None,
+        StoreChoice::Sqlite(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push("-ledger.json");
+            Some(name.into())
+        }
+    }
 }
 
 fn refused(problem: &dyn fmt::Display) -> AssembleError {
