@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use paygate::config::Config;
 use paygate::engine::Engine;
-use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
@@ -31,8 +31,15 @@ struct Arguments {
 enum Command {
     Serve,
     Check,
-    Mock,
-    Schema { name: Option<String> },
+    Mock {
+        #[arg(long, conflicts_with = "print_env")]
+        reset: bool,
+        #[arg(long)]
+        print_env: bool,
+    },
+    Schema {
+        name: Option<String>,
+    },
     Health,
 }
 
@@ -53,7 +60,9 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => exit_code(serve().await),
             Command::Check => exit_code(check()),
-            Command::Mock => exit_code(mock().await),
+            Command::Mock { reset: true, .. } => exit_code(reset_mock()),
+            Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
+            Command::Mock { .. } => exit_code(mock().await),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
         }
@@ -132,6 +141,24 @@ async fn mock() -> CommandResult {
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     signal.await;
     mock.shutdown().await;
+    Ok(())
+}
+
+/// Removes the files of mock mode.
+fn reset_mock() -> CommandResult {
+    let config = config::mock_reset_config(&config::environment()).map_err(misconfigured)?;
+    let removed = config.reset().map_err(not_started)?;
+    if removed.is_empty() {
+        println!("nothing to remove: no file of mock mode is there");
+    }
+    removed.iter().for_each(|path| println!("removed {}", path.display()));
+    Ok(())
+}
+
+/// Prints what another program configures to use `paygate mock`.
+fn print_mock_environment() -> CommandResult {
+    let addr = config::mock_client_address(&config::environment()).map_err(misconfigured)?;
+    print!("{}", client_environment(addr));
     Ok(())
 }
 

@@ -13,14 +13,20 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+#[cfg(feature = "mock")]
+use crate::config::MockResetConfig;
 use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
 use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;
 use crate::merchant::webhook::Webhook;
+#[cfg(feature = "mock")]
+use crate::mock::HeldLedger;
 use crate::pricing::{self, Pricing};
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 use crate::provider::Provider;
+#[cfg(feature = "mock")]
+use crate::store::StoreErrorKind;
 use crate::store::memory::Memory;
 use crate::store::{StoreError, StoreMode};
 
@@ -205,6 +211,42 @@ async fn start_mock(config: &Config, mut builder: Builder) -> Result<Engine, Ass
 #[cfg(not(feature = "mock"))]
 async fn start_mock(_: &Config, _: Builder) -> Result<Engine, AssembleError> {
     Err(feature_missing("mock"))
+}
+
+#[cfg(feature = "mock")]
+impl MockResetConfig {
+    /// Removes the store of mock mode and the simulated providers' ledger beside it, and returns
+    /// the files that it removed.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError::Store`]: a process holds one of them, or one is something else, a store of
+    /// live mode for example. Then nothing is removed.
+    pub fn reset(&self) -> Result<Vec<PathBuf>, AssembleError> {
+        let Some(ledger_path) = ledger_path(&self.store) else { return Ok(Vec::new()) };
+        #[cfg(feature = "sqlite")]
+        let store = match &self.store {
+            StoreChoice::Sqlite(path) if path.exists() || ledger_path.exists() => {
+                let held = crate::store::sqlite::HeldMockStore::hold(path);
+                Some(held.map_err(AssembleError::Store)?)
+            }
+            _ => None,
+        };
+        let refused = |error: std::io::Error| {
+            let message = format!("{} cannot be removed: {error}", ledger_path.display());
+            AssembleError::Store(StoreError::new(StoreErrorKind::Unavailable, message))
+        };
+        let ledger = HeldLedger::hold(&ledger_path).map_err(refused)?;
+        let mut removed = Vec::new();
+        if let Some(ledger) = ledger {
+            removed.push(ledger.remove().map_err(refused)?);
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(store) = store {
+            removed.extend(store.remove().map_err(AssembleError::Store)?);
+        }
+        Ok(removed)
+    }
 }
 
 /// The ledger of the simulated providers stands beside the store.

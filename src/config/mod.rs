@@ -43,7 +43,10 @@ mod values;
 
 use std::fmt;
 
-pub use mock_and_health::{MockCommandConfig, health_address, mock_command_config};
+pub use mock_and_health::{
+    MockCommandConfig, MockResetConfig, health_address, mock_client_address, mock_command_config,
+    mock_reset_config,
+};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Config, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,

@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 mod faults;
+mod mock;
 
 /// A program that takes longer than this for anything hangs.
 const HANGS: Duration = Duration::from_secs(60);
