@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use paygate::config::Config;
 use paygate::engine::Engine;
-use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
@@ -31,10 +31,19 @@ struct Arguments {
 enum Command {
     Serve,
     Check,
-    Mock,
-    Schema { name: Option<String> },
+    Mock {
+        #[arg(long, conflicts_with = "print_env")]
+        reset: bool,
+        #[arg(long)]
+        print_env: bool,
+    },
+    Schema {
+        name: Option<String>,
+    },
     Health,
-    Help { chapter: Option<String> },
+    Help {
+        chapter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -54,7 +63,9 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => exit_code(serve().await),
             Command::Check => exit_code(check()),
-            Command::Mock => exit_code(mock().await),
+            Command::Mock { reset: true, .. } => exit_code(reset_mock()),
+            Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
+            Command::Mock { .. } => exit_code(mock().await),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
             Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
@@ -134,6 +145,23 @@ async fn mock() -> CommandResult {
     signal.await;
     mock.shutdown().await;
     Ok(())
+}
+
+/// Removes the files of mock mode.
+fn reset_mock() -> CommandResult {
+    let config = config::mock_reset_config(&config::environment()).map_err(misconfigured)?;
+    let removed = config.reset().map_err(not_started)?;
+    if removed.is_empty() {
+        return print("nothing to remove: no file of mock mode is there\n");
+    }
+    let lines = removed.iter().map(|path| format!("removed {}\n", path.display()));
+    print(&lines.collect::<String>())
+}
+
+/// Prints what another program configures to use `paygate mock`.
+fn print_mock_environment() -> CommandResult {
+    let addr = config::mock_client_address(&config::environment()).map_err(misconfigured)?;
+    print(&client_environment(addr))
 }
 
 /// Prints one JSON Schema, or the names of all.

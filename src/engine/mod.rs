@@ -43,6 +43,7 @@ pub use builder::Builder;
 pub use create::created::Created;
 pub use outbox::listeners::{Deliver, Handled};
 pub use outbox::order_event::{EventRefund, OrderEvent};
+pub use outbox::reader::EventReader;
 pub use parts::Engine;
 pub use query::{Queried, Query};
 pub use refund::{Refunded, Refunds};

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
 mod faults;
+mod mock;
 mod snippets;
 mod walk;
 
@@ -79,7 +80,8 @@ async fn an_unknown_chapter_is_64_with_the_nearest_name() {
 #[tokio::test]
 async fn a_reader_may_close_its_end_of_what_is_printed() {
     let home = TempDir::new().unwrap();
-    for arguments in ["help configuration", "schema", "schema create-payment", "check"] {
+    let printing = ["help configuration", "schema create-payment", "check", "mock --print-env"];
+    for arguments in printing {
         // `true` reads nothing; the status is the program's.
         let line = format!("set -o pipefail; '{PROGRAM}' {arguments} | true");
         let mut shell = Command::new("bash");

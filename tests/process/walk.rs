@@ -204,7 +204,15 @@ curl http://127.0.0.1:8787/pay/createPayment -H 'content-type: application/json'
 
 /// Starts the program and waits until it serves; any other command runs as it is.
 const START: &str = r#"#!/bin/sh
-case "${1-serve}" in serve) ;; *) exec 'PAYGATE_PROGRAM' "$@" ;; esac
+case "$*" in
+'' | serve) ;;
+# The reader stops it before.
+'mock --reset')
+  kill "$(cat paygate.pid)"
+  while kill -0 "$(cat paygate.pid)" 2>/dev/null; do sleep 0.05; done
+  exec 'PAYGATE_PROGRAM' "$@" ;;
+*) exec 'PAYGATE_PROGRAM' "$@" ;;
+esac
 # A document that repeats itself in another language starts it once.
 [ -e paygate.pid ] && kill -0 "$(cat paygate.pid)" && exit 0
 PAYGATE_LOG_FORMAT=json 'PAYGATE_PROGRAM' >paygate.log 2>&1 &
