@@ -2,20 +2,20 @@
 //! with a code of sysexits.h.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use paygate::config::Config;
 use paygate::engine::Engine;
-use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::Limits;
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, health, help_text, schema, shutdown_channel, shutdown_signal,
-    telemetry,
+    Listeners, PeerAddr, Sidecar, chapters, health, help_text, schema, shutdown_channel,
+    shutdown_signal, telemetry,
 };
 use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;
@@ -31,9 +31,19 @@ struct Arguments {
 enum Command {
     Serve,
     Check,
-    Mock,
-    Schema { name: Option<String> },
+    Mock {
+        #[arg(long, conflicts_with = "print_env")]
+        reset: bool,
+        #[arg(long)]
+        print_env: bool,
+    },
+    Schema {
+        name: Option<String>,
+    },
     Health,
+    Help {
+        chapter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,9 +63,12 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => exit_code(serve().await),
             Command::Check => exit_code(check()),
-            Command::Mock => exit_code(mock().await),
+            Command::Mock { reset: true, .. } => exit_code(reset_mock()),
+            Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
+            Command::Mock { .. } => exit_code(mock().await),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
+            Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
     })
 }
@@ -111,8 +124,7 @@ fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownW
 /// Validates the configuration and prints its effective values.
 fn check() -> CommandResult {
     let config = Config::from_env().map_err(misconfigured)?;
-    print!("{}", config.describe());
-    Ok(())
+    print(&config.describe())
 }
 
 /// Runs the simulated providers without an engine.
@@ -135,20 +147,46 @@ async fn mock() -> CommandResult {
     Ok(())
 }
 
+/// Removes the files of mock mode.
+fn reset_mock() -> CommandResult {
+    let config = config::mock_reset_config(&config::environment()).map_err(misconfigured)?;
+    let removed = config.reset().map_err(not_started)?;
+    if removed.is_empty() {
+        return print("nothing to remove: no file of mock mode is there\n");
+    }
+    let lines = removed.iter().map(|path| format!("removed {}\n", path.display()));
+    print(&lines.collect::<String>())
+}
+
+/// Prints what another program configures to use `paygate mock`.
+fn print_mock_environment() -> CommandResult {
+    let addr = config::mock_client_address(&config::environment()).map_err(misconfigured)?;
+    print(&client_environment(addr))
+}
+
 /// Prints one JSON Schema, or the names of all.
 fn print_schema(name: Option<&str>) -> CommandResult {
+    let Some(name) = name else { return print(&(schema::NAMES.join("\n") + "\n")) };
+    let text = schema::text(name).ok_or_else(|| {
+        misconfigured(format!("there is no schema {name}; `paygate schema` lists them"))
+    })?;
+    print(&format!("{}\n", text.trim_end()))
+}
+
+/// Prints one chapter of the manual, or what each is about.
+fn print_chapter(name: Option<&str>) -> CommandResult {
     match name {
-        None => schema::NAMES.iter().for_each(|name| println!("{name}")),
-        Some(name) => match schema::text(name) {
-            Some(text) => println!("{}", text.trim_end()),
-            None => {
-                return Err(misconfigured(format!(
-                    "there is no schema {name}; `paygate schema` lists them"
-                )));
-            }
-        },
+        None => print(&chapters::list()),
+        Some(name) => print(&chapters::text(name).map_err(misconfigured)?),
     }
-    Ok(())
+}
+
+/// Writes to standard output. Its reader may have read enough and closed it: `paygate help | head`.
+fn print(text: &str) -> CommandResult {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unavailable(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Asks the running sidecar whether it is ready.

@@ -34,7 +34,7 @@ pub fn variables() -> String {
 pub fn markdown_table() -> String {
     let mut text = String::new();
     for group in VariableGroup::ALL {
-        let _ = writeln!(text, "#### {}\n", group.title());
+        let _ = writeln!(text, "## {}\n", group.title());
         text.push_str("| variable | default | meaning | accepted |\n| --- | --- | --- | --- |\n");
         for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
             let marks = match (variable.secret, variable.file) {
@@ -72,8 +72,12 @@ Commands:
   serve          run the sidecar (the default)
   check          validate the configuration and print its effective values, without secrets
   mock           run only the simulated WeChat Pay and Alipay
+  mock --reset   remove the sidecar's orders and the providers' ledger of mock mode
+  mock --print-env
+                 print what another program configures to use the simulated providers
   schema [NAME]  print a JSON Schema, or list their names
   health         ask the running sidecar's /readyz; exit code 0 or 1
+  help [CHAPTER] print a chapter of the manual, or list its chapters
 
 Options:
   -h, --help     print this

@@ -1,12 +1,13 @@
 //! The configuration of `paygate mock` and `paygate health`, which need a few variables only.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::problem::Problems;
 use super::reader::Reader;
-use super::settings::LogFormat;
+use super::settings::{LogFormat, Mode, StoreChoice};
 use super::source::VariableSource;
 use super::{cross_checks, parse, values};
+use crate::domain::address::reachable;
 
 /// The configuration of `paygate mock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,44 @@ pub fn mock_command_config(source: &dyn VariableSource) -> Result<MockCommandCon
     reader.finish().map(|_| config)
 }
 
+/// The address by which programs on this machine reach `paygate mock`.
+///
+/// # Errors
+///
+/// The address is invalid, or names no port.
+pub fn mock_client_address(source: &dyn VariableSource) -> Result<SocketAddr, Problems> {
+    let mut reader = Reader::new(source);
+    let listen = reader.value("PAYGATE_MOCK_LISTEN", parse::address);
+    if listen.port() == 0 {
+        reader.report("PAYGATE_MOCK_LISTEN", "names any free port, so that no address is known");
+    }
+    reader.finish().map(|_| reachable(listen))
+}
+
+/// The configuration of `paygate mock --reset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MockResetConfig {
+    /// The store of the sidecar in mock mode.
+    pub store: StoreChoice,
+}
+
+/// Reads the configuration of `paygate mock --reset`.
+///
+/// # Errors
+///
+/// The store is invalid, or the mode is live.
+pub fn mock_reset_config(source: &dyn VariableSource) -> Result<MockResetConfig, Problems> {
+    const MODE: &str = "PAYGATE_MODE";
+    let mut reader = Reader::new(source);
+    reader.check_names();
+    if reader.is_set(MODE) && values::read_mode(&mut reader) == Mode::Live {
+        reader.report(MODE, "is live, and --reset removes nothing but mock mode's files");
+    }
+    let store = values::read_store(&mut reader, Mode::Mock);
+    reader.finish().map(|_| MockResetConfig { store })
+}
+
 /// The address that `paygate health` asks: the admin address, or loopback where that is every
 /// address of this machine.
 ///
@@ -52,11 +91,5 @@ pub fn health_address(source: &dyn VariableSource) -> Result<SocketAddr, Problem
         reader.report("PAYGATE_ADMIN_LISTEN", "is off, so that there is nothing to ask");
     }
     reader.finish()?;
-    let mut address = listen.unwrap_or_else(|| unreachable!("off was reported"));
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    Ok(address)
+    Ok(reachable(listen.unwrap_or_else(|| unreachable!("off was reported"))))
 }

@@ -48,13 +48,18 @@ pub use merchants::given::AlipayCredentials;
 pub use merchants::given::CredentialErrors;
 #[cfg(feature = "wxpay")]
 pub use merchants::given::WxpayCredentials;
-pub use mock_and_health::{MockCommandConfig, health_address, mock_command_config};
+pub use mock_and_health::{
+    MockCommandConfig, MockResetConfig, health_address, mock_client_address, mock_command_config,
+    mock_reset_config,
+};
 pub use problem::{Problem, Problems};
 pub use settings::{
     Config, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
     WebhookConfig,
 };
 pub use source::{VariableSource, environment};
+#[cfg(feature = "sidecar")]
+pub(crate) use suggest::nearest_of;
 
 impl Config {
     /// Reads the process's environment.

@@ -498,7 +498,10 @@ pub static VARIABLES: &[Variable] = &[
         .default("false")
         .example("true"),
     Variable::new("PAYGATE_ALIPAY_H5_PRODUCT", VariableGroup::Alipay)
-        .doc("How browsers pay.")
+        .doc(
+            "What a browser gets from Alipay. A phone cannot scan a QR code on its own screen: \
+             `paygate help going_live` has a table of which to take.",
+        )
         .form("precreate (QR code), or web (wap.pay on phones, page.pay on PCs)")
         .default("precreate")
         .example("web"),

@@ -19,8 +19,7 @@ use crate::domain::product::AlipayChoice;
 
 /// Reads every variable of the table.
 pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
-    let modes = [("live", Mode::Live), ("mock", Mode::Mock)];
-    let mode = reader.value("PAYGATE_MODE", |text| parse::choice(text, &modes));
+    let mode = read_mode(reader);
     let switches = [("close", SwitchChoice::Close), ("reject", SwitchChoice::Reject)];
     let auto_refund = |text: &str| parse::choice(text, &[("refund", true), ("alert", false)]);
     Config {
@@ -63,12 +62,17 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
     }
 }
 
+pub(super) fn read_mode(reader: &mut Reader<'_>) -> Mode {
+    let modes = [("live", Mode::Live), ("mock", Mode::Mock)];
+    reader.value("PAYGATE_MODE", |text| parse::choice(text, &modes))
+}
+
 pub(super) fn read_log_format(reader: &mut Reader<'_>) -> LogFormat {
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     reader.value("PAYGATE_LOG_FORMAT", |text| parse::choice(text, &formats))
 }
 
-fn read_store(reader: &mut Reader<'_>, mode: Mode) -> StoreChoice {
+pub(super) fn read_store(reader: &mut Reader<'_>, mode: Mode) -> StoreChoice {
     const STORE: &str = "PAYGATE_STORE";
     if mode == Mode::Live {
         reader.require(STORE, "is required in live mode");

@@ -1,6 +1,6 @@
-//! The addresses that a buyer on the internet can have.
+//! The addresses that a buyer on the internet can have, and those of this machine.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 
@@ -14,6 +14,18 @@ pub fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(address) => !PRIVATE_V4.iter().any(|network| network.contains(&address)),
         IpAddr::V6(address) => is_public_v6(address),
     }
+}
+
+/// The address by which a program on this machine reaches the listener at `listen`: loopback where
+/// that is every address of the machine.
+#[must_use]
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// Global unicast is `2000::/3` (IANA, IPv6 Global Unicast Address Assignments), without the

@@ -45,6 +45,7 @@ pub use create::created::Created;
 pub(crate) use outbox::delivery::no_such_event;
 pub use outbox::listeners::{Deliver, Handled};
 pub use outbox::order_event::{EventRefund, OrderEvent};
+pub use outbox::reader::EventReader;
 pub use parts::Engine;
 pub use query::{Queried, Query};
 pub use refund::{Refunded, Refunds};

@@ -8,6 +8,7 @@ use super::world::numbers;
 use super::world::order::{MerchantAccount, PaymentCode, SimulatedOrder, State, TradeTerms};
 use super::world::payment::SimulatedPayment;
 use super::{notification_schedule, providers};
+use crate::domain::channel::ProviderId;
 use crate::domain::money::Fen;
 use crate::domain::time::{MINUTE_MS, Millis};
 
@@ -79,42 +80,82 @@ fn find_target(
     purchase: &SimulatedPurchase,
     now: Millis,
 ) -> Result<PaymentTarget, ActionRefused> {
+    match locate(world, purchase.provider, &purchase.with, now)? {
+        LocatedOrder { target, has_expired_code: false } => Ok(target),
+        LocatedOrder { .. } => Err(ActionRefused::new("CODE_EXPIRED", "the code has expired")),
+    }
+}
+
+/// The order that a buyer's code names.
+#[derive(Clone, Debug)]
+pub(super) struct LocatedOrder {
+    pub(super) target: PaymentTarget,
+    /// Whether the buyer cannot pay because the code has expired.
+    pub(super) has_expired_code: bool,
+}
+
+/// Finds the order that a buyer's code names. It changes nothing.
+pub(super) fn locate(
+    world: &World,
+    provider: ProviderId,
+    with: &PayWith,
+    now: Millis,
+) -> Result<LocatedOrder, ActionRefused> {
     let unknown = ActionRefused::unknown_order;
-    let expired = || ActionRefused::new("CODE_EXPIRED", "the code has expired");
+    let valid = |target| LocatedOrder { target, has_expired_code: false };
     let orders = world.orders();
-    let mut orders = orders.into_iter().filter(|order| order.provider == purchase.provider);
-    match &purchase.with {
+    let mut orders = orders.into_iter().filter(|order| order.provider == provider);
+    match with {
         PayWith::OrderString(text) | PayWith::PayUrl(text) => {
-            providers::by_id(purchase.provider).signed_order(text, now)
+            providers::by_id(provider).signed_order(text, now).map(valid)
         }
         PayWith::OutTradeNo(number) => {
-            let order = orders.find(|order| order.out_trade_no == *number).ok_or_else(unknown)?;
-            let last_code = order.payment_codes.last();
-            let is_stale = last_code.is_some_and(|code| code.valid_until <= now);
-            if order.state == State::Offered && is_stale {
-                return Err(expired());
-            }
-            Ok(PaymentTarget::new(&order, order.terms.clone()))
+            let found = orders.find(|order| order.out_trade_no == *number);
+            found.map(|order| with_last_code(&order, now)).ok_or_else(unknown)
+        }
+        PayWith::Order { merchant, out_trade_no } => {
+            let merchant = MerchantAccount { provider, id: merchant };
+            let found = world.find(&merchant, out_trade_no);
+            found.map(|order| with_last_code(&order, now)).ok_or_else(unknown)
         }
         PayWith::TradeNo(id) => {
             let has_trade = |order: &SimulatedOrder| order.transaction_id.as_ref() == Some(id);
             let order = orders.find(has_trade).ok_or_else(unknown)?;
-            Ok(PaymentTarget::new(&order, order.terms.clone()))
+            Ok(valid(PaymentTarget::new(&order, order.terms.clone())))
         }
         PayWith::PrepayId(text) | PayWith::CodeUrl(text) | PayWith::H5Url(text) => {
             let text = text.split_once("&redirect_url=").map_or(text.as_str(), |(url, _)| url);
             let found = orders.find_map(|order| {
-                let code = order.payment_codes.iter().find(|code| code.code == text)?.clone();
+                let mut codes = order.payment_codes.iter();
+                let code = codes.find(|code| without_origin(&code.code) == without_origin(text))?;
+                let code = code.clone();
                 Some((order, code))
             });
             let (order, code) = found.ok_or_else(unknown)?;
             let is_payable = matches!(order.state, State::Offered | State::Unpaid);
-            if is_payable && code.valid_until <= now {
-                return Err(expired());
-            }
-            Ok(PaymentTarget::new(&order, code.terms))
+            let has_expired_code = is_payable && code.valid_until <= now;
+            Ok(LocatedOrder { target: PaymentTarget::new(&order, code.terms), has_expired_code })
         }
     }
+}
+
+/// The order with the code that the provider issued last.
+fn with_last_code(order: &SimulatedOrder, now: Millis) -> LocatedOrder {
+    let last_code = order.payment_codes.last();
+    let is_stale = last_code.is_some_and(|code| code.valid_until <= now);
+    let target = PaymentTarget::new(order, order.terms.clone());
+    LocatedOrder { target, has_expired_code: order.state == State::Offered && is_stale }
+}
+
+/// The part of a code after its scheme and host: the links of the mock name the address by which
+/// the merchant reached it, and a browser may reach it by another.
+fn without_origin(code: &str) -> &str {
+    let (_, rest) = code.split_once("://").unwrap_or(("", code));
+    let path = match rest.len() < code.len() {
+        true => rest.split_once('/').map_or(rest, |(_, path)| path),
+        false => rest,
+    };
+    path.trim_start_matches('/')
 }
 
 fn paid(

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 
 use super::buyer::{self, BuyerAction};
 use super::http::control;
+use super::page::{self, BrowserPage, PageMessage};
 use super::provider::{RefusalReason, SimulatedProvider};
 use super::purchase::{PayWith, SimulatedPurchase};
 use super::reply::{self, UnsignedReply};
@@ -98,7 +99,7 @@ fn own_page(world: &World, request: &Request<Bytes>) -> Option<Response<Bytes>> 
     let path = request.uri().path();
     match path.strip_prefix("/_mock/") {
         Some(operation) => Some(control::answer(world, request, operation)),
-        None => cashier::page(request.method(), path).map(|page| page.response()),
+        None => cashier::page(request.method(), request.uri()).map(|page| page.response()),
     }
 }
 
@@ -109,9 +110,22 @@ fn find_provider(
     providers.find_map(|provider| Some((provider, provider.operation(request)?)))
 }
 
-/// WeChat Pay V3 answers both without a body.
+/// WeChat Pay V3 answers both without a body. A person gets a page in words.
 fn no_such_interface(request: &Request<Bytes>) -> Response<Bytes> {
     let path = request.uri().path();
+    if page::is_for_browser(request) {
+        let message = PageMessage {
+            status: StatusCode::NOT_FOUND,
+            title: ["没有这个页面", "No such page"],
+            text: [
+                "模拟的微信支付和支付宝没有这个地址。支付链接请整条粘贴到收银台。",
+                "The simulated WeChat Pay and Alipay have no such address. Paste a whole pay link \
+                 into the cashier.",
+            ],
+            detail: path.to_owned(),
+        };
+        return BrowserPage::Message(message).response();
+    }
     match providers::ALL.iter().any(|provider| provider.has_path(path)) {
         true => reply::empty(StatusCode::METHOD_NOT_ALLOWED),
         false => reply::empty(StatusCode::NOT_FOUND),

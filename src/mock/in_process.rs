@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::notifier::{self, SignedNotification};
 use super::operator::{self, ConsoleRefund, RefundEnd};
 use super::providers;
 use super::purchase::{ActionRefused, SimulatedPurchase};
+use super::shop_events::{self, ShopEvents};
 use super::world::World;
 use super::world::balance::{self, Balance, MoneyTotals};
 use super::world::faults::SimulatedFault;
@@ -29,6 +30,7 @@ use crate::provider::{BoxFuture, Transport, TransportFailure};
 #[derive(Clone, Debug)]
 pub struct InProcess {
     world: Arc<World>,
+    shop_events: Arc<OnceLock<Arc<dyn ShopEvents>>>,
 }
 
 impl InProcess {
@@ -38,7 +40,13 @@ impl InProcess {
     ///
     /// When the file cannot be read or written, holds something else, or is another mock's.
     pub fn open(ledger: Option<&Path>, clock: Arc<dyn Clock>) -> io::Result<InProcess> {
-        Ok(InProcess { world: Arc::new(World::open(ledger, clock, providers::closes_at)?) })
+        let world = Arc::new(World::open(ledger, clock, providers::closes_at)?);
+        Ok(InProcess { world, shop_events: Arc::default() })
+    }
+
+    /// Lets the cashier show the shop's events from `source`; the first one counts.
+    pub fn set_shop_events(&self, source: Arc<dyn ShopEvents>) {
+        let _ = self.shop_events.set(source);
     }
 
     /// Every order that the providers keep.
@@ -199,8 +207,11 @@ impl InProcess {
         self.world.delivery_woken().await;
     }
 
-    pub(super) fn answer(&self, request: &Request<Bytes>) -> CallOutcome {
-        dispatch::answer(&self.world, request)
+    pub(super) async fn answer(&self, request: &Request<Bytes>) -> CallOutcome {
+        match shop_events::answer(self.shop_events.get(), request).await {
+            Some(response) => CallOutcome::Response(response, Duration::ZERO),
+            None => dispatch::answer(&self.world, request),
+        }
     }
 
     /// The world after the delayed requests that have arrived by now.
@@ -217,7 +228,7 @@ impl Transport for InProcess {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Response<Bytes>, TransportFailure>> {
         Box::pin(async move {
-            match self.answer(&request) {
+            match self.answer(&request).await {
                 CallOutcome::Response(response, delay) if delay < timeout => {
                     if !delay.is_zero() {
                         tokio::time::sleep(delay).await;

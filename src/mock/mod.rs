@@ -38,6 +38,8 @@ mod reply;
 mod page;
 mod sign;
 mod cashier;
+mod client_environment;
+mod shop_events;
 mod http;
 mod world;
 
@@ -51,18 +53,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+pub use client_environment::client_environment;
 pub use in_process::InProcess;
 pub use notifier::SignedNotification;
 pub use operator::{ConsoleNotification, ConsoleRefund, RefundEnd};
 pub use purchase::{ActionRefused, PayWith, SimulatedPurchase};
+pub use shop_events::{ShopDelivery, ShopEvent, ShopEvents};
 pub use world::balance::{Balance, MoneyTotals};
 pub use world::faults::{FaultKind, ProviderOperation, Refuse, SimulatedFault};
+pub(crate) use world::ledger::HeldLedger;
 pub use world::notification::{DELIVERIES_MAX, Delivery, InvalidSignature, NotificationState};
 pub use world::order::{PaymentCode, SimulatedOrder, State, TradeTerms};
 pub use world::payment::SimulatedPayment;
 pub use world::refund::{RefundSettings, SimulatedRefund};
 
 use crate::clock::Clock;
+use crate::domain::address::reachable;
 
 /// The time scale at which a minute of the providers takes a second.
 pub const DEFAULT_TIME_SCALE: u32 = 60;
@@ -140,7 +146,7 @@ impl Mock {
     }
 
     fn url(&self, path: &str) -> Url {
-        let text = format!("http://{}{path}", self.addr);
+        let text = format!("http://{}{path}", reachable(self.addr));
         text.parse().expect("a socket's address and a path make a URL")
     }
 }

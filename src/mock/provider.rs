@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
+use url::Url;
 
-use super::purchase::{ActionRefused, PaymentTarget};
+use super::purchase::{ActionRefused, PayWith, PaymentTarget};
 use super::reply::UnsignedReply;
 use super::world::World;
 use super::world::faults::{ProviderOperation, Refuse};
@@ -65,6 +66,9 @@ pub(super) trait SimulatedProvider: Sync {
     /// provider.
     fn signed_order(&self, text: &str, now: Millis) -> Result<PaymentTarget, ActionRefused>;
 
+    /// Where the browser of the buyer that opened an order goes from the cashier.
+    fn return_urls(&self, opened: OpenedOrder<'_>, now: Millis) -> ReturnUrls;
+
     /// The buyer that pays where neither the order nor the purchase names one.
     fn default_payer(&self) -> &'static str;
 
@@ -107,6 +111,35 @@ pub(super) struct SigningOptions {
 pub(super) struct CashierVisit<'a> {
     pub(super) payer: Option<&'a str>,
     pub(super) now: Millis,
+}
+
+/// An order in the cashier, and the code with which the buyer opened it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenedOrder<'a> {
+    pub(super) order: &'a SimulatedOrder,
+    pub(super) with: &'a PayWith,
+}
+
+/// Where the buyer's browser goes from the cashier; `None` where the merchant named no address.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReturnUrls {
+    /// After the payment, with what the provider adds to the address.
+    pub(super) after_payment: Option<String>,
+    /// Without a payment.
+    pub(super) after_leaving: Option<String>,
+}
+
+impl ReturnUrls {
+    /// The same page of the merchant, paid or not.
+    pub(super) fn both(url: Option<Url>) -> ReturnUrls {
+        let url = url.map(String::from);
+        ReturnUrls { after_payment: url.clone(), after_leaving: url }
+    }
+}
+
+/// The address of a page of the merchant: no other scheme, such as a script's.
+pub(super) fn merchant_page(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// A refund that a merchant or an operator requests.

@@ -28,13 +28,20 @@ pub struct SimulatedPurchase {
 pub enum PayWith {
     /// The merchant's order number: the code that the provider issued last for it.
     OutTradeNo(String),
+    /// As [`PayWith::OutTradeNo`], where several merchants may have used the number.
+    Order {
+        /// The account that is paid.
+        merchant: String,
+        /// The merchant's order number.
+        out_trade_no: String,
+    },
     /// WeChat Pay JSAPI and APP.
     PrepayId(String),
     /// A QR code of either provider.
     CodeUrl(String),
     /// WeChat Pay H5, with or without a `redirect_url`.
     H5Url(String),
-    /// Alipay's trade number, as mini programs have it.
+    /// The provider's number: Alipay's trade number, as mini programs have it.
     TradeNo(String),
     /// Alipay's order string for apps.
     OrderString(String),

@@ -1,12 +1,14 @@
 //! `paygate health`: asks the sidecar on this machine whether it is ready.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::domain::address::reachable;
 
 /// The longest wait for an answer: containers probe every few seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,14 +25,4 @@ async fn probe(admin: SocketAddr) -> io::Result<bool> {
     let mut status = [0_u8; "HTTP/1.1 200 ".len()];
     stream.read_exact(&mut status).await?;
     Ok(&status == b"HTTP/1.1 200 ")
-}
-
-/// The address to probe: loopback for a listener on every address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

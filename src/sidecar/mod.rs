@@ -6,6 +6,7 @@
 
 mod activity;
 pub mod admin;
+pub mod chapters;
 pub mod health;
 pub mod proxy;
 pub mod server;

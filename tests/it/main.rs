@@ -34,7 +34,7 @@ mod simulation;
 
 // The repository itself.
 mod public_api;
-mod readme;
+mod manual;
 mod tidy;
 
 mod support;

@@ -256,11 +256,11 @@ impl Shopper {
 fn kind_of(code: &str) -> (&'static str, &'static str) {
     if code.starts_with("weixin://") {
         ("wxpay", "code_url")
-    } else if code.starts_with("https://wx.tenpay.com") {
+    } else if code.contains("/checkmweb?") {
         ("wxpay", "h5_url")
     } else if code.starts_with("wx") {
         ("wxpay", "prepay_id")
-    } else if code.starts_with("https://qr.alipay.com") {
+    } else if code.contains("/bax") {
         ("alipay", "code_url")
     } else if code.contains("biz_content=") {
         ("alipay", "order_string")

@@ -16,10 +16,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
+#[path = "../it/manual/blocks.rs"]
+mod blocks;
 mod faults;
+mod mock;
+mod snippets;
+mod walk;
 
 /// A program that takes longer than this for anything hangs.
 const HANGS: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_paygate");
 
 const TOKEN: &str = "canary-admin-token-of-more-than-32-characters";
 const CALLER: &str = "canary-caller-token-of-more-than-32-characters";
@@ -44,6 +51,45 @@ async fn help_names_every_variable_and_an_unknown_command_is_64() {
     assert!(text(&help.stdout).contains("PAYGATE_SHUTDOWN_GRACE"));
     let unknown = run(home.path(), &["sreve"], &[]).await;
     assert_eq!(unknown.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn help_lists_the_chapters_and_prints_one() {
+    let home = TempDir::new().unwrap();
+    let list = run(home.path(), &["help"], &[]).await;
+    assert_eq!(list.status.code(), Some(0));
+    for chapter in paygate::manual::chapters() {
+        assert!(text(&list.stdout).contains(&format!("\n  {} ", chapter.name)), "{}", chapter.name);
+        let printed = run(home.path(), &["help", chapter.name], &[]).await;
+        let printed = text(&printed.stdout);
+        assert_eq!(printed.lines().next(), chapter.text.lines().next());
+        // Marks of generated tables and targets of links are for browsers.
+        assert!(!printed.contains("\n<!--") && !printed.contains(".md\n"), "{}", chapter.name);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_chapter_is_64_with_the_nearest_name() {
+    let home = TempDir::new().unwrap();
+    let unknown = run(home.path(), &["help", "erors"], &[]).await;
+    assert_eq!(unknown.status.code(), Some(64));
+    assert_eq!(unknown.stdout, b"");
+    assert!(text(&unknown.stderr).contains("did you mean errors?"), "{}", text(&unknown.stderr));
+}
+
+#[tokio::test]
+async fn a_reader_may_close_its_end_of_what_is_printed() {
+    let home = TempDir::new().unwrap();
+    let printing = ["help configuration", "schema create-payment", "check", "mock --print-env"];
+    for arguments in printing {
+        // `true` reads nothing; the status is the program's.
+        let line = format!("set -o pipefail; '{PROGRAM}' {arguments} | true");
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &line]).current_dir(home.path()).env("PAYGATE_MODE", "mock");
+        let output = timeout(HANGS, shell.output()).await.expect("it ends").unwrap();
+        assert_eq!(text(&output.stderr), "", "{arguments}");
+        assert_eq!(output.status.code(), Some(0), "{arguments}");
+    }
 }
 
 #[tokio::test]
@@ -196,7 +242,7 @@ fn mock_mode() -> HashMap<&'static str, &'static str> {
 }
 
 fn command(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_paygate"));
+    let mut command = Command::new(PROGRAM);
     command
         .args(arguments)
         .env_clear()

@@ -4,4 +4,5 @@ pub(super) mod delivery;
 pub(super) mod listeners;
 pub(super) mod order_event;
 pub(super) mod payload;
+pub(super) mod reader;
 mod settle;

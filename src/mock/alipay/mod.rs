@@ -1,18 +1,21 @@
 //! Simulated Alipay.
 
 mod notification;
+mod pay_page;
 mod refund;
 mod reply;
 mod request;
+mod return_page;
 mod trade;
 mod validate;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 
+use super::page;
 use super::provider::{
-    CashierVisit, RefundConditions, RefundPlan, RefusalReason, RequestedRefund, SigningOptions,
-    SimulatedProvider,
+    CashierVisit, OpenedOrder, RefundConditions, RefundPlan, RefusalReason, RequestedRefund,
+    ReturnUrls, SigningOptions, SimulatedProvider,
 };
 use super::purchase::{ActionRefused, PaymentTarget};
 use super::reply::UnsignedReply;
@@ -50,11 +53,15 @@ impl SimulatedProvider for Alipay {
     }
 
     fn act(&self, world: &World, request: &Request<Bytes>) -> Box<dyn UnsignedReply> {
+        let is_for_browser = page::is_for_browser(request);
         let request = AlipayRequest::parse(request);
         let checked = request.check();
         let method = request.method();
         if matches!(method, "alipay.trade.wap.pay" | "alipay.trade.page.pay") {
-            return Box::new(trade::pay_page(world, &request, checked));
+            return Box::new(pay_page::page(world, &request, checked));
+        }
+        if let (true, Err(error)) = (is_for_browser, &checked) {
+            return Box::new(pay_page::refusal(error));
         }
         let result = checked.and_then(|content| match method {
             "alipay.trade.create" => trade::create(world, &request, &content),
@@ -113,6 +120,10 @@ impl SimulatedProvider for Alipay {
 
     fn signed_order(&self, text: &str, now: Millis) -> Result<PaymentTarget, ActionRefused> {
         trade::signed_order(text, now)
+    }
+
+    fn return_urls(&self, opened: OpenedOrder<'_>, now: Millis) -> ReturnUrls {
+        return_page::urls(opened.order, now)
     }
 
     fn default_payer(&self) -> &'static str {

@@ -15,6 +15,7 @@ use crate::mock::keys;
 use crate::mock::provider::SigningOptions;
 use crate::mock::sign::Signer;
 use crate::mock::world::notification_content::NotificationContent;
+use crate::mock::world::order::SimulatedOrder;
 
 /// The waits between the tries (Alipay open platform, "asynchronous notification": 7 tries after
 /// the first, until the shop answers `success`).
@@ -35,18 +36,32 @@ pub(super) fn sign(
 ) -> (HeaderMap, String) {
     let mut fields = fields(content);
     fields.insert("notify_time", signing.signed_at.to_alipay());
-    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let signer = match signing.invalid_signature {
         None => Signer::Alipay,
         Some(_) => Signer::AlipayApp,
     };
-    let sign = signer.sign(pairs.join("&").as_bytes());
-    let mut form = Serializer::new(String::new());
-    form.extend_pairs(&fields).append_pair("sign_type", "RSA2").append_pair("sign", &sign);
     let mut headers = HeaderMap::new();
     let form_type = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
     headers.insert(CONTENT_TYPE, form_type);
-    (headers, form.finish())
+    (headers, signed_form(&fields, signer))
+}
+
+/// The fields as a form, with the signature over all of them.
+pub(super) fn signed_form(fields: &BTreeMap<&'static str, String>, signer: Signer) -> String {
+    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let sign = signer.sign(pairs.join("&").as_bytes());
+    let mut form = Serializer::new(String::new());
+    form.extend_pairs(fields).append_pair("sign_type", "RSA2").append_pair("sign", &sign);
+    form.finish()
+}
+
+/// The app and the account that are paid. A merchant that gave the app its token has an app and
+/// an account of its own.
+pub(super) fn authorised(order: &SimulatedOrder) -> (String, &'static str) {
+    match order.merchant == keys::ALIPAY_SELLER_ID {
+        true => (order.terms.app_id.clone(), keys::ALIPAY_SELLER_ID),
+        false => ("2021000000000009".to_owned(), "2088000000000009"),
+    }
 }
 
 /// Alipay closes a trade by the refund that completes a full refund (alipay.trade.query).
@@ -62,12 +77,7 @@ fn fields(content: NotificationContent<'_>) -> BTreeMap<&'static str, String> {
     let NotificationContent { order, payment, .. } = content;
     let app_id = order.terms.app_id.clone();
     let yuan = payment.amount.to_yuan();
-    // A merchant that gave the app its token has an app and an account of its own.
-    let own = order.merchant == keys::ALIPAY_SELLER_ID;
-    let (auth_app_id, seller_id) = match own {
-        true => (app_id.clone(), keys::ALIPAY_SELLER_ID),
-        false => ("2021000000000009".to_owned(), "2088000000000009"),
-    };
+    let (auth_app_id, seller_id) = authorised(order);
     let buyer = match validate::is_user_id(&payment.payer) {
         true => "buyer_id",
         false => "buyer_open_id",

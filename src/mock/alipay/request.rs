@@ -10,6 +10,7 @@ use url::form_urlencoded;
 
 use crate::domain::time::Millis;
 use crate::mock::keys;
+use crate::mock::page;
 use crate::mock::purchase::ActionRefused;
 use crate::mock::sign::Signer;
 use crate::mock::world::NotWritten;
@@ -19,6 +20,8 @@ use crate::mock::world::faults::{ProviderOperation, Refuse};
 #[derive(Clone, Debug)]
 pub(super) struct AlipayRequest {
     params: Vec<(String, String)>,
+    /// The address by which the caller reached the mock, over a socket.
+    origin: Option<String>,
 }
 
 /// An error: `code`, `sub_code`, `sub_msg`.
@@ -75,19 +78,25 @@ impl AlipayRequest {
         let params = form_urlencoded::parse(query).chain(form_urlencoded::parse(request.body()));
         let owned =
             |(key, value): (Cow<'_, str>, Cow<'_, str>)| (key.into_owned(), value.into_owned());
-        AlipayRequest { params: params.map(owned).collect() }
+        AlipayRequest { params: params.map(owned).collect(), origin: page::origin_of(request) }
     }
 
     /// Parses an order string, or the address of a pay page.
     pub(super) fn parse_text(text: &str) -> AlipayRequest {
         let query = text.split_once('?').map_or(text, |(_, query)| query);
-        AlipayRequest { params: form_urlencoded::parse(query.as_bytes()).into_owned().collect() }
+        let params = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        AlipayRequest { params, origin: None }
     }
 
     /// A parameter that is not empty.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let found = self.params.iter().find(|(key, _)| key == name)?;
         (!found.1.is_empty()).then_some(found.1.as_str())
+    }
+
+    /// The address by which the caller reached the mock, over a socket.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// The parameters as a query.

@@ -1,6 +1,5 @@
 //! Simulated Alipay: trades, from the call that creates one to its close, and the cashier.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::request::{AlipayApiError, AlipayRequest};
@@ -8,7 +7,6 @@ use super::validate;
 use crate::domain::channel::ProviderId;
 use crate::domain::product::Product;
 use crate::domain::time::{HOUR_MS, Millis};
-use crate::mock::page::BrowserPage;
 use crate::mock::provider::CashierVisit;
 use crate::mock::purchase::{ActionRefused, PaymentTarget};
 use crate::mock::world::World;
@@ -48,7 +46,7 @@ pub(super) fn precreate(
     let now = world.now();
     let (number, terms) = validate::order(request, content, now)?;
     let merchant = request.merchant();
-    let qr_code = numbers::qr_code();
+    let qr_code = numbers::qr_code(request.origin());
     world.change(&account(&merchant), &number, |existing| {
         let mut order = match existing {
             None => order_without_trade(&merchant, &number, terms.clone(), now),
@@ -62,22 +60,6 @@ pub(super) fn precreate(
         Ok::<_, AlipayApiError>(order)
     })?;
     Ok(json!({ "out_trade_no": number, "qr_code": qr_code }))
-}
-
-/// The page behind a signed address. It creates no trade: the cashier does.
-pub(super) fn pay_page(
-    world: &World,
-    request: &AlipayRequest,
-    checked: Result<Value, AlipayApiError>,
-) -> BrowserPage {
-    let terms = checked.and_then(|content| {
-        let (number, terms) = validate::order(request, &content, world.now())?;
-        match world.find(&account(&request.merchant()), &number) {
-            None => Ok(terms),
-            Some(order) => check_payable(order, &terms).map(|_| terms),
-        }
-    });
-    BrowserPage::Plain(page(request, terms))
 }
 
 pub(super) fn query(
@@ -123,7 +105,7 @@ pub(super) fn find_trade(
 }
 
 /// The order, if a buyer can still pay it on `terms`.
-fn check_payable(
+pub(super) fn check_payable(
     order: SimulatedOrder,
     terms: &TradeTerms,
 ) -> Result<SimulatedOrder, AlipayApiError> {
@@ -235,29 +217,6 @@ fn query_response(order: &SimulatedOrder) -> Value {
         response["fund_bill_list"] = json!([{ "amount": paid, "fund_channel": "ALIPAYACCOUNT" }]);
     }
     response
-}
-
-fn page(request: &AlipayRequest, terms: Result<TradeTerms, AlipayApiError>) -> String {
-    let text = match terms {
-        Ok(terms) => {
-            format!(
-                "<h1>Pay on the mock</h1><p>{}<p>¥{}<p><a href=\"/#pay={}\">去收银台付款 · Pay at \
-                 the cashier</a>",
-                escaped(&terms.subject),
-                terms.amount.to_yuan(),
-                utf8_percent_encode(&request.query(), NON_ALPHANUMERIC)
-            )
-        }
-        Err(error) => {
-            let AlipayApiError { sub_code, sub_msg, .. } = error;
-            format!("<h1>{}</h1><p>{}", escaped(&sub_code), escaped(&sub_msg))
-        }
-    };
-    format!("<!doctype html><meta charset=\"utf-8\"><title>paygate mock</title>{text}\n")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 pub(super) fn not_found() -> AlipayApiError {

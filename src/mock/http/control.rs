@@ -19,7 +19,9 @@
 //! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: sends it now, once more; |
 //! | | with `out_refund_no` that of a refund |
 //! | `POST hurry` | `{"hurry": 60}`: divides the waits between notifications by 60 |
-//! | `GET cashier` | the content of the cashier page |
+//! | `GET cashier` | the orders of the cashier page, the newest first: `?q=` searches, `?page=2` |
+//! | `GET cashier/order` | the order that `?with=` opens: any code, link or order string |
+//! | `GET events` | the shop's events of the payment `?provider=` and `?transaction_id=` name |
 //! | `GET qr/{provider}/{number}` | the last QR code of the order, as SVG |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`SimulatedFault`], lists, clears them |
 //! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute |
@@ -33,8 +35,10 @@ use serde_json::{Value, json};
 
 use crate::domain::time::Millis;
 use crate::mock::buyer::{self, BuyerAction};
+use crate::mock::cashier::{order, order_list, qr_code};
+use crate::mock::notifier;
 use crate::mock::operator::{self, ConsoleRefund, RefundEnd};
-use crate::mock::page::{BrowserPage, json_response};
+use crate::mock::page::{self, BrowserPage, json_response};
 use crate::mock::purchase::{ActionRefused, SimulatedPurchase};
 use crate::mock::world::World;
 use crate::mock::world::balance::{self, Balance, MoneyTotals};
@@ -42,7 +46,6 @@ use crate::mock::world::faults::SimulatedFault;
 use crate::mock::world::notification_content::NotificationContent;
 use crate::mock::world::order::SimulatedOrder;
 use crate::mock::world::refund::RefundSettings;
-use crate::mock::{cashier, notifier};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,11 +76,11 @@ pub(in crate::mock) fn answer(
 ) -> Response<Bytes> {
     let result = match (request.method(), path) {
         (&Method::GET, path) => match path.split_once('/') {
-            Some(("qr", code)) => match cashier::qr(world, code) {
+            Some(("qr", code)) => match qr_code::picture(world, code) {
                 Some(svg) => return BrowserPage::Svg(svg).response(),
                 None => Err(not_found("no QR code of such an order")),
             },
-            _ => show(world, path),
+            _ => show(world, request, path),
         },
         (&Method::POST, path) => change(world, request, path),
         (&Method::DELETE, "faults") => {
@@ -95,12 +98,19 @@ pub(in crate::mock) fn answer(
 /// The status and the JSON of a failed operation.
 type ControlFailure = (StatusCode, Value);
 
-fn show(world: &World, path: &str) -> Result<Value, ControlFailure> {
+fn show(world: &World, request: &Request<Bytes>, path: &str) -> Result<Value, ControlFailure> {
     match path {
         "ledger" => Ok(ledger(world)),
         "money" => Ok(money(&balance::balances(&world.orders()))),
         "notifications" => Ok(notifications(world)),
-        "cashier" => Ok(cashier::view(world)),
+        "cashier" => {
+            let search = page::parameter(request, "q").unwrap_or_default();
+            let number = page::parameter(request, "page").and_then(|text| text.parse().ok());
+            Ok(order_list::page(world, &search, number.unwrap_or(1)))
+        }
+        "cashier/order" => {
+            order::opened(world, request).map_err(|refused| (StatusCode::NOT_FOUND, json!(refused)))
+        }
         "faults" => Ok(faults(world)),
         path => match path.split_once('/') {
             Some(("orders", number)) => orders(world, number),

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderName, Method, Response, StatusCode};
 use serde_json::json;
 
-use crate::mock::page::json_response;
+use crate::mock::page::{ORDER_PAGE, json_response};
 
 /// The refusal of a request for the mock's own pages and operations; `None` for an admitted one,
 /// and for calls of the providers, which carry a signature.
@@ -20,7 +20,8 @@ use crate::mock::page::json_response;
 /// (DNS rebinding): where the listener `is_private`, only this machine's own names are admitted.
 pub(in crate::mock) fn refusal(parts: &Parts, is_private: bool) -> Option<Response<Bytes>> {
     let path = parts.uri.path();
-    if path != "/" && !path.starts_with("/cashier.") && !path.starts_with("/_mock/") {
+    let is_page = matches!(path, "/" | ORDER_PAGE) || path.starts_with("/cashier.");
+    if !is_page && !path.starts_with("/_mock/") {
         return None;
     }
     let host = text(parts, &HOST).and_then(|text| Authority::from_str(text).ok());

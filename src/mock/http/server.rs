@@ -118,7 +118,8 @@ async fn respond(
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(response);
     };
-    match context.providers.answer(&Request::from_parts(parts, body.to_bytes())) {
+    let request = Request::from_parts(parts, body.to_bytes());
+    match context.providers.answer(&request).await {
         CallOutcome::Response(response, delay) => {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;

@@ -5,9 +5,9 @@
 //! process does not make a "provider" forget.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::order::{MerchantAccount, SimulatedOrder};
 use crate::domain::channel::ProviderId;
@@ -151,10 +151,54 @@ impl Ledger {
     }
 }
 
+/// The ledger in a file, which no mock can open while this value lives.
+#[derive(Debug)]
+pub(crate) struct HeldLedger {
+    path: PathBuf,
+    _file: File,
+}
+
+impl HeldLedger {
+    /// Takes the ledger in the file at `path`; `None` where there is no such file. It changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When another mock holds the ledger, or the file cannot be read or holds something else.
+    pub(crate) fn hold(path: &Path) -> io::Result<Option<HeldLedger>> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        read_locked(&mut file)?;
+        Ok(Some(HeldLedger { path: path.to_owned(), _file: file }))
+    }
+
+    /// Removes the file, and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn remove(self) -> io::Result<PathBuf> {
+        fs::remove_file(&self.path)?;
+        Ok(self.path)
+    }
+}
+
 /// Locks the file at `path` and reads its orders.
 fn read_file(path: &Path) -> io::Result<(File, BTreeMap<OrderKey, SimulatedOrder>)> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let (orders, whole) = read_locked(&mut file)?;
+    file.set_len(whole as u64)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok((file, orders))
+}
+
+/// Locks `file` and reads its orders, and how many of its bytes are whole lines.
+fn read_locked(file: &mut File) -> io::Result<(BTreeMap<OrderKey, SimulatedOrder>, usize)> {
     file.try_lock().map_err(io::Error::from)?;
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
@@ -171,9 +215,7 @@ fn read_file(path: &Path) -> io::Result<(File, BTreeMap<OrderKey, SimulatedOrder
     if !torn.starts_with(LINE_HEAD) && !LINE_HEAD.starts_with(torn) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a ledger of the mock"));
     }
-    file.set_len(whole as u64)?;
-    file.seek(SeekFrom::End(0))?;
-    Ok((file, orders))
+    Ok((orders, whole))
 }
 
 fn key_of(order: &SimulatedOrder) -> OrderKey {

@@ -3,6 +3,12 @@
 use crate::domain::time::Millis;
 use crate::secret::random_text;
 
+/// The path of an `h5_url`.
+pub(in crate::mock) const H5_PATH: &str = "/cgi-bin/mmpayweb-bin/checkmweb";
+
+/// The path of a `qr_code`, up to the random characters.
+pub(in crate::mock) const QR_CODE_PATH: &str = "/bax";
+
 /// WeChat Pay's `prepay_id`.
 pub(in crate::mock) fn prepay_id(now: Millis) -> String {
     format!("wx{}{}", digits_of(now), &random_text()[..20])
@@ -13,13 +19,11 @@ pub(in crate::mock) fn code_url() -> String {
     format!("weixin://wxpay/bizpayurl?pr={}", &random_text()[..12])
 }
 
-/// WeChat Pay's `h5_url`.
-pub(in crate::mock) fn h5_url(prepay_id: &str) -> String {
+/// WeChat Pay's `h5_url`, at `origin` in place of `https://wx.tenpay.com`.
+pub(in crate::mock) fn h5_url(origin: Option<&str>, prepay_id: &str) -> String {
+    let origin = origin.unwrap_or("https://wx.tenpay.com");
     let package = digits(10);
-    format!(
-        "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}\
-         &package={package}"
-    )
+    format!("{origin}{H5_PATH}?prepay_id={prepay_id}&package={package}")
 }
 
 /// WeChat Pay's `transaction_id`: 28 digits.
@@ -37,9 +41,10 @@ pub(in crate::mock) fn console_refund_no(now: Millis) -> String {
     format!("console{}{}", digits_of(now), digits(10))
 }
 
-/// Alipay's `qr_code`.
-pub(in crate::mock) fn qr_code() -> String {
-    format!("https://qr.alipay.com/bax{}", &random_text()[..21])
+/// Alipay's `qr_code`, at `origin` in place of `https://qr.alipay.com`.
+pub(in crate::mock) fn qr_code(origin: Option<&str>) -> String {
+    let origin = origin.unwrap_or("https://qr.alipay.com");
+    format!("{origin}{QR_CODE_PATH}{}", &random_text()[..21])
 }
 
 /// Alipay's `trade_no`: 28 digits.

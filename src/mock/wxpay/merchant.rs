@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use http::Request;
 use serde_json::Value;
-use url::form_urlencoded;
 
 use super::responses::WxpayApiError;
 use super::route::MerchantRole;
 use super::validate::text;
 use crate::domain::channel::ProviderId;
 use crate::mock::keys;
+use crate::mock::page::parameter;
 use crate::mock::world::order::MerchantAccount;
 
 /// The account of `merchant` at WeChat Pay.
@@ -53,11 +53,4 @@ pub(super) fn of_query(
             None => Err(WxpayApiError::parameter(sub, &Value::Null, "is required")),
         },
     }
-}
-
-/// The parameter `name` of the query string.
-pub(super) fn parameter(request: &Request<Bytes>, name: &str) -> Option<String> {
-    let query = request.uri().query().unwrap_or_default();
-    let mut pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -16,9 +16,10 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 
 use super::keys;
+use super::page::{self, BrowserPage, PageMessage};
 use super::provider::{
-    CashierVisit, RefundConditions, RefundPlan, RefusalReason, RequestedRefund, SigningOptions,
-    SimulatedProvider,
+    CashierVisit, OpenedOrder, RefundConditions, RefundPlan, RefusalReason, RequestedRefund,
+    ReturnUrls, SigningOptions, SimulatedProvider,
 };
 use super::purchase::{ActionRefused, PaymentTarget};
 use super::reply::UnsignedReply;
@@ -57,6 +58,10 @@ impl SimulatedProvider for Wxpay {
     }
 
     fn act(&self, world: &World, request: &Request<Bytes>) -> Box<dyn UnsignedReply> {
+        // A browser signs no call: the signature is in a header.
+        if page::is_for_browser(request) {
+            return Box::new(interface_page(request.uri().path()));
+        }
         let serial = request.headers().get("wechatpay-serial").map(|value| value.as_bytes());
         let signer = match serial {
             Some(id) if id == keys::WXPAY_PUBLIC_KEY_ID.as_bytes() => Signer::WxpayPublicMode,
@@ -113,6 +118,10 @@ impl SimulatedProvider for Wxpay {
         Err(ActionRefused::unknown_order())
     }
 
+    fn return_urls(&self, opened: OpenedOrder<'_>, _: Millis) -> ReturnUrls {
+        ReturnUrls::both(orders::redirect_url(opened.with))
+    }
+
     fn default_payer(&self) -> &'static str {
         "oMockBuyer000000000000000001"
     }
@@ -166,6 +175,20 @@ impl Wxpay {
             WxpayRoute::Certificates => Ok(Some(certificates())),
         }
     }
+}
+
+/// The page of a person that opened an interface of WeChat Pay.
+fn interface_page(path: &str) -> BrowserPage {
+    BrowserPage::Message(PageMessage {
+        status: StatusCode::UNAUTHORIZED,
+        title: ["这是程序调用的接口", "An interface for programs"],
+        text: [
+            "微信支付的接口只接受商户签名的请求，浏览器打不开。要付款，请打开收银台。",
+            "WeChat Pay's interfaces accept only requests that the merchant signs: a browser opens \
+             none. To pay, open the cashier.",
+        ],
+        detail: path.to_owned(),
+    })
 }
 
 fn route_of(request: &Request<Bytes>) -> Option<WxpayRoute> {

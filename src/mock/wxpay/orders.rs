@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
 
 use super::merchant;
 use super::responses::{WxpayApiError, not_found};
@@ -12,12 +13,12 @@ use super::validate::text;
 use crate::domain::money::Fen;
 use crate::domain::product::Product;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
-use crate::mock::provider::CashierVisit;
-use crate::mock::purchase::{ActionRefused, PaymentTarget};
+use crate::mock::provider::{CashierVisit, merchant_page};
+use crate::mock::purchase::{ActionRefused, PayWith, PaymentTarget};
 use crate::mock::world::World;
 use crate::mock::world::numbers;
 use crate::mock::world::order::{OrderId, SimulatedOrder, State, TradeTerms};
-use crate::mock::{keys, sign};
+use crate::mock::{keys, page, sign};
 
 /// Creates an order, or issues a new code for an unpaid one. A repeated number must have the same
 /// terms ("JSAPI order", `out_trade_no`; FAQ "201 商户订单号重复").
@@ -36,7 +37,8 @@ pub(super) fn create(
     let number = text(&body, "/out_trade_no").unwrap_or_default().to_owned();
     let now = world.now();
     let terms = terms(body, product, now);
-    let NewCode { code, lifetime_ms, response } = new_code(product, now);
+    let origin = page::origin_of(request);
+    let NewCode { code, lifetime_ms, response } = new_code(product, origin.as_deref(), now);
     let id = OrderId { merchant: account, out_trade_no: &number, created: now };
     world.change(&account, &number, |existing| {
         let mut order = match existing {
@@ -103,11 +105,11 @@ struct NewCode {
     response: Value,
 }
 
-fn new_code(product: Product, now: Millis) -> NewCode {
+fn new_code(product: Product, origin: Option<&str>, now: Millis) -> NewCode {
     let prepay_id = numbers::prepay_id(now);
     let (name, code, lifetime_ms) = match product {
         Product::Native => ("code_url", numbers::code_url(), 2 * HOUR_MS),
-        Product::H5 => ("h5_url", numbers::h5_url(&prepay_id), 5 * MINUTE_MS),
+        Product::H5 => ("h5_url", numbers::h5_url(origin, &prepay_id), 5 * MINUTE_MS),
         _ => ("prepay_id", prepay_id, 2 * HOUR_MS),
     };
     let response = json!({ name: code });
@@ -162,4 +164,14 @@ pub(super) fn open_cashier(
         }
         _ => Ok(order),
     }
+}
+
+/// The page to which WeChat sends the buyer of an `h5_url`, paid or not (V3, "H5 payment",
+/// `redirect_url`: the client appends it).
+pub(super) fn redirect_url(with: &PayWith) -> Option<Url> {
+    let PayWith::H5Url(text) = with else { return None };
+    let (_, query) = text.split_once('?')?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let (_, url) = pairs.find(|(name, _)| name == "redirect_url")?;
+    merchant_page(&url)
 }

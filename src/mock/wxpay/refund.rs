@@ -11,6 +11,7 @@ use super::validate::text;
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
 use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
+use crate::mock::page;
 use crate::mock::provider::{RefundConditions, RefundPlan, RequestedRefund, SimulatedProvider};
 use crate::mock::refunding;
 use crate::mock::world::World;
@@ -76,7 +77,7 @@ pub(super) fn query(
     request: &Request<Bytes>,
     number: &str,
 ) -> Result<Option<Value>, WxpayApiError> {
-    let merchant = merchant::of_sub(merchant::parameter(request, "sub_mchid").as_deref());
+    let merchant = merchant::of_sub(page::parameter(request, "sub_mchid").as_deref());
     let order = world.find_by_refund(&merchant::account(&merchant), number);
     let order = order.ok_or_else(not_found)?;
     let payment = order.payments.first().ok_or_else(not_found)?;

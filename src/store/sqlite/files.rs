@@ -178,6 +178,13 @@ impl DatabaseFile {
         Ok(OpenedFiles([find(self.database.clone())?, find(self.beside("-wal"))?]))
     }
 
+    /// The files that hold the store, the database last. The lock's is not one of them.
+    #[cfg(feature = "mock")]
+    pub(super) fn removable(&self) -> [PathBuf; 4] {
+        let [wal, shm, new] = ["-wal", "-shm", "-new"].map(|suffix| self.beside(suffix));
+        [wal, shm, new, self.database.clone()]
+    }
+
     /// A connection that writes.
     pub(super) fn open_for_writing(&self) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(&self.database, WRITE)

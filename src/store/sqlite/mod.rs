@@ -41,6 +41,8 @@ use crate::domain::unmatched::UnmatchedPayment;
 use failure::FirstFailure;
 use files::DatabaseFile;
 use reader::{EventRow, ReadStatements, Readers, UnmatchedRow};
+#[cfg(feature = "mock")]
+pub(crate) use removal::HeldMockStore;
 use rows::{OrderRow, WriteOutcome, WriteStatements};
 use unreadable::UnreadableRows;
 use writer::{WriteAnswer, WriteCommand, Writer, WriterParts};
@@ -51,6 +53,8 @@ mod migrations;
 #[cfg(test)]
 mod plans;
 mod reader;
+#[cfg(feature = "mock")]
+mod removal;
 mod rows;
 mod schema;
 mod unreadable;
@@ -441,12 +445,7 @@ impl Sqlite {
 fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreError> {
     let path = file.database();
     let failed = |error| failure::opening(path, &error);
-    let connection = file.open_for_writing().map_err(failed)?;
-    // A database that is refused stays as it is: closing it must not move its write-ahead log.
-    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    connection.set_db_config(keep_log, true).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    schema::judge(&connection, path, mode)?;
+    let connection = open_judged(file, mode)?;
     connection.execute_batch(SETTINGS).map_err(failed)?;
     // Every table, column and index that is used, before anything is written for good.
     let check = |connection: &Connection| {
@@ -462,9 +461,24 @@ fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreE
         return Err(failure::unavailable(path.display(), why));
     }
     let fence = schema::raise_fence(&connection).map_err(failed)?;
-    connection.set_db_config(keep_log, false).map_err(failed)?;
+    connection.set_db_config(KEEP_LOG, false).map_err(failed)?;
     Ok((connection, fence))
 }
+
+/// Opens the database and judges it. One that is refused stays as it is: closing it does not move
+/// its write-ahead log.
+fn open_judged(file: &DatabaseFile, mode: StoreMode) -> Result<Connection, StoreError> {
+    let path = file.database();
+    let failed = |error| failure::opening(path, &error);
+    let connection = file.open_for_writing().map_err(failed)?;
+    connection.set_db_config(KEEP_LOG, true).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    schema::judge(&connection, path, mode)?;
+    Ok(connection)
+}
+
+/// Leaves the write-ahead log where it is when the connection is closed.
+const KEEP_LOG: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
 /// A commit is on disk when it returns (`fullfsync`: also on macOS, whose `fsync` does not wait
 /// for the disk). The log shrinks back after a peak.

@@ -6,19 +6,19 @@ use std::sync::LazyLock;
 use paygate::config::{Config, Problems};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
-pub(super) type Vars = BTreeMap<String, String>;
+pub(crate) type Vars = BTreeMap<String, String>;
 
-pub(super) fn with(vars: &[(&str, &str)]) -> Vars {
+pub(crate) fn with(vars: &[(&str, &str)]) -> Vars {
     vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Mock mode and `more`.
-pub(super) fn mock(more: &[(&str, &str)]) -> Vars {
+pub(crate) fn mock(more: &[(&str, &str)]) -> Vars {
     with(&[&[("PAYGATE_MODE", "mock")], more].concat())
 }
 
 /// A complete live mode with WeChat Pay, changed by `more`; an empty value removes a variable.
-pub(super) fn live(more: &[(&str, &str)]) -> Vars {
+pub(crate) fn live(more: &[(&str, &str)]) -> Vars {
     let mut vars = with(&[
         ("PAYGATE_STORE", "sqlite:paygate.db"),
         ("PAYGATE_PUBLIC_URL", "https://pay.example.com"),
@@ -37,7 +37,7 @@ pub(super) fn live(more: &[(&str, &str)]) -> Vars {
 }
 
 /// A complete live mode with Alipay in key mode, changed by `more`.
-pub(super) fn live_alipay(more: &[(&str, &str)]) -> Vars {
+pub(crate) fn live_alipay(more: &[(&str, &str)]) -> Vars {
     let alipay = [
         ("PAYGATE_ALIPAY_APP_ID", "2014072300007148"),
         ("PAYGATE_ALIPAY_PRIVATE_KEY", SHOP.private_pem.as_str()),
@@ -51,13 +51,13 @@ pub(super) fn live_alipay(more: &[(&str, &str)]) -> Vars {
     vars
 }
 
-pub(super) fn problems(vars: &Vars) -> Problems {
+pub(crate) fn problems(vars: &Vars) -> Problems {
     Config::read(vars).expect_err("a configuration that is refused")
 }
 
 /// Asserts that the only problem is `name`, for a reason that contains `words`.
 #[track_caller]
-pub(super) fn refused(vars: &Vars, name: &str, words: &str) {
+pub(crate) fn refused(vars: &Vars, name: &str, words: &str) {
     let problems = problems(vars);
     let [problem] = problems.list() else { panic!("not one problem: {problems}") };
     assert_eq!(problem.variable, name, "{problem:?}");
@@ -65,16 +65,16 @@ pub(super) fn refused(vars: &Vars, name: &str, words: &str) {
 }
 
 /// A key pair and its certificate, as PEM.
-pub(super) struct Pair {
-    pub(super) private_pem: String,
-    pub(super) private_der: Vec<u8>,
-    pub(super) public_pem: String,
-    pub(super) cert_pem: String,
-    pub(super) cert_der: Vec<u8>,
+pub(crate) struct Pair {
+    pub(crate) private_pem: String,
+    pub(crate) private_der: Vec<u8>,
+    pub(crate) public_pem: String,
+    pub(crate) cert_pem: String,
+    pub(crate) cert_der: Vec<u8>,
 }
 
-pub(super) static SHOP: LazyLock<Pair> = LazyLock::new(pair);
-pub(super) static PROVIDER: LazyLock<Pair> = LazyLock::new(pair);
+pub(crate) static SHOP: LazyLock<Pair> = LazyLock::new(pair);
+pub(crate) static PROVIDER: LazyLock<Pair> = LazyLock::new(pair);
 
 fn pair() -> Pair {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a test key");
@@ -91,11 +91,11 @@ fn pair() -> Pair {
     }
 }
 
-pub(super) const TOKEN: &str = "canary-caller-token-0123456789abcdef";
-pub(super) const API_V3_KEY: &str = "canary-api-v3-key-0123456789abcd";
+pub(crate) const TOKEN: &str = "canary-caller-token-0123456789abcdef";
+pub(crate) const API_V3_KEY: &str = "canary-api-v3-key-0123456789abcd";
 
 /// A key of 1024 bits, made for this test.
-pub(super) const SHORT_KEY: &str = "\
+pub(crate) const SHORT_KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIICdgIBADANBgkqhkiG9w0BAQEFAASCAmAwggJcAgEAAoGBAOnfxrvgw4VjWZD9\n\
 ocPiUGvUjGdYbYFcgMcUsXwmqQyRexpkeUlAQQOWYqLYvKiK3PN5DrSK2sHX+2q4\n\

@@ -5,7 +5,7 @@
 )]
 
 mod files;
-mod kit;
+pub(crate) mod kit;
 mod library;
 mod live;
 mod merchants;

@@ -177,7 +177,7 @@ async fn alipay_refuses_content_that_breaks_its_rules() {
 }
 
 #[tokio::test]
-async fn a_signed_alipay_page_is_shown_and_its_address_can_be_paid() {
+async fn a_signed_alipay_page_leads_to_the_cashier_and_its_address_can_be_paid() {
     let merchant = Merchant::new();
     let content = json!({
         "out_trade_no": NO,
@@ -189,15 +189,37 @@ async fn a_signed_alipay_page_is_shown_and_its_address_can_be_paid() {
     let address = format!("/gateway.do?{}", form(&params.iter().collect::<Vec<_>>()));
     let show = async |address: &str| {
         let request = Request::get(address).body(Bytes::new()).unwrap();
-        String::from_utf8(merchant.send(request).await.body().to_vec()).unwrap()
+        merchant.send(request).await
     };
-    let page = show(&address).await;
-    assert!(page.contains("&lt;b&gt;tea") && page.contains("¥0.01"), "{page}");
-    assert!(show(&address.replace("0.01", "9.99")).await.contains("isv.invalid-signature"));
-    assert!(merchant.providers.orders().is_empty(), "looking at a page makes no trade");
+    assert_eq!(show(&address).await.status(), 303);
+    let spoiled = show(&address.replace("0.01", "9.99")).await;
+    let page = String::from_utf8(spoiled.body().to_vec()).unwrap();
+    assert!(spoiled.status() == 400 && page.contains("isv.invalid-signature"), "{page}");
+    assert!(merchant.providers.orders().is_empty(), "a page that is shown makes no trade");
     let url = format!("https://mock.example.com{address}");
     assert_eq!(merchant.pay(ProviderId::Alipay, PayWith::PayUrl(url)), Ok(State::Paid));
-    assert!(show(&address).await.contains("ACQ.TRADE_HAS_SUCCESS"));
+    assert_eq!(show(&address).await.status(), 303, "the cashier shows that it is paid");
+}
+
+#[tokio::test]
+async fn a_page_of_another_amount_than_the_opened_trades_is_refused_in_words() {
+    let merchant = Merchant::new();
+    let content = |amount: &str| {
+        json!({ "out_trade_no": NO, "total_amount": amount, "subject": "tea",
+            "product_code": "FAST_INSTANT_TRADE_PAY" })
+    };
+    let query = |amount: &str| {
+        let params = alipay_params(merchant.clock.now(), "alipay.trade.page.pay", &content(amount));
+        form(&params.iter().collect::<Vec<_>>())
+    };
+    let with = PayWith::PayUrl(format!("?{}", query("0.01")));
+    let purchase = SimulatedPurchase { provider: ProviderId::Alipay, with, payer: None };
+    merchant.providers.scan(&purchase).unwrap();
+    let other = Request::get(format!("/gateway.do?{}", query("0.02"))).body(Bytes::new()).unwrap();
+    let response = merchant.send(other).await;
+    let page = String::from_utf8(response.body().to_vec()).unwrap();
+    assert_eq!(response.status(), 400);
+    assert!(page.contains("ACQ.CONTEXT_INCONSISTENT") && page.contains("another amount"), "{page}");
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ async fn the_cashier_page_runs_only_its_own_script_and_stands_in_no_other_page()
     let qr = format!("/_mock/qr/wxpay/{NO}");
     for (path, media_type) in [
         ("/", "text/html"),
+        ("/pay?with=unknown", "text/html"),
         ("/cashier.css", "text/css"),
         ("/cashier.js", "text/javascript"),
         ("/cashier.svg", "image/svg+xml"),
@@ -107,7 +108,7 @@ async fn a_page_of_another_site_cannot_use_the_control_operations() {
         assert_eq!(status(&answer), expected, "{headers}");
         assert_eq!(mock.in_process().orders()[0].state, State::Unpaid, "{headers}");
     }
-    for path in ["/", "/_mock/ledger", "/_mock/cashier", "/cashier.js"] {
+    for path in ["/", "/pay?with=x", "/_mock/ledger", "/_mock/cashier", "/cashier.js"] {
         let head = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n");
         assert_eq!(status(&raw(&mock, &head, "").await), 403, "{path}");
     }

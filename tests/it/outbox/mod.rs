@@ -3,4 +3,5 @@
 
 mod delivery;
 mod handlers;
+mod reader;
 mod webhook;

@@ -247,7 +247,7 @@ fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item
         PayWith::PrepayId(code) | PayWith::CodeUrl(code) | PayWith::H5Url(code) => {
             orders.find(|it| it.payment_codes.iter().any(|it| it.code == *code))?.out_trade_no
         }
-        PayWith::OutTradeNo(_) => return None,
+        PayWith::OutTradeNo(_) | PayWith::Order { .. } => return None,
     };
     Some(Item { provider, with, no, product: created.product })
 }

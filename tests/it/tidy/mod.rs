@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("secret", &[]),
     ("clock", &["domain"]),
+    ("manual", &[]),
     ("error", &["domain"]),
     ("caller", &["domain", "error", "secret", "clock"]),
     // The body and the `x-client-info` header carry the same claims: one reader.
@@ -59,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "caller",
             "reply",
+            "manual",
             "provider::BoxFuture",
         ],
     ),
@@ -124,7 +126,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 const PARAMETERS_MAX: usize = 5;
-const LINE_COLUMNS_MAX: usize = 100;
+pub(crate) const LINE_COLUMNS_MAX: usize = 100;
 const WORD_COLUMNS_MAX: usize = 60;
 
 /// Names that say nothing, for a module or a type.
@@ -147,7 +149,7 @@ const EMPTY_NAMES: [&str; 11] = [
 const EMPTY_AGENTS: [&str; 6] = ["Util", "Utils", "Helper", "Helpers", "Manager", "Processor"];
 
 /// Words of names and comments that are no words of the field: a reader cannot look them up.
-const BANNED_WORDS: [&str; 15] = [
+pub(crate) const BANNED_WORDS: [&str; 15] = [
     "told",
     "untold",
     "tells",
@@ -166,7 +168,7 @@ const BANNED_WORDS: [&str; 15] = [
 ];
 
 /// The same of comments: money is refunded.
-const BANNED_PHRASES: [&str; 4] = ["went back", "goes back", "go back", "gone back"];
+pub(crate) const BANNED_PHRASES: [&str; 4] = ["went back", "goes back", "go back", "gone back"];
 
 /// Names that more than one type of `src` may have, each with the reason.
 const SAME_TYPE_NAMES: &[(&str, &str)] = &[];

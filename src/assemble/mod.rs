@@ -1,6 +1,11 @@
 //! From a configuration to a running engine and its layer. No other file names every concrete type.
 
+#[cfg(feature = "mock")]
+mod shop_events;
+
 use std::fmt;
+#[cfg(feature = "mock")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +13,20 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+#[cfg(feature = "mock")]
+use crate::config::MockResetConfig;
 use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
 use crate::engine::{self, Builder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;
 use crate::merchant::webhook::Webhook;
+#[cfg(feature = "mock")]
+use crate::mock::HeldLedger;
 use crate::pricing::{self, Pricing};
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 use crate::provider::Provider;
+#[cfg(feature = "mock")]
+use crate::store::StoreErrorKind;
 use crate::store::memory::Memory;
 use crate::store::{StoreError, StoreMode};
 
@@ -30,9 +41,10 @@ impl Config {
     pub async fn start(&self) -> Result<(Engine, PaymentLayer), AssembleError> {
         let pricing = self.pricing()?;
         let builder = with_store(self, self.builder())?;
-        let builder = self.with_webhook(builder)?;
-        let builder = with_merchants(self, builder).await?;
-        let engine = builder.start().await.map_err(AssembleError::Engine)?;
+        let engine = match self.mode {
+            StoreMode::Live => self.start_live(builder).await?,
+            StoreMode::Mock => start_mock(self, builder).await?,
+        };
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .body_bytes_max(self.body_bytes_max)
             .trusted_proxies(self.trusted_proxies.clone())
@@ -72,12 +84,21 @@ impl Config {
         }
     }
 
-    fn with_webhook(&self, builder: Builder) -> Result<Builder, AssembleError> {
-        let Some(webhook) = &self.webhook else { return Ok(builder) };
+    async fn start_live(&self, mut builder: Builder) -> Result<Engine, AssembleError> {
+        if let Some(webhook) = self.webhook()? {
+            builder = builder.webhook(webhook);
+        }
+        for merchant in &self.merchants {
+            builder = with_merchant(merchant, builder)?;
+        }
+        builder.start().await.map_err(AssembleError::Engine)
+    }
+
+    fn webhook(&self) -> Result<Option<Webhook>, AssembleError> {
+        let Some(webhook) = &self.webhook else { return Ok(None) };
         let webhook = Webhook::with_signing_key(&webhook.url, &webhook.key);
-        let webhook = webhook
-            .map_err(|error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}")))?;
-        Ok(builder.webhook(webhook))
+        let refused = |error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}"));
+        webhook.map(Some).map_err(refused)
     }
 }
 
@@ -115,17 +136,6 @@ fn with_store(config: &Config, builder: Builder) -> Result<Builder, AssembleErro
     }
 }
 
-async fn with_merchants(config: &Config, builder: Builder) -> Result<Builder, AssembleError> {
-    if config.mode == StoreMode::Mock {
-        return with_mock(config, builder).await;
-    }
-    let mut builder = builder;
-    for merchant in &config.merchants {
-        builder = with_merchant(merchant, builder)?;
-    }
-    Ok(builder)
-}
-
 /// One entry for each provider.
 #[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
 fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder, AssembleError> {
@@ -154,30 +164,30 @@ fn with_provider(
     }
 }
 
-/// Starts the simulated providers. All configured merchants use their one set of keys.
+/// Starts the simulated providers, and the engine that uses them. All configured merchants use
+/// their one set of keys.
 #[cfg(feature = "mock")]
-async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, AssembleError> {
+async fn start_mock(config: &Config, mut builder: Builder) -> Result<Engine, AssembleError> {
+    use self::shop_events::{DeliveryLog, EngineEvents, RecordedWebhook};
     use crate::clock::SystemClock;
     use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 
-    let ledger_path = match &config.store {
-        StoreChoice::Memory => None,
-        StoreChoice::Sqlite(path) => {
-            let mut name = path.clone().into_os_string();
-            name.push("-ledger.json");
-            Some(name.into())
-        }
-    };
+    let webhook = config.webhook()?;
     let listen = config.mock_listen;
     let mock = Mock::start(MockConfig {
         listen,
-        ledger_path,
+        ledger_path: ledger_path(&config.store),
         clock: Arc::new(SystemClock),
         time_scale: DEFAULT_TIME_SCALE,
     })
     .await
     .map_err(|source| AssembleError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    let deliveries = Arc::new(DeliveryLog::default());
+    let has_webhook = webhook.is_some();
+    if let Some(webhook) = webhook {
+        builder = builder.webhook(RecordedWebhook { webhook, deliveries: deliveries.clone() });
+    }
     for merchant in &config.merchants {
         let mut alipay = keys::alipay_merchant(mock.alipay_gateway_url());
         alipay.choice = merchant.choice;
@@ -188,12 +198,66 @@ async fn with_mock(config: &Config, mut builder: Builder) -> Result<Builder, Ass
         };
         builder = with_merchant(&merchant, builder)?;
     }
-    Ok(builder.simulated().at_shutdown(mock.shutdown()))
+    let providers = mock.in_process();
+    let engine = builder.simulated().at_shutdown(mock.shutdown()).start().await;
+    let engine = engine.map_err(AssembleError::Engine)?;
+    let reader = engine.event_reader();
+    providers.set_shop_events(Arc::new(EngineEvents { reader, deliveries, has_webhook }));
+    Ok(engine)
 }
 
 #[cfg(not(feature = "mock"))]
-async fn with_mock(_: &Config, _: Builder) -> Result<Builder, AssembleError> {
+async fn start_mock(_: &Config, _: Builder) -> Result<Engine, AssembleError> {
     Err(feature_missing("mock"))
+}
+
+#[cfg(feature = "mock")]
+impl MockResetConfig {
+    /// Removes the store of mock mode and the simulated providers' ledger beside it, and returns
+    /// the files that it removed.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError::Store`]: a process holds one of them, or one is something else, a store of
+    /// live mode for example. Then nothing is removed.
+    pub fn reset(&self) -> Result<Vec<PathBuf>, AssembleError> {
+        let Some(ledger_path) = ledger_path(&self.store) else { return Ok(Vec::new()) };
+        #[cfg(feature = "sqlite")]
+        let store = match &self.store {
+            StoreChoice::Sqlite(path) if path.exists() || ledger_path.exists() => {
+                let held = crate::store::sqlite::HeldMockStore::hold(path);
+                Some(held.map_err(AssembleError::Store)?)
+            }
+            _ => None,
+        };
+        let refused = |error: std::io::Error| {
+            let message = format!("{} cannot be removed: {error}", ledger_path.display());
+            AssembleError::Store(StoreError::new(StoreErrorKind::Unavailable, message))
+        };
+        let ledger = HeldLedger::hold(&ledger_path).map_err(refused)?;
+        let mut removed = Vec::new();
+        if let Some(ledger) = ledger {
+            removed.push(ledger.remove().map_err(refused)?);
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(store) = store {
+            removed.extend(store.remove().map_err(AssembleError::Store)?);
+        }
+        Ok(removed)
+    }
+}
+
+/// The ledger of the simulated providers stands beside the store.
+#[cfg(feature = "mock")]
+fn ledger_path(store: &StoreChoice) -> Option<PathBuf> {
+    match store {
+        StoreChoice::Memory => None,
+        StoreChoice::Sqlite(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push("-ledger.json");
+            Some(name.into())
+        }
+    }
 }
 
 fn refused(problem: &dyn fmt::Display) -> AssembleError {
