@@ -6,12 +6,12 @@ use paygate::domain::RefundState::Processing;
 use paygate::engine::{AutoRefundPolicy, RefundRequest};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation};
-use paygate::store::Memory;
+use paygate::store::{Memory, Store};
 
 use crate::support::refunds::{
     check_money, paid, partial_refund, refund, refund_all_of, settle, state, status,
 };
-use crate::support::requests::qr;
+use crate::support::requests::{NO, qr};
 use crate::support::shop::{Shop, kind, run_background};
 use crate::support::webhook::shop_with_webhook_and;
 
@@ -24,7 +24,7 @@ async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
     shop.pay(&code).unwrap();
     assert_eq!(shop.notify().await, [Ok(())]);
     run_background().await;
-    let order = shop.order(crate::support::requests::NO).await;
+    let order = shop.order(NO).await;
     let is_other = |it: &&paygate::domain::Payment| it.transaction_id != winning;
     let duplicate = order.payments.iter().find(is_other).unwrap().transaction_id.clone();
     let of = |id, no: &str| RefundRequest {
@@ -54,12 +54,13 @@ async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() 
     ] {
         let before = Shop::open().await;
         paid(&before, provider).await;
+        // The store is a copy that is older than the refund of 30 fen.
+        let copy = Memory::new();
+        copy.claim(&before.order(NO).await).await.unwrap();
         refund(&before, "r-1", 30).await.unwrap();
         before.clock.advance_ms(4_000);
-        // The store is an older copy, without the payment and the refund.
         let (clock, providers) = (before.clock.clone(), before.providers.clone());
-        let shop = Shop::at(clock, Memory::new(), providers, |it| it).await;
-        assert_eq!(kind(shop.create(&qr(provider)).await), Some(Kind::AlreadyPaid));
+        let shop = Shop::at(clock, copy, providers, |it| it).await;
         if let Some(fault) = fault.clone() {
             shop.fault_of(ProviderOperation::Refund, fault);
         }
@@ -67,7 +68,7 @@ async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() 
         shop.clock.advance_ms(60_000);
         shop.engine.reconcile().await;
         assert_eq!(state(&shop, "r-1").await, Processing, "{provider} {fault:?}");
-        assert_ne!(status(&shop).await, 3);
+        assert_eq!(status(&shop).await, 1, "{provider}: nothing of it counts");
         let refund = shop.engine.query_refund("r-1").await.unwrap().refund;
         assert_eq!((refund.state, refund.refund_fee.fen()), (Processing, 25), "{provider}");
         assert_eq!(shop.providers.money().refunded, 30);
