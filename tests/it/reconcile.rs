@@ -150,7 +150,6 @@ async fn the_background_closes_a_superseded_wechat_code_without_waiting_for_its_
     let code = shop.create(&qr(Alipay)).await.unwrap();
     let native = shop.create(&qr(Wxpay)).await.unwrap();
     assert!(shop.create(&qr(Alipay)).await.unwrap().replayed, "the buyer returns");
-    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Offered)]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(shop.states(), [(Wxpay, State::Closed), (Alipay, State::Offered)]);
     assert!(shop.pay(&native).is_err() && shop.pay(&code).is_ok());
