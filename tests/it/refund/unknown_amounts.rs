@@ -112,6 +112,7 @@ async fn a_duplicate_that_a_person_refunded_in_part_is_refunded_no_further_witho
         settle(&shop).await;
     }
     assert_eq!(shop.providers.calls("wxpay.refund"), sent);
+    assert_eq!(automatic(&shop).await.unwrap().state, refused.state, "nor is it requested");
     assert!(shop.engine.query_refunds(&number(NO)).await.unwrap().refund_unknown);
     check_money(&shop, 200, 40);
 }
