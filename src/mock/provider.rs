@@ -69,6 +69,9 @@ pub(super) trait SimulatedProvider: Sync {
     /// Where the browser of the buyer that opened an order goes from the cashier.
     fn return_urls(&self, opened: OpenedOrder<'_>, now: Millis) -> ReturnUrls;
 
+    /// Whether its payments have a currency.
+    fn has_currencies(&self) -> bool;
+
     /// The buyer that pays where neither the order nor the purchase names one.
     fn default_payer(&self) -> &'static str;
 
