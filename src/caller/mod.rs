@@ -135,7 +135,7 @@ fn context(headers: &HeaderMap, declared: ClientInfo<'_>, source: ClientSource) 
         user_agent: plain(&agent, AGENT_BYTES_MAX),
         platform: signals.platform(&claims),
         is_pc: declared.is_pc.unwrap_or_else(|| signals.is_pc(&claims)),
-        browser: signals.browser(),
+        browser: signals.browser(&claims),
         os: plain_claim(&claims.os).or_else(|| signals.system().map(str::to_owned)),
         app_id: plain_claim(&claims.app_id),
         device_id: plain_claim(&claims.device_id),

@@ -51,7 +51,7 @@ impl ClientSignals {
             return claimed;
         }
         let mini_program = self.has("miniprogram") || self.from_mini_program;
-        match self.browser() {
+        match self.agents_browser() {
             // A page in a mini program's web-view has no cashier of its own: it hands the
             // parameters to the mini program (WeChat open documentation, web-view; as
             // vk-uni-pay's `h5Env`).
@@ -74,8 +74,14 @@ impl ClientSignals {
         device == Some(Device::Pc)
     }
 
-    /// WeChat's browser, Alipay's, or another.
-    pub(super) fn browser(&self) -> Browser {
+    /// WeChat's browser, Alipay's, or another: the claimed one where the platform's name has it.
+    pub(super) fn browser(&self, claims: &ClientClaims) -> Browser {
+        let claimed = claims.platform.as_deref().and_then(Browser::of_platform);
+        claimed.unwrap_or_else(|| self.agents_browser())
+    }
+
+    /// The browser by the user agent.
+    fn agents_browser(&self) -> Browser {
         if self.has("micromessenger") {
             Browser::WeChat
         } else if self.has("alipayclient") {
@@ -97,7 +103,7 @@ impl ClientSignals {
     /// WeChat for Windows, macOS and Linux: their user agents also carry the phone's
     /// `MicroMessenger`.
     fn is_wechat_on_pc(&self) -> bool {
-        self.browser() == Browser::WeChat
+        self.agents_browser() == Browser::WeChat
             && ["windowswechat", "macwechat", "unifiedpc"].iter().any(|token| self.has(token))
     }
 

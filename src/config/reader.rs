@@ -134,6 +134,9 @@ impl<'a> Reader<'a> {
             let reason = format!("is no variable of ours; did you mean {nearest}?");
             self.problems.push(Problem { variable: name, reason, accepted: None });
         }
+        if let Some((name, meant)) = suggest::unlike_kubernetes(self.source) {
+            self.warn(format!("{name} has no effect: set {meant}, as {}", example_of(meant)));
+        }
         for variable in VARIABLES {
             for name in [variable.name.to_owned(), variable.name_file()] {
                 if self.source.get(&name).is_some_and(|text| text.trim().is_empty()) {
@@ -205,6 +208,10 @@ pub(super) struct ReadResult {
     pub(super) warnings: Vec<String>,
     /// The variables that are set.
     pub(super) values: Vec<(&'static Variable, RawValue)>,
+}
+
+fn example_of(name: &str) -> String {
+    variable(name).example_line()
 }
 
 fn variable(name: &str) -> &'static Variable {

@@ -2,6 +2,7 @@
 
 use super::source::{PREFIX, VariableSource};
 use super::table::{VARIABLES, Variable};
+use crate::domain::nearest::distance;
 
 /// Every `PAYGATE_*` name that is not in the table, with the nearest one that is.
 pub(super) fn unknown_names(source: &dyn VariableSource) -> Vec<(String, String)> {
@@ -14,6 +15,16 @@ pub(super) fn unknown_names(source: &dyn VariableSource) -> Vec<(String, String)
 fn is_known(name: &str) -> bool {
     let takes_file = |stem: &str| Variable::find(stem).is_some_and(|variable| variable.file);
     Variable::find(name).is_some() || name.strip_suffix("_FILE").is_some_and(takes_file)
+}
+
+/// A name of Kubernetes with a value that it never sets, and the variable that was probably meant:
+/// a `PAYGATE_PORT` of Kubernetes is a URL such as `tcp://10.0.0.11:8787`.
+pub(super) fn unlike_kubernetes(
+    source: &dyn VariableSource,
+) -> Option<(&'static str, &'static str)> {
+    let port = source.get("PAYGATE_PORT")?;
+    let is_number = !port.trim().is_empty() && port.trim().bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(("PAYGATE_PORT", "PAYGATE_LISTEN"))
 }
 
 /// Kubernetes sets these in every pod beside a service called `paygate` (Kubernetes, "Service",
@@ -40,21 +51,6 @@ pub(crate) fn nearest_of<T: AsRef<str>>(
 ) -> Option<T> {
     let name: Vec<char> = name.chars().take(CHARS_MAX).collect();
     known.into_iter().min_by_key(|known| distance(&name, known.as_ref()))
-}
-
-/// How many characters to insert, delete or replace (Levenshtein).
-fn distance(from: &[char], to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, a) in from.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 /// A name without the characters that no name has, and not longer than [`CHARS_MAX`].

@@ -46,6 +46,14 @@ pub enum Browser {
     Other,
 }
 
+impl Browser {
+    /// The browser that a platform's name states: `h5-weixin` is a page in WeChat's.
+    #[must_use]
+    pub fn of_platform(name: &str) -> Option<Browser> {
+        name.eq_ignore_ascii_case("h5-weixin").then_some(Browser::WeChat)
+    }
+}
+
 /// The client's claims about itself in the body's `context` or `clientInfo`, or in
 /// `x-client-info`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -306,7 +306,7 @@ impl DeliveryState {
     pub const ALL: [DeliveryState; 3] =
         [DeliveryState::Pending, DeliveryState::Accepted, DeliveryState::Parked];
 
-    /// The name in a store. The admin operations call [`DeliveryState::Pending`] `waiting`.
+    /// The name in a store and on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ pub(crate) mod event;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod money;
+pub(crate) mod nearest;
 pub(crate) mod notify_url;
 pub(crate) mod order;
 pub(crate) mod parse_error;

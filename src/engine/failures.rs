@@ -162,7 +162,10 @@ pub(super) fn different_order(fields: &[&'static str]) -> Error {
         code: Code::Different,
         path: format!("/data/{field}"),
         rule: "same",
-        message: Text::new("与该订单号首次请求的值不同", "differs from the first request's"),
+        message: Text::new(
+            format!("{field} 与该订单号首次请求的值不同"),
+            format!("{field} differs from the first request's"),
+        ),
     });
     let list = fields.join(", ");
     Error::new(Kind::Different)

@@ -41,6 +41,8 @@ mod waiters;
 
 pub use builder::Builder;
 pub use create::created::Created;
+#[cfg(feature = "sidecar")]
+pub(crate) use outbox::delivery::no_such_event;
 pub use outbox::listeners::{Deliver, Handled};
 pub use outbox::order_event::{EventRefund, OrderEvent};
 pub use outbox::reader::EventReader;

@@ -8,8 +8,9 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::failures::store_unreachable;
-use super::outbox::payload::Body;
+use super::outbox::payload::{Body, VERSION};
 use super::parts::{Engine, EngineParts};
+use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::unmatched::UnmatchedPayment;
@@ -63,6 +64,7 @@ fn unmatched_event(unmatched: &UnmatchedPayment, livemode: bool) -> Result<Outbo
     let message: Option<Box<RawValue>> = serde_json::from_str(&unmatched.message).ok();
     let body = Body {
         event: event.name(),
+        version: VERSION,
         timestamp: unmatched.discovered_at.to_rfc3339(),
         livemode,
         data: data(unmatched, &out_trade_no),
@@ -86,6 +88,8 @@ fn data(
     out_trade_no: &OutTradeNo,
 ) -> BTreeMap<String, Box<RawValue>> {
     let app: App = serde_json::from_str(&unmatched.message).unwrap_or_default();
+    // An account at Alipay is an app.
+    let is_wxpay = unmatched.provider == ProviderId::Wxpay;
     let members = [
         ("out_trade_no", Some(json!(out_trade_no))),
         ("channel_trade_no", Some(json!(unmatched.channel_no))),
@@ -95,8 +99,10 @@ fn data(
         ("type", Some(json!(UnmatchedPayment::KIND))),
         ("provider", Some(json!(unmatched.provider))),
         ("pid", Some(json!(unmatched.pid))),
-        ("appid", app.id.map(|id| json!(id))),
+        ("provider_appid", app.id.map(|id| json!(id))),
+        ("mch_id", is_wxpay.then(|| json!(unmatched.account))),
         ("pay_date", unmatched.paid_at.map(|paid_at| json!(paid_at))),
+        ("notify_date", Some(json!(unmatched.discovered_at))),
     ];
     let present = members.into_iter().filter_map(|(key, value)| {
         let raw = to_raw_value(&value?).ok()?;
@@ -117,7 +123,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::channel::ProviderId;
     use crate::domain::ids::{ChannelNo, Pid, TransactionId};
     use crate::domain::money::Fen;
     use crate::domain::time::Millis;

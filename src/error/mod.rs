@@ -77,6 +77,8 @@ pub enum Kind {
     ShopRefused,
     /// This pay type is not possible here.
     PayTypeNotPossible,
+    /// This pay type needs the buyer's public address, which is unknown or private.
+    BuyerAddressUnknown,
     /// The order was paid.
     AlreadyPaid,
     /// The same number with other parameters; the violations name the fields.

@@ -16,7 +16,7 @@ impl Kind {
             | Kind::Invalid => 4000,
             Kind::CallerNotAllowed | Kind::Unverifiable => 4005,
             Kind::ShopRefused | Kind::NotSent => 5001,
-            Kind::PayTypeNotPossible => 4004,
+            Kind::PayTypeNotPossible | Kind::BuyerAddressUnknown => 4004,
             Kind::AlreadyPaid => 4101,
             Kind::Different => 4102,
             Kind::Busy => 4103,
@@ -49,6 +49,9 @@ impl Kind {
             Kind::ShopRefused => ("商户拒绝了请求", "the shop refused"),
             Kind::PayTypeNotPossible => {
                 ("当前环境不支持该支付方式", "this pay type is not possible here")
+            }
+            Kind::BuyerAddressUnknown => {
+                ("该支付方式需要付款人的公网 IP", "this pay type needs the buyer's public address")
             }
             Kind::AlreadyPaid => ("订单已支付", "the order is paid"),
             Kind::Different => {

@@ -118,7 +118,8 @@ impl ClientRequest {
         }
         let request = read_complete(Some(price), &instance)?;
         if request.terms.out_trade_no != self.out_trade_no {
-            return Err(Error::new(Kind::CallerNotAllowed));
+            let text = Text::new("价格属于其他订单", "the price is for another order");
+            return Err(Error::new(Kind::CallerNotAllowed).text(text));
         }
         self.contradictions(price)?;
         Ok(request)
@@ -161,7 +162,10 @@ fn different(names: &[Cow<'_, str>]) -> Error {
         code: Code::Different,
         path: format!("/data/{name}"),
         rule: "same",
-        message: Text::new("与商户设定的值不同", "differs from what the shop set"),
+        message: Text::new(
+            format!("{name} 与商户设定的值不同"),
+            format!("{name} differs from what the shop set"),
+        ),
     });
     let list = names.join(", ");
     Error::new(Kind::Different)

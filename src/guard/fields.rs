@@ -4,6 +4,7 @@
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 
+use crate::domain::nearest;
 use crate::error::{Code, Error, Kind, Text, Violation};
 
 /// A field of an operation: its path, its code, and the text of its rule in both languages.
@@ -183,8 +184,8 @@ const CREATE_FIELDS: [FieldRule; 25] = [
         "profit_sharing must be a boolean",
     ),
     field(QUOTE, Code::Body, "quote 必须是字符串", "quote must be a string"),
-    field("/data", Code::Body, "data 中有未知字段", "data has no such field"),
-    field("", Code::Body, "请求中有未知字段", "there is no such field"),
+    field("/data", Code::Body, "data 必须是对象", "data must be an object"),
+    field("", Code::Body, "请求体必须是对象", "the body must be an object"),
 ];
 
 const QUOTE: &str = "/quote";
@@ -218,8 +219,23 @@ impl Violations {
         }
         let mut fields = self.rules.fields.iter().enumerate();
         let Some((place, field)) = fields.find(|(_, field)| holds(field.path)) else { return };
-        let message = Text::new(field.zh, field.en);
+        let message = match rule {
+            "additionalProperties" => self.unknown_member(&path),
+            _ => Text::new(field.zh, field.en),
+        };
         self.found.push((place, Violation { code: field.code, path, rule, message }));
+    }
+
+    /// The text about a member that no rule knows, with the one that was probably meant.
+    fn unknown_member(&self, path: &str) -> Text {
+        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+        let known = self.rules.fields.iter().filter_map(|field| field.path.rsplit_once('/'));
+        let siblings = known.filter(|(of, _)| *of == parent).map(|(_, sibling)| sibling);
+        let (zh, en) = match nearest::similar(name, siblings) {
+            Some(meant) => (format!("，是否应为 {meant}？"), format!("; did you mean {meant}?")),
+            None => (String::new(), String::new()),
+        };
+        Text::new(format!("没有 {name} 这个字段{zh}"), format!("there is no field {name}{en}"))
     }
 
     /// Whether a violation of the field at `path` was added.
@@ -274,7 +290,10 @@ impl Violations {
         violations.truncate(LISTED_MAX);
         match (violations.is_empty(), found) {
             (true, 0) => Ok(()),
-            (true, _) => Err(Error::new(Kind::CallerNotAllowed)),
+            (true, _) => {
+                let text = Text::new("quote 必须是字符串", "quote must be a string");
+                Err(Error::new(Kind::CallerNotAllowed).text(text))
+            }
             (false, _) => Err(Error::invalid(violations)),
         }
     }

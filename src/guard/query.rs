@@ -129,5 +129,5 @@ const QUERY_FIELDS: [FieldRule; 7] = [
         "pay_order_info 必须是布尔值",
         "pay_order_info must be a boolean",
     ),
-    field("", Code::Body, "请求中有未知字段", "there is no such field"),
+    field("", Code::Body, "请求体必须是对象", "the body must be an object"),
 ];

@@ -149,7 +149,7 @@ const REFUND_FORM: BodyRules = BodyRules {
             "transaction_id 必须是最多 64 位的字符串，只能包含数字、字母、_ 和 -",
             "transaction_id must be a string of at most 64 of 0-9 A-Z a-z _ -",
         ),
-        UNKNOWN,
+        BODY,
     ],
     required: &[("", &["out_trade_no"])],
 };
@@ -169,13 +169,13 @@ const QUERY_FORM: BodyRules = BodyRules {
             "out_trade_no 必须是 6 到 64 位的字符串，只能包含数字、字母、_ 和 -，且不能与 out_refund_no 同时使用",
             "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, and stand alone",
         ),
-        UNKNOWN,
+        BODY,
     ],
     required: &[("", &["out_refund_no"])],
 };
 
 const CLOSE_FORM: BodyRules =
-    BodyRules { fields: &[OUT_TRADE_NO, UNKNOWN], required: &[("", &["out_trade_no"])] };
+    BodyRules { fields: &[OUT_TRADE_NO, BODY], required: &[("", &["out_trade_no"])] };
 
 const OUT_TRADE_NO: FieldRule = field(
     "/out_trade_no",
@@ -184,4 +184,4 @@ const OUT_TRADE_NO: FieldRule = field(
     "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -",
 );
 
-const UNKNOWN: FieldRule = field("", Code::Body, "请求中有未知字段", "there is no such field");
+const BODY: FieldRule = field("", Code::Body, "请求体必须是对象", "the body must be an object");

@@ -13,7 +13,7 @@ use super::cors::Origins;
 use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 use crate::guard::{ClientRequest, Guard, PaymentOperation, RouteDecision};
 use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSource, Pricing};
 use crate::reply::{self, Language, ReplyWriter};
@@ -123,7 +123,8 @@ impl PaymentHandler {
         let out_trade_no = request.terms.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
         let need_qrcode = request.need_qrcode;
-        let created = self.engine.create(request, caller).await?;
+        let created = self.engine.create(request, caller).await;
+        let created = created.map_err(|error| self.with_address_advice(error))?;
         let code_url = created.code_url.as_deref();
         let image = code_url.filter(|_| need_qrcode == NeedQrcode::Image);
         let image = image.and_then(qrcode::data_uri);
@@ -139,6 +140,35 @@ impl PaymentHandler {
             platform,
             replayed: created.replayed,
         }))
+    }
+
+    /// The refusal of a buyer without a public address, with where the address comes from.
+    fn with_address_advice(&self, error: Error) -> Error {
+        if error.kind() != Kind::BuyerAddressUnknown {
+            return error;
+        }
+        let (zh, en) = if self.rules.trusts_client_context {
+            (
+                "请由商户后端在 context.CLIENTIP 中传入",
+                "the shop's backend sends it as context.CLIENTIP",
+            )
+        } else if self.peer_addr.is_none() {
+            (
+                "请在 PaymentLayer 上设置 peer_addr()",
+                "the app sets peer_addr() on the PaymentLayer, which finds the peer's address",
+            )
+        } else {
+            (
+                "若在代理之后运行，请设置 PAYGATE_TRUSTED_PROXIES（Rust：PaymentLayer::trusted_proxies）",
+                "behind a proxy, set PAYGATE_TRUSTED_PROXIES (in Rust, \
+                 PaymentLayer::trusted_proxies)",
+            )
+        };
+        let text = {
+            let (own_zh, own_en) = error.texts();
+            Text::new(format!("{own_zh}：{zh}"), format!("{own_en}: {en}"))
+        };
+        error.text(text)
     }
 
     /// Reads the whole request, with the price from its source. It refuses a caller before the

@@ -75,14 +75,24 @@ impl MerchantHttp {
     ) -> Result<MerchantResponse, RequestFailed> {
         let request = self.client.post(url.clone()).headers(headers).body(body);
         let exchange = async {
-            let response =
-                request.send().await.map_err(|error| RequestFailed(describe_error(error)))?;
+            let response = request.send().await.map_err(|error| {
+                let is_unreached = error.is_connect();
+                let why = describe_error(error);
+                let unreached = || format!("{} cannot be reached: {why}", address(url));
+                RequestFailed(if is_unreached { unreached() } else { why.clone() })
+            })?;
             read_response(response).await
         };
-        tokio::time::timeout(self.timeout, exchange)
-            .await
-            .unwrap_or_else(|_| Err(RequestFailed("no response in time".to_owned())))
+        tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| {
+            Err(RequestFailed(format!("no response of {} in time", address(url))))
+        })
     }
+}
+
+/// Host and port. The rest of the URL may hold a secret.
+fn address(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 async fn read_response(mut response: reqwest::Response) -> Result<MerchantResponse, RequestFailed> {

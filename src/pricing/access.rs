@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 use crate::secret::{Secret, bearer_token};
 
 /// The callers that may name the price.
@@ -38,7 +38,24 @@ impl Access {
             Access::Loopback => peer.is_some_and(|ip| ip.to_canonical().is_loopback()),
             Access::Token(token) => bearer_token(headers).is_some_and(|given| token.matches(given)),
         };
-        if allowed { Ok(()) } else { Err(Error::new(Kind::CallerNotAllowed)) }
+        if allowed { Ok(()) } else { Err(Error::new(Kind::CallerNotAllowed).text(self.advice())) }
+    }
+}
+
+impl Access {
+    /// What an allowed caller has.
+    fn advice(&self) -> Text {
+        match self {
+            Access::Token(_) => Text::new(
+                "调用方未授权：请求头 Authorization 应为 Bearer 加 PAYGATE_CALLER_TOKEN 的值",
+                "the caller is not allowed: the header Authorization is Bearer and \
+                 PAYGATE_CALLER_TOKEN",
+            ),
+            Access::Loopback | Access::Everyone => Text::new(
+                "调用方未授权：未设置 PAYGATE_PRICING 时只允许本机调用",
+                "not allowed: without PAYGATE_PRICING only callers on this machine are",
+            ),
+        }
     }
 }
 

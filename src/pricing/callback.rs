@@ -14,7 +14,7 @@ use super::price_fields::{QuoteError, check_complete};
 use super::price_query::PriceQuery;
 use crate::domain::json::{Json, RawJson, Shape};
 use crate::domain::time::Millis;
-use crate::error::{Error, Kind, ShopRefusal};
+use crate::error::{Error, Kind, ShopRefusal, Text};
 
 /// The priced fields of `data`.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,7 +198,11 @@ pub(crate) fn credentials(
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     let authorization = authorizations.next().cloned();
     if authorizations.next().is_some() {
-        return Err(Error::new(Kind::CallerNotAllowed));
+        let text = Text::new(
+            "请求中有多个 Authorization 请求头",
+            "the request has more than one Authorization header",
+        );
+        return Err(Error::new(Kind::CallerNotAllowed).text(text));
     }
     let cookies: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     let cookie = match cookies.as_slice() {

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::price_fields::{QuoteError, check_complete};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::json::{Json, RawJson, Shape, scan};
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
 use crate::error::{Error, Kind, Text};
 
 /// The key that verifies quotes.
@@ -56,8 +56,8 @@ impl QuoteKey {
         InvalidQuote::OtherOrder.into()
     }
 
-    /// The order that `quote` is for, also after the quote's expiry: a client that could pay an
-    /// order may query it.
+    /// The order that `quote` is for, also in the week after the quote's expiry: a client that
+    /// could pay an order may query it.
     ///
     /// # Errors
     ///
@@ -65,7 +65,8 @@ impl QuoteKey {
     pub(crate) fn order(&self, quote: Option<&str>, now: Millis) -> Result<OutTradeNo, Error> {
         let claims = self.claims(quote)?;
         match check_time(claims.json(), now) {
-            Ok(()) | Err(InvalidQuote::Expired) => {}
+            Ok(()) => {}
+            Err(InvalidQuote::Expired { ago_ms }) if ago_ms <= QUERY_AFTER_EXPIRY_MS_MAX => {}
             Err(fault) => return Err(fault.into()),
         }
         let number = claims.json().member("out_trade_no").map(Json::shape);
@@ -125,12 +126,19 @@ fn is_hs256_jwt(header: Json<'_>) -> bool {
 fn check_time(claims: Json<'_>, now: Millis) -> Result<(), InvalidQuote> {
     let expires = claims.member("exp").and_then(numeric_date).ok_or(InvalidQuote::Malformed)?;
     if now >= expires {
-        return Err(InvalidQuote::Expired);
+        return Err(InvalidQuote::Expired { ago_ms: now.since(expires) });
+    }
+    if expires.since(now) > EXPIRY_AHEAD_MS_MAX {
+        return Err(InvalidQuote::TooFarAhead("exp"));
     }
     match claims.member("nbf").map(numeric_date) {
         None => Ok(()),
         Some(Some(begins)) if now.plus(CLOCKS_APART_MS_MAX) >= begins => Ok(()),
-        Some(_) => Err(InvalidQuote::Malformed),
+        Some(Some(begins)) if begins.since(now) > EXPIRY_AHEAD_MS_MAX => {
+            Err(InvalidQuote::TooFarAhead("nbf"))
+        }
+        Some(Some(_)) => Err(InvalidQuote::NotYet),
+        Some(None) => Err(InvalidQuote::Malformed),
     }
 }
 
@@ -170,11 +178,22 @@ const QUOTE_BYTES_MAX: usize = 64 * 1024;
 /// The shop's clock may be ahead of this machine's by so many ms. A quote's expiry does not move.
 const CLOCKS_APART_MS_MAX: i64 = MINUTE_MS;
 
+/// No shop signs a price for longer; a time in milliseconds lies thousands of years ahead.
+const EXPIRY_AHEAD_MS_MAX: i64 = 400 * DAY_MS;
+
+/// So long after its expiry a quote serves queries.
+const QUERY_AFTER_EXPIRY_MS_MAX: i64 = 7 * DAY_MS;
+
 /// The reason why a quote sets no price.
 enum InvalidQuote {
     Absent,
     Malformed,
-    Expired,
+    Expired {
+        ago_ms: i64,
+    },
+    /// The claim that is so far ahead.
+    TooFarAhead(&'static str),
+    NotYet,
     OtherOrder,
     MissingField(&'static str),
     HoldsSecret,
@@ -194,7 +213,19 @@ impl From<InvalidQuote> for Error {
         let text = match fault {
             InvalidQuote::Absent => Text::new("缺少报价 quote", "there is no quote"),
             InvalidQuote::Malformed => Text::new("报价 quote 无效", "the quote is not valid"),
-            InvalidQuote::Expired => Text::new("报价 quote 已过期", "the quote has expired"),
+            InvalidQuote::Expired { .. } => {
+                Text::new("报价 quote 已过期", "the quote has expired (exp)")
+            }
+            InvalidQuote::TooFarAhead(claim) => Text::new(
+                format!("报价 quote 的 {claim} 在 400 天之后：单位应为秒，而不是毫秒"),
+                format!(
+                    "{claim} of the quote is over 400 days ahead: it counts seconds, not \
+                     milliseconds"
+                ),
+            ),
+            InvalidQuote::NotYet => {
+                Text::new("报价 quote 尚未生效", "the quote is not valid yet (nbf)")
+            }
             InvalidQuote::OtherOrder => {
                 Text::new("报价 quote 属于其他订单", "the quote is for another order")
             }

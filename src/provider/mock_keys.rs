@@ -3,8 +3,8 @@
 
 /// SHA-256 of the SubjectPublicKeyInfo of every key under `src/mock/keys`, in lower-case hex.
 ///
-/// They stand here, and not in the mock, because every build refuses them for live merchants. When the
-/// keys change, the test below prints the new list.
+/// They stand here, and not in the mock, because every build refuses them for live merchants. When
+/// the keys change, the test below prints the new list.
 const FINGERPRINTS: &[&str] = &[
     "37c07ce747e1ea5ad7162bf7985ece836502d2925eedf50d1e2a7a6cce2cb886",
     "3e5bc980cfb60e656e8ff967b0d8299c8050670138930066c9a90ec663ebc1e7",

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::Uri;
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use url::Url;
 
 use super::call::{BoxFuture, Transport, TransportFailure};
 
@@ -140,7 +141,11 @@ fn is_loopback(uri: &Uri) -> bool {
 /// A connection that was never made carried nothing. Anything later, a pooled connection that
 /// the provider closed meanwhile included, may have carried the request.
 fn failure_of(error: reqwest::Error) -> TransportFailure {
-    if error.is_connect() || error.is_builder() {
+    if error.is_connect() {
+        let host = error.url().and_then(Url::host_str).unwrap_or("the provider").to_owned();
+        let why = describe_error(error);
+        TransportFailure::NotSent(format!("{host} cannot be reached: {why}"))
+    } else if error.is_builder() {
         TransportFailure::NotSent(describe_error(error))
     } else {
         TransportFailure::OutcomeUnknown(describe_error(error))

@@ -108,19 +108,10 @@ impl WebhookEventBody<'_> {
             id: event.id.as_str(),
             r#type: event.event.name(),
             out_trade_no: event.out_trade_no.as_str(),
-            state: webhook_state_name(event.state),
+            state: event.state.name(),
             tries: event.tries,
             next: is_pending.then(|| event.next_at.to_rfc3339()),
         }
-    }
-}
-
-/// The name of a delivery's state on the wire of the admin operations, where a pending one is
-/// `waiting`. [`DeliveryState::name`] is its name in a store.
-pub(crate) fn webhook_state_name(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "waiting",
-        DeliveryState::Accepted | DeliveryState::Parked => state.name(),
     }
 }
 

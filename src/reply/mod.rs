@@ -355,7 +355,9 @@ fn status_name(kind: Kind) -> (StatusCode, &'static str) {
         Kind::Invalid => (S::UNPROCESSABLE_ENTITY, slug(Code::Body)),
         Kind::CallerNotAllowed => (S::UNAUTHORIZED, "caller_not_allowed"),
         Kind::ShopRefused => (S::SERVICE_UNAVAILABLE, "shop_refused"),
-        Kind::PayTypeNotPossible => (S::UNPROCESSABLE_ENTITY, slug(Code::PayType)),
+        Kind::PayTypeNotPossible | Kind::BuyerAddressUnknown => {
+            (S::UNPROCESSABLE_ENTITY, slug(Code::PayType))
+        }
         Kind::AlreadyPaid => (S::CONFLICT, "already_paid"),
         Kind::Different => (S::UNPROCESSABLE_ENTITY, slug(Code::Different)),
         Kind::Busy => (S::CONFLICT, "busy"),

@@ -31,6 +31,7 @@ pub(crate) fn pay_order_row(order: &Order, user_order_success: Option<bool>) -> 
             .and_then(|payment| payment.openid.as_deref())
             .or(attempt.method.openid.as_deref()),
         pay_date: winning.map(|payment| payment.paid_at.0),
+        notify_date: winning.map(|payment| payment.discovered_at.0),
         refund_fee: refunds.iter().map(|refund| refund.refund_fee.fen()).sum(),
         refund_num: refunds.len(),
         refund_list: refunds.into_iter().map(PayOrderRefund::of).collect(),
@@ -53,6 +54,8 @@ struct PayOrderRow<'a> {
     pay_type: &'static str,
     provider_pay_method: Product,
     provider_appid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mch_id: Option<&'a str>,
     platform: &'a str,
     uni_platform: &'a str,
     description: &'a str,
@@ -71,6 +74,7 @@ struct PayOrderRow<'a> {
     notify_url: &'a str,
     create_date: i64,
     pay_date: Option<i64>,
+    notify_date: Option<i64>,
     payments: Vec<PayOrderPayment<'a>>,
 }
 
@@ -88,8 +92,9 @@ impl<'a> PayOrderRow<'a> {
             pay_type: attempt.method.pay_type.name(),
             provider_pay_method: attempt.method.product,
             provider_appid: &attempt.method.app_id,
+            mch_id: attempt.mch_id(),
             platform: &client.platform,
-            uni_platform: &client.platform,
+            uni_platform: client.uni_platform(),
             description: terms.description(),
             total_fee: terms.total_fee.fen(),
             refund_fee: 0,
@@ -106,6 +111,7 @@ impl<'a> PayOrderRow<'a> {
             notify_url: &attempt.params.notify_url,
             create_date: order.created_at.0,
             pay_date: None,
+            notify_date: None,
             payments: order.payments.iter().map(PayOrderPayment::of).collect(),
         }
     }

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::caller::request_id;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 use crate::reply::{Language, REQUEST_ID, ReplyWriter};
 
 /// The reason why the sidecar itself refuses a request.
@@ -29,6 +29,8 @@ pub(super) enum SidecarRefusal {
     UpstreamFailed,
     /// No admin token is configured.
     AdminDisabled,
+    /// The request does not carry the admin token.
+    WrongAdminToken,
 }
 
 /// The headers of a request that its refusal needs, kept because the request is forwarded. They are
@@ -50,9 +52,9 @@ impl RefusalContext {
         let (request_id, language) = (request_id(&headers), Language::preferred(&headers));
         let (status, error, zh, en) = match refusal_text(refusal) {
             Ok(words) => words,
-            Err(kind) => {
+            Err(error) => {
                 let reply = ReplyWriter { request_id: &request_id, language, mock: false };
-                return reply.refusal(&Error::new(kind)).map(Full::new);
+                return reply.refusal(&error).map(Full::new);
             }
         };
         let msg = match language {
@@ -88,11 +90,17 @@ struct SidecarRefusalBody<'a> {
 /// The status, which is also the code; the stable name; the Chinese and the English text.
 type RefusalText = (StatusCode, &'static str, &'static str, &'static str);
 
-/// The text of a refusal that only the sidecar has, or the kind of a payment operation's refusal.
-fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Kind> {
+/// The text of a refusal that only the sidecar has, or a payment operation's refusal.
+fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
     use StatusCode as S;
     Ok(match refusal {
-        SidecarRefusal::Of(kind) => return Err(kind),
+        SidecarRefusal::Of(kind) => return Err(Error::new(kind)),
+        SidecarRefusal::WrongAdminToken => {
+            return Err(Error::new(Kind::CallerNotAllowed).text(Text::new(
+                "管理令牌不正确：请求头 Authorization 应为 Bearer 加 PAYGATE_ADMIN_TOKEN 的值",
+                "not the admin token: the header Authorization is Bearer and PAYGATE_ADMIN_TOKEN",
+            )));
+        }
         SidecarRefusal::Method(_) => {
             (S::METHOD_NOT_ALLOWED, "method_not_allowed", "请求方法不支持", "not with this method")
         }
@@ -126,8 +134,11 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Kind> {
             "后端服务没有正常应答",
             "the service behind paygate gave no proper answer",
         ),
-        SidecarRefusal::AdminDisabled => {
-            (S::FORBIDDEN, "admin_disabled", "未配置管理令牌", "no admin token is configured")
-        }
+        SidecarRefusal::AdminDisabled => (
+            S::FORBIDDEN,
+            "admin_disabled",
+            "未配置管理令牌：请设置 PAYGATE_ADMIN_TOKEN",
+            "no admin token is configured: set PAYGATE_ADMIN_TOKEN",
+        ),
     })
 }

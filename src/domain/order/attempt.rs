@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::channel::{ApiVersion, NumberScope};
+use crate::domain::channel::{ApiVersion, NumberScope, ProviderId};
 use crate::domain::ids::ChannelNo;
 use crate::domain::product::{PaymentMethod, Product};
 use crate::domain::request::AppAuthToken;
@@ -46,6 +46,14 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The merchant's number at WeChat Pay, if its record has the account that it pays. An account
+    /// at Alipay is an app.
+    #[must_use]
+    pub fn mch_id(&self) -> Option<&str> {
+        let account = self.account.as_ref().filter(|_| self.method.provider() == ProviderId::Wxpay);
+        account.map(|account| account.id.as_str())
+    }
+
     /// Whether `other` is the same trade at the same provider: the buyer pays one or the other.
     #[must_use]
     pub fn shares_trade(&self, other: &Attempt) -> bool {

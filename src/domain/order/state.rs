@@ -8,6 +8,7 @@ use super::refund::Refund;
 use super::unknown_members::UnknownMembers;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, TransactionId};
+use crate::domain::platform::Platform;
 use crate::domain::request::{Fingerprint, OrderTerms};
 use crate::domain::time::Millis;
 
@@ -97,6 +98,17 @@ pub struct OrderClient {
     pub device_id: Option<String>,
     /// `data.nickname`.
     pub nickname: Option<String>,
+}
+
+impl OrderClient {
+    /// uni-app's name of [`OrderClient::platform`]: `app`, `web`, `mp-weixin`.
+    #[must_use]
+    pub fn uni_platform(&self) -> &str {
+        match Platform::parse(&self.platform) {
+            Some(platform) => platform.uni_name(),
+            None => &self.platform,
+        }
+    }
 }
 
 impl Order {

@@ -135,7 +135,7 @@ fn invalid_deadline() -> Error {
         rule: "range",
         message: Text::new(
             "time_expire 必须在 1 分钟之后、7 天之内（毫秒时间戳）",
-            "must be 1 minute to 7 days ahead, in epoch milliseconds",
+            "time_expire must be 1 minute to 7 days ahead, in milliseconds since 1970",
         ),
     }])
 }

@@ -76,14 +76,9 @@ impl EngineParts {
             Some(ip) if self.settings.simulated || crate::domain::address::is_public(ip) => {
                 Ok(Some(ip))
             }
-            _ => Err(Error::new(Kind::PayTypeNotPossible).text(Text::new(
-                format!(
-                    "{pay_type} 需要付款人的公网 IP：若在代理之后运行，请设置 PAYGATE_TRUSTED_PROXIES"
-                ),
-                format!(
-                    "{pay_type} needs the buyer's public address: behind a proxy, set \
-                     PAYGATE_TRUSTED_PROXIES"
-                ),
+            _ => Err(Error::new(Kind::BuyerAddressUnknown).text(Text::new(
+                format!("{pay_type} 需要付款人的公网 IP"),
+                format!("{pay_type} needs the buyer's public address"),
             ))),
         }
     }
@@ -131,6 +126,6 @@ fn unknown_merchant() -> Error {
         code: Code::Pid,
         path: "/data/pid".to_owned(),
         rule: "configured",
-        message: Text::new("pid 对应的商户未配置", "names no configured merchant"),
+        message: Text::new("pid 对应的商户未配置", "pid names no configured merchant"),
     }])
 }

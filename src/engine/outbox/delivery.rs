@@ -13,7 +13,7 @@ use super::settle::Undelivered;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::engine::failures::store_unreachable;
 use crate::engine::parts::{Engine, EngineParts};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 use crate::store::EventUpdate;
 
 /// The most events that are on their way at once.
@@ -87,7 +87,7 @@ impl Engine {
     pub async fn retry_event(&self, id: &EventId) -> Result<(), Error> {
         let unreachable = |error| store_unreachable(&error);
         let found = self.0.store.outbox_find(id).await.map_err(unreachable)?;
-        let event = found.ok_or_else(|| Error::new(Kind::NotFound))?;
+        let event = found.ok_or_else(no_such_event)?;
         let now = self.0.clock.now();
         let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
@@ -95,10 +95,15 @@ impl Engine {
                 self.0.outbox.wake();
                 Ok(())
             }
-            EventUpdate::Missing => Err(Error::new(Kind::NotFound)),
+            EventUpdate::Missing => Err(no_such_event()),
             EventUpdate::Lost => Err(Error::new(Kind::NotSent)),
         }
     }
+}
+
+/// 404, about the event and not about the path.
+pub(crate) fn no_such_event() -> Error {
+    Error::new(Kind::NotFound).text(Text::new("没有该事件", "there is no event with this id"))
 }
 
 impl EngineParts {

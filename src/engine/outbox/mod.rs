@@ -1,6 +1,6 @@
 //! The outbox: paygate sends every event to the shop until the shop accepts it, across any crash.
 
-mod delivery;
+pub(super) mod delivery;
 pub(super) mod listeners;
 pub(super) mod order_event;
 pub(super) mod payload;

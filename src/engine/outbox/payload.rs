@@ -33,6 +33,7 @@ pub(in crate::engine) fn outbox_event(
 ) -> OutboxEvent {
     let body = Body {
         event: effect.event.name(),
+        version: VERSION,
         timestamp: cause.at.to_rfc3339(),
         livemode: cause.livemode,
         data: data(order, effect),
@@ -51,11 +52,16 @@ pub(in crate::engine) fn outbox_event(
     }
 }
 
+/// A field's meaning changes only with it.
+pub(in crate::engine) const VERSION: u8 = 1;
+
 /// An event's body.
 #[derive(Serialize)]
 pub(in crate::engine) struct Body<'a, M> {
     #[serde(rename = "type")]
     pub(in crate::engine) event: &'static str,
+    /// The version of this form.
+    pub(in crate::engine) version: u8,
     pub(in crate::engine) timestamp: String,
     pub(in crate::engine) livemode: bool,
     pub(in crate::engine) data: BTreeMap<String, Box<RawValue>>,
@@ -75,7 +81,8 @@ fn data(order: &Order, effect: &Effect) -> BTreeMap<String, Box<RawValue>> {
         let Some(value) = value(&source) else { continue };
         // `custom` may have a field that the request lacks.
         let is_absent = ECHOED.contains(&name) && value.get() == "null";
-        if !(is_absent && data.contains_key(name)) {
+        let is_customs = (is_absent || CLIENTS.contains(&name)) && data.contains_key(name);
+        if !is_customs {
             data.insert(name.to_owned(), value);
         }
     }
@@ -123,8 +130,8 @@ impl<'a> Source<'a> {
 type Member = (&'static str, fn(&Source<'_>) -> Option<Box<RawValue>>);
 
 /// Every name in an event's `data` that paygate sets. `custom` must have none of them, except those
-/// in [`ECHOED`]: `createPayment`'s schema has this list too.
-const DATA: [Member; 27] = [
+/// in [`ECHOED`] and in [`CLIENTS`]: `createPayment`'s schema has this list too.
+const DATA: [Member; 33] = [
     ("out_trade_no", |source| json(&source.order.terms.out_trade_no)),
     ("total_fee", |source| json(source.order.terms.total_fee.fen())),
     ("subject", |source| json(&source.order.terms.subject)),
@@ -134,6 +141,11 @@ const DATA: [Member; 27] = [
     ("user_id", |source| json(&source.order.terms.user_id)),
     ("nickname", |source| json(&source.order.client.nickname)),
     ("platform", |source| json(&source.order.client.platform)),
+    ("uni_platform", |source| json(source.order.client.uni_platform())),
+    ("appid", |source| json(source.order.client.app_id.as_ref()?)),
+    ("device_id", |source| json(source.order.client.device_id.as_ref()?)),
+    ("client_ip", |source| json(source.order.client.client_ip.as_ref()?)),
+    ("create_date", |source| json(source.order.created_at)),
     ("status", |source| json(source.order.status.number())),
     ("custom", |source| raw(source.order.terms.custom.as_ref()?)),
     ("channel_trade_no", |source| json(&source.attempt()?.channel_no)),
@@ -141,11 +153,11 @@ const DATA: [Member; 27] = [
     ("paid_fee", |source| json(source.payment?.total_fee.fen())),
     ("provider", |source| json(source.attempt()?.method.provider())),
     ("pay_type", |source| json(source.attempt()?.method.pay_type)),
-    ("appid", |source| json(&source.attempt()?.method.app_id)),
-    // Kept for the merchant's number at the provider, which an order does not record.
-    ("mch_id", |_| None),
+    ("provider_appid", |source| json(&source.attempt()?.method.app_id)),
+    ("mch_id", |source| json(source.attempt()?.mch_id()?)),
     ("openid", |source| source.payment.and_then(|_| json(source.openid()))),
     ("pay_date", |source| json(source.payment?.paid_at)),
+    ("notify_date", |source| json(source.payment?.discovered_at)),
     ("out_refund_no", |source| json(&source.refund?.out_refund_no)),
     ("refund_id", |source| json(&source.refund?.refund_id)),
     ("refund_fee", |source| json(source.refund?.refund_fee.fen())),
@@ -158,6 +170,10 @@ const DATA: [Member; 27] = [
 /// The names in [`DATA`] that only repeat an optional field of the request. Where the request lacks
 /// the field, `custom` may have the name, and its value is the event's.
 const ECHOED: [&str; 3] = ["user_id", "nickname", "body"];
+
+/// The names in [`DATA`] that describe the buyer's client, which decide nothing. Where `custom` has
+/// such a name, its value is the event's: the shop knows its own.
+const CLIENTS: [&str; 3] = ["uni_platform", "device_id", "client_ip"];
 
 /// `custom` as it was written.
 fn raw(custom: &RawJson) -> Option<Box<RawValue>> {
@@ -174,7 +190,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{DATA, ECHOED};
+    use super::{CLIENTS, DATA, ECHOED};
     use crate::guard::schema;
 
     fn parsed(name: &str) -> Value {
@@ -191,9 +207,9 @@ mod tests {
 
         let request = parsed("create-payment");
         let refused = request["$defs"]["taken_by_the_order"]["enum"].as_array().expect("names");
-        let echoed = BTreeSet::from(ECHOED);
-        let kept: BTreeSet<&str> = names.difference(&echoed).copied().collect();
+        let customs: BTreeSet<&str> = ECHOED.into_iter().chain(CLIENTS).collect();
+        let kept: BTreeSet<&str> = names.difference(&customs).copied().collect();
         assert_eq!(kept, refused.iter().filter_map(Value::as_str).collect());
-        assert!(echoed.is_subset(&names));
+        assert!(customs.is_subset(&names));
     }
 }

@@ -246,7 +246,7 @@ impl EngineParts {
             |fee: Fen| fee.fen() <= payment.refundable() && !payment.has_unknown_refund();
         if let Some((_, refused)) = order.refund(&number) {
             if !has_room(refused.refund_fee) {
-                return Err(Error::new(Kind::RefundExceeds));
+                return Err(exceeds(payment));
             }
             return Ok(Refund {
                 state: RefundState::Processing,
@@ -261,7 +261,7 @@ impl EngineParts {
         }
         let refund_fee = request.refund_fee.or_else(|| Fen::positive(payment.refundable()));
         let refund_fee = refund_fee.filter(|fee| has_room(*fee));
-        let refund_fee = refund_fee.ok_or_else(|| Error::new(Kind::RefundExceeds))?;
+        let refund_fee = refund_fee.ok_or_else(|| exceeds(payment))?;
         Ok(Refund {
             refund_desc: request.refund_desc.clone(),
             notify_url: self.providers.refund_notify_url(order, payment),
@@ -329,6 +329,23 @@ impl Refunded {
     }
 }
 
+/// 4106, with what is left of the payment.
+fn exceeds(payment: &Payment) -> Error {
+    let left = payment.refundable();
+    let text = if payment.has_unknown_refund() {
+        Text::new(
+            "服务商处有金额未知的退款，无法确定剩余可退金额",
+            "the provider has a refund of an unknown amount: what is left is not known",
+        )
+    } else {
+        Text::new(
+            format!("超出可退金额：剩余可退 {left} 分"),
+            format!("the refund exceeds what is left of the payment: {left} fen"),
+        )
+    };
+    Error::new(Kind::RefundExceeds).text(text)
+}
+
 /// 4102: the number belongs to a refund with another value.
 fn different_refund(field: &str) -> Error {
     let text = |zh: &str, en: &str| Text::new(format!("{zh}：{field}"), format!("{en}: {field}"));
@@ -341,6 +358,9 @@ fn different_refund(field: &str) -> Error {
             code: Code::Different,
             path: format!("/{field}"),
             rule: "same",
-            message: Text::new("与该退款号首次请求的值不同", "differs from the first request's"),
+            message: Text::new(
+                format!("{field} 与该退款号首次请求的值不同"),
+                format!("{field} differs from the first request's"),
+            ),
         }])
 }

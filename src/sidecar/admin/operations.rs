@@ -9,12 +9,11 @@ use url::form_urlencoded;
 use super::AdminParts;
 use crate::caller::request_id;
 use crate::domain::event::{DeliveryState, EventId};
-use crate::engine::Query;
+use crate::engine::{Query, no_such_event};
 use crate::error::{Code, Error, Kind, Text, Violation};
 use crate::guard::{QueryRequest, read_query};
 use crate::reply::admin::{
     OkBody, PaymentListBody, UnmatchedPaymentBody, WebhookEventBody, WebhookListBody,
-    webhook_state_name,
 };
 use crate::reply::pay_order::pay_order_row;
 use crate::reply::{Language, OrderView, ReplyWriter};
@@ -30,7 +29,8 @@ enum AdminOperation {
     ClosePayment,
     Payments,
     Webhooks,
-    Retry(EventId),
+    /// `None` for a text that is no event's id.
+    Retry(Option<EventId>),
 }
 
 impl AdminOperation {
@@ -44,7 +44,8 @@ impl AdminOperation {
             "webhooks" => Some(AdminOperation::Webhooks),
             _ => {
                 let id = path.strip_prefix("webhooks/")?.strip_suffix("/retry")?;
-                EventId::parse(id).map(AdminOperation::Retry)
+                let is_segment = !id.is_empty() && !id.contains('/');
+                is_segment.then(|| AdminOperation::Retry(EventId::parse(id)))
             }
         }
     }
@@ -85,9 +86,10 @@ impl AdminParts {
             AdminOperation::ClosePayment => self.close_payment(request, &reply).await,
             AdminOperation::Payments => self.payments(request.uri().query(), &reply).await,
             AdminOperation::Webhooks => self.webhooks(request.uri().query(), &reply).await,
-            AdminOperation::Retry(id) => {
+            AdminOperation::Retry(Some(id)) => {
                 self.engine.retry_event(&id).await.map(|()| reply.ok(&OkBody { code: 0 }))
             }
+            AdminOperation::Retry(None) => Err(no_such_event()),
         };
         Ok(done.unwrap_or_else(|error| reply.refusal(&error)))
     }
@@ -96,7 +98,7 @@ impl AdminParts {
         let token = self.token.as_ref().ok_or(SidecarRefusal::AdminDisabled)?;
         match bearer_token(headers).is_some_and(|given| token.matches(given)) {
             true => Ok(()),
-            false => Err(SidecarRefusal::Of(Kind::CallerNotAllowed)),
+            false => Err(SidecarRefusal::WrongAdminToken),
         }
     }
 
@@ -140,12 +142,10 @@ impl AdminParts {
         query: Option<&str>,
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let known = |value: &str| {
-            DeliveryState::ALL.into_iter().find(|state| webhook_state_name(*state) == value)
-        };
+        let known = |value: &str| DeliveryState::parse(value);
         let message = Text::new(
-            "只支持参数 state：waiting、accepted 或 parked",
-            "there is only one parameter, state: waiting, accepted or parked",
+            "只支持参数 state：pending、accepted 或 parked",
+            "there is only one parameter, state: pending, accepted or parked",
         );
         let states = match state_parameter(query.unwrap_or_default(), known, message)? {
             Some(state) => vec![state],

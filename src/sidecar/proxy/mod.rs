@@ -141,7 +141,8 @@ impl ProxyState {
         check_unambiguous(&request)?;
         let upgrade = UpgradeRequest::of(&mut request);
         let request = self.outgoing(request, upstream, upgrade.as_ref());
-        let response = self.client.request(request).await.map_err(|error| refusal_for(&error))?;
+        let response =
+            self.client.request(request).await.map_err(|error| refusal_for(&error, upstream))?;
         incoming(response, upgrade)
     }
 
@@ -245,7 +246,8 @@ fn incoming(
     Ok(response.map(ProxyBody::Upstream))
 }
 
-fn refusal_for(error: &legacy::Error) -> SidecarRefusal {
+fn refusal_for(error: &legacy::Error, upstream: &Upstream) -> SidecarRefusal {
+    let upstream = &upstream.0;
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut last = String::new();
     while let Some(error) = cause {
@@ -257,10 +259,10 @@ fn refusal_for(error: &legacy::Error) -> SidecarRefusal {
         cause = error.source();
     }
     if error.is_connect() {
-        tracing::warn!(cause = last, "the upstream cannot be reached");
+        tracing::warn!(%upstream, cause = last, "the upstream cannot be reached");
         return SidecarRefusal::UpstreamUnreachable;
     }
-    tracing::warn!(cause = last, "the upstream sent no valid answer");
+    tracing::warn!(%upstream, cause = last, "the upstream sent no valid answer");
     SidecarRefusal::UpstreamFailed
 }
 

@@ -140,7 +140,35 @@ async fn what_there_is_not_is_404_and_a_wrong_method_is_told_the_right_one() {
         let (got, body) = ask(&admin, request.body(Full::default()).unwrap()).await;
         assert_eq!(got, status, "{method} {path}: {body}");
     }
-    assert_eq!(retry(&admin, "evt_00000000000000000000000000000000").await.0, 404);
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_answered_as_an_event_and_not_as_a_path() {
+    let shop = shop().await;
+    let admin = admin(&shop, Some(TOKEN));
+    for id in ["evt_00000000000000000000000000000000", "x", "evt_"] {
+        let (status, answer) = retry(&admin, id).await;
+        let text = answer["msg"].as_str().unwrap();
+        assert_eq!((status, text), (404, "there is no event with this id"), "{id}");
+        assert_eq!((&answer["code"], &answer["error"]), (&json!(404), &json!("not_found")));
+    }
+    assert_eq!(retry(&admin, "x/y").await.1["msg"], "there is no such path");
+}
+
+#[tokio::test]
+async fn a_caller_without_the_admin_token_learns_which_variable_and_header_have_it() {
+    let shop = shop().await;
+    for (token, status) in [(None, 403), (Some(TOKEN), 401)] {
+        let admin = admin(&shop, token);
+        for (language, is_english) in [("en", true), ("zh", false)] {
+            let request = Request::get("/pay/webhooks").header("accept-language", language);
+            let (got, answer) = ask(&admin, request.body(Full::default()).unwrap()).await;
+            let text = answer["msg"].as_str().unwrap();
+            assert_eq!((got, text.is_ascii()), (status, is_english), "{text}");
+            assert!(text.contains("PAYGATE_ADMIN_TOKEN"), "{text}");
+            assert!(token.is_none() || text.contains("Authorization"), "{text}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -165,7 +193,10 @@ async fn a_query_shows_the_orders_own_record_when_asked_for() {
         ("provider", json!("wxpay")),
         ("pay_type", json!("wxpay_h5")),
         ("provider_appid", json!("wxmockqr00000001")),
+        ("mch_id", json!(paygate::mock::keys::MCH_ID)),
+        ("appid", Value::Null),
         ("platform", json!("h5")),
+        ("uni_platform", json!("web")),
         ("description", json!("tea")),
         ("total_fee", json!(100)),
         ("refund_fee", json!(0)),
@@ -176,6 +207,7 @@ async fn a_query_shows_the_orders_own_record_when_asked_for() {
         ("custom", json!({"cart": 7, "note": "两杯"})),
         ("create_date", json!(1_763_900_000_000_u64)),
         ("pay_date", json!(1_763_900_000_000_u64)),
+        ("notify_date", json!(1_763_900_000_000_u64)),
         ("user_order_success", Value::Null),
     ] {
         assert_eq!(row[name], value, "{name} of {row}");
@@ -210,7 +242,7 @@ async fn an_admins_question_is_judged_as_anybodys() {
 async fn an_event_that_nobody_takes_is_parked_and_sent_again_when_told() {
     let shop = shop().await;
     let admin = admin(&shop, Some(TOKEN));
-    let (status, answer) = list(&admin, "?state=waiting").await;
+    let (status, answer) = list(&admin, "?state=pending").await;
     assert_eq!(status, 200);
     assert_eq!(answer["webhooks"][0]["next"], "2025-11-23T12:13:20.000Z");
     assert_eq!(list(&admin, "?state=parked").await.1["webhooks"], json!([]));
@@ -229,7 +261,7 @@ async fn an_event_that_nobody_takes_is_parked_and_sent_again_when_told() {
     assert_eq!(list(&admin, "").await.1["webhooks"][0], expected);
 
     assert_eq!(retry(&admin, id).await, (200, json!({"code": 0})));
-    let (_, again) = list(&admin, "?state=waiting").await;
+    let (_, again) = list(&admin, "?state=pending").await;
     let event = &again["webhooks"][0];
     assert_eq!((&event["id"], &event["tries"]), (&json!(id), &json!(0)));
 }
@@ -259,7 +291,7 @@ async fn an_accepted_event_is_listed_and_can_be_told_again() {
 #[tokio::test]
 async fn a_list_of_no_state_there_is_is_refused() {
     let admin = admin(&Shop::open().await, Some(TOKEN));
-    for ill in ["?state=pending", "?state=", "?state=parked&state=waiting", "?x=1", "?state"] {
+    for ill in ["?state=waiting", "?state=", "?state=parked&state=pending", "?x=1", "?state"] {
         assert_eq!(list(&admin, ill).await.0, 422, "{ill}");
     }
 }

@@ -76,6 +76,31 @@ fn an_empty_text_counts_as_not_set_and_is_mentioned() {
 }
 
 #[cfg(feature = "mock")]
+#[cfg(feature = "mock")]
+#[test]
+fn a_port_that_kubernetes_never_sets_is_warned_about_with_the_variable_that_is_meant() {
+    for (port, is_warned) in [
+        ("8080", true),
+        (" 80 ", true),
+        ("tcp://10.0.0.1:8787", false),
+        ("udp://10.0.0.1:8787", false),
+        ("", false),
+    ] {
+        let config = Config::read(&mock(&[("PAYGATE_PORT", port)])).unwrap();
+        let warnings = config.warnings.join("\n");
+        assert_eq!(
+            warnings.contains("PAYGATE_PORT has no effect"),
+            is_warned,
+            "{port}: {warnings}"
+        );
+        assert_eq!(
+            warnings.contains("set PAYGATE_LISTEN, as PAYGATE_LISTEN="),
+            is_warned,
+            "{warnings}"
+        );
+    }
+}
+
 #[test]
 fn kubernetes_variables_are_ignored_and_other_unknown_names_are_not() {
     Config::read(&mock(&[

@@ -85,5 +85,7 @@ async fn an_impossible_pair_is_refused_with_what_is_possible() {
     assert_eq!(error.violations()[0].code.number(), 1006);
     let phone = with(wxpay(), "/isPC", json!(false));
     let error = shop.create_from(&phone, "unknown").await.unwrap_err();
-    assert!(error.texts().1.contains("PAYGATE_TRUSTED_PROXIES"));
+    assert_eq!((error.kind(), error.code()), (Kind::BuyerAddressUnknown, 4004));
+    let text = error.texts().1;
+    assert!(text.contains("the buyer's public address") && !text.contains("PAYGATE_"), "{text}");
 }

@@ -4,6 +4,7 @@ mod bodies;
 mod replies;
 mod routes;
 mod schemas;
+mod texts;
 
 use paygate::domain::{CreateRequest, NeedQrcode, ProviderId, RawJson};
 use paygate::error::{Code, Error, Kind};

@@ -208,6 +208,63 @@ async fn a_pay_type_that_needs_the_buyers_address_names_it_where_it_is_unknown()
     let forwarded = request().header("x-forwarded-for", "114.114.114.114").extension(peer);
     let answer = ask(&never_found, create_as(forwarded, &on_a_phone())).await;
     assert_eq!(answer.code(), (422, &json!(4004)), "a header is no peer's address");
+    let text = answer.body["msg"].as_str().unwrap();
+    assert!(text.contains("peer_addr()") && !text.contains("PAYGATE_"), "{text}");
+
+    let (trusting, _) = guarded().await;
+    let trusting = trusting.peer_addr(|parts| parts.extensions.get::<SocketAddr>().copied());
+    let backend = || authorised().header("accept-language", "en").extension(peer);
+    let answer = ask(&trusting, create_as(backend(), &on_a_phone())).await;
+    assert_eq!(answer.code(), (422, &json!(4004)), "the backend's address is not the buyer's");
+    let text = answer.body["msg"].as_str().unwrap();
+    assert!(text.contains("context.CLIENTIP") && !text.contains("PAYGATE_"), "{text}");
+    let told = with(on_a_phone(), "/context/CLIENTIP", json!("114.114.114.114"));
+    let answer = ask(&trusting, create_as(backend(), &told)).await;
+    assert_eq!((answer.status, &answer.body["pay_type"]), (200, &json!("wxpay_mweb")));
+}
+
+#[tokio::test]
+async fn a_backend_states_that_the_buyer_is_in_wechats_browser() {
+    for (platform, pay_type) in [
+        ("h5-weixin", "wxpay_h5-weixin"),
+        ("H5-Weixin", "wxpay_h5-weixin"),
+        ("h5", "wxpay_mweb"),
+        ("web", "wxpay_mweb"),
+        ("app-harmony", "wxpay_app-plus"),
+        ("mp-weixin", "wxpay_mp-weixin"),
+    ] {
+        let (trusting, _) = guarded().await;
+        let order = with(on_a_phone(), "/context/PLATFORM", json!(platform));
+        let order = with(order, "/context/CLIENTIP", json!("114.114.114.114"));
+        let order = with(order, "/data/openid", json!("oUpF8"));
+        let answer = ask(&trusting, create_as(authorised(), &order)).await;
+        assert_eq!(
+            (answer.status, &answer.body["pay_type"]),
+            (200, &json!(pay_type)),
+            "{platform}"
+        );
+    }
+    for platform in ["mp-baidu", "mp-toutiao", "quickapp-webview"] {
+        let (trusting, _) = guarded().await;
+        let order = with(on_a_phone(), "/context/PLATFORM", json!(platform));
+        let answer = ask(&trusting, create_as(authorised(), &order)).await;
+        assert_eq!(answer.code(), (422, &json!(4004)), "{platform}: it is no other platform");
+    }
+    let (trusting, _) = guarded().await;
+    let mut at_a_pc = with(order(1), "/context/PLATFORM", json!("h5-weixin"));
+    at_a_pc["isPC"] = json!(true);
+    let answer = ask(&trusting, create_as(authorised(), &at_a_pc)).await;
+    assert_eq!((answer.status, &answer.body["pay_type"]), (200, &json!("wxpay_h5")));
+}
+
+#[tokio::test]
+async fn a_caller_without_the_token_learns_which_header_has_it() {
+    let (layer, _) = guarded().await;
+    let request = posted("/pay/createPayment").header("accept-language", "en");
+    let answer = ask(&layer, create_as(request, &order(1))).await;
+    let text = answer.body["msg"].as_str().unwrap();
+    assert_eq!(answer.code(), (401, &json!(4005)));
+    assert!(text.contains("Authorization") && text.contains("PAYGATE_CALLER_TOKEN"), "{text}");
 }
 
 /// A layer that wants the token, and its shop.

@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use paygate::domain::{EventType, ProviderId, RefundState};
 use paygate::engine::{OrderEvent, RefundRequest};
+use paygate::mock::keys;
+use paygate::testing::guard::schema;
 use paygate::{Fen, OutTradeNo};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::requests::NO;
 use crate::support::shop::{Shop, body, with};
@@ -91,4 +93,58 @@ async fn an_event_names_its_order_payment_and_refund() {
         assert_eq!(refund.state, RefundState::Success);
         assert_eq!(refund.refunded_at, refunded.refund.refunded_at);
     }
+}
+
+/// The `data` of the first event of an order whose request has this context and `custom`.
+async fn event_data(provider: ProviderId, context: Value, custom: Value) -> (Value, String) {
+    let (shop, webhook) = shop_with_webhook().await;
+    let order = with(body(provider, NO, 100), "/context", context);
+    let created = shop.create(&with(order, "/data/custom", custom)).await.unwrap();
+    shop.clock.advance_ms(1_000);
+    shop.pay(&created).unwrap();
+    shop.clock.advance_ms(1_000);
+    shop.notify().await;
+    shop.engine.dispatch().await;
+    let event = webhook.received().remove(0);
+    let mut body: Value = serde_json::from_str(&event.body).unwrap();
+    let is_valid = schema::accepts("event-payment-succeeded", event.body.as_bytes());
+    assert_eq!(is_valid, Some(true), "{}", event.body);
+    assert_eq!(body["version"], 1);
+    (body["data"].take(), format!("{:?}", OrderEvent::try_from(&event).unwrap()))
+}
+
+#[tokio::test]
+async fn an_event_has_the_columns_of_vk_uni_pays_row_by_their_names() {
+    let context = json!({"PLATFORM": "app", "APPID": "__UNI__A", "DEVICEID": "1626"});
+    for provider in [ProviderId::Wxpay, ProviderId::Alipay] {
+        let (data, debug) = event_data(provider, context.clone(), json!({"a": 1})).await;
+        let is_wxpay = provider == ProviderId::Wxpay;
+        let provider_appid =
+            if is_wxpay { keys::WXPAY_APP_APP_PLUS } else { keys::ALIPAY_APP_APP_PLUS };
+        for (name, value) in [
+            ("appid", json!("__UNI__A")),
+            ("provider_appid", json!(provider_appid)),
+            ("mch_id", if is_wxpay { json!(keys::MCH_ID) } else { json!(null) }),
+            ("platform", json!("app-plus")),
+            ("uni_platform", json!("app")),
+            ("device_id", json!("1626")),
+            ("client_ip", json!("114.114.114.114")),
+            ("create_date", json!(1_763_900_000_000_u64)),
+            ("pay_date", json!(1_763_900_001_000_u64)),
+            ("notify_date", json!(1_763_900_002_000_u64)),
+        ] {
+            assert_eq!(data[name], value, "{provider} {name}");
+        }
+        assert!(!debug.contains("114.114") && !debug.contains("1626"), "for a log: {debug}");
+    }
+}
+
+#[tokio::test]
+async fn what_custom_says_of_the_client_is_the_shops_own() {
+    let context = json!({"PLATFORM": "h5", "DEVICEID": "1626"});
+    let custom = json!({"device_id": 7, "client_ip": "of the shop", "uni_platform": "kiosk"});
+    let (data, _) = event_data(ProviderId::Wxpay, context, custom).await;
+    assert_eq!((&data["device_id"], &data["client_ip"]), (&json!(7), &json!("of the shop")));
+    assert_eq!((&data["uni_platform"], &data["platform"]), (&json!("kiosk"), &json!("h5")));
+    assert!(data.get("appid").is_none(), "the client sent none");
 }

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paygate::domain::{DeliveryState, ProviderId};
+use paygate::domain::{DeliveryState, Millis, ProviderId};
+use paygate::engine::Deliver;
 use paygate::testing::guard::schema;
 use paygate::{PaymentLayer, Pricing, Webhook};
 use serde_json::json;
@@ -10,8 +11,9 @@ use serde_json::json;
 use crate::layer::{ask, create_as, posted};
 use crate::support::endpoint::WebhookEndpoint;
 use crate::support::notifications::{address, notification};
-use crate::support::payment_layer::{NO, SECRET, by_number, paid, send};
+use crate::support::payment_layer::{NO, SECRET, by_number, opened, paid, send};
 use crate::support::shop::Shop;
+use crate::support::webhook::shop_with_webhook;
 
 /// A shop that is told at `endpoint`, and its layer.
 async fn shop_with_endpoint(endpoint: &WebhookEndpoint, secret: &str) -> (Shop, PaymentLayer) {
@@ -145,4 +147,19 @@ fn an_address_that_lets_a_type_choose_the_host_is_refused() {
     }
     let webhook = Webhook::new("http://u:canary@example.com/?k=canary", "canary").unwrap();
     assert!(!format!("{webhook:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_is_named_by_its_address_and_not_by_its_url() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let webhook =
+        Webhook::new(&format!("http://u:canary@{closed}/canary?k=canary"), SECRET).unwrap();
+    let (shop, recorded) = shop_with_webhook().await;
+    shop.pay(&opened(&shop, ProviderId::Wxpay, NO).await).unwrap();
+    shop.notify().await;
+    shop.engine.dispatch().await;
+    let event = recorded.received().remove(0);
+    let refused = webhook.deliver(&event, Millis(1_763_900_000_000)).await.unwrap_err();
+    assert!(refused.starts_with(&format!("{closed} cannot be reached: ")), "{refused}");
+    assert!(!refused.contains("canary"), "{refused}");
 }

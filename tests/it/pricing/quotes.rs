@@ -364,6 +364,30 @@ async fn the_buyers_word_on_its_address_is_not_believed() {
     assert_eq!(send(&layer, &body).await.code(), (422, &json!(4004)));
 }
 
+#[tokio::test]
+async fn a_time_of_a_quote_that_no_shop_means_is_refused_with_its_name() {
+    let (layer, shop) = quoted().await;
+    let day = 86_400;
+    for (more, reason) in [
+        (json!({"exp": EXP * 1_000}), "exp of the quote is over 400 days ahead"),
+        (json!({"exp": EXP + 400 * day}), "exp of the quote is over 400 days ahead"),
+        (json!({"nbf": EXP * 1_000}), "nbf of the quote is over 400 days ahead"),
+        (json!({"nbf": EXP}), "not valid yet (nbf)"),
+        (json!({"exp": EXP - 300}), "has expired (exp)"),
+    ] {
+        let body = with_quote(client(NO, json!({})), quote(&claims(NO, more.clone())));
+        let answer = send(&layer, &body).await;
+        assert_eq!(answer.code(), (401, &json!(4005)), "{more}");
+        let text = answer.body["msg"].as_str().unwrap();
+        assert!(text.contains(reason), "{more}: {text}");
+        assert!(!reason.contains("400 days") || text.contains("seconds"), "{text}");
+    }
+    assert_eq!(shop.creates(), 0);
+    let far = json!({"exp": EXP - 300 + 400 * day});
+    let body = with_quote(client(NO, json!({})), quote(&claims(NO, far)));
+    assert_eq!(send(&layer, &body).await.status, 200);
+}
+
 #[test]
 fn the_secret_is_never_printed() {
     let pricing = Pricing::quote(SECRET).unwrap();

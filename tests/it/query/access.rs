@@ -184,12 +184,14 @@ async fn with_a_caller_token_only_its_holder_may_ask() {
     assert_eq!(ask(&layer, create_as(authorised, &by_number(NO))).await.code(), (200, &json!(0)));
 }
 
-/// What the shop signed for the order `no`, which ended long ago.
+/// What the shop signed for the order `no`, which ended an hour before the shop's time.
 fn quote(no: &str, more: &Value) -> String {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let mut claims =
-        json!({"out_trade_no": no, "total_fee": 100, "subject": "tea", "type": "goods", "exp": 1});
+    let mut claims = json!({
+        "out_trade_no": no, "total_fee": 100, "subject": "tea", "type": "goods",
+        "exp": 1_763_896_400,
+    });
     let more = more.as_object().unwrap().clone();
     claims.as_object_mut().unwrap().extend(more);
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -207,6 +209,7 @@ async fn the_orders_quote_lets_ask_also_when_it_has_expired() {
     let others = quote(OTHER_NO, &json!({}));
     let unknown = quote("2107151010101541009", &json!({}));
     let by_id = |quote: &str| json!({"transaction_id": transaction_id, "quote": quote});
+    let ended = |seconds: i64| quote(NO, &json!({"exp": 1_763_900_000 - seconds}));
     let rows = [
         (json!({"out_trade_no": NO, "quote": own}), (200, 0)),
         (by_id(&own), (200, 0)),
@@ -220,6 +223,8 @@ async fn the_orders_quote_lets_ask_also_when_it_has_expired() {
         (json!({"out_trade_no": NO, "quote": format!("{own}x")}), (401, 4005)),
         (json!({"out_trade_no": NO, "quote": quote(NO, &json!({"exp": null}))}), (401, 4005)),
         (json!({"out_trade_no": NO, "quote": quote(NO, &json!({"subject": null}))}), (401, 4005)),
+        (json!({"out_trade_no": NO, "quote": ended(7 * 86_400)}), (200, 0)),
+        (json!({"out_trade_no": NO, "quote": ended(7 * 86_400 + 1)}), (401, 4005)),
     ];
     for (body, (status, code)) in rows {
         assert_eq!(query(&layer, &body).await.code(), (status, &json!(code)), "{body}");

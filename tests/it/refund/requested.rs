@@ -430,3 +430,19 @@ async fn a_recorded_number_is_answered_from_the_store_while_the_order_is_busy() 
     assert!(first.is_ok());
     assert_eq!(kind(refund(&shop, "r-1", 31).await), Some(Kind::Different));
 }
+
+#[tokio::test]
+async fn a_refund_that_exceeds_the_payment_is_refused_with_what_is_left() {
+    for provider in [Wxpay, Alipay] {
+        let shop = Shop::open().await;
+        paid(&shop, provider).await;
+        refund(&shop, "r-1", 30).await.unwrap();
+        let error = refund(&shop, "r-2", 71).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::RefundExceeds, 4106));
+        let (zh, en) = error.texts();
+        assert!(zh.contains("70 分") && en.contains("70 fen"), "{provider}: {zh} {en}");
+        refund(&shop, "r-3", 70).await.unwrap();
+        let error = refund(&shop, "r-4", 1).await.unwrap_err();
+        assert!(error.to_string().contains("0 fen"), "{provider}: {error}");
+    }
+}

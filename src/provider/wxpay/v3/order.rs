@@ -223,8 +223,8 @@ fn scene_info(
     let is_h5 = request.product == Product::H5;
     if is_h5 && request.client_ip.is_none() {
         return Err(Text::new(
-            "微信 H5 支付需要用户的 IP 地址，请检查 PAYGATE_TRUSTED_PROXIES",
-            "WeChat Pay H5 needs the buyer's address: see PAYGATE_TRUSTED_PROXIES",
+            "微信 H5 支付需要付款人的 IP 地址",
+            "WeChat Pay H5 needs the buyer's address",
         ));
     }
     let own = SceneInfo {
