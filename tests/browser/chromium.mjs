@@ -116,8 +116,21 @@ class Page {
     return told.result.value
   }
 
-  /** Waits until `expression` is true of the page; asked again whenever the page changes. */
+  /**
+   * Waits until `expression` is true of the page; asked again whenever the page changes, and of the
+   * page that follows it.
+   */
   async until(expression) {
+    for (;;) {
+      try {
+        return await this.#until(expression)
+      } catch (error) {
+        if (!/navigated|context/.test(error.message)) throw error
+      }
+    }
+  }
+
+  async #until(expression) {
     const met = await this.eval(`new Promise((resolve) => {
       const is = () => { try { return Boolean(${expression}) } catch { return false } }
       const look = () => { if (is()) { watcher.disconnect(); resolve(true) } }

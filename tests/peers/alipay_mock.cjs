@@ -1,24 +1,27 @@
 // Alipay's own SDK as a client of the simulated Alipay.
 'use strict';
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
-const path = require('node:path');
+const { execFileSync } = require('node:child_process');
 const { AlipaySdk } = require('alipay-sdk');
 const { fact, freePort, number, provider, read, run, start } = require('./harness.cjs');
 
-const KEYS = process.env.PEERS_MOCK_KEYS;
-const mockKey = (name) => fs.readFileSync(path.join(KEYS, 'keys', name), 'utf8').trim();
-const constants = fs.readFileSync(path.join(KEYS, 'keys.rs'), 'utf8');
-const constant = (name) => constants.match(new RegExp(`${name}: &str = "([^"]+)"`))[1];
+/** What `paygate mock --print-env` prints: all that a program needs to use the mock. */
+function printed(port) {
+  const env = { PAYGATE_MOCK_LISTEN: `127.0.0.1:${port}` };
+  const text = execFileSync(process.env.PAYGATE, ['mock', '--print-env'], { env, encoding: 'utf8' });
+  const pairs = [...text.matchAll(/^(\w+)="?(.*?)"?$/gm)];
+  return Object.fromEntries(
+    pairs.map(([, name, value]) => [name, value.replaceAll('\\n', '\n').trim()]));
+}
 
-const MODES = {
-  keys: { alipayPublicKey: mockKey('alipay_public_key.pem') },
+const modes = (given) => ({
+  keys: { alipayPublicKey: given.ALIPAY_PUBLIC_KEY },
   certificates: {
-    appCertContent: mockKey('alipay_app_cert.pem'),
-    alipayPublicCertContent: mockKey('alipay_public_cert.pem'),
-    alipayRootCertContent: mockKey('alipay_root_cert.pem'),
+    appCertContent: given.ALIPAY_APP_CERT,
+    alipayPublicCertContent: given.ALIPAY_PUBLIC_CERT,
+    alipayRootCertContent: given.ALIPAY_ROOT_CERT,
   },
-};
+});
 
 const minutesAhead = (minutes) => {
   const beijing = new Date(Date.now() + (8 * 60 + minutes) * 60_000).toISOString();
@@ -48,19 +51,20 @@ async function pay(port, outTradeNo) {
 
 run(async () => {
   const port = await freePort();
-  const gateway = `http://127.0.0.1:${port}/gateway.do`;
+  const given = printed(port);
+  const gateway = given.ALIPAY_GATEWAY_URL;
   const { stop } = await start(['mock'], { PAYGATE_MOCK_LISTEN: `127.0.0.1:${port}` }, gateway);
   const merchant = (app, keys) => new AlipaySdk({
-    appId: constant(app), privateKey: mockKey('alipay_app_key.pem'), keyType: 'PKCS8', gateway,
+    appId: given[app], privateKey: given.ALIPAY_PRIVATE_KEY, keyType: 'PKCS8', gateway,
     ...keys,
   });
   const notifyUrl = 'https://shop.example.com/pay/notify/alipay/alipay_h5/default';
-  for (const [mode, keys] of Object.entries(MODES)) {
+  for (const [mode, keys] of Object.entries(modes(given))) {
     // `validateSign` makes the SDK refuse a reply without a signature that verifies.
     const call = (sdk, method, bizContent) =>
       sdk.exec(method, { notifyUrl, bizContent }, { validateSign: true });
-    const shop = merchant('ALIPAY_APP_H5', keys);
-    const miniProgram = merchant('ALIPAY_APP_MP_ALIPAY', keys);
+    const shop = merchant('ALIPAY_APP_ID_H5', keys);
+    const miniProgram = merchant('ALIPAY_APP_ID_MP_ALIPAY', keys);
 
     await fact(`${mode}: the mock takes alipay-sdk's precreate; its reply verifies`, async () => {
       const content = order('FACE_TO_FACE_PAYMENT');
@@ -113,8 +117,27 @@ run(async () => {
       assert.equal(told.trade_status, 'TRADE_SUCCESS');
       assert.equal(told.subject, content.subject);
     });
+    await fact(`${mode}: what the pay page adds to return_url verifies`, async () => {
+      const content = order('FAST_INSTANT_TRADE_PAY');
+      const returnUrl = 'https://shop.example.com/back?x=1';
+      const payUrl = shop.pageExecute('alipay.trade.page.pay', 'GET', { returnUrl, bizContent: content });
+      const open = `http://127.0.0.1:${port}/_mock/cashier/order?with=${encodeURIComponent(payUrl)}`;
+      const opened = await (await fetch(open)).json();
+      assert.equal(opened.order.out_trade_no, content.outTradeNo);
+      const reply = await fetch(`http://127.0.0.1:${port}/_mock/pay`, {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(opened.purchase),
+      });
+      assert.equal(reply.status, 200, await reply.text());
+      const back = new URL((await (await fetch(open)).json()).return_url);
+      const { x, ...params } = Object.fromEntries(back.searchParams);
+      assert.equal(x, '1');
+      assert.equal(params.out_trade_no, content.outTradeNo);
+      assert.ok(shop.checkNotifySign(params), back.href);
+      assert.ok(!shop.checkNotifySign({ ...params, total_amount: '9.99' }), 'everything verifies');
+    });
     await fact(`${mode}: the mock refuses another app's key, unsigned as Alipay does`, async () => {
-      const stranger = merchant('ALIPAY_APP_H5', { ...keys, privateKey: read('alipay_app.key') });
+      const stranger = merchant('ALIPAY_APP_ID_H5', { ...keys, privateKey: read('alipay_app.key') });
       const content = { notifyUrl, bizContent: order('FACE_TO_FACE_PAYMENT') };
       const reply = await stranger.exec('alipay.trade.precreate', content);
       assert.equal(reply.code, '40002', JSON.stringify(reply));

@@ -3,6 +3,7 @@ import json
 import os
 import queue
 import re
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -14,21 +15,24 @@ import harness
 from harness import fact, free_port, number, read, started
 from wxpay_sdk import merchant, point_at
 
-KEYS = os.environ["PEERS_MOCK_KEYS"]
+LISTEN = f"127.0.0.1:{free_port()}"
 
 
-def mock_key(name):
-    with open(os.path.join(KEYS, "keys", name), encoding="utf-8") as file:
-        return file.read().strip()
+def printed():
+    """What `paygate mock --print-env` prints: all that a program needs to use the mock."""
+    lines = subprocess.run(
+        [os.environ["PAYGATE"], "mock", "--print-env"], env={"PAYGATE_MOCK_LISTEN": LISTEN},
+        check=True, capture_output=True, text=True).stdout.splitlines()
+    pairs = re.findall(r'^(\w+)="?(.*?)"?$', "\n".join(lines), re.MULTILINE)
+    return {name: value.replace("\\n", "\n").strip() for name, value in pairs}
 
 
-with open(os.path.join(KEYS, "keys.rs"), encoding="utf-8") as source:
-    CONSTANTS = dict(re.findall(r'const (\w+): &str = "([^"]+)"', source.read()))
+GIVEN = printed()
 
 MODES = {
     "public key": {
-        "public_key": mock_key("wxpay_public_key.pem"),
-        "public_key_id": CONSTANTS["WXPAY_PUBLIC_KEY_ID"],
+        "public_key": GIVEN["WXPAY_PUBLIC_KEY"],
+        "public_key_id": GIVEN["WXPAY_PUBLIC_KEY_ID"],
     },
     # The SDK downloads them from the mock and decrypts them.
     "certificates": {},
@@ -37,19 +41,19 @@ NOTIFY_URL = "https://shop.example.com/pay/notify/wxpay/wxpay_h5/default"
 
 
 def shop(app, keys, **given):
-    given = {"private_key": mock_key("wxpay_merchant_key.pem"), **keys, **given}
+    given = {"private_key": GIVEN["WXPAY_PRIVATE_KEY"], **keys, **given}
     return merchant(
-        mchid=CONSTANTS["MCH_ID"], appid=CONSTANTS[app], notify_url=NOTIFY_URL,
-        cert_serial_no=CONSTANTS["MERCHANT_SERIAL_NO"], apiv3_key=CONSTANTS["API_V3_KEY"],
+        mchid=GIVEN["WXPAY_MCH_ID"], appid=GIVEN[app], notify_url=NOTIFY_URL,
+        cert_serial_no=GIVEN["WXPAY_SERIAL_NO"], apiv3_key=GIVEN["WXPAY_API_V3_KEY"],
         **given)
 
 
 ORDERS = [
-    ("native", "WXPAY_APP_H5", WeChatPayType.NATIVE, "code_url", {}),
-    ("jsapi", "WXPAY_APP_MP_WEIXIN", WeChatPayType.JSAPI, "prepay_id",
+    ("native", "WXPAY_APP_ID_H5", WeChatPayType.NATIVE, "code_url", {}),
+    ("jsapi", "WXPAY_APP_ID_MP_WEIXIN", WeChatPayType.JSAPI, "prepay_id",
      {"payer": {"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}),
-    ("app", "WXPAY_APP_APP_PLUS", WeChatPayType.APP, "prepay_id", {}),
-    ("h5", "WXPAY_APP_MWEB", WeChatPayType.H5, "h5_url",
+    ("app", "WXPAY_APP_ID_APP_PLUS", WeChatPayType.APP, "prepay_id", {}),
+    ("h5", "WXPAY_APP_ID_MWEB", WeChatPayType.H5, "h5_url",
      {"scene_info": {"payer_client_ip": "1.2.4.8", "h5_info": {"type": "Wap"}}}),
 ]
 
@@ -78,7 +82,7 @@ def pay(no):
 
 def judge_notification(mode, keys):
     with fact(f"{mode}: wechatpayv3 verifies and decrypts the notification of a payment"):
-        sdk, no = shop("WXPAY_APP_H5", keys), number()
+        sdk, no = shop("WXPAY_APP_ID_H5", keys), number()
         url = f"http://127.0.0.1:{SHOP.server_port}/pay/notify/wxpay/wxpay_h5/default"
         code, told = sdk.pay(
             description="测试", out_trade_no=no, amount={"total": 1}, notify_url=url,
@@ -113,7 +117,7 @@ def judge(mode, keys):
             _, told = sdk.query(out_trade_no=no)
             assert json.loads(told)["trade_state"] == "CLOSED", told
     with fact(f"{mode}: the mock refuses another key"):
-        sdk = shop("WXPAY_APP_H5", MODES["public key"], private_key=read("wxpay_merchant.key"))
+        sdk = shop("WXPAY_APP_ID_H5", MODES["public key"], private_key=read("wxpay_merchant.key"))
         code, told = sdk.query(out_trade_no=number())
         assert code == 401, (code, told)
         assert json.loads(told)["code"] == "SIGN_ERROR", told
@@ -121,9 +125,8 @@ def judge(mode, keys):
 
 SHOP = HTTPServer(("127.0.0.1", 0), Shop)
 threading.Thread(target=SHOP.serve_forever, daemon=True).start()
-LISTEN = f"127.0.0.1:{free_port()}"
 with started(["mock"], {"PAYGATE_MOCK_LISTEN": LISTEN}, f"http://{LISTEN}/"):
-    point_at(f"http://{LISTEN}")
+    point_at(GIVEN["WXPAY_BASE_URL"])
     for each, with_keys in MODES.items():
         judge(each, with_keys)
         judge_notification(each, with_keys)

@@ -13,7 +13,7 @@ const PAGE_ORDERS: usize = 50;
 
 /// A page of the list. `search` is words that an order must all match: a part of a number, of the
 /// subject or of the account, the amount in yuan, or the beginning of a word for the provider, the
-/// product or the state. The first page is 1.
+/// product or the state; of a Chinese word any part. The first page is 1.
 pub(in crate::mock) fn page(world: &World, search: &str, number: usize) -> Value {
     let now = world.now();
     let mut orders = world.orders();
@@ -51,8 +51,13 @@ fn matches(order: &SimulatedOrder, word: &str, now: Millis) -> bool {
     ];
     let mut words = words.into_iter().flat_map(|words| words.split([' ', '/']));
     texts.any(|text| text.to_lowercase().contains(word))
-        || words.any(|it| it.to_lowercase().starts_with(word))
+        || words.any(|it| is_word(&it.to_lowercase(), word))
         || is_amount(word, &view::yuan(order))
+}
+
+/// Chinese has no spaces between words.
+fn is_word(text: &str, word: &str) -> bool {
+    if word.is_ascii() { text.starts_with(word) } else { text.contains(word) }
 }
 
 /// Whether `word` is an amount as a person writes it, and equal to `yuan`.

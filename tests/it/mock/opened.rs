@@ -285,6 +285,8 @@ async fn a_search_finds_orders_by_number_subject_amount_provider_and_state() {
         ("¥16.8", vec!["no-00001", "no-00003"]),
         ("wechat", vec!["no-00001", "no-00002"]),
         ("支付宝", vec!["no-00003"]),
+        ("微信", vec!["no-00001", "no-00002"]),
+        ("已支付", vec!["no-00002"]),
         ("alipay 16.8", vec!["no-00003"]),
         ("paid", vec!["no-00002"]),
         ("waiting native", vec!["no-00001"]),
