@@ -40,8 +40,8 @@ fn nearest(name: &str) -> String {
     let meant_a_file = name.contains("FILE");
     let files =
         VARIABLES.iter().filter(|variable| meant_a_file && variable.file).map(Variable::name_file);
-    let names = VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(files);
     let name: Vec<char> = name.chars().take(CHARS_MAX).collect();
+    let names = VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(files);
     names.min_by_key(|known| distance(&name, known)).unwrap_or_default()
 }
 
