@@ -58,8 +58,6 @@ pub use settings::{
     WebhookConfig,
 };
 pub use source::{VariableSource, environment};
-#[cfg(feature = "sidecar")]
-pub(crate) use suggest::nearest_of;
 
 impl Config {
     /// Reads the process's environment.

@@ -40,17 +40,9 @@ fn nearest(name: &str) -> String {
     let meant_a_file = name.contains("FILE");
     let files =
         VARIABLES.iter().filter(|variable| meant_a_file && variable.file).map(Variable::name_file);
-    let names = VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(files);
-    nearest_of(name, names).unwrap_or_default()
-}
-
-/// The one of `known` that `name` was most likely meant to be.
-pub(crate) fn nearest_of<T: AsRef<str>>(
-    name: &str,
-    known: impl IntoIterator<Item = T>,
-) -> Option<T> {
     let name: Vec<char> = name.chars().take(CHARS_MAX).collect();
-    known.into_iter().min_by_key(|known| distance(&name, known.as_ref()))
+    let names = VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(files);
+    names.min_by_key(|known| distance(&name, known)).unwrap_or_default()
 }
 
 /// A name without the characters that no name has, and not longer than [`CHARS_MAX`].

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::config::nearest_of;
+use crate::domain::nearest::distance;
 use crate::manual::{Chapter, chapters};
 
 /// Every chapter's name, with one line about it.
@@ -23,9 +23,10 @@ pub fn list() -> String {
 /// [`UnknownChapter`], with the name that was most likely meant.
 pub fn text(name: &str) -> Result<String, UnknownChapter> {
     let found = chapters().find(|chapter| chapter.name == name);
-    let chapter = found.ok_or_else(|| UnknownChapter {
-        name: name.to_owned(),
-        nearest: nearest_of(name, chapters().map(|chapter| chapter.name)).unwrap_or_default(),
+    let chapter = found.ok_or_else(|| {
+        let name: Vec<char> = name.chars().take(NAME_CHARS_MAX).collect();
+        let nearest = chapters().map(|chapter| chapter.name).min_by_key(|it| distance(&name, it));
+        UnknownChapter { name: name.iter().collect(), nearest: nearest.unwrap_or_default() }
     })?;
     let lines = chapter.text.lines().filter(|line| !is_for_browsers(line));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -54,6 +55,9 @@ impl fmt::Display for UnknownChapter {
         )
     }
 }
+
+/// Longer than the name of every chapter.
+const NAME_CHARS_MAX: usize = 64;
 
 const INTRODUCTION: &str = "\
 `paygate help CHAPTER` prints one of these chapters. In their text, [words][errors] refer to the

@@ -114,13 +114,14 @@ impl Walk {
             let err = fs::read_to_string(self.path(&format!("{n}.err"))).unwrap();
             assert!(!self.path(&format!("{n}.failed")).exists(), "{at} failed: {err}");
             let out = fs::read_to_string(self.path(&format!("{n}.out"))).unwrap();
-            check(&at, &out, answer.as_ref());
+            let answer = answer.as_ref().map(|block| self.moved(&block.text));
+            check(&at, &out, answer.as_deref());
         }
     }
 }
 
 /// Asserts that a block printed its answer; a block without one prints no refusal.
-fn check(at: &str, out: &str, answer: Option<&CodeBlock>) {
+fn check(at: &str, out: &str, answer: Option<&str>) {
     let bodies = out.split("\r\n\r\n").flat_map(|part| {
         let json = part.find(['{', '[']).map_or("", |start| &part[start..]);
         Deserializer::from_str(json).into_iter::<Value>().map_while(Result::ok).collect::<Vec<_>>()
@@ -130,9 +131,8 @@ fn check(at: &str, out: &str, answer: Option<&CodeBlock>) {
         let refused = printed.iter().find(|it| it.get("error").is_some());
         return assert_eq!(refused, None, "{at}: {out}");
     };
-    let expected: Value = serde_json::from_str(&answer.text).unwrap_or_else(|error| {
-        panic!("{at}: its answer is no JSON: {error}\n{}", answer.text);
-    });
+    let expected: Value = serde_json::from_str(answer)
+        .unwrap_or_else(|error| panic!("{at}: its answer is no JSON: {error}\n{answer}"));
     let last = printed.last().unwrap_or_else(|| panic!("{at} printed no JSON: {out}"));
     assert!(fits(&expected, last), "{at}\n  expected: {expected}\n   printed: {last}");
 }
