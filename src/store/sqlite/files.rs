@@ -305,7 +305,8 @@ fn names(_: &fs::Metadata) -> u64 {
     1
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::cell::RefCell;
 

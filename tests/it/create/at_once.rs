@@ -1,5 +1,7 @@
 //! Requests for one number at once, and requests while its payment method changes.
 
+use std::time::Duration;
+
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};
@@ -36,6 +38,22 @@ async fn of_requests_at_once_those_with_other_terms_get_nothing_of_the_first_one
         }
         assert_eq!(shop.creates(), 1, "{delay:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_terms_are_refused_before_the_provider_answers_the_first_request() {
+    let shop = Shop::open().await;
+    shop.fault(FaultKind::Delay { ms: 5_000 });
+    let began = tokio::time::Instant::now();
+    let first = qr(Wxpay);
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let answer = shop.create(&with(qr(Wxpay), "/data/total_fee", json!(101))).await;
+        (kind(answer), began.elapsed())
+    };
+    let (first, (refused, after)) = tokio::join!(shop.create(&first), other);
+    assert_eq!((kind(first), refused), (None, Some(Kind::Different)));
+    assert!(after < Duration::from_secs(1), "it waits for nobody: {after:?}");
 }
 
 #[tokio::test]
@@ -82,7 +100,7 @@ async fn a_code_is_not_handed_out_while_it_is_closed() {
             }
         };
         let repeat = async {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             shop.create(&qr(Wxpay)).await
         };
         let (closed, repeated) = tokio::join!(close, repeat);

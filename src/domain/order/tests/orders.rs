@@ -86,7 +86,7 @@ fn a_payment_is_judged_by_the_orders_status_its_amount_and_its_account() {
         assert_eq!(payment.role.name(), role, "{row:?}");
         assert_eq!((status_name(&paid).as_str(), &*flag_names(paid.flags)), (after, flags));
         assert_eq!(payment.discovered_at, Millis(1_000));
-        assert_eq!(paid.is_unpaid(), false, "{row:?}");
+        assert!(!paid.is_unpaid(), "{row:?}");
     }
 }
 

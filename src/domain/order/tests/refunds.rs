@@ -10,7 +10,7 @@ use crate::domain::order::refund::{
     ExternalRefund, Refund, RefundState, RefundStatus, RefundUpdate,
 };
 use crate::domain::order::{Order, OrderStatus, TradeUpdate, Transition};
-use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 
 /// The order after `fee` fen of a payment were refunded in the provider's console.
 pub(super) fn returned(order: &Order, payment: &str, fee: u64) -> Order {
@@ -206,14 +206,10 @@ fn a_refund_is_queried_until_it_is_final_and_a_refused_one_for_a_day() {
 
 /// A time with its unit; [`None`] for `never`.
 fn millis(text: &str) -> Option<i64> {
-    let (number, unit) = text.split_at(text.len() - 1);
-    let unit = match unit {
-        "s" => 1_000,
-        "m" => MINUTE_MS,
-        "h" => HOUR_MS,
-        _ => return None,
-    };
-    number.parse::<i64>().ok().map(|number| number * unit)
+    let units = [("s", SECOND_MS), ("m", MINUTE_MS), ("h", HOUR_MS)];
+    let (unit, unit_ms) = units.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+    number.checked_mul(unit_ms)
 }
 
 /// Rows: the payment's role, and when paygate refunds it. It was discovered at 0.
@@ -266,7 +262,8 @@ fn paygate_stops_its_own_refunds_while_nobody_knows_how_much_is_refunded() {
 /// came with it, and whether a refund of unknown amount, known to exist before, is accounted for.
 #[test]
 fn an_unknown_refund_stays_unknown_until_the_known_ones_account_for_it() {
-    let table: [(&[(u64, Option<u64>)], bool); 6] = [
+    type Reported<'a> = &'a [(u64, Option<u64>)];
+    let table: [(Reported<'_>, bool); 6] = [
         (&[(40, None)], false),
         (&[(40, Some(60))], false),
         (&[(40, Some(40))], true),
