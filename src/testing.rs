@@ -33,6 +33,23 @@ pub mod guard {
     pub use crate::guard::*;
 }
 
+/// The names that stand in the engine's trace.
+pub mod names {
+    use crate::domain::{Admission, Transition};
+
+    /// Of what can happen to an order.
+    #[must_use]
+    pub fn transitions() -> Vec<&'static str> {
+        Transition::names()
+    }
+
+    /// Of what a request for a stored order can get.
+    #[must_use]
+    pub fn verdicts() -> Vec<&'static str> {
+        Admission::names()
+    }
+}
+
 /// JSON as it was written.
 pub mod json {
     pub use crate::domain::json::*;

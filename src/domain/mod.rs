@@ -25,6 +25,7 @@ pub(crate) mod product;
 pub(crate) mod request;
 pub(crate) mod time;
 pub(crate) mod unmatched;
+mod variant_names;
 
 pub use caller::{Browser, CallerContext, ClientClaims};
 pub use channel::{ApiVersion, NotificationReply, NumberScope, PayType, ProviderId};

@@ -116,8 +116,10 @@ impl Commits {
         order: &Order,
         attempt: Attempt,
     ) -> Result<Added, Error> {
-        let next = order.apply(Transition::Opened(Box::new(attempt)));
-        let next = next.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        let transition = Transition::Opened(Box::new(attempt));
+        let name = transition.name();
+        let next = order.apply(transition).ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
+        trace_commit(&next, name);
         let committed = self.store.commit(&next, &[]).await;
         match committed.map_err(|error| store_unreachable(&error))? {
             Committed::Done => {
@@ -178,6 +180,7 @@ impl Commits {
             let Some(transition) = decide(&order) else { return Ok(order) };
             let Some(next) = order.apply(transition.clone()) else { return Ok(order) };
             let events = self.events(&order, &next, &transition);
+            trace_commit(&next, transition.name());
             let committed = self.store.commit(&next, &events).await;
             match committed.map_err(|error| not_recorded(&error))? {
                 Committed::Done => {
@@ -228,6 +231,12 @@ impl Commits {
         self.forget(order);
         self.waiters.wake(order.out_trade_no());
     }
+}
+
+/// For whoever follows an order step by step.
+fn trace_commit(next: &Order, transition: &'static str) {
+    let (out_trade_no, version) = (next.out_trade_no(), next.version);
+    tracing::trace!(%out_trade_no, version, transition, "paygate commits a transition");
 }
 
 /// The provider's message that a transition came of.

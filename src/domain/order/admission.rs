@@ -5,6 +5,7 @@ use super::{Order, OrderStatus};
 use crate::domain::product::PaymentMethod;
 use crate::domain::request::Fingerprint;
 use crate::domain::time::Millis;
+use crate::domain::variant_names::variant_names;
 
 /// The decision about one `createPayment` request for a stored order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,19 @@ pub enum Admission {
     /// The method is another one, or its attempt has ended or is superseded: paygate queries and
     /// closes every attempt that the buyer may pay, then opens another one.
     NewAttempt,
+}
+
+variant_names! {
+    Admission {
+        Admission::Conflict(_) => "conflict",
+        Admission::AlreadyPaid(_) => "already_paid",
+        Admission::Closed => "closed",
+        Admission::Replay(_) => "replay",
+        Admission::Wait => "wait",
+        Admission::Renew(_) => "renew",
+        Admission::Resume(_) => "resume",
+        Admission::NewAttempt => "new_attempt",
+    }
 }
 
 /// Judges a request with `fingerprint` and `method` for the stored `order` at `now`.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
+use crate::domain::variant_names::variant_names;
 
 /// The shop's request to refund a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,14 @@ impl ExternalRefund {
     }
 }
 
+variant_names! {
+    ExternalRefund {
+        ExternalRefund::Known { .. } => "external_refund",
+        ExternalRefund::RunningTotal { .. } => "external_refund_total",
+        ExternalRefund::UnknownAmount => "external_refund_unknown",
+    }
+}
+
 /// Where a refund stands, by the provider's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -134,6 +143,21 @@ pub enum RefundUpdate {
     Refused,
     /// Where the refund stands.
     Status(RefundStatus),
+}
+
+variant_names! {
+    RefundUpdate {
+        RefundUpdate::NoAnswer => "refund_no_answer",
+        RefundUpdate::NotDone => "refund_not_done",
+        RefundUpdate::NotFound => "refund_not_found",
+        RefundUpdate::Refused => "refund_refused",
+        RefundUpdate::Status(RefundStatus { state: RefundState::Processing, .. })
+            => "refund_processing",
+        RefundUpdate::Status(RefundStatus { state: RefundState::Success, .. }) => "refund_success",
+        RefundUpdate::Status(RefundStatus { state: RefundState::Abnormal, .. })
+            => "refund_abnormal",
+        RefundUpdate::Status(RefundStatus { state: RefundState::Closed, .. }) => "refund_closed",
+    }
 }
 
 /// A refund as its provider reports it. The provider's codec compared the payment and the refund's

@@ -10,6 +10,7 @@ use super::refund::{ExternalRefund, Refund, RefundUpdate};
 use crate::domain::ids::TransactionId;
 use crate::domain::money::Fen;
 use crate::domain::time::Millis;
+use crate::domain::variant_names::variant_names;
 
 /// One thing that happened to an order, recorded by [`Order::apply`](super::Order::apply).
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +137,29 @@ pub enum Transition {
     },
 }
 
+variant_names! {
+    Transition {
+        Transition::Opened(_) => "opened",
+        Transition::Offered { .. } => "offered",
+        Transition::CloseIntended { .. } => "close_intended",
+        Transition::CloseRefused { .. } => "close_refused",
+        Transition::Adopted { .. } => "adopted",
+        Transition::Corrected { .. } => "corrected",
+        Transition::NotSent { .. } => "not_sent",
+        Transition::Answered { .. } => "answered",
+        Transition::Refused { .. } => "refused",
+        Transition::NumberInUse { .. } => "number_in_use",
+        Transition::OutcomeUnknown { .. } => "outcome_unknown",
+        Transition::Resending { .. } => "resending",
+        Transition::Closed => "closed",
+        Transition::RefundRequested { .. } => "refund_requested",
+        Transition::RefundSending { .. } => "refund_sending",
+        @ Transition::TradeQueried { update, .. } => update: TradeUpdate,
+        @ Transition::RefundQueried { update, .. } => update: RefundUpdate,
+        @ Transition::RefundedExternally { refund, .. } => refund: ExternalRefund,
+    }
+}
+
 /// What a provider reports of a trade.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TradeUpdate {
@@ -153,6 +177,16 @@ pub enum TradeUpdate {
     Closed,
     /// The trade is paid.
     Paid(Receipt),
+}
+
+variant_names! {
+    TradeUpdate {
+        TradeUpdate::NoAnswer => "trade_no_answer",
+        TradeUpdate::NotFound { .. } => "trade_not_found",
+        TradeUpdate::Unpaid => "trade_unpaid",
+        TradeUpdate::Closed => "trade_closed",
+        TradeUpdate::Paid(_) => "trade_paid",
+    }
 }
 
 /// Which payments paygate refunds without a request.

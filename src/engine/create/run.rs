@@ -114,7 +114,10 @@ impl<'a> CreateRun<'a> {
     async fn admit(&self, order: Order) -> Result<Step, Error> {
         let key = &self.resolved.key;
         let now = self.locked.engine.clock.now();
-        match judge(&order, &key.fingerprint, &key.method, now) {
+        let admission = judge(&order, &key.fingerprint, &key.method, now);
+        let (out_trade_no, verdict) = (order.out_trade_no(), admission.name());
+        tracing::trace!(%out_trade_no, verdict, "paygate judged a request");
+        match admission {
             Admission::Conflict(fields) => Err(different_order(&fields)),
             Admission::AlreadyPaid(_) => Err(already_paid(&order)),
             Admission::Closed => Err(Error::new(Kind::Closed)),

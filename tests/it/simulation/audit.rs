@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use paygate::domain::{Attempt, Order, OrderStatus, Payment, PaymentRole, Product, ProviderId};
+use paygate::domain::{
+    Attempt, AttemptState, Order, OrderStatus, Payment, PaymentRole, Product, ProviderId,
+    TransactionId,
+};
 use paygate::error::Kind;
 use paygate::mock::State;
 use paygate::{Clock as _, mock};
 
-use super::buyers::{Answer, Case};
+use super::buyers::{Answer, Case, Item};
 use super::money;
-use super::world::{Flaw, Shared};
+use super::shared::Shared;
 use crate::support::shop::order_info;
 
 /// At every change of an order: one trade is offered at most.
@@ -33,7 +36,8 @@ pub(super) fn standing(shared: &Arc<Shared>, change: (Option<&Order>, &Order)) -
     };
     let is_as_before = |it: &Attempt| {
         let old = before.and_then(|before| before.attempt(it.n));
-        old.is_some_and(|old| old.handed_out == it.handed_out)
+        // What another program opened, and was paid, is nothing that was opened here.
+        old.is_some_and(|old| old.handed_out == it.handed_out) || it.state == AttemptState::Paid
     };
     if order.status != OrderStatus::Open || order.attempts.iter().all(is_as_before) {
         return Vec::new();
@@ -84,7 +88,8 @@ pub(super) fn answer(
     let owner = stored.as_ref().map(|it| it.terms.total_fee.fen());
     let wrong = match answer {
         Answer::Given(created) => {
-            let was_paid = before.is_some_and(|it| it.status != OrderStatus::Open);
+            let is_settled = |it: &Order| it.status != OrderStatus::Open || it.flags.mismatch;
+            let was_paid = before.is_some_and(is_settled);
             was_paid || owner != Some(fee) || created.total_fee.fen() != fee
         }
         Answer::Refused(error) => match error.kind() {
@@ -110,6 +115,58 @@ pub(super) fn answer(
     };
     let what = format!("{}: asked for {fee} fen of {owner:?}, told {outcome}", case.no);
     if wrong { vec![what] } else { Vec::new() }
+}
+
+/// What a client was given, when the order was `before`: no material again whose every attempt had
+/// ended by then.
+pub(super) fn ended(
+    case: &Case,
+    before: Option<&Order>,
+    (item, replayed): (&Item, bool),
+) -> Vec<String> {
+    let attempts = before.iter().flat_map(|it| &it.attempts);
+    let is_its = |it: &&Attempt| {
+        it.method.provider() == item.provider
+            && it.channel_no.as_str() == item.no
+            && it.method.product == item.product
+    };
+    let mut its = attempts.filter(is_its).peekable();
+    let has_ended = its.peek().is_some() && its.all(Attempt::is_ended);
+    let what = format!("{}: {item:?} was given again, and has ended", case.no);
+    if replayed && has_ended { vec![what] } else { Vec::new() }
+}
+
+/// The shop closed an order: no buyer can pay what a provider closes when it is asked to.
+pub(super) fn closed(shared: &Shared, case: &Case) -> Vec<String> {
+    let (now, ledger) = (shared.clock.now(), shared.providers.orders());
+    let mut items = case.items();
+    items.retain(|item| {
+        let is_its = |it: &mock::SimulatedOrder| {
+            let is_open = it.state == State::Unpaid && it.terms.expires > now;
+            it.provider == item.provider && it.out_trade_no == item.no && is_open
+        };
+        is_closable(item.product) && ledger.iter().any(is_its)
+    });
+    items.iter().map(|it| format!("{} is closed, and {it:?} can be paid", case.no)).collect()
+}
+
+/// Whether a payment still counts as a mismatch, because a notification misstated it, and its
+/// provider has yet to send the right one.
+pub(super) fn is_contradicted(shared: &Shared) -> bool {
+    let ledger = shared.providers.orders();
+    shared.records.all().iter().flat_map(|it| &it.payments).any(|payment| {
+        let mut paid = ledger.iter().filter(|it| {
+            it.payments.iter().any(|it| *it.transaction_id == *payment.transaction_id.0)
+        });
+        let is_open = |it: &mock::SimulatedOrder| {
+            let state = &it.payments[0].notification;
+            state.acknowledged.is_none() && state.due.is_some()
+        };
+        payment.role == PaymentRole::Mismatch
+            && paid.any(|it| {
+                shared.irregularities.was_misstated(it.provider, &it.out_trade_no) && is_open(it)
+            })
+    })
 }
 
 /// The same request twice, when nothing happens between.
@@ -144,26 +201,29 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
     let ledger = shared.providers.orders();
     let mut found = Vec::new();
     for case in &shared.cases {
-        let trades: Vec<_> = ledger.iter().filter(|it| it.terms.subject == case.subject).collect();
         let order = shared.records.order(&case.no);
+        let trades = ledger.iter().filter(|it| it.terms.subject == case.subject);
+        let is_another_programs = |it: &&mock::SimulatedOrder| {
+            let mut attempts = order.iter().flat_map(|it| &it.attempts);
+            let is_its = |attempt: &Attempt| {
+                attempt.method.provider() == it.provider
+                    && attempt.channel_no.as_str() == it.out_trade_no
+            };
+            case.is_contested && !attempts.any(is_its)
+        };
+        let (others, trades): (Vec<_>, Vec<_>) = trades.partition(is_another_programs);
         // The buyer paid what the merchant sells under this number by another of its apps.
         if order.as_ref().is_some_and(|order| is_of_another_app(order, &trades)) {
             continue;
         }
-        let mut said = settled(shared, order.as_ref(), &trades);
+        let mut said = settled(shared, (case, order.as_ref()), &trades);
+        said.extend(money::unmatched(shared, &others));
         let heard = shared.shop.events_of(&case.no);
-        let is_excused =
-            money::has_unreported_refund(&trades) && shared.flaw != Flaw::RefundsAreDoubled;
-        if let Some(order) = order.as_ref().filter(|_| !is_excused) {
+        if let Some(order) = order.as_ref() {
             said.extend(money::returned(order, &trades));
             if shared.shop.listens() {
                 said.extend(money::heard(order, &heard));
-                let (there, outcome) = (money::ledger(&trades), money::books(&heard));
-                if there != outcome {
-                    said.push(format!(
-                        "the providers hold {there} fen, the shop heard of {outcome}"
-                    ));
-                }
+                said.extend(money::balanced(order, &trades, &heard));
             }
         }
         let known = order.as_ref().map(summary);
@@ -215,7 +275,7 @@ fn is_of_another_app(order: &Order, trades: &[&mock::SimulatedOrder]) -> bool {
 /// What is wrong with an order in the end, by what the providers know of it.
 pub(super) fn settled(
     shared: &Shared,
-    order: Option<&Order>,
+    (case, order): (&Case, Option<&Order>),
     trades: &[&mock::SimulatedOrder],
 ) -> Vec<String> {
     let Some(order) = order else {
@@ -232,31 +292,52 @@ pub(super) fn settled(
     };
     let paid: Vec<_> = trades.iter().filter(|it| it.state == State::Paid).collect();
     let at = |provider| paid.iter().filter(|it| it.provider == provider).count();
-    must(at(ProviderId::Wxpay) <= 1, "paid twice at WeChat Pay");
+    // What another program ordered nobody here can close.
+    let is_contested = case.is_contested;
+    must(is_contested || at(ProviderId::Wxpay) <= 1, "paid twice at WeChat Pay");
     // Under a number that is said to be taken nothing more can be ordered.
-    let is_once = at(ProviderId::Alipay) <= 1 || shared.was_lied_to(trades);
+    let is_once = is_contested || at(ProviderId::Alipay) <= 1 || shared.was_lied_to(trades);
     must(is_once, "paid twice at Alipay");
     let unpreventable = |it: &&&&mock::SimulatedOrder| {
         it.provider == ProviderId::Alipay && !is_closable(it.terms.product)
     };
-    let avoidable = paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));
+    let avoidable = !is_contested && paid.len() > 1 && !paid.iter().any(|it| unpreventable(&it));
     must(!avoidable, "paid twice, and something could have been closed");
+    let is_attempt = |trade: &mock::SimulatedOrder| {
+        order.attempts.iter().any(|it| {
+            it.method.provider() == trade.provider && it.channel_no.as_str() == trade.out_trade_no
+        })
+    };
+    let is_opened_here = is_contested || trades.iter().all(|it| is_attempt(it));
+    must(is_opened_here, "a trade that no attempt opened");
     for trade in &paid {
         let payment = &trade.payments[0];
         let is_known = order.payments.iter().any(|it| {
             *it.transaction_id.0 == *payment.transaction_id && it.total_fee == payment.amount
         });
         must(is_known, "a payment that nobody noticed");
-        must(payment.amount == order.terms.total_fee, "paid with another amount");
+        let role =
+            order.payment(&TransactionId((&*payment.transaction_id).into())).map(|it| it.role);
+        let is_foreign = shared.irregularities.is_foreign(trade.provider, &trade.out_trade_no);
+        let is_price = payment.amount == order.terms.total_fee;
+        must(!is_foreign || role == Some(PaymentRole::Mismatch), "dollars count as yuan");
+        let is_right = match role {
+            Some(PaymentRole::Winning | PaymentRole::Late) => is_price && !is_foreign,
+            Some(PaymentRole::Mismatch) => !is_price || is_foreign,
+            Some(PaymentRole::Duplicate) | None => true,
+        };
+        must(is_right, "a payment in the role of another");
     }
     must(order.payments.len() == paid.len(), "payments that the providers know");
     let count = |role| order.payments.iter().filter(|it| it.role == role).count();
     let (winning, late) = (count(PaymentRole::Winning), count(PaymentRole::Late));
-    let duplicate = count(PaymentRole::Duplicate);
-    must(winning + late + duplicate == paid.len(), "every payment has its role");
+    let (duplicate, mismatch) = (count(PaymentRole::Duplicate), count(PaymentRole::Mismatch));
+    let is_kept = |it: &&Payment| it.refunded() < it.total_fee.fen();
+    let mut mismatches = order.payments.iter().filter(|it| it.role == PaymentRole::Mismatch);
+    must(order.flags.mismatch == mismatches.any(|it| is_kept(&it)), "a mismatch is flagged");
     match order.status {
-        OrderStatus::Open => must(paid.is_empty(), "paid there, and open here"),
-        OrderStatus::Closed => must(late == paid.len(), "paid there, and closed here"),
+        OrderStatus::Open => must(mismatch == paid.len(), "paid there, and open here"),
+        OrderStatus::Closed => must(late + mismatch == paid.len(), "paid there, and closed here"),
         OrderStatus::Paid | OrderStatus::PartRefunded | OrderStatus::Refunded => {
             must(winning == 1 && late == 0, "one payment wins, the others are duplicates");
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paygate::domain::{Product, ProviderId};
-use paygate::engine::Created;
+use paygate::engine::{Created, Engine};
 use paygate::error::{Error, Kind};
 use paygate::mock::{PayWith, SimulatedPurchase};
 use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
@@ -15,8 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::audit;
+use super::flaw::Flaw;
+use super::process::Process;
 use super::rng::Rng;
-use super::world::{Flaw, Process, Shared};
+use super::shared::Shared;
 use crate::support::shop::order_info;
 
 /// An order as a shop's clients know it, and what they were given for it.
@@ -26,15 +28,19 @@ pub(super) struct Case {
     pub(super) fee: u64,
     /// Tells the case's trades apart from others' in the providers' ledger.
     pub(super) subject: String,
+    /// Whether another program of the merchant orders under its number.
+    pub(super) is_contested: bool,
     ways: Vec<PaymentMethod>,
     deadline_ms: Option<i64>,
     wallet: Mutex<Vec<Item>>,
+    /// What was given first, by the way to pay ([`Flaw::AnswersAreKeptForEver`]).
+    kept: Mutex<Vec<(PaymentMethod, Created)>>,
 }
 
 /// One way to pay, as a client asks for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PaymentMethod {
-    provider: ProviderId,
+    pub(super) provider: ProviderId,
     platform: &'static str,
     is_pc: bool,
     openid: Option<&'static str>,
@@ -59,9 +65,11 @@ impl Case {
             no: format!("world{seed}-{n}"),
             fee: rng.within(1..10_000),
             subject: format!("tea {seed} {n}"),
+            is_contested: rng.percent(20),
             ways,
             deadline_ms: deadline.map(|it| 1_763_900_000_000 + i64::try_from(it * 1000).unwrap()),
             wallet: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -80,6 +88,11 @@ impl Case {
         self.deadline_ms.is_none()
     }
 
+    /// One of the ways in which its clients pay.
+    pub(super) fn some_way(&self, rng: &Rng) -> PaymentMethod {
+        *rng.pick(&self.ways)
+    }
+
     fn give(&self, item: Item) {
         let mut wallet = self.wallet.lock().unwrap();
         if !wallet.contains(&item) {
@@ -87,7 +100,7 @@ impl Case {
         }
     }
 
-    fn body(&self, method: &PaymentMethod, fee: u64) -> Value {
+    pub(super) fn body(&self, method: &PaymentMethod, fee: u64) -> Value {
         let mut body = json!({
             "provider": method.provider.name(),
             "isPC": method.is_pc,
@@ -174,7 +187,11 @@ pub(super) async fn run_client(shared: Arc<Shared>, at: usize, rng: Rng) {
 
 pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fee: u64) -> Answer {
     let before = shared.records.order(&case.no);
-    let answer = answer_of(shared, &case.body(method, fee), method.address).await;
+    let kept = case.kept.lock().unwrap().iter().find(|it| it.0 == *method).cloned();
+    let answer = match kept {
+        Some((_, created)) => Answer::Given(Created { replayed: true, ..created }),
+        None => answer_of(shared, &case.body(method, fee), method).await,
+    };
     shared.count(|it| it.answers += 1);
     let outcome = match &answer {
         Answer::Given(it) if it.replayed => format!("again by {:?}", it.product),
@@ -186,7 +203,13 @@ pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fe
     shared.log(format!("{} {provider} {platform} {:?}: {outcome}", case.no, method.openid));
     match &answer {
         Answer::Given(created) => match item(shared, method.provider, created) {
-            Some(item) => case.give(item),
+            Some(item) => {
+                shared.saw(audit::ended(case, before.as_ref(), (&item, created.replayed)));
+                case.give(item);
+                if shared.has(Flaw::AnswersAreKeptForEver) {
+                    case.kept.lock().unwrap().push((*method, created.clone()));
+                }
+            }
             None => shared.saw(vec![format!("{}: nobody can pay with {created:?}", case.no)]),
         },
         Answer::Refused(_) | Answer::Broken => {}
@@ -195,17 +218,25 @@ pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fe
     answer
 }
 
-async fn answer_of(shared: &Shared, body: &Value, address: &str) -> Answer {
+/// What `engine` answers to a client that sends `body`.
+pub(super) async fn create(
+    engine: &Engine,
+    body: &Value,
+    method: &PaymentMethod,
+) -> Result<Created, Error> {
     let request = read_create(body.to_string().as_bytes()).unwrap();
     let said = ClientInfo { claims: &request.claims, is_pc: request.is_pc };
-    let peer: Option<IpAddr> = address.parse().ok();
+    let peer: Option<IpAddr> = method.address.parse().ok();
     let caller = resolve(&http::HeaderMap::new(), peer, said, &CallerRules::default()).unwrap();
+    engine.create(request, caller).await
+}
+
+async fn answer_of(shared: &Shared, body: &Value, method: &PaymentMethod) -> Answer {
     let process = shared.front();
-    let create = process.engine.create(request, caller);
     tokio::select! {
         biased;
         () = process.crash_switch.stopped() => Answer::Broken,
-        answer = create => match answer {
+        answer = create(&process.engine, body, method) => match answer {
             Ok(created) => Answer::Given(created),
             Err(error) => Answer::Refused(error),
         },
@@ -217,7 +248,7 @@ async fn answer_of(shared: &Shared, body: &Value, address: &str) -> Answer {
 }
 
 /// What the buyer holds, and which trade it pays.
-fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item> {
+pub(super) fn item(shared: &Shared, provider: ProviderId, created: &Created) -> Option<Item> {
     let outcome = order_info(created);
     let text = |key: &str| outcome[key].as_str().map(str::to_owned);
     let with = match created.product {
@@ -273,6 +304,15 @@ pub(super) async fn buyer(shared: Arc<Shared>, at: usize, rng: Rng) {
     }
 }
 
+/// Pays everything that was given, sooner or later.
+pub(super) async fn buyer_of_everything(shared: Arc<Shared>, at: usize, rng: Rng) {
+    sleep(rng.pause() + rng.pause()).await;
+    for item in shared.cases[at].items() {
+        pay(&shared, &item);
+        sleep(rng.pause()).await;
+    }
+}
+
 /// A buyer pays; whether that went well.
 pub(super) fn pay(shared: &Shared, item: &Item) -> bool {
     if shared.troubled() {
@@ -282,6 +322,9 @@ pub(super) fn pay(shared: &Shared, item: &Item) -> bool {
     let outcome = paid.as_ref().map(|it| it.state).map_err(|it| &it.code);
     let (provider, no) = (item.provider, &item.no);
     shared.log(format!("a buyer pays {provider} {no} by {:?}: {outcome:?}", item.product));
+    if paid.is_ok() {
+        shared.irregularities.paid(item.provider, &item.no, &shared.rng);
+    }
     paid.is_ok()
 }
 
@@ -294,7 +337,7 @@ pub(super) async fn run_reconciler(shared: Arc<Shared>, rng: Rng) {
     let mut rounds = JoinSet::new();
     loop {
         sleep(shared.pace(rng.time(Duration::from_secs(40)))).await;
-        if shared.flaw == Flaw::NobodyReconciles {
+        if shared.has(Flaw::NobodyReconciles) {
             continue;
         }
         let Process { engine, crash_switch } = shared.front();

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use paygate::domain::{EventId, EventType, Order, OrderStatus, PaymentRole, RefundState};
+use paygate::domain::{
+    EventId, EventType, Order, OrderStatus, Payment, PaymentRole, Refund, RefundState,
+};
 use paygate::engine::Queried;
 use paygate::mock;
 use paygate::mock::{SignedNotification, State};
 use serde_json::Value;
 
 use super::buyers::Case;
+use super::shared::Shared;
 use super::shop::ShopEvent;
-use super::world::Shared;
 
 /// The shop hears something: it is so at the provider at that moment.
 pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> Vec<String> {
@@ -20,12 +22,19 @@ pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> V
             found.push(format!("{}: the shop was told {what}: {body}", heard.no));
         }
     };
-    let Some(case) = shared.cases.iter().find(|it| it.no == heard.no) else {
-        return vec![format!("{} is nobody's order", heard.no)];
-    };
     let data = &body["data"];
     let text = |key: &str| data[key].as_str().unwrap_or_default();
     let trades = shared.providers.orders();
+    // Another program pays under numbers of its own, too.
+    let is_unmatched = heard.event == EventType::PaymentUnmatched;
+    let subject = trades
+        .iter()
+        .find(|it| it.out_trade_no == heard.no && is_unmatched)
+        .map(|it| &it.terms.subject);
+    let is_its = |it: &&Case| it.no == heard.no || subject == Some(&it.subject);
+    let Some(case) = shared.cases.iter().find(is_its) else {
+        return vec![format!("{} is nobody's order", heard.no)];
+    };
     let mut payments = trades
         .iter()
         .filter(|it| it.terms.subject == case.subject)
@@ -33,7 +42,10 @@ pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> V
         .filter(|it| it.transaction_id == text("transaction_id"));
     let payment = payments.next();
     must(payment.is_some(), "of a payment that nobody made");
-    must(body["type"] == heard.event.name() && text("out_trade_no") == case.no, "of another order");
+    must(
+        body["type"] == heard.event.name() && text("out_trade_no") == heard.no,
+        "of another order",
+    );
     let paid = payment.map(|it| it.amount.fen());
     must(heard.paid.is_some() && heard.paid == paid, "another amount");
     let shop = &shared.shop;
@@ -44,7 +56,17 @@ pub(super) fn check_event(shared: &Shared, heard: &ShopEvent, body: &Value) -> V
             must(ids.iter().all(|it| *it == heard.id), "twice that it is paid");
         }
         EventType::RefundSucceeded | EventType::DuplicateRefunded | EventType::LateRefunded => {
-            let back = payment.and_then(|it| returned_by(it, text("out_refund_no")));
+            let number = text("out_refund_no");
+            let back = match payment {
+                // A refund of which the provider gave no number.
+                Some(payment)
+                    if number.starts_with("console-")
+                        && shared.irregularities.has_numberless_refunds =>
+                {
+                    heard.refunded.filter(|it| *it <= payment.refunded_fen())
+                }
+                payment => payment.and_then(|it| returned_by(it, number)),
+            };
             must(back.is_some() && back == heard.refunded, "of a refund that is none");
         }
         EventType::PaymentDuplicate
@@ -71,13 +93,25 @@ pub(super) fn acknowledged(shared: &Shared, notification: &SignedNotification) -
         let known = |it: &Order| it.payments.iter().any(|it| is_same(it, payment));
         order.as_ref().is_some_and(known)
     };
-    let is_durable = trade.is_some_and(|it| it.payments.iter().all(is_known));
+    let is_refund_known = |number: &String| {
+        let is_recorded = |it: &Order| {
+            it.refund(number).is_some() || it.payments.iter().any(Payment::has_unknown_refund)
+        };
+        shared.irregularities.has_numberless_refunds || order.as_ref().is_some_and(is_recorded)
+    };
+    let is_durable = trade.is_some_and(|it| it.payments.iter().all(is_known))
+        && notification.out_refund_no.iter().all(is_refund_known);
     let what = format!("{}: acknowledged, and not durable", notification.out_trade_no);
     if is_durable { Vec::new() } else { vec![what] }
 }
 
-/// Whether the answer to an operator's query may be true.
-pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
+/// Whether the answer to an operator's query may be true, which came when the order was `before`.
+pub(super) fn queried(
+    shared: &Shared,
+    (case, before): (&Case, Option<&Order>),
+    queried: &Queried,
+) -> bool {
+    let is_newest = before.is_none_or(|it| it.version <= queried.order.version);
     let trades = shared.providers.orders();
     let is_paid_there =
         trades.iter().any(|it| it.terms.subject == case.subject && it.state == State::Paid);
@@ -92,13 +126,71 @@ pub(super) fn queried(shared: &Shared, case: &Case, queried: &Queried) -> bool {
         Some(false) => true,
         Some(true) => is_paid && has_accepted,
     };
-    accepted && (is_paid_there || !is_paid)
+    accepted && is_newest && (is_paid_there || !is_paid)
 }
 
-/// Whether a person returned something that the provider never managed to tell.
-pub(super) fn has_unreported_refund(trades: &[&mock::SimulatedOrder]) -> bool {
-    let mut refunds = trades.iter().flat_map(|it| &it.payments).flat_map(|it| &it.refunds);
-    refunds.any(|it| it.from_console && it.notification.acknowledged.is_none())
+/// Whether a refund that the shop was told is done is done at its provider.
+pub(super) fn is_refunded(shared: &Shared, case: &Case, refund: &Refund) -> bool {
+    let trades = shared.providers.orders().into_iter();
+    let mut trades = trades.filter(|it| it.terms.subject == case.subject);
+    trades.any(|it| {
+        let mut returned = it.payments.iter().map(|it| returned_by(it, &refund.out_refund_no));
+        returned.any(|it| it == Some(refund.refund_fee.fen()))
+    })
+}
+
+/// How much of a payment a person returned, in fen, that the provider never managed to report.
+fn unreported(payment: &mock::SimulatedPayment) -> u64 {
+    let refunds = payment.refunds.iter().filter(|it| {
+        let is_unreported = it.from_console && it.notification.acknowledged.is_none();
+        is_unreported && it.state == RefundState::Success
+    });
+    refunds.map(|it| it.amount.fen()).sum()
+}
+
+/// How much of a payment went back, in fen, that the shop cannot know: nobody could report it, or
+/// the shop heard that there is a refund of which nobody knows how much it is.
+fn unknown(known: &Payment, payment: &mock::SimulatedPayment) -> u64 {
+    match known.has_unknown_refund() {
+        true => payment.refunded_fen().saturating_sub(known.refunded()),
+        false => unreported(payment),
+    }
+}
+
+/// Payments of what another program ordered, and that belong to no order of the shop: it hears of
+/// each once, if the provider ever sends a notification.
+pub(super) fn unmatched(shared: &Shared, trades: &[&mock::SimulatedOrder]) -> Vec<String> {
+    let heard = |trade: &mock::SimulatedOrder, id: &str| {
+        let events = shared.shop.events_of(&trade.out_trade_no);
+        let unmatched = events.iter().filter(|it| it.event == EventType::PaymentUnmatched);
+        let ids = unmatched.filter(|it| it.transaction_id == id).map(|it| &it.id);
+        ids.collect::<BTreeSet<_>>().len()
+    };
+    let is_reported = |it: &&&mock::SimulatedOrder| {
+        it.payments.iter().any(|it| !it.notification.deliveries.is_empty())
+    };
+    let paid = trades.iter().filter(|it| is_reported(it) && shared.shop.listens());
+    let wrong = paid.filter(|it| heard(it, &it.payments[0].transaction_id) != 1);
+    wrong.map(|it| format!("the shop did not hear once of {it:?}")).collect()
+}
+
+/// The shop's books against the providers'. Of what they could not report, the shop may know.
+pub(super) fn balanced(
+    order: &Order,
+    trades: &[&mock::SimulatedOrder],
+    heard: &[ShopEvent],
+) -> Option<String> {
+    let (there, here) = (ledger(trades), books(heard));
+    let payments = trades.iter().flat_map(|it| &it.payments);
+    let hidden = payments.map(|payment| {
+        let known = order.payments.iter().find(|it| is_same(it, payment));
+        known.map_or(0, |known| unknown(known, payment))
+    });
+    let hidden: u64 = hidden.sum();
+    let is_balanced = (there..=there + i128::from(hidden)).contains(&here);
+    let what =
+        format!("the providers hold {there} fen, the shop heard of {here}, {hidden} unreported");
+    (!is_balanced).then_some(what)
 }
 
 /// What is wrong in the end with what went back of an order.
@@ -112,8 +204,19 @@ pub(super) fn returned(order: &Order, trades: &[&mock::SimulatedOrder]) -> Vec<S
     for payment in trades.iter().flat_map(|it| &it.payments) {
         let Some(known) = order.payments.iter().find(|it| is_same(it, payment)) else { continue };
         let (there, here) = (payment.refunded_fen(), known.refunded());
+        let hidden = unknown(known, payment);
+        let is_recorded = |number: &str| {
+            known.refunds.iter().any(|it| it.out_refund_no == number && it.times_sent > 0)
+        };
+        let mut sent = payment.refunds.iter().filter(|it| !it.from_console);
+        let unrecorded = sent.find(|it| !is_recorded(&it.out_refund_no));
+        must(unrecorded.is_none(), format!("sent without a record: {unrecorded:?}"));
         must(there <= payment.amount.fen(), format!("{there} fen went back of {payment:?}"));
-        must(there == here, format!("{there} fen went back, and {here} here: {known:?}"));
+        let is_known = here <= there && there <= here + hidden;
+        must(is_known, format!("{there} fen went back, and {here} here: {known:?}"));
+        if hidden > 0 {
+            continue;
+        }
         let unfinished = known
             .refunds
             .iter()
@@ -124,6 +227,7 @@ pub(super) fn returned(order: &Order, trades: &[&mock::SimulatedOrder]) -> Vec<S
     }
     let winning = order.payments.iter().find(|it| it.role == PaymentRole::Winning);
     let expected = winning.map(|it| match it.refunded() {
+        0 if it.has_unknown_refund() => OrderStatus::PartRefunded,
         0 => OrderStatus::Paid,
         back if back == it.total_fee.fen() => OrderStatus::Refunded,
         _ => OrderStatus::PartRefunded,
@@ -168,7 +272,8 @@ pub(super) fn heard(order: &Order, heard: &[ShopEvent]) -> Vec<String> {
             EventType::RefundSucceeded => back(&[PaymentRole::Winning, PaymentRole::Mismatch]),
             EventType::DuplicateRefunded => back(&[PaymentRole::Duplicate]),
             EventType::LateRefunded => back(&[PaymentRole::Late]),
-            EventType::PaymentUnmatched => 0,
+            // Of an order that the shop made later.
+            EventType::PaymentUnmatched => continue,
             // They may be tried again.
             EventType::RefundAbnormal | EventType::RefundClosed => continue,
         };
@@ -178,7 +283,7 @@ pub(super) fn heard(order: &Order, heard: &[ShopEvent]) -> Vec<String> {
 }
 
 /// The shop's own books: what came in less what was refunded, by the events.
-pub(super) fn books(heard: &[ShopEvent]) -> i128 {
+fn books(heard: &[ShopEvent]) -> i128 {
     let mut known = BTreeSet::new();
     let mut balance = 0_i128;
     let is_settled = |event: &ShopEvent| {
@@ -210,7 +315,7 @@ pub(super) fn books(heard: &[ShopEvent]) -> i128 {
 }
 
 /// The providers' books.
-pub(super) fn ledger(trades: &[&mock::SimulatedOrder]) -> i128 {
+fn ledger(trades: &[&mock::SimulatedOrder]) -> i128 {
     let payments = trades.iter().flat_map(|it| &it.payments);
     payments.map(|it| i128::from(it.amount.fen()) - i128::from(it.refunded_fen())).sum()
 }

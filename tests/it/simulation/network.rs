@@ -10,10 +10,14 @@ use paygate::mock::{FaultKind, Refuse, SimulatedFault};
 use paygate::provider::{Transport, TransportFailure};
 use paygate::store::BoxFuture;
 
+use super::coverage::{Step, Topic};
 use super::crash::CrashSwitch;
+use super::flaw::Flaw;
+use super::kinds;
+use super::kinds::{Hits, What};
 use super::outage;
 use super::rng::Rng;
-use super::world::{Flaw, Shared};
+use super::shared::Shared;
 
 /// The wire of one process.
 #[derive(Clone, Debug)]
@@ -36,38 +40,40 @@ impl Network {
         tokio::time::sleep(self.rng.time(Duration::from_millis(40))).await;
         self.crash_switch.pass().await;
         let call = Purpose::of(&request);
-        if self.shared.flaw == Flaw::ClosesAreIgnored
+        if self.shared.has(Flaw::WxpayClosesAreSwallowed)
             && call.what == What::Close
             && call.provider == ProviderId::Wxpay
         {
             return self.shared.decoy.send(request, timeout).await;
         }
         match outage::meets(&self.shared, call.provider, &self.rng) {
-            Some(None) => return Err(TransportFailure::NotSent("no route".to_owned())),
-            Some(Some(kind)) => {
-                self.shared.log(format!("{:?} {:?} outage: {kind:?}", call.provider, call.what));
-                let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
-                self.shared.providers.add_fault(fault);
-            }
+            Some(None) => return Err(self.no_route(&call)),
+            Some(Some(kind)) => self.spoil(&call, kind),
             None => {}
         }
-        if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
+        let (provider, what) = (kinds::provider(&call.provider).1, call.what);
+        if let Some(fault) = self.shared.curse_of(provider, what) {
+            match self.faults(&call).into_iter().find(|it| kinds::fault(it).0 == fault) {
+                Some(kind) => self.spoil(&call, kind),
+                None if fault == kinds::NO_ROUTE => return Err(self.no_route(&call)),
+                // Nobody can pay what nobody holds.
+                None => {}
+            }
+        } else if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
             if self.rng.percent(5) {
-                return Err(TransportFailure::NotSent("no route".to_owned()));
+                return Err(self.no_route(&call));
             }
             if self.rng.percent(15) {
                 self.shared.somebody_pays(&self.rng);
             } else {
-                let kind = self.fault(&call);
-                self.shared.log(format!("{:?} {:?} {kind:?}", call.provider, call.what));
-                let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
-                self.shared.providers.add_fault(fault);
+                self.spoil(&call, self.fault(&call));
             }
         }
-        if self.shared.flaw == Flaw::ClosesAreIgnored {
+        if self.shared.has(Flaw::WxpayClosesAreSwallowed) {
             self.shared.decoy.send(request.clone(), timeout).await?;
         }
-        self.shared.step(&self.crash_switch, &self.rng);
+        let step = Step::Call(provider, what);
+        self.shared.reaches(&step.before(), &self.crash_switch, &self.rng);
         self.crash_switch.pass().await;
         // The provider acts at once, however late its answer is.
         let (sent, ()) = tokio::join!(
@@ -79,34 +85,74 @@ impl Network {
         {
             self.shared.answered(&call, response.body());
         }
-        if self.shared.flaw == Flaw::RefundsAreDoubled && call.what == What::Refund {
-            self.shared.return_the_rest();
-        }
-        self.shared.step(&self.crash_switch, &self.rng);
+        self.shared.reaches(&step.after(), &self.crash_switch, &self.rng);
         tokio::time::sleep(self.rng.time(Duration::from_millis(40))).await;
         sent
     }
 
+    /// The call meets a fault at its provider.
+    fn spoil(&self, call: &Purpose, kind: FaultKind) {
+        let (provider, what) = (call.provider, call.what.name());
+        self.shared.log(format!("{provider} {what} {kind:?}"));
+        self.shared.exercised(Topic::Fault, format!("{provider} {what} {}", kinds::fault(&kind).0));
+        let fault = SimulatedFault { provider: None, operation: None, kind, times: 1 };
+        self.shared.providers.add_fault(fault);
+    }
+
+    fn no_route(&self, call: &Purpose) -> TransportFailure {
+        let (provider, what) = (call.provider, call.what.name());
+        self.shared.exercised(Topic::Fault, format!("{provider} {what} {}", kinds::NO_ROUTE));
+        TransportFailure::NotSent("no route".to_owned())
+    }
+
     fn fault(&self, call: &Purpose) -> FaultKind {
-        if call.what == What::Refund && self.rng.percent(40) {
-            return match self.rng.below(3) {
-                0 => FaultKind::TooSoon,
-                1 => FaultKind::NotEnough,
-                _ => FaultKind::RefundEnds { state: RefundState::Closed },
-            };
+        let faults = self.faults(call);
+        let is_of_refunds = |it: &&FaultKind| matches!(kinds::fault(it).1, Hits::Refunds(_));
+        let of_refunds: Vec<&FaultKind> = faults.iter().filter(is_of_refunds).collect();
+        if !of_refunds.is_empty() && self.rng.percent(40) {
+            return (*self.rng.pick(&of_refunds)).clone();
         }
-        match self.rng.below(12) {
-            0 => FaultKind::LoseRequest,
-            1 | 2 => FaultKind::LoseReply,
-            3 => FaultKind::Delay { ms: self.rng.below(10_000) },
-            4 => FaultKind::Status500,
-            5 => FaultKind::BadSignature,
-            6 => FaultKind::Unsigned,
-            7 => FaultKind::Malformed,
-            8 => FaultKind::Reset,
-            9 => FaultKind::Late { ms: u32::try_from(self.rng.below(120_000)).unwrap() },
-            _ => FaultKind::Refuse(self.refusal(call)),
+        self.rng.pick(&faults).clone()
+    }
+
+    /// What can go wrong with a call at its provider; the commonest twice.
+    fn faults(&self, call: &Purpose) -> Vec<FaultKind> {
+        let late_ms = |most_ms| u32::try_from(self.rng.below(most_ms)).unwrap();
+        let refuse = || FaultKind::Refuse(self.refusal(call));
+        let mut faults = vec![
+            FaultKind::LoseRequest,
+            FaultKind::LoseReply,
+            FaultKind::LoseReply,
+            FaultKind::Delay { ms: self.rng.below(10_000) },
+            FaultKind::Status500,
+            FaultKind::BadSignature,
+            FaultKind::Unsigned,
+            FaultKind::Malformed,
+            FaultKind::Reset,
+            FaultKind::Late { ms: late_ms(120_000) },
+            refuse(),
+            refuse(),
+        ];
+        if self.is_in_hands(call) {
+            let ms = self.rng.below(10_000);
+            faults.extend([FaultKind::PayFirst, FaultKind::PayBeforeReply { ms }]);
         }
+        if matches!(call.what, What::Refund | What::RefundQuery) {
+            faults.push(FaultKind::TooSoon);
+        }
+        if call.what == What::Refund {
+            faults.push(FaultKind::NotEnough);
+            faults.push(FaultKind::RefundSlow { ms: late_ms(900_000) });
+            let state = *self.rng.pick(&[RefundState::Abnormal, RefundState::Closed]);
+            faults.push(FaultKind::RefundEnds { state });
+        }
+        faults
+    }
+
+    /// Whether some buyer holds what pays the trade.
+    fn is_in_hands(&self, call: &Purpose) -> bool {
+        let mut items = self.shared.cases.iter().flat_map(|it| it.items());
+        items.any(|it| it.provider == call.provider && call.no.as_ref() == Some(&it.no))
     }
 
     /// A refusal that the provider may give for no reason that can be seen from here. It does not
@@ -122,6 +168,12 @@ impl Network {
                 "ORDER_PAID",
                 "NO_AUTH",
             ],
+            (ProviderId::Wxpay, What::Close) => {
+                &["SYSTEM_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR", "USER_PAYING"]
+            }
+            (ProviderId::Wxpay, What::Refund) => {
+                &["SYSTEM_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR", "USER_ACCOUNT_ABNORMAL"]
+            }
             (ProviderId::Wxpay, _) => &["SYSTEM_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR"],
             (ProviderId::Alipay, What::Create) => &[
                 "20000",
@@ -130,8 +182,12 @@ impl Network {
                 "ACQ.CONTEXT_INCONSISTENT",
                 "ACQ.TRADE_HAS_CLOSE",
                 "ACQ.APPLY_PC_MERCHANT_CODE_ERROR",
+                "40005",
             ],
-            (ProviderId::Alipay, _) => &["20000", "ACQ.SYSTEM_ERROR", "40006"],
+            (ProviderId::Alipay, What::Query) => &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005"],
+            (ProviderId::Alipay, _) => {
+                &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005", "ACQ.INVALID_PARAMETER"]
+            }
         };
         let code = (*self.rng.pick(codes)).to_owned();
         Refuse { code, message: "on demand".to_owned(), status: None }
@@ -161,16 +217,6 @@ pub(super) struct Purpose {
     pub(super) what: What,
     /// The trade's; a refund is about a payment.
     pub(super) no: Option<String>,
-}
-
-/// What a call is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Create,
-    Query,
-    Close,
-    Refund,
-    RefundQuery,
 }
 
 impl Purpose {

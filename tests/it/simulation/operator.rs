@@ -4,23 +4,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::domain::{Fen, Order, OrderStatus, OutTradeNo};
+use paygate::domain::{Fen, Order, OrderStatus, OutTradeNo, RefundState};
 use paygate::engine::{Engine, OrderNumber, Queried, Query, RefundRequest, Refunded};
 use paygate::error::{Error, Kind};
 use paygate::mock;
 use paygate::mock::{ConsoleNotification, ConsoleRefund, State};
 use tokio::time::sleep;
 
+use super::audit;
 use super::buyers::Case;
 use super::money;
 use super::rng::Rng;
-use super::world::Shared;
+use super::shared::Shared;
 
 /// Looks after one order now and then.
 pub(super) async fn run_operator(shared: Arc<Shared>, at: usize, rng: Rng) {
     let case = &shared.cases[at];
-    let (closes, refunds) = (rng.percent(30), rng.percent(50));
-    for _ in 0..rng.within(1..8) {
+    let (closes, refunds) = (rng.percent(35), shared.returns_much || rng.percent(50));
+    for _ in 0..rng.within(1..10) {
         sleep(rng.pause()).await;
         match rng.below(10) {
             0 | 1 if closes => close(&shared, case).await,
@@ -47,12 +48,17 @@ async fn close(shared: &Arc<Shared>, case: &Case) {
     let status = now.as_ref().map(|it| it.status);
     let matches_order = match kind {
         Ok(()) => status == Some(OrderStatus::Closed),
-        Err(Kind::AlreadyPaid) => status.is_some_and(|it| it.number() > 0),
+        Err(Kind::AlreadyPaid) => {
+            now.as_ref().is_some_and(|it| it.status.number() > 0 || it.flags.mismatch)
+        }
         Err(Kind::NoSuchOrder) => before.is_none(),
         Err(Kind::Busy | Kind::NotSent | Kind::OutcomeUnknown | Kind::ProviderRefused) => true,
         Err(_) => false,
     };
     must(shared, matches_order, || format!("{} is {status:?}, and close said {kind:?}", case.no));
+    if kind.is_ok() {
+        shared.saw(audit::closed(shared, case));
+    }
 }
 
 async fn refund(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
@@ -93,7 +99,12 @@ fn return_in_console(shared: &Shared, case: &Case, rng: &Rng) {
     }
     let trade = rng.pick(&paid);
     let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
-    let (amount, notification) = (Fen::new(1 + rng.below(case.fee)), ConsoleNotification::Regular);
+    let amount = if rng.percent(30) { None } else { Fen::new(1 + rng.below(case.fee)) };
+    let notification = match rng.below(10) {
+        0 => ConsoleNotification::Never,
+        1 => ConsoleNotification::Xml,
+        _ => ConsoleNotification::Regular,
+    };
     let refund = ConsoleRefund { provider, out_trade_no, amount, notification };
     let done = shared.providers.refund_in_console(&refund).map(drop).map_err(|it| it.code);
     shared.log(format!("{} in the console at {provider}: {amount:?}: {done:?}", case.no));
@@ -107,7 +118,9 @@ fn judge(shared: &Shared, case: &Case, asked: &RefundRequest, answer: &Result<Re
             let refund = &refunded.refund;
             let is_its = asked.out_refund_no.as_ref().is_none_or(|it| *it == refund.out_refund_no);
             let is_as_much = asked.refund_fee.is_none_or(|it| it == refund.refund_fee);
-            is_its && is_as_much && known(&refund.out_refund_no)
+            let is_true =
+                refund.state != RefundState::Success || money::is_refunded(shared, case, refund);
+            is_its && is_as_much && is_true && known(&refund.out_refund_no)
         }
         Err(error) => matches!(
             error.kind(),
@@ -136,7 +149,7 @@ async fn query(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
     let outcome = outcome.map_err(Error::kind);
     shared.log(format!("{} query {await_accepted:?}: {outcome:?}", case.no));
     let matches_order = match &answer {
-        Ok(queried) => money::queried(shared, case, queried),
+        Ok(queried) => money::queried(shared, (case, before.as_ref()), queried),
         Err(error) if error.kind() == Kind::NoSuchOrder => before.is_none(),
         Err(error) => error.kind() == Kind::NotSent,
     };

@@ -13,7 +13,7 @@ use super::audit;
 use super::buyers;
 use super::buyers::{Answer, Case};
 use super::rng::Rng;
-use super::world::{STARTED, Shared};
+use super::shared::{STARTED, Shared};
 
 /// When and how a provider cannot be used.
 #[derive(Clone, Copy, Debug)]

@@ -15,27 +15,42 @@ use paygate::store::{
 };
 
 use super::audit;
+use super::coverage::{Step, Topic};
 use super::crash::CrashSwitch;
+use super::flaw::Flaw;
+use super::kinds;
 use super::rng::Rng;
-use super::world::{Flaw, Shared};
+use super::shared::Shared;
 
 /// Every order as it was stored last.
 #[derive(Debug, Default)]
-pub(super) struct Records(Mutex<BTreeMap<String, Order>>);
+pub(super) struct Records {
+    last: Mutex<BTreeMap<String, Order>>,
+    /// As it was before the last commit.
+    before: Mutex<BTreeMap<String, Order>>,
+}
 
 impl Records {
     pub(super) fn order(&self, no: &str) -> Option<Order> {
-        self.0.lock().unwrap().get(no).cloned()
+        self.last.lock().unwrap().get(no).cloned()
+    }
+
+    fn before(&self, no: &str) -> Option<Order> {
+        self.before.lock().unwrap().get(no).cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Order> {
-        self.0.lock().unwrap().values().cloned().collect()
+        self.last.lock().unwrap().values().cloned().collect()
     }
 
     /// Takes note of a stored order, and gives back what it was before.
     fn note(&self, order: &Order) -> Option<Order> {
         let no = order.out_trade_no().as_str().to_owned();
-        self.0.lock().unwrap().insert(no, order.clone())
+        let before = self.last.lock().unwrap().insert(no.clone(), order.clone());
+        if let Some(before) = &before {
+            self.before.lock().unwrap().insert(no, before.clone());
+        }
+        before
     }
 }
 
@@ -123,6 +138,7 @@ impl Held {
         &self,
         write: BoxFuture<'_, Result<T, StoreError>>,
         order: &Order,
+        step: &Step,
         is_written: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         self.moment().await;
@@ -131,20 +147,52 @@ impl Held {
         if fails && is_early {
             return Err(failed());
         }
-        self.shared.step(&self.crash_switch, &self.rng);
+        self.shared.reaches(&step.before(), &self.crash_switch, &self.rng);
         self.crash_switch.pass().await;
         let written = write.await?;
         if is_written(&written) {
+            if let Step::Commit(transition) = step {
+                self.shared.exercised(Topic::Transition, transition);
+            }
             let before = self.shared.records.note(order);
             let fell = before.as_ref().map_or_else(Vec::new, |it| decreases(it, order));
             self.shared.saw(fell);
             self.shared.saw(audit::offered(order));
             self.shared.saw(audit::standing(&self.shared, (before.as_ref(), order)));
         }
-        self.shared.step(&self.crash_switch, &self.rng);
+        self.shared.reaches(&step.after(), &self.crash_switch, &self.rng);
         self.crash_switch.pass().await;
         if fails { Err(failed()) } else { Ok(written) }
     }
+}
+
+impl Held {
+    /// A commit as a broken store makes it.
+    async fn spoiled(
+        &self,
+        order: &Order,
+        outbox: &[OutboxEvent],
+    ) -> Result<(Order, Vec<OutboxEvent>), StoreError> {
+        let (mut order, mut outbox) = (order.clone(), outbox.to_vec());
+        if self.shared.has(Flaw::CommitsLoseTheirEvents) && self.rng.percent(50) {
+            outbox.clear();
+        }
+        if self.shared.has(Flaw::CommitsDoubleTheirEvents) {
+            let copies: Vec<OutboxEvent> = outbox.iter().map(copied).collect();
+            outbox.extend(copies);
+        }
+        if self.shared.has(Flaw::CommitsOverwriteOthers) {
+            let stored = self.memory.load(order.out_trade_no()).await?;
+            order.version = stored.map_or(order.version, |it| it.version + 1);
+        }
+        Ok((order, outbox))
+    }
+}
+
+/// The same event under another id.
+fn copied(event: &OutboxEvent) -> OutboxEvent {
+    let id = serde_json::from_value(serde_json::json!(format!("{}-copy", event.id)));
+    OutboxEvent { id: id.unwrap(), ..event.clone() }
 }
 
 fn failed() -> StoreError {
@@ -155,6 +203,11 @@ impl Store for Held {
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
         Box::pin(async move {
             self.moment().await;
+            if self.shared.has(Flaw::ReadsAreStale)
+                && let Some(before) = self.shared.records.before(no.as_str())
+            {
+                return Ok(Some(before));
+            }
             let loaded = self.memory.load(no).await;
             self.crash_switch.pass().await;
             loaded
@@ -162,8 +215,13 @@ impl Store for Held {
     }
 
     fn claim<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Claim, StoreError>> {
-        let claim = self.memory.claim(order);
-        Box::pin(self.write(claim, order, |it| matches!(it, Claim::Fresh)))
+        Box::pin(async move {
+            let claim = self.memory.claim(order);
+            let claimed =
+                self.write(claim, order, &Step::Claim, |it| matches!(it, Claim::Fresh)).await;
+            self.shared.answered_store(&claimed, kinds::claim);
+            claimed
+        })
     }
 
     fn commit<'a>(
@@ -171,12 +229,16 @@ impl Store for Held {
         order: &'a Order,
         outbox: &'a [OutboxEvent],
     ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        let step = Step::Commit(self.shared.trace.transition());
         Box::pin(async move {
-            if self.shared.flaw == Flaw::CommitsAreLost && self.rng.percent(20) {
+            if self.shared.has(Flaw::CommitsAreLost) && self.rng.percent(20) {
                 return Ok(Committed::Done);
             }
-            let commit = self.memory.commit(order, outbox);
-            self.write(commit, order, |it| *it == Committed::Done).await
+            let (order, outbox) = self.spoiled(order, outbox).await?;
+            let commit = self.memory.commit(&order, &outbox);
+            let committed = self.write(commit, &order, &step, |it| *it == Committed::Done).await;
+            self.shared.answered_store(&committed, kinds::committed);
+            committed
         })
     }
 
@@ -240,17 +302,21 @@ impl Store for Held {
     ) -> BoxFuture<'a, Result<EventUpdate, StoreError>> {
         Box::pin(async move {
             self.moment().await;
+            if self.shared.has(Flaw::DeliveriesAreForgotten) {
+                return Ok(EventUpdate::Done);
+            }
             let fails = self.shared.troubled() && self.rng.below(200) == 0;
             if fails && self.rng.percent(50) {
                 return Err(failed());
             }
-            self.shared.step(&self.crash_switch, &self.rng);
+            self.shared.reaches(&Step::Delivered.before(), &self.crash_switch, &self.rng);
             self.crash_switch.pass().await;
             // The wait's spread follows from numbers that differ from run to run.
             let wait_ms = event.next_at.since(self.shared.clock.now()) / 600 * 600;
             let next = self.shared.clock.now().plus(wait_ms);
             let set = self.memory.outbox_set(&OutboxEvent { next_at: next, ..event.clone() }).await;
-            self.shared.step(&self.crash_switch, &self.rng);
+            self.shared.answered_store(&set, kinds::event_update);
+            self.shared.reaches(&Step::Delivered.after(), &self.crash_switch, &self.rng);
             self.crash_switch.pass().await;
             if fails { Err(failed()) } else { set }
         })
@@ -261,7 +327,14 @@ impl Store for Held {
         unmatched: &'a UnmatchedPayment,
         event: &'a OutboxEvent,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        self.memory.add_unmatched(unmatched, event)
+        Box::pin(async move {
+            self.shared.reaches(&Step::Unmatched.before(), &self.crash_switch, &self.rng);
+            self.crash_switch.pass().await;
+            let added = self.memory.add_unmatched(unmatched, event).await;
+            self.shared.reaches(&Step::Unmatched.after(), &self.crash_switch, &self.rng);
+            self.crash_switch.pass().await;
+            added
+        })
     }
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {

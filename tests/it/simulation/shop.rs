@@ -9,10 +9,13 @@ use paygate::engine::Deliver;
 use paygate::store::BoxFuture;
 use tokio::time::sleep;
 
+use super::coverage::{Step, Topic};
 use super::crash::CrashSwitch;
+use super::flaw::Flaw;
+use super::kinds;
 use super::money;
 use super::rng::Rng;
-use super::world::{Flaw, STARTED, Shared};
+use super::shared::{STARTED, Shared};
 
 /// How a shop answers events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,14 +109,15 @@ impl ShopConnection {
         ]);
         let slow = if rng.percent(10) { 8_000 } else { 100 };
         sleep(rng.time(Duration::from_millis(slow))).await;
-        self.shared.step(&self.crash_switch, &rng);
+        let step = Step::Event(kinds::event(&event.event));
+        self.shared.reaches(&step.before(), &self.crash_switch, &rng);
         self.crash_switch.pass().await;
-        if self.shared.flaw == Flaw::EventsAreDropped && rng.percent(20) {
+        if self.shared.has(Flaw::EventsAreDropped) && rng.percent(20) {
             return Ok(());
         }
         let is_accepted = self.hear(event, &rng);
         sleep(rng.time(Duration::from_millis(slow))).await;
-        self.shared.step(&self.crash_switch, &rng);
+        self.shared.reaches(&step.after(), &self.crash_switch, &rng);
         self.crash_switch.pass().await;
         let is_lost = self.shared.troubled() && rng.percent(5);
         if is_accepted && !is_lost {
@@ -127,9 +131,14 @@ impl ShopConnection {
         let shop = &self.shared.shop;
         let is_accepted = shop.takes(rng, self.shared.clock.now());
         let (name, no) = (event.event, &event.out_trade_no);
+        self.shared.exercised(Topic::Event, kinds::event(&name));
         let verb = if is_accepted { "takes" } else { "refuses" };
         self.shared.log(format!("the shop {verb} {name} of {no}"));
-        let body: serde_json::Value = serde_json::from_str(&event.body).unwrap();
+        let mut body: serde_json::Value = serde_json::from_str(&event.body).unwrap();
+        if self.shared.has(Flaw::EventsNameAnotherAmount) {
+            body["data"]["paid_fee"] =
+                serde_json::json!(body["data"]["paid_fee"].as_u64().unwrap() + 1);
+        }
         let heard = ShopEvent {
             id: event.id.clone(),
             event: event.event,
