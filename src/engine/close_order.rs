@@ -60,11 +60,8 @@ impl LockedWork {
         if !order.is_unpaid() {
             return Err(already_paid(&order));
         }
-        let commits = &self.engine.commits;
-        commits.forget(&order);
         let order = Box::pin(self.close_payable_trades(order)).await?;
         let order = self.record(order, Transition::Closed).await?;
-        commits.end(&order);
         match order.status {
             OrderStatus::Closed => Ok(()),
             _ => Err(already_paid(&order)),

@@ -120,7 +120,10 @@ impl Commits {
         let next = next.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         let committed = self.store.commit(&next, &[]).await;
         match committed.map_err(|error| store_unreachable(&error))? {
-            Committed::Done => Ok(Added::Done(next)),
+            Committed::Done => {
+                self.forget(&next);
+                Ok(Added::Done(next))
+            }
             Committed::OtherVersion(stored) => Ok(Added::OtherVersion(*stored)),
             Committed::Lost => Err(store_lost(order)),
         }
@@ -203,6 +206,7 @@ impl Commits {
             Transition::CloseIntended { .. } => self.forget(order),
             Transition::Adopted { .. }
             | Transition::Corrected { .. }
+            | Transition::Closed
             | Transition::TradeQueried {
                 update: TradeUpdate::Closed | TradeUpdate::Paid(_), ..
             } => self.end(order),

@@ -154,3 +154,23 @@ impl<R, P> Drop for OrderGuard<R, P> {
         self.locks.0.remove_if(&self.out_trade_no, |_, lock| is_ours(lock));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_that_was_released_leaves_the_lock_to_whoever_took_it_since() {
+        let locks: Arc<OrderLocks<(), ()>> = Arc::default();
+        let number = OutTradeNo::parse("order-1").unwrap();
+        let first = locks.try_lock(&number).await.unwrap();
+        // As `finish` does, before it drops its guard.
+        locks.0.remove(&number);
+        let second = locks.try_lock(&number).await.unwrap();
+        drop(first);
+        assert!(locks.try_lock(&number).await.is_none(), "the second one has it");
+        assert!(matches!(locks.join(&number, &()).await, Join::Follower(_)));
+        drop(second);
+        assert!(locks.try_lock(&number).await.is_some());
+    }
+}

@@ -184,6 +184,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_failed_request_is_described_without_its_url() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hangs_up = tokio::spawn(async move { drop(listener.accept().await) });
+        let url = format!("http://u:s3cret@127.0.0.1:{port}/s3cret?token=s3cret");
+        let url: Url = url.parse().unwrap();
+        let http = MerchantHttp::new(&url, Duration::from_secs(5)).unwrap();
+        for _ in 0..2 {
+            // The first connection ends without a response; then nobody listens.
+            let failed = http.post(&url, HeaderMap::new(), Bytes::new()).await.unwrap_err();
+            let text = format!("{failed} {failed:?}");
+            assert!(text.len() > 20 && !text.contains("s3cret"), "{text}");
+        }
+        hangs_up.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_name_resolves_to_allowed_addresses_only() {
         let found = MerchantResolver.resolve("localhost".parse().unwrap()).await.unwrap();
         assert!(found.into_iter().all(|socket| socket.ip().is_loopback()));

@@ -130,12 +130,18 @@ fn paid(
         None => numbers::transaction_id(now),
     };
     let payer = payer.or(order.terms.buyer.as_deref());
-    let is_wanted = |fault: &FaultKind| matches!(fault, FaultKind::WrongAmount);
-    let wrong_amount = world.faults().take_of_payment(order.provider, is_wanted);
+    let take_fault = |is_wanted: fn(&FaultKind) -> bool| {
+        world.faults().take_of_payment(order.provider, is_wanted)
+    };
+    let foreign = provider
+        .has_currencies()
+        .then(|| take_fault(|fault| matches!(fault, FaultKind::ForeignCurrency)));
+    let wrong_amount = take_fault(|fault| matches!(fault, FaultKind::WrongAmount));
     let more = wrong_amount.and_then(|_| Fen::new(order.terms.amount.fen().saturating_add(1)));
     let payment = SimulatedPayment {
         transaction_id: transaction_id.clone(),
         amount: more.unwrap_or(order.terms.amount),
+        currency: foreign.flatten().map(|_| "USD".to_owned()),
         payer: payer.unwrap_or(provider.default_payer()).to_owned(),
         paid_at: now.floor_to_second(),
         notification: notification_schedule::for_payment(world, &order, now),

@@ -44,6 +44,9 @@ pub enum ConsoleNotification {
     Regular,
     /// A notification in the XML of WeChat Pay V2, which a merchant of V3 cannot decrypt.
     Xml,
+    /// Alipay's without the number of the refund (`out_biz_no`): only the total of the payment's
+    /// refunds shows how much it was. WeChat Pay's has the number.
+    Unnumbered,
     /// None: only a query shows that there is a refund.
     #[serde(rename = "nobody")]
     Never,
@@ -101,6 +104,7 @@ pub(super) fn refund(
             ConsoleNotification::Xml => {
                 refund.is_notified_in_xml = provider.has_xml_notifications()
             }
+            ConsoleNotification::Unnumbered => refund.is_notified_unnumbered = true,
             ConsoleNotification::Never => refund.notification.due = None,
         }
         order.payments[0].refunds.push(refund);

@@ -65,6 +65,9 @@ pub(super) trait SimulatedProvider: Sync {
     /// provider.
     fn signed_order(&self, text: &str, now: Millis) -> Result<PaymentTarget, ActionRefused>;
 
+    /// Whether its payments have a currency.
+    fn has_currencies(&self) -> bool;
+
     /// The buyer that pays where neither the order nor the purchase names one.
     fn default_payer(&self) -> &'static str;
 

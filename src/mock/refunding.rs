@@ -45,6 +45,7 @@ pub(super) fn new_refund(
         refunded_at: None,
         from_console: request.from_console,
         is_notified_in_xml: false,
+        is_notified_unnumbered: false,
         calls: u32::from(!request.from_console),
         notification,
     };

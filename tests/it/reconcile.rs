@@ -1,13 +1,15 @@
 //! What the reconciler does without anybody's request.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
+use std::time::Duration;
+
 use paygate::domain::AttemptState;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, ProviderOperation, State};
+use paygate::mock::{FaultKind, ProviderOperation, SimulatedFault, State};
 
 use crate::support::requests::{NO, app, mini, qr};
-use crate::support::shop::{Shop, kind};
+use crate::support::shop::{Shop, body, kind};
 
 const MINUTE: i64 = 60_000;
 
@@ -104,4 +106,51 @@ async fn two_payments_that_nothing_could_prevent_are_both_found() {
     assert_eq!(order.status.number(), 1);
     assert!(order.attempts.iter().all(|it| it.state == AttemptState::Paid));
     assert_eq!(shop.states(), [(Wxpay, State::Paid), (Alipay, State::Paid)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_delays_no_order_of_the_other_one() {
+    for (down, up) in [(Alipay, Wxpay), (Wxpay, Alipay)] {
+        let shop = Shop::open_as(|it| it.reconcile_every(Some(Duration::from_secs(1)))).await;
+        let number = |n: u32| format!("order-1{n:03}");
+        for n in 0..80 {
+            shop.create(&body(down, &number(n), 100)).await.unwrap();
+        }
+        let hangs = SimulatedFault {
+            provider: Some(down),
+            operation: Some(ProviderOperation::Query),
+            kind: FaultKind::Delay { ms: 60_000 },
+            times: 1 << 20,
+        };
+        shop.providers.add_fault(hangs);
+        shop.clock.advance_ms(29 * MINUTE);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // An order of the other provider whose outcome is unknown becomes due meanwhile.
+        shop.fault(FaultKind::LoseReply);
+        let lost = SimulatedFault {
+            provider: Some(up),
+            operation: Some(ProviderOperation::Query),
+            kind: FaultKind::LoseReply,
+            times: 1,
+        };
+        shop.providers.add_fault(lost);
+        assert_eq!(kind(shop.create(&qr(up)).await), Some(Kind::OutcomeUnknown), "{up}");
+        shop.clock.advance_ms(10_000);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!shop.order(NO).await.latest().is_unknown(), "{up} was queried");
+        let first = shop.order(&number(0)).await;
+        assert_eq!(first.latest().last_queried_at, None, "{down} did not answer yet");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_background_closes_a_superseded_wechat_code_without_waiting_for_its_next_round() {
+    let shop = Shop::open_as(|it| it.reconcile_every(Some(Duration::from_secs(3_600)))).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    let native = shop.create(&qr(Wxpay)).await.unwrap();
+    assert!(shop.create(&qr(Alipay)).await.unwrap().replayed, "the buyer returns");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(shop.states(), [(Wxpay, State::Closed), (Alipay, State::Offered)]);
+    assert!(shop.pay(&native).is_err() && shop.pay(&code).is_ok());
 }

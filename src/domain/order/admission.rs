@@ -86,97 +86,17 @@ fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::PayType;
-    use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
-    use crate::domain::money::Fen;
-    use crate::domain::order::attempt::{Material, Params};
-    use crate::domain::order::{Flags, OrderClient, TradeUpdate, Transition};
+    use crate::domain::order::attempt::Material;
+    use crate::domain::order::tests::{
+        EXPIRES, VALID_UNTIL, attempt, in_use, live, lost, method, order, refused, terms,
+    };
+    use crate::domain::order::{Flags, TradeUpdate, Transition};
     use crate::domain::product::Product;
-    use crate::domain::request::OrderTerms;
-
-    const EXPIRES: i64 = 1_800_000;
-    const VALID_UNTIL: i64 = 300_000;
-
-    fn terms(total_fee: u64) -> OrderTerms {
-        OrderTerms {
-            out_trade_no: OutTradeNo::parse("order-1").unwrap(),
-            total_fee: Fen::new(total_fee).unwrap(),
-            subject: "tea".to_owned(),
-            body: None,
-            kind: "goods".to_owned(),
-            pid: Pid::default(),
-            user_id: None,
-            custom: None,
-            other: None,
-            sub_appid: None,
-            sub_mchid: None,
-            app_auth_token: None,
-            profit_sharing: None,
-        }
-    }
-
-    fn method(product: Product) -> PaymentMethod {
-        let app_id = "wx1".to_owned();
-        PaymentMethod { pay_type: PayType::WxpayH5, product, app_id, openid: None, client_ip: None }
-    }
-
-    fn attempt(n: u32, state: AttemptState) -> Attempt {
-        Attempt {
-            n,
-            method: method(Product::Native),
-            account: None,
-            channel_no: ChannelNo::first(&terms(1).out_trade_no),
-            params: Params {
-                document: "{}".to_owned(),
-                notify_url: String::new(),
-                return_url: None,
-                app_auth_token: None,
-            },
-            expires_at: Millis(EXPIRES),
-            opened_at: Millis(0),
-            last_queried_at: None,
-            superseded: false,
-            handed_out: matches!(state, AttemptState::Payable { .. }),
-            close_intended: false,
-            state,
-        }
-    }
-
-    fn order(state: AttemptState) -> Order {
-        let terms = terms(1);
-        Order {
-            fingerprint: terms.fingerprint(),
-            terms,
-            deadline: None,
-            status: OrderStatus::Open,
-            flags: Flags::default(),
-            attempts: vec![attempt(1, state)],
-            payments: Vec::new(),
-            client: OrderClient::default(),
-            created_at: Millis(0),
-            version: 1,
-            unknown: Default::default(),
-        }
-    }
-
-    fn live() -> AttemptState {
-        let material = Material::QrCode { code_url: "weixin://".to_owned(), msg: None };
-        AttemptState::Payable { material, valid_until: Millis(VALID_UNTIL) }
-    }
-
-    fn lost() -> AttemptState {
-        AttemptState::OutcomeUnknown { reason: "timeout".to_owned() }
-    }
-
-    fn refused() -> AttemptState {
-        AttemptState::Refused { code: "PARAM_ERROR".to_owned(), message: String::new() }
-    }
 
     #[test]
     fn the_latest_attempt_and_the_time_decide_about_an_open_order() {
         use Admission::{NewAttempt, Renew, Replay, Resume, Wait};
         let (same, other) = (Product::Native, Product::Jsapi);
-        let taken = || AttemptState::NumberInUse { code: "OUT_TRADE_NO_USED".to_owned() };
         let table = [
             (AttemptState::Prepared, same, 0, Resume(1)),
             (AttemptState::Prepared, other, 0, NewAttempt),
@@ -190,8 +110,8 @@ mod tests {
             (refused(), same, 0, Resume(1)),
             (refused(), other, 0, NewAttempt),
             (refused(), same, EXPIRES - 60_000, NewAttempt),
-            (taken(), same, 0, Resume(1)),
-            (taken(), other, 0, NewAttempt),
+            (in_use(), same, 0, Resume(1)),
+            (in_use(), other, 0, NewAttempt),
             (AttemptState::NotFound, same, 0, Resume(1)),
             (AttemptState::NotFound, other, 0, NewAttempt),
             (live(), same, 0, Replay(1)),

@@ -15,5 +15,8 @@ mod state;
 pub(crate) mod transition;
 pub(crate) mod unknown_members;
 
+#[cfg(test)]
+mod tests;
+
 pub use state::{Flags, Order, OrderClient, OrderStatus};
 pub use transition::{AutoRefundPolicy, Receipt, TradeUpdate, Transition};

@@ -22,7 +22,6 @@ impl CreateRun<'_> {
     /// paid cannot be ended: nothing was opened then.
     pub(super) async fn open_another(&self, order: Order) -> Result<Step, Error> {
         let engine = &self.locked.engine;
-        engine.commits.forget(&order);
         self.may_switch(&order)?;
         match self.another(&order) {
             // Nothing that can be paid is closed when nothing can follow it.

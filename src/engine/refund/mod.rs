@@ -292,7 +292,7 @@ fn recorded(order: &Order, request: &RefundRequest) -> Result<Option<Refunded>, 
     if request.refund_fee.is_some_and(|fee| fee != known.refund_fee) {
         return Err(different_refund("refund_fee"));
     }
-    if request.transaction_id.as_ref().is_some_and(|id| *id != paid.transaction_id) {
+    if payment.transaction_id != paid.transaction_id {
         return Err(different_refund("transaction_id"));
     }
     match known.state {

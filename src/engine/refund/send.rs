@@ -71,7 +71,7 @@ impl LockedWork {
             .is_some_and(|refused_at| !refund.automatic || now.since(refused_at) >= DAY_MS);
         // Paygate sends no automatic refund beside one whose amount nobody knows.
         let is_stopped = refund.automatic && payment.has_unknown_refund();
-        let is_over = refund.state != RefundState::Processing || is_refused || is_stopped;
+        let is_over = is_refused || is_stopped;
         if refund.may_have_been_sent() || is_over {
             match providers.query_refund(&order, number, self.budget).await {
                 Ok(Some(status)) => return Ok((order, RefundAnswer::Status(status))),

@@ -139,4 +139,8 @@ impl SimulatedProvider for Alipay {
     fn has_xml_notifications(&self) -> bool {
         false
     }
+
+    fn has_currencies(&self) -> bool {
+        false
+    }
 }

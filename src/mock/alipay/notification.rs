@@ -99,7 +99,9 @@ fn fields(content: NotificationContent<'_>) -> BTreeMap<&'static str, String> {
     if let Some(refund) = content.refund {
         let total = Fen::new(payment.refunded_fen_up_to(refund)).unwrap_or(payment.amount);
         let at = refund.ends_at;
-        fields.insert("out_biz_no", refund.out_refund_no.clone());
+        if !refund.is_notified_unnumbered {
+            fields.insert("out_biz_no", refund.out_refund_no.clone());
+        }
         fields.insert("refund_fee", total.to_yuan());
         fields.insert("send_back_fee", refund.amount.to_yuan());
         // The only time that has thousandths.

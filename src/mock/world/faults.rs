@@ -122,6 +122,8 @@ pub enum FaultKind {
     },
     /// The next payment is one fen more than the amount of the order.
     WrongAmount,
+    /// A buyer pays WeChat Pay's next payment in US dollars, of which the amount is as many cents.
+    ForeignCurrency,
     /// The provider does not notify of the next payment or refund.
     NotifyNever,
     /// The provider notifies of the next payment or refund twice at once.
@@ -177,6 +179,7 @@ impl FaultKind {
     fn is_of_payments(&self) -> bool {
         match self {
             FaultKind::WrongAmount
+            | FaultKind::ForeignCurrency
             | FaultKind::NotifyNever
             | FaultKind::NotifyTwice
             | FaultKind::NotifySlow { .. }
@@ -302,6 +305,7 @@ mod tests {
             "too_soon",
             "pay_first",
             "wrong_amount",
+            "foreign_currency",
             "notify_never",
             "notify_twice",
             "notify_wrong_key",

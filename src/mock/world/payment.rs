@@ -15,6 +15,9 @@ pub struct SimulatedPayment {
     pub transaction_id: String,
     /// The amount, in fen.
     pub amount: Fen,
+    /// The currency, if it is not CNY: the amount is in its hundredths then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
     /// The buyer that paid: `openid`, `buyer_id`, `buyer_open_id`.
     pub payer: String,
     /// The time of the payment, in whole seconds.

@@ -36,6 +36,9 @@ pub struct SimulatedRefund {
     /// Whether WeChat Pay notifies of it in the XML of V2, which a merchant of V3 cannot decrypt.
     #[serde(default, rename = "is_told_in_xml", skip_serializing_if = "std::ops::Not::not")]
     pub is_notified_in_xml: bool,
+    /// Whether Alipay notifies of it without its number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_notified_unnumbered: bool,
     /// How many calls for the refund the provider accepted: it pays the money out once.
     pub calls: u32,
     /// The notification of the refund.

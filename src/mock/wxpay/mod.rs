@@ -134,6 +134,10 @@ impl SimulatedProvider for Wxpay {
     fn has_xml_notifications(&self) -> bool {
         true
     }
+
+    fn has_currencies(&self) -> bool {
+        true
+    }
 }
 
 impl Wxpay {

@@ -75,9 +75,10 @@ pub(super) fn trade_response(order: &SimulatedOrder, role: MerchantRole) -> Valu
         response["success_time"] = json!(payment.paid_at.to_rfc3339_beijing());
         let payer = if role == MerchantRole::Direct { "openid" } else { "sp_openid" };
         response["payer"] = json!({ payer: payment.payer });
-        let fen = payment.amount;
-        response["amount"] =
-            json!({ "total": fen, "payer_total": fen, "currency": "CNY", "payer_currency": "CNY" });
+        let (fen, currency) = (payment.amount, payment.currency.as_deref().unwrap_or("CNY"));
+        response["amount"] = json!({
+            "total": fen, "payer_total": fen, "currency": currency, "payer_currency": currency,
+        });
     }
     response
 }

@@ -138,6 +138,15 @@ impl DatabaseFile {
 
     /// Makes an empty store. It gets its name when it is whole, so that a crash leaves none.
     pub(super) fn create(&self, mode: StoreMode) -> Result<(), StoreError> {
+        self.create_durably(mode, File::sync_all)
+    }
+
+    /// As [`DatabaseFile::create`]: `sync` makes a file, or a directory, durable.
+    fn create_durably(
+        &self,
+        mode: StoreMode,
+        sync: impl Fn(&File) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         let path = self.beside("-new");
         let refused = |error: io::Error| refused(&path, &error);
         match fs::remove_file(&path) {
@@ -151,9 +160,9 @@ impl DatabaseFile {
         let connection = Connection::open_with_flags(&path, WRITE).map_err(failed)?;
         schema::create(&connection, mode).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
-        file.sync_all().map_err(refused)?;
+        sync(&file).map_err(refused)?;
         fs::rename(&path, &self.database).map_err(refused)?;
-        sync_directory(&self.database).map_err(refused)
+        sync_directory(&self.database, sync).map_err(refused)
     }
 
     /// Lets nobody but their owner read the store's files: they hold buyers' names and an order's
@@ -269,12 +278,12 @@ fn make_private(_: &Path) -> io::Result<()> {
 
 /// A name is durable when its directory is.
 #[cfg(unix)]
-fn sync_directory(file: &Path) -> io::Result<()> {
-    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+fn sync_directory(file: &Path, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    file.parent().map_or(Ok(()), |directory| sync(&File::open(directory)?))
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
+fn sync_directory(_: &Path, _: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     Ok(())
 }
 
@@ -287,4 +296,41 @@ fn names(found: &fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn names(_: &fs::Metadata) -> u64 {
     1
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn files() -> (tempfile::TempDir, DatabaseFile) {
+        let home = tempfile::tempdir().unwrap();
+        let files = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        (home, files)
+    }
+
+    #[test]
+    fn a_new_store_is_durable_before_it_has_its_name_and_its_name_is_durable_then() {
+        let (_home, files) = files();
+        let synced = RefCell::new(Vec::new());
+        let sync = |file: &File| {
+            let found = file.metadata()?;
+            let is_whole = found.is_file() && found.len() > 0;
+            let what = if found.is_dir() { "directory" } else { "file" };
+            synced.borrow_mut().push((what, is_whole, files.database().exists()));
+            file.sync_all()
+        };
+        files.create_durably(StoreMode::Mock, sync).unwrap();
+        assert_eq!(synced.into_inner(), [("file", true, false), ("directory", false, true)]);
+    }
+
+    #[test]
+    fn a_store_that_the_disk_does_not_take_gets_no_name() {
+        let (_home, files) = files();
+        let failed = files.create_durably(StoreMode::Mock, |_| Err(io::Error::other("full")));
+        assert!(failed.is_err() && !files.database().exists());
+        files.create(StoreMode::Mock).unwrap();
+        assert!(files.is_there().unwrap(), "the next start makes it");
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::scenarios::{Scenario, Step, alipay_notice};
+use crate::support::crashing_store::directory;
 use crate::support::shop::{ManualClock, Shop, with};
 
 pub(super) const MINUTE: i64 = 60_000;
@@ -29,11 +30,6 @@ pub(super) struct World {
     event_ids: Arc<Mutex<Vec<EventId>>>,
     /// How many steps were begun.
     begun: usize,
-}
-
-/// In memory where the system has such a place: a process dies here, and no disk does.
-fn directory() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 impl World {

@@ -5,7 +5,7 @@ use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, State};
 use serde_json::json;
 
-use crate::support::requests::{NO, material, phone, qr};
+use crate::support::requests::{NO, app, material, phone, qr};
 use crate::support::shop::{ManualClock, Shop, kind, with};
 use paygate::Clock;
 
@@ -39,6 +39,29 @@ async fn a_lost_renewal_leaves_the_order_as_it_is() {
     let renewed = shop.create(&phone()).await.unwrap();
     assert_eq!(shop.providers.orders().len(), 1);
     assert!(shop.pay(&renewed).is_ok());
+}
+
+#[tokio::test]
+async fn an_alipay_code_expires_after_two_hours_at_the_latest() {
+    const HOUR: i64 = 60 * MINUTE;
+    let deadline = |shop: &Shop| json!(shop.clock.now().0 + 24 * HOUR);
+    // The methods, and when each expires: by a time to live of 3 h, and by a deadline in a day.
+    for (request, by_ttl, by_deadline) in
+        [(qr(Alipay), 2, 2), (app(Alipay), 3, 24), (qr(Wxpay), 3, 24), (app(Wxpay), 3, 24)]
+    {
+        let open = || Shop::open_as(|it| it.order_ttl(std::time::Duration::from_secs(3 * 3_600)));
+        for (has_deadline, hours) in [(false, by_ttl), (true, by_deadline)] {
+            let shop = open().await;
+            let request = match has_deadline {
+                true => with(request.clone(), "/data/time_expire", deadline(&shop)),
+                false => request.clone(),
+            };
+            shop.create(&request).await.unwrap();
+            let attempt = shop.order(NO).await.latest().clone();
+            let expires_at = shop.clock.now().plus(hours * HOUR);
+            assert_eq!(attempt.expires_at, expires_at, "{request}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `createPayment`: one `out_trade_no` is one order, and at most one payment of it.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
+mod at_once;
 mod expiry;
 mod pay_types;
 mod provider_outage;

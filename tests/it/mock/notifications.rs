@@ -240,6 +240,17 @@ async fn notifications_fail_on_demand() {
     assert_eq!(wrong.ask(NO).await.1["amount"]["total"], 2, "a query tells the same");
     let (_, trade) = wrong.alipay("alipay.trade.query", &json!({ "out_trade_no": NO })).await;
     assert_eq!(trade["total_amount"], "0.02");
+
+    let foreign = sold_with(&[FaultKind::ForeignCurrency]).await;
+    let sent = foreign.due_notifications();
+    let amount = json!({
+        "total": 1, "payer_total": 1, "currency": "USD", "payer_currency": "USD",
+    });
+    assert_eq!(opened(&sent[0])["amount"], amount);
+    assert_eq!(foreign.ask(NO).await.1["amount"], amount);
+    assert_eq!(read(&sent[1]).0["total_amount"], "0.01", "Alipay's payments have no currency");
+    let left = foreign.control("GET", "faults", "").await.1;
+    assert_eq!(left["faults"][0]["times"], 1, "one of two happened");
 }
 
 #[tokio::test]

@@ -230,6 +230,26 @@ async fn a_refund_in_the_console_is_notified_where_the_payment_was_or_not_at_all
     }
 }
 
+#[tokio::test]
+async fn alipay_notifies_of_a_refund_in_the_console_without_its_number_on_demand() {
+    let merchant = Merchant::settled().await;
+    for provider in [ProviderId::Wxpay, ProviderId::Alipay] {
+        let refund = some(provider, 40, ConsoleNotification::Unnumbered);
+        merchant.providers.refund_in_console(&refund).unwrap();
+    }
+    merchant.providers.advance_ms(3_000);
+    let sent = merchant.accept();
+    assert_eq!(sent.len(), 2);
+    let resource = opened_as(&sent[0], "REFUND.SUCCESS", "refund");
+    assert_eq!(resource["out_refund_no"], json!(sent[0].out_refund_no), "WeChat Pay's has it");
+    let (fields, verified) = read(&sent[1]);
+    assert!(verified && fields.get("out_biz_no").is_none(), "{fields}");
+    assert_eq!(
+        (&fields["refund_fee"], &fields["trade_status"]),
+        (&json!("0.40"), &json!("TRADE_SUCCESS"))
+    );
+}
+
 /// `fen` go back in the console.
 fn some(provider: ProviderId, fen: u64, notification: ConsoleNotification) -> ConsoleRefund {
     ConsoleRefund { amount: Fen::new(fen), ..console(provider, notification) }

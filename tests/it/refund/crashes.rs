@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use paygate::domain::ProviderId;
@@ -9,9 +10,11 @@ use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::RefundState::{Closed, Success};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, MoneyTotals, ProviderOperation};
+#[cfg(feature = "sqlite")]
+use paygate::store::Sqlite;
 use paygate::store::{Memory, Store};
 
-use crate::support::crashing_store::{Crashing, Moment, Then};
+use crate::support::crashing_store::{Crashing, Moment, Then, directory};
 use crate::support::refunds::{number, purchase, refund, settle};
 use crate::support::requests::{MINUTE, NO, qr};
 use crate::support::shop::{ManualClock, Shop, kind};
@@ -143,12 +146,52 @@ impl World {
     }
 }
 
+/// A store that the next process opens when one has died.
+trait Reopened: Store + Sized + 'static {
+    fn first(directory: &Path) -> Self;
+
+    async fn next(&self, directory: &Path) -> Self;
+}
+
+impl Reopened for Memory {
+    fn first(_: &Path) -> Memory {
+        Memory::new()
+    }
+
+    async fn next(&self, _: &Path) -> Memory {
+        self.reopen()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Reopened for Sqlite {
+    fn first(directory: &Path) -> Sqlite {
+        Sqlite::open(directory.join("paygate.db")).unwrap()
+    }
+
+    async fn next(&self, directory: &Path) -> Sqlite {
+        // The kernel closes what a dead process had open.
+        self.close().await;
+        Sqlite::first(directory)
+    }
+}
+
 #[tokio::test]
 async fn money_goes_back_once_whenever_the_process_dies() {
+    check_crashes::<Memory>().await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_refund_survives_a_crash_at_any_write_to_sqlite() {
+    check_crashes::<Sqlite>().await;
+}
+
+async fn check_crashes<S: Reopened>() {
     for (n, scenario) in scenarios().iter().enumerate() {
         let name = format!("story {n}");
-        let world = World::new();
-        let store = Crashing::counting(Memory::new());
+        let (world, directory) = (World::new(), directory());
+        let store = Crashing::counting(S::first(directory.path()));
         let shop = world.process(store.clone()).await;
         world.run(&shop, &scenario.acts, &name).await;
         let writes = store.writes();
@@ -156,18 +199,25 @@ async fn money_goes_back_once_whenever_the_process_dies() {
         for write in 1..=writes {
             for moment in [Moment::Before, Moment::After] {
                 let name = format!("story {n}, at write {write} of {writes}, {moment:?}");
-                let world = World::new();
-                let store = Crashing::at(Memory::new(), write, moment, Then::Dies);
-                let shop = world.process(store.clone()).await;
-                tokio::select! {
-                    biased;
-                    () = world.run(&shop, &scenario.acts, &name) => panic!("{name}: nobody died"),
-                    () = store.struck() => {}
-                }
-                let shop = world.process(store.store().reopen()).await;
-                world.run(&shop, &scenario.acts, &name).await;
-                world.check(&shop, scenario, &name).await;
+                check_crash::<S>(scenario, (write, moment), &name).await;
             }
         }
     }
+}
+
+/// The process dies at this write, and another one goes on.
+async fn check_crash<S: Reopened>(scenario: &RefundScenario, at: (u64, Moment), name: &str) {
+    let (world, directory) = (World::new(), directory());
+    let store = Crashing::at(S::first(directory.path()), at.0, at.1, Then::Dies);
+    let shop = world.process(store.clone()).await;
+    tokio::select! {
+        biased;
+        () = world.run(&shop, &scenario.acts, name) => panic!("{name}: nobody died"),
+        () = store.struck() => {}
+    }
+    let next = store.store().next(directory.path()).await;
+    drop(shop);
+    let shop = world.process(next).await;
+    world.run(&shop, &scenario.acts, name).await;
+    world.check(&shop, scenario, name).await;
 }

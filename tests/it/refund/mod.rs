@@ -5,4 +5,7 @@
 mod automatic;
 mod crashes;
 mod external;
+mod final_states;
+mod numbers;
 mod requested;
+mod unknown_amounts;

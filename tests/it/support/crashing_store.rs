@@ -10,6 +10,8 @@
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 use paygate::domain::{
     ChannelNo, DeliveryState, EventId, Millis, Order, OutTradeNo, OutboxEvent, Pid, ProviderId,
@@ -17,6 +19,12 @@ use paygate::domain::{
 };
 use paygate::store::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
+
+/// The directory of a store: in memory where the system has such a place, since a process dies
+/// here, and no disk does.
+pub(crate) fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 /// On which side of the write it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +138,7 @@ impl<S: Store> Crashing<S> {
 
     async fn look_up<T>(&self, answer: BoxFuture<'_, Result<T, StoreError>>) -> Answer<T> {
         self.gate().await?;
-        let answer = answer.await;
+        let answer = wait_for(answer);
         self.gate().await?;
         answer
     }
@@ -140,7 +148,7 @@ impl<S: Store> Crashing<S> {
         let write = self.0.writes.fetch_add(1, Ordering::SeqCst) + 1;
         self.strike_if(write, Moment::Before);
         self.gate().await?;
-        let answer = answer.await;
+        let answer = wait_for(answer);
         self.strike_if(write, Moment::After);
         self.gate().await?;
         answer
@@ -148,6 +156,27 @@ impl<S: Store> Crashing<S> {
 }
 
 type Answer<T> = Result<T, StoreError>;
+
+/// Waits for the answer of a store that works in threads of its own, as one that answers at once:
+/// the writes of a test come in the same order each time.
+fn wait_for<T>(mut answer: BoxFuture<'_, T>) -> T {
+    let waker = Waker::from(Arc::new(Unparks(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match answer.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+struct Unparks(Thread);
+
+impl Wake for Unparks {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
 
 impl<S: Store> Store for Crashing<S> {
     fn load<'a>(&'a self, no: &'a OutTradeNo) -> BoxFuture<'a, Answer<Option<Order>>> {

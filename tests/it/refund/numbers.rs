@@ -1,0 +1,76 @@
+//! A refund's number means one refund: of one payment, and of one amount.
+
+use paygate::domain::Fen;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
+use paygate::domain::RefundState::Processing;
+use paygate::engine::{AutoRefundPolicy, RefundRequest};
+use paygate::error::Kind;
+use paygate::mock::{FaultKind, ProviderOperation};
+use paygate::store::{Memory, Store};
+
+use crate::support::refunds::{
+    check_money, paid, partial_refund, refund, refund_all_of, settle, state, status,
+};
+use crate::support::requests::{NO, qr};
+use crate::support::shop::{Shop, kind, run_background};
+use crate::support::webhook::shop_with_webhook_and;
+
+#[tokio::test]
+async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
+    let alerts = AutoRefundPolicy { duplicate: false, late: false };
+    let (shop, _) = shop_with_webhook_and(|it| it.auto_refund(alerts)).await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    let winning = paid(&shop, Wxpay).await;
+    shop.pay(&code).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    run_background().await;
+    let order = shop.order(NO).await;
+    let is_other = |it: &&paygate::domain::Payment| it.transaction_id != winning;
+    let duplicate = order.payments.iter().find(is_other).unwrap().transaction_id.clone();
+    let of = |id, no: &str| RefundRequest {
+        out_refund_no: Some(no.to_owned()),
+        refund_fee: Fen::new(100),
+        ..refund_all_of(id)
+    };
+    shop.engine.refund(of(&winning, "r-1")).await.unwrap();
+    shop.engine.refund(of(&duplicate, "r-2")).await.unwrap();
+    for other in [of(&duplicate, "r-1"), of(&winning, "r-2"), partial_refund("r-2", 100)] {
+        let error = shop.engine.refund(other.clone()).await.unwrap_err();
+        let fields = error.violations().iter().map(|it| &*it.path).collect::<Vec<_>>();
+        assert_eq!((error.kind(), fields), (Kind::Different, vec!["/transaction_id"]), "{other:?}");
+    }
+    assert_eq!(kind(shop.engine.refund(partial_refund("r-1", 100)).await), None, "a replay");
+    settle(&shop).await;
+    check_money(&shop, 200, 200);
+}
+
+#[tokio::test]
+async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() {
+    // What the second request meets: the provider answers it, or only the query after it.
+    for (provider, fault) in [
+        (Wxpay, None),
+        (Wxpay, Some(FaultKind::LoseRequest)),
+        (Alipay, Some(FaultKind::LoseRequest)),
+    ] {
+        let before = Shop::open().await;
+        paid(&before, provider).await;
+        // The store is a copy that is older than the refund of 30 fen.
+        let copy = Memory::new();
+        copy.claim(&before.order(NO).await).await.unwrap();
+        refund(&before, "r-1", 30).await.unwrap();
+        before.clock.advance_ms(4_000);
+        let (clock, providers) = (before.clock.clone(), before.providers.clone());
+        let shop = Shop::at(clock, copy, providers, |it| it).await;
+        if let Some(fault) = fault.clone() {
+            shop.fault_of(ProviderOperation::Refund, fault);
+        }
+        refund(&shop, "r-1", 25).await.unwrap();
+        shop.clock.advance_ms(60_000);
+        shop.engine.reconcile().await;
+        assert_eq!(state(&shop, "r-1").await, Processing, "{provider} {fault:?}");
+        assert_eq!(status(&shop).await, 1, "{provider}: nothing of it counts");
+        let refund = shop.engine.query_refund("r-1").await.unwrap().refund;
+        assert_eq!((refund.state, refund.refund_fee.fen()), (Processing, 25), "{provider}");
+        assert_eq!(shop.providers.money().refunded, 30);
+    }
+}
