@@ -3,10 +3,10 @@
 
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, ProviderOperation, State};
+use paygate::mock::{FaultKind, ProviderOperation, Refuse, State};
 
 use crate::support::refunds::{check_money, number, purchase, sent_events, settle, status};
-use crate::support::requests::{NO, qr};
+use crate::support::requests::{NO, material, qr};
 use crate::support::shop::kind;
 use crate::support::webhook::shop_with_webhook;
 
@@ -91,6 +91,35 @@ async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_code_whose_close_has_no_answer_is_not_handed_out_again() {
+    for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
+        let (shop, _) = shop_with_webhook().await;
+        let old = shop.create(&qr(Wxpay)).await.unwrap();
+        shop.fault_of(ProviderOperation::Close, lost.clone());
+        let closed = shop.engine.close(&number(NO)).await;
+        assert_eq!(kind(closed), Some(Kind::OutcomeUnknown), "{lost:?}");
+        let new = shop.create(&qr(Wxpay)).await.unwrap();
+        assert_ne!(material(&new), material(&old), "{lost:?}");
+        assert!(shop.pay(&old).is_err() && shop.pay(&new).is_ok(), "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_has_an_order_and_then_none_has_not_closed_it() {
+    let (shop, _) = shop_with_webhook().await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    let (code, message) = ("ORDER_NOT_EXIST".to_owned(), "no such order".to_owned());
+    let none = FaultKind::Refuse(Refuse { code, message, status: Some(404) });
+    shop.fault_of(ProviderOperation::Close, none);
+    let error = shop.engine.close(&number(NO)).await.unwrap_err();
+    assert_eq!((error.kind(), error.provider()), (Kind::OutcomeUnknown, None));
+    assert_eq!(status(&shop).await, 0);
+    shop.pay(&created).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    assert_eq!(status(&shop).await, 1);
 }
 
 #[tokio::test]
