@@ -391,13 +391,16 @@ mod tests {
         let budget = complete().call_limits(seconds(2), seconds(1));
         let cases = [
             (Engine::builder().public_url(url()), "the engine needs a store"),
-            (store, "101: no usable notify URL: say with public_url() where providers reach this app"),
-            (Engine::builder().store(Memory::new()).public_url(url()), "the engine needs a provider"),
-            (budget, "the call budget is shorter than one call's timeout"),
             (
-                complete().order_ttl(Duration::MAX),
-                "the order's time to live is too long",
+                store,
+                "101: no usable notify URL: say with public_url() where providers reach this app",
             ),
+            (
+                Engine::builder().store(Memory::new()).public_url(url()),
+                "the engine needs a provider",
+            ),
+            (budget, "the call budget is shorter than one call's timeout"),
+            (complete().order_ttl(Duration::MAX), "the order's time to live is too long"),
         ];
         for (builder, why) in cases {
             let error = builder.start().await.expect_err(why);
