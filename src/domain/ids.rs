@@ -163,7 +163,6 @@ impl ChannelNo {
                 let index = usize::try_from((bits >> held) & 31).unwrap_or_default();
                 text.push(char::from(ALPHABET[index]));
             }
-            bits &= 0xff;
         }
         ChannelNo(text.into())
     }
@@ -230,5 +229,14 @@ mod tests {
         assert!(second.as_str().starts_with("pg"));
         assert_ne!(second, ChannelNo::derived(&Pid::default(), &out_trade_no, 3));
         assert_ne!(second, ChannelNo::derived(&Pid::new("001"), &out_trade_no, 2));
+    }
+
+    #[test]
+    fn a_derived_number_is_the_hash_in_base32_in_every_version() {
+        let out_trade_no = OutTradeNo::parse("order-1").expect("a number");
+        let derived = |pid: Pid, n| ChannelNo::derived(&pid, &out_trade_no, n).to_string();
+        // printf 'default\0order-1\0\0\0\0\2' | sha256sum | xxd -r -p | base32 | tr A-Z a-z
+        assert_eq!(derived(Pid::default(), 2), "pgrgwzjshx5mvgjntnccqw22fsq4xr6f");
+        assert_eq!(derived(Pid::new("001"), 12), "pgyy75faakvaxgjdveizwtrjcgbdspht");
     }
 }

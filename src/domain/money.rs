@@ -86,6 +86,19 @@ mod tests {
         for yuan in ["", ".", "1.", ".5", "-1", "+1", "1e2", "0.001", "1,00", "99999999999999"] {
             assert_eq!(Fen::from_yuan(yuan), None, "{yuan}");
         }
+        assert_eq!(Fen::from_yuan("0000000001.0"), Fen::new(100), "ten digits");
+        assert_eq!(Fen::from_yuan("00000000001.0"), None, "eleven");
+    }
+
+    #[test]
+    fn an_amount_that_is_paid_is_1_fen_to_100_million_yuan() {
+        assert_eq!(Fen::positive(0), None);
+        assert_eq!(Fen::positive(1).map(Fen::fen), Some(1));
+        assert_eq!(Fen::positive(10_000_000_000), Some(Fen::MAX));
+        assert_eq!(Fen::positive(10_000_000_001), None);
+        let sum = |one, other| Fen::new(one)?.checked_add(Fen::new(other)?);
+        assert_eq!(sum(9_999_999_999, 1), Some(Fen::MAX));
+        assert_eq!(sum(9_999_999_999, 2), None);
     }
 
     proptest! {

@@ -266,3 +266,95 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "mock"))]
+mod tests {
+    use super::*;
+    use crate::domain::channel::ProviderId;
+    use crate::domain::time::Millis;
+    use crate::mock::{InProcess, keys};
+    use crate::provider::alipay::AlipayGateway;
+    use crate::store::Memory;
+
+    #[derive(Debug)]
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Millis {
+            Millis(7)
+        }
+    }
+
+    fn alipay() -> AlipayGateway {
+        let gateway = "http://127.0.0.1:1/gateway.do".parse().expect("a URL");
+        AlipayGateway::new(keys::alipay_merchant(gateway)).expect("the mock's keys")
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    /// All that an engine needs.
+    fn complete() -> Builder {
+        let providers = InProcess::open(None, Arc::new(SystemClock)).expect("no file");
+        Engine::builder()
+            .provider(alipay())
+            .store(Memory::new())
+            .transport(providers)
+            .public_url("https://shop.example.com/app/".parse().expect("a URL"))
+            .reconcile_every(None)
+    }
+
+    #[tokio::test]
+    async fn a_setting_keeps_all_that_was_set_before() {
+        let auto_refund = AutoRefundPolicy { duplicate: true, late: false };
+        let engine = complete()
+            .clock(Stopped)
+            .switching(Switching::Reject)
+            .auto_refund(auto_refund)
+            .simulated()
+            .replay(seconds(3), 4)
+            .call_limits(seconds(1), seconds(2))
+            .order_ttl(seconds(600))
+            .mount("/money")
+            .provider_of(Pid::new("001"), alipay())
+            .on(EventType::PaymentSucceeded, "goods", |_: OrderEvent| async {})
+            .start()
+            .await
+            .expect("all of it is there");
+        let parts = &engine.0;
+        let settings = &parts.settings;
+        assert_eq!(settings.notify_base, "https://shop.example.com/app/money");
+        assert_eq!(settings.order_ttl_ms, 600_000);
+        assert_eq!((settings.call_timeout, settings.call_budget), (seconds(1), seconds(2)));
+        assert_eq!(settings.switching, Switching::Reject);
+        assert_eq!(settings.auto_refund, auto_refund);
+        assert!(settings.simulated && engine.is_simulated() && !parts.commits.livemode);
+        assert_eq!(parts.clock.now(), Millis(7));
+        for pid in [Pid::default(), Pid::new("001")] {
+            assert!(parts.providers.provider(&pid, ProviderId::Alipay).is_some(), "{pid}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_default_settings_are_the_manuals() {
+        let engine = complete().start().await.expect("all of it is there");
+        let settings = &engine.0.settings;
+        assert_eq!(settings.notify_base, "https://shop.example.com/app/pay");
+        assert_eq!(settings.order_ttl_ms, 30 * 60_000);
+        assert_eq!((settings.call_timeout, settings.call_budget), (seconds(8), seconds(20)));
+        assert_eq!(settings.switching, Switching::Close);
+        assert_eq!(settings.auto_refund, AutoRefundPolicy { duplicate: true, late: true });
+        assert!(!settings.simulated && !engine.is_simulated() && engine.0.commits.livemode);
+        let builder = Engine::builder();
+        assert_eq!(builder.reconcile_every, Some(seconds(1)));
+        assert_eq!((builder.replay_ttl, builder.replay_max), (seconds(300), 100_000));
+        let changed = builder.replay(seconds(3), 4);
+        assert_eq!((changed.replay_ttl, changed.replay_max), (seconds(3), 4));
+    }
+
+    #[tokio::test]
+    async fn one_call_may_take_the_whole_budget() {
+        assert!(complete().call_limits(seconds(2), seconds(2)).start().await.is_ok());
+    }
+}

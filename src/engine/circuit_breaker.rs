@@ -263,6 +263,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_late_answer_to_a_call_from_before_the_outage_does_not_end_it() {
+        let breakers = CircuitBreakers::default();
+        let late = breakers.enter(&account(), Operation::Open).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..FAILURES_MAX {
+            call(&breakers, &lost()).unwrap();
+        }
+        late.done(&Ok(()));
+        assert!(call(&breakers, &Ok(())).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refund_that_its_provider_wants_later_is_no_failure_and_a_call_not_sent_is_one() {
+        use Operation::{Close, Open, Query, QueryRefund, Refund};
+        let later = || Err::<(), _>(Failure::NotSent("later".to_owned()));
+        for (operation, opens) in
+            [(Refund, false), (QueryRefund, false), (Open, true), (Query, true), (Close, true)]
+        {
+            let breakers = CircuitBreakers::default();
+            for _ in 0..FAILURES_MAX {
+                breakers.enter(&account(), operation).unwrap().done(&later());
+            }
+            let is_open = breakers.enter(&account(), operation).is_err();
+            assert_eq!(is_open, opens, "{operation:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn after_an_outage_the_reconciler_queries_a_few_orders_a_second() {
         let breakers = CircuitBreakers::default();
         let queries = |wanted: u32| (0..wanted).filter(|_| breakers.may_query(&account())).count();

@@ -26,3 +26,19 @@ impl RejectedNotifications {
         Some(std::mem::take(&mut rejected.count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgeries_are_logged_once_a_minute_with_their_number() {
+        let rejected = RejectedNotifications::default();
+        let count = |ms| rejected.count(Millis(ms));
+        assert_eq!(count(0), Some(1), "the first one at once");
+        assert_eq!((count(1), count(MINUTE_MS - 1)), (None, None));
+        assert_eq!(count(MINUTE_MS), Some(3), "with those of the minute before");
+        assert_eq!(count(MINUTE_MS + 1), None);
+        assert_eq!(count(3 * MINUTE_MS), Some(2));
+    }
+}

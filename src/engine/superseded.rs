@@ -58,3 +58,22 @@ impl SupersededOrders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_holds_1024_orders_and_is_taken_once() {
+        let superseded = SupersededOrders::default();
+        let number = |n: usize| OutTradeNo::parse(&format!("order-{n:04}")).expect("a number");
+        for n in 0..=SupersededOrders::MAX {
+            superseded.add(&number(n));
+        }
+        let first: Vec<_> = (0..SupersededOrders::MAX).map(number).collect();
+        assert_eq!(superseded.take(ProviderId::Wxpay), first);
+        assert_eq!(superseded.take(ProviderId::Wxpay), []);
+        let alipay = superseded.take(ProviderId::Alipay);
+        assert_eq!(alipay, [], "Alipay closes no attempt whose trade does not exist");
+    }
+}

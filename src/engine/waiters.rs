@@ -59,3 +59,44 @@ impl Drop for Waiter {
         self.waiters.0.remove_if(&self.out_trade_no, |_, sender| is_unused(sender));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(n: usize) -> OutTradeNo {
+        OutTradeNo::parse(&format!("order-{n}")).expect("a number")
+    }
+
+    #[tokio::test]
+    async fn a_waiter_is_woken_by_its_own_order_only() {
+        let waiters = Waiters::default();
+        let mut waiter = waiters.wait(&number(1)).expect("there is room");
+        let no_time = std::time::Duration::ZERO;
+        waiters.wake(&number(2));
+        assert!(tokio::time::timeout(no_time, waiter.changed()).await.is_err());
+        waiters.wake(&number(1));
+        assert!(tokio::time::timeout(no_time, waiter.changed()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_last_waiter_of_an_order_leaves_nothing_behind() {
+        let waiters = Waiters::default();
+        let one = waiters.wait(&number(1)).expect("there is room");
+        let mut other = waiters.wait(&number(1)).expect("there is room");
+        drop(one);
+        waiters.wake(&number(1));
+        other.changed().await;
+        drop(other);
+        assert!(waiters.0.is_empty());
+    }
+
+    #[test]
+    fn so_many_orders_are_waited_for_and_no_more() {
+        let waiters = Waiters::default();
+        let waiting: Vec<_> = (0..ORDERS_MAX).map_while(|n| waiters.wait(&number(n))).collect();
+        assert_eq!(waiting.len(), ORDERS_MAX);
+        assert!(waiters.wait(&number(ORDERS_MAX)).is_none());
+        assert!(waiters.wait(&number(0)).is_some(), "that order is waited for already");
+    }
+}

@@ -3,11 +3,11 @@
 
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, ProviderOperation, State};
+use paygate::mock::{FaultKind, ProviderOperation, Refuse, State};
 
 use crate::support::refunds::{check_money, number, purchase, sent_events, settle, status};
-use crate::support::requests::{NO, qr};
-use crate::support::shop::kind;
+use crate::support::requests::{NO, material, qr};
+use crate::support::shop::{body, kind};
 use crate::support::webhook::shop_with_webhook;
 
 #[tokio::test]
@@ -91,6 +91,58 @@ async fn an_unknown_outcome_closes_nothing_and_is_asked_about_again() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_code_whose_close_has_no_answer_is_not_handed_out_again() {
+    for lost in [FaultKind::LoseReply, FaultKind::LoseRequest, FaultKind::Status500] {
+        let (shop, _) = shop_with_webhook().await;
+        let old = shop.create(&qr(Wxpay)).await.unwrap();
+        shop.fault_of(ProviderOperation::Close, lost.clone());
+        let closed = shop.engine.close(&number(NO)).await;
+        assert_eq!(kind(closed), Some(Kind::OutcomeUnknown), "{lost:?}");
+        let new = shop.create(&qr(Wxpay)).await.unwrap();
+        assert_ne!(material(&new), material(&old), "{lost:?}");
+        assert!(shop.pay(&old).is_err() && shop.pay(&new).is_ok(), "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_has_an_order_and_then_none_has_not_closed_it() {
+    let (shop, _) = shop_with_webhook().await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    let (code, message) = ("ORDER_NOT_EXIST".to_owned(), "no such order".to_owned());
+    let none = FaultKind::Refuse(Refuse { code, message, status: Some(404) });
+    shop.fault_of(ProviderOperation::Close, none);
+    let error = shop.engine.close(&number(NO)).await.unwrap_err();
+    assert_eq!((error.kind(), error.provider()), (Kind::OutcomeUnknown, None));
+    assert_eq!(status(&shop).await, 0);
+    shop.pay(&created).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    assert_eq!(status(&shop).await, 1);
+}
+
+#[tokio::test]
+async fn a_close_that_is_not_sent_leaves_the_outcome_unknown_after_one_that_was() {
+    let (shop, _) = shop_with_webhook().await;
+    for no in ["order-0002", "order-0003"] {
+        shop.create(&body(Wxpay, no, 100)).await.unwrap();
+    }
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    shop.create(&qr(Wxpay)).await.unwrap();
+    shop.scan(&code).unwrap();
+    // WeChat Pay fails, until paygate stops sending it closes.
+    for _ in 0..5 {
+        shop.fault_of(ProviderOperation::Close, FaultKind::LoseRequest);
+        let closed = shop.engine.close(&number("order-0002")).await;
+        assert_eq!(kind(closed), Some(Kind::OutcomeUnknown));
+    }
+    let one = shop.engine.close(&number("order-0003")).await;
+    assert_eq!(kind(one), Some(Kind::NotSent), "nothing of it was sent");
+    let second = shop.engine.close(&number(NO)).await;
+    assert_eq!(kind(second), Some(Kind::OutcomeUnknown), "Alipay's trade was closed");
+    assert_eq!(status(&shop).await, 0);
+    assert!(shop.pay(&code).is_err());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Another way to pay an unpaid order.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
+use paygate::Clock;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::engine::Switching;
 use paygate::error::Kind;
@@ -129,10 +130,24 @@ async fn going_back_to_a_superseded_code_shows_it_again_and_ends_the_other() {
     assert!(again.replayed);
     assert_eq!(material(&code), material(&again));
     shop.scan(&again).unwrap();
-    shop.engine.reconcile().await;
+    assert_eq!(shop.engine.reconcile().await, 1, "one order was left");
     assert_eq!(shop.states(), [(Wxpay, State::Closed), (Alipay, State::Unpaid)]);
     assert!(shop.pay(&native).is_err());
     assert!(shop.pay(&again).is_ok());
+}
+
+#[tokio::test]
+async fn of_an_order_whose_buyer_went_back_only_what_the_buyer_left_is_asked_about() {
+    let shop = Shop::open().await;
+    shop.create(&qr(Alipay)).await.unwrap();
+    shop.create(&qr(Wxpay)).await.unwrap();
+    let left = shop.create(&app(Wxpay)).await.unwrap();
+    assert!(shop.create(&qr(Alipay)).await.unwrap().replayed);
+    let calls = || ["wxpay.query", "alipay.query"].map(|kind| shop.providers.calls(kind));
+    let [wxpay, alipay] = calls();
+    shop.engine.reconcile().await;
+    assert_eq!(calls(), [wxpay + 1, alipay], "not about the closed one, nor the offered one");
+    assert!(shop.pay(&left).is_err());
 }
 
 #[tokio::test]
@@ -193,7 +208,10 @@ async fn a_rejected_switch_leaves_the_first_way_as_it_is() {
     assert_eq!(material(&first), material(&again));
     assert_eq!(shop.creates(), 1);
     // What nobody can pay any more is no way to be kept.
-    shop.clock.advance_ms(32 * 60_000);
+    let lapses = shop.order(NO).await.attempts[0].lapses();
+    shop.clock.advance_ms(lapses.since(shop.clock.now()) - 1);
+    assert_eq!(kind(shop.create(&qr(Alipay)).await), Some(Kind::SwitchRejected));
+    shop.clock.advance_ms(1);
     assert!(shop.create(&qr(Alipay)).await.is_ok());
 }
 

@@ -3,6 +3,7 @@
 
 mod at_once;
 mod expiry;
+mod going_on;
 mod pay_types;
 mod provider_outage;
 mod same_number;

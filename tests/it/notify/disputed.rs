@@ -11,7 +11,7 @@ use paygate::domain::{
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation};
 use paygate::store::{Committed, Memory, Store};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
 use crate::support::shop::{Shop, body, run_background, with};
@@ -188,6 +188,8 @@ async fn a_payment_of_no_order_is_recorded_once_told_and_not_acknowledged() {
         shop.engine.dispatch().await;
         shop.engine.dispatch().await;
         assert_eq!(webhook.events(), ["payment.unmatched"], "{provider}");
+        let event: Value = serde_json::from_str(&webhook.received()[0].body).unwrap();
+        assert_eq!(event["livemode"], false, "{provider}");
         let [unmatched] = &shop.engine.unmatched(9).await.unwrap()[..] else {
             panic!("{provider}: one is listed")
         };

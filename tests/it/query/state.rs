@@ -152,3 +152,22 @@ async fn a_wait_ends_when_the_engine_stops() {
     let (waited, ()) = tokio::join!(ask(&shop, Some(Duration::from_secs(40))), stop);
     assert!(waited.is_ok_and(|it| it.order.status.number() == 0));
 }
+
+#[tokio::test]
+async fn of_what_was_not_handed_out_only_what_its_client_waits_for_is_asked_about() {
+    let (shop, _) = shop_with_webhook().await;
+    shop.fault(FaultKind::LoseRequest);
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
+    let unknown = shop.create(&qr_with_custom(Wxpay)).await;
+    assert_eq!(kind(unknown), Some(Kind::OutcomeUnknown));
+    shop.clock.advance_ms(5_000);
+    let before = queries(&shop, Wxpay);
+    query(&shop).await.unwrap();
+    assert_eq!(queries(&shop, Wxpay), before + 1);
+    // The client takes another payment method.
+    shop.create(&qr_with_custom(Alipay)).await.unwrap();
+    shop.clock.advance_ms(5_000);
+    let before = queries(&shop, Wxpay);
+    query(&shop).await.unwrap();
+    assert_eq!((queries(&shop, Wxpay), queries(&shop, Alipay)), (before, 1));
+}

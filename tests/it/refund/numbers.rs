@@ -1,18 +1,21 @@
 //! A refund's number means one refund: of one payment, and of one amount.
 
+use std::sync::Arc;
+
 use paygate::domain::Fen;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::RefundState::Processing;
 use paygate::engine::{AutoRefundPolicy, RefundRequest};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, ProviderOperation};
+use paygate::mock::{FaultKind, InProcess, ProviderOperation};
 use paygate::store::{Memory, Store};
 
+use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::refunds::{
-    check_money, paid, partial_refund, refund, refund_all_of, settle, state, status,
+    check_money, number, paid, partial_refund, refund, refund_all_of, settle, state, status,
 };
 use crate::support::requests::{NO, qr};
-use crate::support::shop::{Shop, kind, run_background};
+use crate::support::shop::{ManualClock, Shop, body, kind, run_background};
 use crate::support::webhook::shop_with_webhook_and;
 
 #[tokio::test]
@@ -73,4 +76,42 @@ async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() 
         assert_eq!((refund.state, refund.refund_fee.fen()), (Processing, 25), "{provider}");
         assert_eq!(shop.providers.money().refunded, 30);
     }
+}
+
+/// Two paid orders of a shop whose store stalls before the write after `writes`, if that is given;
+/// returns the store too.
+async fn two_paid_orders(writes: Option<u64>) -> (Shop, Crashing<Memory>) {
+    let store = match writes {
+        None => Crashing::counting(Memory::new()),
+        Some(writes) => Crashing::at(Memory::new(), writes + 1, Moment::Before, Then::Stalls),
+    };
+    let clock = ManualClock::new();
+    let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+    let shop = Shop::at(clock, store.clone(), providers, |it| it).await;
+    for no in [NO, "order-0002"] {
+        let created = shop.create(&body(Wxpay, no, 100)).await.unwrap();
+        shop.pay(&created).unwrap();
+        assert_eq!(shop.notify().await, [Ok(())]);
+    }
+    (shop, store)
+}
+
+#[tokio::test]
+async fn of_two_orders_that_ask_for_one_number_at_once_one_gets_it() {
+    let writes = two_paid_orders(None).await.1.writes();
+    let (shop, store) = two_paid_orders(Some(writes)).await;
+    let of = |no: &str| RefundRequest { out_trade_no: number(no), ..partial_refund("r-1", 30) };
+    let engine = shop.engine.clone();
+    let late = tokio::spawn(async move { engine.refund(of(NO)).await });
+    store.struck().await;
+    let first = shop.engine.refund(of("order-0002"));
+    let wake = async {
+        run_background().await;
+        store.wake();
+    };
+    let (first, ()) = tokio::join!(first, wake);
+    let late = late.await.unwrap();
+    let answers = [kind(first), kind(late)];
+    assert!(answers == [None, Some(Kind::Different)] || answers == [Some(Kind::Different), None]);
+    assert_eq!(shop.providers.money().refunded + shop.providers.money().refunding, 30);
 }

@@ -446,3 +446,24 @@ async fn a_refund_that_exceeds_the_payment_is_refused_with_what_is_left() {
         assert!(error.to_string().contains("0 fen"), "{provider}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_pending_refund_is_asked_about_once_in_5_s_and_a_finished_one_never() {
+    let (shop, _) = shop_with_webhook().await;
+    paid(&shop, Wxpay).await;
+    shop.fault_of(ProviderOperation::Refund, FaultKind::RefundSlow { ms: 20_000 });
+    assert_eq!(refund(&shop, "r-1", 30).await.unwrap().refund.state, Processing);
+    let queries = || shop.providers.calls("wxpay.refund_query");
+    for asked in 0..=2 {
+        for _ in 0..3 {
+            shop.engine.query_refund("r-1").await.unwrap();
+        }
+        assert_eq!(queries(), asked, "after {} s", 5 * asked);
+        shop.clock.advance_ms(5_000);
+    }
+    settle(&shop).await;
+    let before = queries();
+    shop.clock.advance_ms(MINUTE);
+    assert_eq!(shop.engine.query_refund("r-1").await.unwrap().refund.state, Success);
+    assert_eq!(queries(), before);
+}

@@ -134,6 +134,8 @@ pub(super) enum Hits {
     /// A refund, and a query about one if `true`.
     Refunds(bool),
     Payments,
+    /// Nothing here: `irregular` brings the same about, for the trades that it chooses.
+    Irregular,
 }
 
 kinds! { fault, FAULTS: (&'static str, Hits), FaultKind {
@@ -154,6 +156,7 @@ kinds! { fault, FAULTS: (&'static str, Hits), FaultKind {
     FaultKind::RefundSlow { .. } => ("refund_slow", Hits::Refunds(false)),
     FaultKind::RefundEnds { .. } => ("refund_ends", Hits::Refunds(false)),
     FaultKind::WrongAmount => ("wrong_amount", Hits::Payments),
+    FaultKind::ForeignCurrency => ("foreign_currency", Hits::Irregular),
     FaultKind::NotifyNever => ("notify_never", Hits::Payments),
     FaultKind::NotifyTwice => ("notify_twice", Hits::Payments),
     FaultKind::NotifySlow { .. } => ("notify_slow", Hits::Payments),
@@ -170,7 +173,7 @@ pub(super) fn faults_of(what: What) -> Vec<&'static str> {
         Hits::AnyCall => true,
         Hits::Trades => matches!(what, What::Create | What::Query | What::Close),
         Hits::Refunds(queries) => what == What::Refund || (queries && what == What::RefundQuery),
-        Hits::Payments => false,
+        Hits::Payments | Hits::Irregular => false,
     };
     let of_providers = FAULTS.iter().filter(|it| is_its(it.1)).map(|it| it.0);
     of_providers.chain([NO_ROUTE]).collect()

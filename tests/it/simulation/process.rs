@@ -50,7 +50,7 @@ impl Process {
             .webhook(ShopConnection::new(crash_switch.clone(), shared))
             .reconcile_every(None)
             .provider(Watched::new(wxpay::V3::new(wxpay).unwrap(), shared))
-            .provider(Watched::new(alipay::AlipayGateway::new(alipay), shared))
+            .provider(Watched::new(alipay::AlipayGateway::new(alipay).unwrap(), shared))
             .simulated()
             .start()
             .await
