@@ -14,6 +14,7 @@ use paygate::store::Store;
 use paygate::{Memory, PaymentLayer, Pricing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::order;
 use crate::support::shop::{ManualClock, Shop, run_background};
@@ -59,7 +60,8 @@ async fn a_graceful_shutdown_does_not_wait_for_await_notify() {
     let (signal, stopped) = oneshot::channel::<()>();
     let waits = shop.engine.clone();
     let app = Router::new().layer(payments);
-    let serving = tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         axum::serve(InMemory(listener), app)
             .with_graceful_shutdown(async move {
                 drop(stopped.await);
@@ -74,7 +76,7 @@ async fn a_graceful_shutdown_does_not_wait_for_await_notify() {
     run_background().await;
     let began = tokio::time::Instant::now();
     signal.send(()).unwrap();
-    serving.await.unwrap().unwrap();
+    serving.join_next().await.unwrap().unwrap().unwrap();
     shop.engine.shutdown().await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     let mut answer = String::new();
@@ -118,14 +120,15 @@ async fn the_shutdown_awaits_a_handler_and_records_that_it_accepted() {
     begun.notified().await;
     let is_down = Arc::new(AtomicBool::new(false));
     let (engine, down) = (shop.engine.clone(), is_down.clone());
-    let shutdown = tokio::spawn(async move {
+    let mut shutdown = JoinSet::new();
+    shutdown.spawn(async move {
         engine.shutdown().await;
         down.store(true, Ordering::SeqCst);
     });
     run_background().await;
     assert!(!is_down.load(Ordering::SeqCst), "the handler is in flight");
     may_end.notify_one();
-    shutdown.await.unwrap();
+    shutdown.join_next().await.unwrap().unwrap();
     let accepted = store.reopen().outbox_list(DeliveryState::Accepted, 9).await.unwrap();
     let accepted: Vec<_> = accepted.iter().map(|event| event.event).collect();
     assert_eq!(accepted, [EventType::PaymentSucceeded]);

@@ -74,7 +74,7 @@ async fn tower_https_layers_go_around_the_layer_on_a_plain_service() {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE))
         .layer(RequestBodyLimitLayer::new(4_096))
         .layer(open_layer().await)
-        .service(service_fn(|request| shop_page(request)));
+        .service(service_fn(shop_page));
     check(app).await;
 }
 

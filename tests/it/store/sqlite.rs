@@ -30,6 +30,7 @@ impl TempStore {
     }
 
     /// Opens it for an engine whose money is simulated, whatever it was made for.
+    #[cfg(feature = "mock")]
     pub(super) fn open_simulated(&self) -> Sqlite {
         if self.path.exists() {
             self.tamper("UPDATE meta SET mode = 'mock'");
