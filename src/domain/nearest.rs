@@ -41,7 +41,7 @@ mod tests {
             ("refundFee", Some("refund_fee")),
             ("refund-fee", Some("refund_fee")),
             ("outTradeNo", Some("out_trade_no")),
-            ("out_trade_number", Some("out_trade_no")),
+            ("out_trade_num", Some("out_trade_no")),
             ("total_fees", Some("total_fee")),
             ("ispc", Some("isPC")),
             ("needQrCode", Some("needQRcode")),

@@ -151,13 +151,15 @@ mod tests {
         let body: Value = serde_json::from_str(&event.body).unwrap();
         let expected = json!({
             "type": "payment.unmatched",
+            "version": 1,
             "timestamp": "2025-11-23T12:13:20.000Z",
             "livemode": true,
             "data": {
                 "out_trade_no": "old-system-1", "channel_trade_no": "old-system-1",
                 "transaction_id": "4200001", "total_fee": 100, "paid_fee": 100,
-                "type": "unmatched", "provider": "wxpay", "pid": "001", "appid": "wx1",
-                "pay_date": 1_763_899_999_000_i64,
+                "type": "unmatched", "provider": "wxpay", "pid": "001", "provider_appid": "wx1",
+                "mch_id": "1900000001", "pay_date": 1_763_899_999_000_i64,
+                "notify_date": 1_763_900_000_000_i64,
             },
             "verifyResult": { "appid": "wx1", "amount": { "total": 100 } },
         });
@@ -170,7 +172,7 @@ mod tests {
         let event = unmatched_event(&sparse, false).unwrap();
         let body: Value = serde_json::from_str(&event.body).unwrap();
         assert_eq!(
-            (&body["data"]["appid"], &body["data"]["pay_date"]),
+            (&body["data"]["provider_appid"], &body["data"]["pay_date"]),
             (&Value::Null, &Value::Null)
         );
         assert_eq!(body["livemode"], false);

@@ -202,7 +202,7 @@ fn h5_names_the_phones_system_and_needs_the_buyers_address() {
         assert!(document.contains(&format!(r#""type":"{system}""#)), "{user_agent}");
     }
     let scene = Scene { client_ip: None, ..Scene::of(PayType::WxpayMweb) };
-    assert!(scene.plan(&v3()).unwrap_err().en.contains("PAYGATE_TRUSTED_PROXIES"));
+    assert!(scene.plan(&v3()).unwrap_err().en.contains("the buyer's address"));
     let scene = Scene { openid: None, ..Scene::of(PayType::WxpayMpWeixin) };
     assert!(scene.plan(&v3()).unwrap_err().en.contains("openid"));
 }
