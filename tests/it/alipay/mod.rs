@@ -1,4 +1,5 @@
 //! Alipay from outside: what is stored, signed and sent, and what replies mean.
+#![cfg(feature = "alipay")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod accounts;

@@ -1,4 +1,5 @@
 //! Configuration: accepted and refused values, and secrets that no output shows.
+#![cfg(all(feature = "wxpay", feature = "alipay", feature = "sqlite"))]
 #![cfg_attr(
     not(feature = "mock"),
     allow(unused_imports, dead_code, reason = "mock mode needs the feature")

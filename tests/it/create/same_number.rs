@@ -5,6 +5,7 @@ use std::sync::Arc;
 use paygate::domain::ProviderId;
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, Refuse};
+#[cfg(feature = "sqlite")]
 use paygate::store::{Sqlite, StoreMode};
 use serde_json::{Value, json};
 
@@ -234,6 +235,7 @@ async fn another_way_to_pay_is_busy_while_the_first_one_opens() {
     assert_eq!(shop.creates(), 1);
 }
 
+#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn orders_outlive_the_process() {
     let folder = tempfile::tempdir().unwrap();

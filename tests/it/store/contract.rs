@@ -5,9 +5,9 @@ use paygate::domain::{
     AttemptState, ChannelNo, DeliveryState, Millis, Order, OrderTerms, Pid, ProviderId,
     TransactionId,
 };
-use paygate::store::Memory;
 #[cfg(feature = "sqlite")]
-use paygate::store::{Claim, Committed, Sqlite, Store, StoreErrorKind};
+use paygate::store::Sqlite;
+use paygate::store::{Claim, Committed, Memory, Store, StoreErrorKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
