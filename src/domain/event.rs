@@ -331,3 +331,22 @@ impl FromStr for DeliveryState {
         DeliveryState::parse(text).ok_or(ParseError(FORM))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_and_state_is_read_by_the_name_that_it_is_written_by() {
+        for event in EventType::ALL {
+            assert_eq!(EventType::parse(&event.to_string()), Some(event));
+            assert_eq!(event.to_string(), event.name());
+        }
+        assert_eq!(EventType::parse("payment.unknown"), None);
+        for state in DeliveryState::ALL {
+            assert_eq!(DeliveryState::parse(state.name()), Some(state));
+        }
+        assert_eq!(DeliveryState::parse("unknown"), None);
+        assert_eq!(EventId::parse("evt_0a").map(|id| id.to_string()), None, "too short");
+    }
+}

@@ -176,3 +176,42 @@ pub struct AlipayChoice {
     /// Browsers pay on Alipay's own pages instead of by QR code.
     pub web_pages: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The facts of a product that are true, and its lifetimes in minutes.
+    fn facts(product: Product) -> (Vec<&'static str>, Option<i64>, Option<i64>) {
+        let facts = [
+            ("openid", product.needs_openid()),
+            ("address", product.binds_client_ip()),
+            ("local", product.is_local()),
+            ("trade at once", product.has_trade_when_opened()),
+            ("shown", product.shows_trade_to_buyer()),
+        ];
+        let facts = facts.into_iter().filter_map(|(name, is_true)| is_true.then_some(name));
+        let minutes = |ms: Option<i64>| ms.map(|ms| ms / MINUTE_MS);
+        let material = minutes(product.material_lifetime_ms());
+        (facts.collect(), material, minutes(product.attempt_lifetime_max_ms()))
+    }
+
+    #[test]
+    fn every_product_has_its_providers_facts() {
+        let h2 = Some(120);
+        let rows = [
+            (Product::Jsapi, vec!["openid", "trade at once"], h2, None),
+            (Product::App, vec!["trade at once"], h2, None),
+            (Product::Native, vec!["trade at once"], h2, None),
+            (Product::H5, vec!["address", "trade at once"], Some(5), None),
+            (Product::Create, vec!["openid", "trade at once", "shown"], None, None),
+            (Product::Precreate, vec![], h2, h2),
+            (Product::AppPay, vec!["local"], None, None),
+            (Product::WapPay, vec!["local"], None, None),
+            (Product::PagePay, vec!["local"], None, None),
+        ];
+        for (product, true_ones, material, attempt) in rows {
+            assert_eq!(facts(product), (true_ones, material, attempt), "{product:?}");
+        }
+    }
+}

@@ -126,12 +126,13 @@ async fn a_provider_that_has_an_order_and_then_none_has_not_closed_it() {
 async fn a_close_that_is_not_sent_leaves_the_outcome_unknown_after_one_that_was() {
     let (shop, _) = shop_with_webhook().await;
     for no in ["order-0002", "order-0003"] {
-        shop.create(&body(Wxpay, no, 100)).await.unwrap();
+        let created = shop.create(&body(Alipay, no, 100)).await.unwrap();
+        shop.scan(&created).unwrap();
     }
     let code = shop.create(&qr(Alipay)).await.unwrap();
-    shop.create(&qr(Wxpay)).await.unwrap();
+    let native = shop.create(&qr(Wxpay)).await.unwrap();
     shop.scan(&code).unwrap();
-    // WeChat Pay fails, until paygate stops sending it closes.
+    // Alipay fails, until paygate stops sending it closes.
     for _ in 0..5 {
         shop.fault_of(ProviderOperation::Close, FaultKind::LoseRequest);
         let closed = shop.engine.close(&number("order-0002")).await;
@@ -140,9 +141,9 @@ async fn a_close_that_is_not_sent_leaves_the_outcome_unknown_after_one_that_was(
     let one = shop.engine.close(&number("order-0003")).await;
     assert_eq!(kind(one), Some(Kind::NotSent), "nothing of it was sent");
     let second = shop.engine.close(&number(NO)).await;
-    assert_eq!(kind(second), Some(Kind::OutcomeUnknown), "Alipay's trade was closed");
+    assert_eq!(kind(second), Some(Kind::OutcomeUnknown), "WeChat Pay's trade was closed");
     assert_eq!(status(&shop).await, 0);
-    assert!(shop.pay(&code).is_err());
+    assert!(shop.pay(&native).is_err());
 }
 
 #[tokio::test]

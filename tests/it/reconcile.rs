@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use paygate::Clock;
 use paygate::domain::AttemptState;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
@@ -163,25 +162,10 @@ async fn many_orders_are_asked_about_at_once_and_every_one_is() {
     for n in 0..orders {
         shop.create(&body(Wxpay, &format!("order-{n:04}"), 100)).await.unwrap();
     }
-    shop.clock.advance_ms(MINUTE);
-    let before = shop.providers.calls("wxpay.query");
+    shop.clock.advance_ms(40 * MINUTE);
     let (operation, kind) = (Some(ProviderOperation::Query), FaultKind::Delay { ms: 1_000 });
     shop.providers.add_fault(SimulatedFault { provider: None, operation, kind, times: 70 });
     let began = tokio::time::Instant::now();
     assert_eq!(shop.engine.reconcile().await, orders);
-    assert_eq!(shop.providers.calls("wxpay.query") - before, 70);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn an_offered_code_is_closed_at_the_moment_when_nobody_can_pay_it() {
-    let shop = Shop::open().await;
-    shop.create(&qr(Wxpay)).await.unwrap();
-    let lapses = shop.order(NO).await.attempts[0].lapses();
-    shop.clock.advance_ms(lapses.since(shop.clock.now()) - 1);
-    shop.engine.reconcile().await;
-    assert_eq!(shop.states(), [(Wxpay, State::Unpaid)]);
-    shop.clock.advance_ms(1);
-    shop.engine.reconcile().await;
-    assert_eq!(shop.order(NO).await.attempts[0].state, AttemptState::Closed);
 }

@@ -294,6 +294,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_one_trade_in_one_account_of_wechats_and_in_any_app_at_alipay() {
+        use ApiVersion::{Alipay, WxpayV2, WxpayV3};
+        let account = |id: &str, sub: Option<&str>, api_version| {
+            let (id, sub_mchid) = (id.to_owned(), sub.map(str::to_owned));
+            Account { id, sub_mchid, api_version }
+        };
+        let rows = [
+            (account("1", None, WxpayV3), account("1", None, WxpayV3), true),
+            (account("1", None, WxpayV3), account("1", None, WxpayV2), true),
+            (account("1", None, WxpayV3), account("2", None, WxpayV3), false),
+            (account("1", Some("3"), WxpayV3), account("1", None, WxpayV3), false),
+            (account("1", Some("3"), WxpayV3), account("2", Some("3"), WxpayV3), false),
+            (account("1", None, Alipay), account("2", None, Alipay), true),
+            (account("1", None, Alipay), account("2", None, WxpayV3), false),
+        ];
+        for (one, other, is_one_trade) in rows {
+            assert_eq!(one.shares_numbers(&other), is_one_trade, "{one} {other}");
+        }
+    }
+
+    #[test]
     fn an_account_is_stored_with_its_versions_name() {
         let account = |api_version, sub_mchid: Option<&str>| Account {
             id: "1900000001".to_owned(),

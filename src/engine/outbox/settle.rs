@@ -96,6 +96,7 @@ mod tests {
         let id = EventId::parse(&format!("evt_{}", "0a".repeat(16))).unwrap();
         let waits: Vec<i64> = (1..=40).map(|tries| retry_delay_ms(tries, &id)).collect();
         assert!((1..=5_000).contains(&waits[0]));
+        assert_eq!(waits[..4], [4_092, 8_192, 16_400, 32_832], "this event's own spread");
         for (n, wait) in waits.iter().enumerate() {
             let middle = (4_000_i64 << n.min(20)).min(HOUR_MS);
             let range = middle * 8 / 10..=middle * 12 / 10;

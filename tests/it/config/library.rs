@@ -81,7 +81,7 @@ async fn times_that_the_sidecar_refuses_are_refused() {
 }
 
 /// A live merchant, which has keys of its own.
-fn live_wxpay() -> WxpayMerchant {
+pub(crate) fn live_wxpay() -> WxpayMerchant {
     WxpayMerchant::new(wxpay()).unwrap()
 }
 

@@ -7,7 +7,7 @@
 
 mod files;
 pub(crate) mod kit;
-mod library;
+pub(crate) mod library;
 mod live;
 mod merchants;
 #[cfg(feature = "mock")]

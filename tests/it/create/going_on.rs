@@ -27,17 +27,6 @@ async fn after_a_lost_answer_a_query_that_is_throttled_leaves_the_outcome_unknow
 }
 
 #[tokio::test]
-async fn after_a_refusal_a_query_that_is_throttled_is_nothing_sent() {
-    let shop = Shop::open().await;
-    shop.fault(refuse("PARAM_ERROR", "wrong description"));
-    assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::ProviderRefused));
-    shop.fault_of(ProviderOperation::Query, too_many());
-    assert_eq!(kind(shop.create(&qr(Wxpay)).await), Some(Kind::NotSent));
-    assert_eq!(shop.creates(), 1);
-    assert!(shop.create(&qr(Wxpay)).await.is_ok());
-}
-
-#[tokio::test]
 async fn what_did_not_leave_is_sent_later_in_place_of_what_opened_meanwhile() {
     let shop = Shop::open().await;
     shop.fault(too_many());

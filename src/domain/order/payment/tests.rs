@@ -66,6 +66,22 @@ fn an_automatic_refund_takes_a_number_that_is_free() {
 }
 
 #[test]
+fn a_refund_of_everything_left_keeps_its_number_until_that_is_used_up() {
+    let out_trade_no = OutTradeNo::parse("order-1").unwrap();
+    let derived = |nth| derived_refund_no(&out_trade_no, &TransactionId("4200000001".into()), nth);
+    let number = |refunds| payment(refunds).derived_refund_no(&out_trade_no);
+    let closed = |nth, fee| refund(derived(nth), fee, RefundState::Closed);
+    assert_eq!(number(vec![]), derived(0));
+    assert_eq!(number(vec![closed(0, 100)]), derived(0), "the refused one again");
+    assert_eq!(number(vec![closed(0, 60)]), derived(1), "another amount");
+    let spent = Refund { refund_id: Some("5030".to_owned()), ..closed(0, 100) };
+    assert_eq!(number(vec![spent]), derived(1), "the provider gave it up");
+    for state in [RefundState::Processing, RefundState::Success] {
+        assert_eq!(number(vec![refund(derived(0), 100, state)]), derived(0), "a replay");
+    }
+}
+
+#[test]
 fn a_reported_total_is_never_forgotten() {
     let mut payment = payment(vec![refund("r-1".to_owned(), 30, RefundState::Processing)]);
     payment.record_refund_total(Fen::new(30), Millis(5));

@@ -1,0 +1,67 @@
+//! What the background sends without a call of `dispatch`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use paygate::domain::ProviderId::Wxpay;
+use paygate::domain::{DeliveryState, EventType};
+use paygate::engine::OrderEvent;
+
+use crate::support::requests::{NO, qr};
+use crate::support::shop::{Shop, body};
+use crate::support::webhook::{shop_with_webhook, shop_with_webhook_and};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn an_event_reaches_the_shop_by_itself_once() {
+    let (shop, webhook) = shop_with_webhook_and(|it| it.reconcile_every(Some(SECOND))).await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
+    shop.engine.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_events_are_on_their_way_at_once_and_none_of_them_twice() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let slow = move |_: OrderEvent| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(60 * SECOND)
+    };
+    let shop = Shop::open_as(|it| {
+        it.reconcile_every(Some(SECOND)).on(EventType::PaymentSucceeded, "goods", slow)
+    })
+    .await;
+    for n in 0..70 {
+        let created = shop.create(&body(Wxpay, &format!("order-{n:04}"), 100)).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    assert!(shop.notify().await.iter().all(Result::is_ok));
+    tokio::time::sleep(50 * SECOND).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 64);
+    tokio::time::sleep(20 * SECOND).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 70);
+    tokio::time::sleep(120 * SECOND).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 70, "each was sent once");
+    shop.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_sent_again_by_hand_does_not_wait_for_its_turn() {
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(1);
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    assert_eq!((shop.engine.dispatch().await, shop.engine.dispatch().await), (1, 0), "refused");
+    let pending = shop.engine.events(DeliveryState::Pending, 9).await.unwrap().remove(0);
+    assert_eq!((pending.out_trade_no.as_str(), pending.tries), (NO, 1));
+    shop.engine.retry_event(&pending.id).await.unwrap();
+    assert_eq!(shop.engine.dispatch().await, 1);
+    assert_eq!(webhook.events().len(), 2);
+}
