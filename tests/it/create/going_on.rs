@@ -1,5 +1,5 @@
-//! Requests that go on with an attempt that handed out nothing: what did not leave is sent, what may
-//! have left is queried first.
+//! Requests that go on with an attempt that handed out nothing: what did not leave is sent, what
+//! may have left is queried first.
 
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
