@@ -310,24 +310,6 @@ pub(super) fn settled(
     };
     let is_opened_here = is_contested || trades.iter().all(|it| is_attempt(it));
     must(is_opened_here, "a trade that no attempt opened");
-    for trade in &paid {
-        let payment = &trade.payments[0];
-        let is_known = order.payments.iter().any(|it| {
-            *it.transaction_id.0 == *payment.transaction_id && it.total_fee == payment.amount
-        });
-        must(is_known, "a payment that nobody noticed");
-        let role =
-            order.payment(&TransactionId((&*payment.transaction_id).into())).map(|it| it.role);
-        let is_foreign = shared.irregularities.is_foreign(trade.provider, &trade.out_trade_no);
-        let is_price = payment.amount == order.terms.total_fee;
-        must(!is_foreign || role == Some(PaymentRole::Mismatch), "dollars count as yuan");
-        let is_right = match role {
-            Some(PaymentRole::Winning | PaymentRole::Late) => is_price && !is_foreign,
-            Some(PaymentRole::Mismatch) => !is_price || is_foreign,
-            Some(PaymentRole::Duplicate) | None => true,
-        };
-        must(is_right, "a payment in the role of another");
-    }
     must(order.payments.len() == paid.len(), "payments that the providers know");
     let count = |role| order.payments.iter().filter(|it| it.role == role).count();
     let (winning, late) = (count(PaymentRole::Winning), count(PaymentRole::Late));
@@ -346,5 +328,24 @@ pub(super) fn settled(
     must(order.flags.late_paid == (late > 0), "a late payment is flagged");
     must(!order.attempts.iter().any(|it| it.is_unknown()), "an outcome that stays unknown");
     must(!order.attempts.iter().any(|it| it.is_payable()), "an attempt that nobody ended");
+    found.extend(paid.iter().flat_map(|it| known(shared, order, it)));
     found
+}
+
+/// What is wrong with what the store knows of a trade that was paid.
+fn known(shared: &Shared, order: &Order, trade: &mock::SimulatedOrder) -> Vec<String> {
+    let payment = &trade.payments[0];
+    let known = order.payment(&TransactionId((&*payment.transaction_id).into()));
+    let is_foreign = shared.irregularities.is_foreign(trade.provider, &trade.out_trade_no);
+    let is_price = payment.amount == order.terms.total_fee;
+    let Some(known) = known.filter(|it| it.total_fee == payment.amount) else {
+        return vec!["a payment that nobody noticed".to_owned()];
+    };
+    let is_right = match known.role {
+        PaymentRole::Winning | PaymentRole::Late => is_price && !is_foreign,
+        PaymentRole::Mismatch => !is_price || is_foreign,
+        PaymentRole::Duplicate => !is_foreign,
+    };
+    let what = format!("{:?} is the role of another payment", known.role);
+    if is_right { Vec::new() } else { vec![what] }
 }

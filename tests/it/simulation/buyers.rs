@@ -183,12 +183,17 @@ pub(super) async fn run_client(shared: Arc<Shared>, at: usize, rng: Rng) {
         let fee = if rng.percent(4) { case.fee + 1 } else { case.fee };
         ask(&shared, case, &method, fee).await;
     }
+    if rng.percent(30) {
+        // What was given first may be stale by now.
+        sleep(Duration::from_secs(rng.within(300..600))).await;
+        ask(&shared, case, &favourite, case.fee).await;
+    }
 }
 
 pub(super) async fn ask(shared: &Shared, case: &Case, method: &PaymentMethod, fee: u64) -> Answer {
     let before = shared.records.order(&case.no);
     let kept = case.kept.lock().unwrap().iter().find(|it| it.0 == *method).cloned();
-    let answer = match kept {
+    let answer = match kept.filter(|_| fee == case.fee) {
         Some((_, created)) => Answer::Given(Created { replayed: true, ..created }),
         None => answer_of(shared, &case.body(method, fee), method).await,
     };

@@ -1,29 +1,34 @@
 //! Whether a process runs: one that stands still gets nothing done, and may be woken.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// The power of one process. Clones are of the same one.
+///
+/// Whoever waits for it is woken in the order of waiting: a number is a world.
 #[derive(Clone, Debug)]
-pub(super) struct CrashSwitch(watch::Sender<bool>);
+pub(super) struct CrashSwitch(Arc<(AtomicBool, Notify)>);
 
 impl CrashSwitch {
     pub(super) fn on() -> CrashSwitch {
-        CrashSwitch(watch::Sender::new(true))
+        CrashSwitch(Arc::new((AtomicBool::new(true), Notify::new())))
     }
 
     /// Everything it does stops at its next step; for good, if nobody wakes it.
     pub(super) fn stop(&self) {
-        self.0.send_replace(false);
+        self.turn(false);
     }
 
     /// It goes on where it stopped, and knows nothing of the time between.
     pub(super) fn wake(&self) {
-        self.0.send_replace(true);
+        self.turn(true);
     }
 
     /// Whether it runs.
     pub(super) fn is_on(&self) -> bool {
-        *self.0.borrow()
+        self.0.0.load(Ordering::Relaxed)
     }
 
     /// Goes on when it runs.
@@ -36,8 +41,18 @@ impl CrashSwitch {
         self.reaches(false).await;
     }
 
+    fn turn(&self, on: bool) {
+        self.0.0.store(on, Ordering::Relaxed);
+        self.0.1.notify_waiters();
+    }
+
     async fn reaches(&self, on: bool) {
-        let reached = self.0.subscribe().wait_for(|it| *it == on).await.map(drop);
-        reached.expect("the sender is ours");
+        loop {
+            let turned = self.0.1.notified();
+            if self.is_on() == on {
+                return;
+            }
+            turned.await;
+        }
     }
 }

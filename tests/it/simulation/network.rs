@@ -53,8 +53,10 @@ impl Network {
         }
         let (provider, what) = (kinds::provider(&call.provider).1, call.what);
         if let Some(fault) = self.shared.curse_of(provider, what) {
-            match self.faults(&call).into_iter().find(|it| kinds::fault(it).0 == fault) {
-                Some(kind) => self.spoil(&call, kind),
+            let mut faults = self.faults(&call);
+            faults.retain(|it| kinds::fault(it).0 == fault);
+            match faults.first() {
+                Some(_) => self.spoil(&call, self.rng.pick(&faults).clone()),
                 None if fault == kinds::NO_ROUTE => return Err(self.no_route(&call)),
                 // Nobody can pay what nobody holds.
                 None => {}
@@ -106,7 +108,13 @@ impl Network {
     }
 
     fn fault(&self, call: &Purpose) -> FaultKind {
-        let faults = self.faults(call);
+        let mut faults = self.faults(call);
+        if call.what == What::Create && self.rng.percent(50) {
+            // What is ordered again may be paid at this very moment.
+            let is_payment = |it: &FaultKind| kinds::fault(it).1 == Hits::Trades;
+            faults.sort_by_key(|it| !is_payment(it));
+            faults.truncate(if faults.iter().any(is_payment) { 2 } else { usize::MAX });
+        }
         let is_of_refunds = |it: &&FaultKind| matches!(kinds::fault(it).1, Hits::Refunds(_));
         let of_refunds: Vec<&FaultKind> = faults.iter().filter(is_of_refunds).collect();
         if !of_refunds.is_empty() && self.rng.percent(40) {
@@ -140,11 +148,14 @@ impl Network {
         if matches!(call.what, What::Refund | What::RefundQuery) {
             faults.push(FaultKind::TooSoon);
         }
+        if call.what == What::Close {
+            faults.extend([refuse(), refuse()]);
+        }
         if call.what == What::Refund {
             faults.push(FaultKind::NotEnough);
             faults.push(FaultKind::RefundSlow { ms: late_ms(900_000) });
-            let state = *self.rng.pick(&[RefundState::Abnormal, RefundState::Closed]);
-            faults.push(FaultKind::RefundEnds { state });
+            faults.push(FaultKind::RefundEnds { state: RefundState::Abnormal });
+            faults.push(FaultKind::RefundEnds { state: RefundState::Closed });
         }
         faults
     }
@@ -185,6 +196,9 @@ impl Network {
                 "40005",
             ],
             (ProviderId::Alipay, What::Query) => &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005"],
+            (ProviderId::Alipay, What::Close) => {
+                &["20000", "40006", "40005", "ACQ.INVALID_PARAMETER"]
+            }
             (ProviderId::Alipay, _) => {
                 &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005", "ACQ.INVALID_PARAMETER"]
             }

@@ -20,7 +20,10 @@ use super::shared::Shared;
 /// Looks after one order now and then.
 pub(super) async fn run_operator(shared: Arc<Shared>, at: usize, rng: Rng) {
     let case = &shared.cases[at];
-    let (closes, refunds) = (rng.percent(35), shared.returns_much || rng.percent(50));
+    let (closes, refunds) = (rng.percent(45), shared.returns_much || rng.percent(50));
+    if shared.returns_much && rng.percent(70) {
+        until_it_is_paid(&shared, case).await;
+    }
     for _ in 0..rng.within(1..10) {
         sleep(rng.pause()).await;
         match rng.below(10) {
@@ -33,6 +36,17 @@ pub(super) async fn run_operator(shared: Arc<Shared>, at: usize, rng: Rng) {
             7 if refunds => return_in_console(&shared, case, &rng),
             _ => query(&shared, case, &rng).await,
         }
+    }
+}
+
+/// Waits until the order is paid, for half an hour.
+async fn until_it_is_paid(shared: &Shared, case: &Case) {
+    for _ in 0..60 {
+        let order = shared.records.order(&case.no);
+        if order.is_some_and(|it| !it.payments.is_empty()) {
+            return;
+        }
+        sleep(Duration::from_secs(30)).await;
     }
 }
 

@@ -182,6 +182,7 @@ impl Held {
             outbox.extend(copies);
         }
         if self.shared.has(Flaw::CommitsOverwriteOthers) {
+            tokio::time::sleep(Duration::from_secs(2)).await;
             let stored = self.memory.load(order.out_trade_no()).await?;
             order.version = stored.map_or(order.version, |it| it.version + 1);
         }
@@ -312,8 +313,8 @@ impl Store for Held {
             self.shared.reaches(&Step::Delivered.before(), &self.crash_switch, &self.rng);
             self.crash_switch.pass().await;
             // The wait's spread follows from numbers that differ from run to run.
-            let wait_ms = event.next_at.since(self.shared.clock.now()) / 600 * 600;
-            let next = self.shared.clock.now().plus(wait_ms);
+            let wait_ms = 5_000 << event.tries.clamp(1, 10);
+            let next = self.shared.clock.now().plus(wait_ms / 2);
             let set = self.memory.outbox_set(&OutboxEvent { next_at: next, ..event.clone() }).await;
             self.shared.answered_store(&set, kinds::event_update);
             self.shared.reaches(&Step::Delivered.after(), &self.crash_switch, &self.rng);

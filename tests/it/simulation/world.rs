@@ -52,7 +52,7 @@ impl World {
             for _ in 0..shared.rng.below(4) {
                 buyers.spawn(buyers::buyer(shared.clone(), at, shared.rng.fork()));
             }
-            if shared.rng.percent(30) {
+            if shared.rng.percent(60) {
                 let rng = shared.rng.fork();
                 buyers.spawn(buyers::buyer_of_everything(shared.clone(), at, rng));
             }
@@ -73,7 +73,7 @@ impl World {
         tokio::select! {
             biased;
             () = async { while clients.join_next().await.is_some() {} } => {}
-            () = world.turmoil() => {}
+            () = world.turmoil(1) => {}
         }
         // What follows the payments has its troubles, too.
         let rough = Duration::from_secs(*shared.rng.pick(&[0, 600, 7_200]));
@@ -84,7 +84,7 @@ impl World {
                 while is_rough && buyers.join_next().await.is_some() {}
                 sleep(rough).await;
             } => {}
-            () = world.turmoil() => {}
+            () = world.turmoil(10) => {}
         }
         world.calm_down();
         world.outlive(async { while buyers.join_next().await.is_some() {} }).await;
@@ -107,15 +107,15 @@ impl World {
         report
     }
 
-    /// Processes die and stall, and clocks jump, for ever.
-    async fn turmoil(&mut self) {
+    /// Processes die and stall, and clocks jump, for ever: more rarely, the `slower` it is.
+    async fn turmoil(&mut self, slower: u32) {
         let rng = self.shared.rng.fork();
         loop {
             let shared = self.shared.clone();
             let has_fallen = tokio::select! {
                 biased;
                 () = shared.fell.notified() => true,
-                () = sleep(rng.pause() + Duration::from_millis(1)) => false,
+                () = sleep(rng.pause() * slower + Duration::from_millis(1)) => false,
             };
             if !shared.troubled() {
                 continue;
@@ -220,7 +220,8 @@ impl World {
                 let state = *self.shared.rng.pick(&[RefundState::Success, RefundState::Closed]);
                 let (provider, out_trade_no) = (trade.provider, trade.out_trade_no.clone());
                 let out_refund_no = refund.out_refund_no.clone();
-                self.shared.log(format!("an operator ends {out_refund_no} as {state:?}"));
+                self.shared
+                    .log(format!("an operator ends a refund of {out_trade_no} as {state:?}"));
                 let end = RefundEnd { provider, out_trade_no, out_refund_no, state };
                 self.shared.providers.end_refund(&end).unwrap();
             }
