@@ -10,9 +10,9 @@ use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::RefundState::{Closed, Success};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, MoneyTotals, ProviderOperation};
-#[cfg(feature = "sqlite")]
-use paygate::store::Sqlite;
 use paygate::store::{Memory, Store};
+#[cfg(feature = "sqlite")]
+use paygate::store::{Sqlite, StoreMode};
 
 use crate::support::crashing_store::{Crashing, Moment, Then, directory};
 use crate::support::refunds::{number, purchase, refund, settle};
@@ -166,7 +166,7 @@ impl Reopened for Memory {
 #[cfg(feature = "sqlite")]
 impl Reopened for Sqlite {
     fn first(directory: &Path) -> Sqlite {
-        Sqlite::open(directory.join("paygate.db")).unwrap()
+        Sqlite::open_as(directory.join("paygate.db"), StoreMode::Mock).unwrap()
     }
 
     async fn next(&self, directory: &Path) -> Sqlite {
