@@ -1,18 +1,9 @@
 //! Pay types: which one a platform gets, and what its client is given.
 
-use std::sync::Arc;
-
 use paygate::domain::{PayType, ProviderId};
 use paygate::error::Kind;
-use paygate::mock::InProcess;
-use paygate::provider::wxpay;
-use paygate::store::Memory;
-use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
-use paygate::testing::guard::read_create;
-use paygate::{Engine, SystemClock};
 use serde_json::{Value, json};
 
-use crate::config::library::live_wxpay;
 use crate::support::shop::{Shop, body, order_info, with};
 
 const NO: &str = "2107151010101541001";
@@ -97,29 +88,4 @@ async fn an_impossible_pair_is_refused_with_what_is_possible() {
     assert_eq!((error.kind(), error.code()), (Kind::BuyerAddressUnknown, 4004));
     let text = error.texts().1;
     assert!(text.contains("the buyer's public address") && !text.contains("PAYGATE_"), "{text}");
-}
-
-#[tokio::test]
-async fn wechats_phone_page_needs_a_public_address_where_money_is_real() {
-    let providers = InProcess::open(None, Arc::new(SystemClock)).unwrap();
-    let engine = Engine::builder()
-        .store(Memory::new())
-        .provider(wxpay::V3::new(live_wxpay()).unwrap())
-        .transport(providers)
-        .public_url("https://shop.example.com".parse().unwrap())
-        .reconcile_every(None)
-        .start()
-        .await
-        .unwrap();
-    let asked = with(body(ProviderId::Wxpay, NO, 100), "/isPC", json!(false)).to_string();
-    for (address, is_public) in [("10.0.0.1", false), ("114.114.114.114", true)] {
-        let request = read_create(asked.as_bytes()).unwrap();
-        let declared = ClientInfo { claims: &request.claims, is_pc: request.is_pc };
-        let (headers, peer) = (http::HeaderMap::new(), address.parse().ok());
-        let caller = resolve(&headers, peer, declared, &CallerRules::default()).unwrap();
-        let created = engine.create(request, caller).await;
-        // With a public address it reaches the provider, which does not know this merchant.
-        let refused = created.unwrap_err().kind();
-        assert_eq!(refused != Kind::BuyerAddressUnknown, is_public, "{address}: {refused:?}");
-    }
 }

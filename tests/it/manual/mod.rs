@@ -1,6 +1,7 @@
 //! README and the manual: what they say, what they show, and how they say it.
 //!
 //! `UPDATE=1 cargo test --test it manual::` writes the generated tables and the chapters' links.
+#![cfg(all(feature = "wxpay", feature = "alipay", feature = "sqlite"))]
 
 pub(crate) mod blocks;
 mod languages;
