@@ -85,6 +85,7 @@ mod tests {
         let one = waiters.wait(&number(1)).expect("there is room");
         let mut other = waiters.wait(&number(1)).expect("there is room");
         drop(one);
+        assert_eq!(waiters.0.len(), 1, "another one waits");
         waiters.wake(&number(1));
         other.changed().await;
         drop(other);
