@@ -68,7 +68,9 @@ async fn the_hyper_shop_is_configured_by_its_environment() {
     let mut alipay = order(1);
     alipay["provider"] = json!("alipay");
     let created = shop.create(&alipay, None).await;
-    assert!(code_url(created).await.starts_with("https://qr.alipay.com/"));
+    let code = code_url(created).await;
+    let page = Client::new().get(&code).send().await.unwrap();
+    assert_eq!(page.status(), 200, "the mock's Alipay code opens its cashier: {code}");
     let disguised = Client::new().post(shop.at("/pay//createPayment")).send().await.unwrap();
     assert_eq!(disguised.status(), 404);
     shop.interrupted().await;
