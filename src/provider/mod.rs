@@ -8,6 +8,7 @@
 #[cfg(feature = "alipay")]
 pub mod alipay;
 pub(crate) mod call;
+pub(crate) mod certificate;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
 pub(crate) mod keys;

@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use x509_parser::parse_x509_certificate;
-
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
-use crate::provider::keys::{KeyError, SigningKey, VerifyingKey, to_der};
+use crate::provider::certificate::Certificate;
+use crate::provider::keys::{KeyError, SigningKey, VerifyingKey};
 use crate::provider::mock_keys::is_mock_key;
 
 /// One id, key or certificate, by its name in either place.
@@ -133,19 +132,12 @@ pub(in crate::config) fn check_own_certificate(
     bytes: &[u8],
     own: Option<&SigningKey>,
 ) -> Result<(), ProblemReason> {
-    let key = certificate_key(bytes).map_err(key_reason)?;
+    let key =
+        Certificate::parse(bytes).and_then(|certificate| certificate.key()).map_err(key_reason)?;
     if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
         return Err("is not the private key's certificate".into());
     }
     Ok(())
-}
-
-/// The key of the first certificate in `bytes`.
-fn certificate_key(bytes: &[u8]) -> Result<VerifyingKey, KeyError> {
-    let der = to_der(bytes, "CERTIFICATE")?;
-    let (_, certificate) =
-        parse_x509_certificate(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))?;
-    VerifyingKey::from_der(certificate.public_key().raw)
 }
 
 /// Why a key or certificate is refused.

@@ -6,11 +6,9 @@
 //! nothing is trusted because of it.
 
 use md5::{Digest, Md5};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::parse_x509_certificate;
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use crate::provider::keys::{KeyError, VerifyingKey, to_der};
+use crate::provider::certificate::Certificate;
+use crate::provider::keys::{KeyError, VerifyingKey};
 
 /// `app_cert_sn` of `appCertPublicKey_<appid>.crt`.
 ///
@@ -18,8 +16,7 @@ use crate::provider::keys::{KeyError, VerifyingKey, to_der};
 ///
 /// [`KeyError`] when `input` is no certificate.
 pub fn app_cert_sn(input: &[u8]) -> Result<String, KeyError> {
-    let der = to_der(input, LABEL)?;
-    sn(&parse(&der)?)
+    sn(&Certificate::parse(input)?)
 }
 
 /// `alipay_root_cert_sn` of `alipayRootCert.crt`: the SNs of its RSA-signed certificates, joined
@@ -30,10 +27,8 @@ pub fn app_cert_sn(input: &[u8]) -> Result<String, KeyError> {
 /// [`KeyError`] when `input` holds no RSA-signed certificate, or one that cannot be read.
 pub fn root_cert_sn(input: &[u8]) -> Result<String, KeyError> {
     let mut sns = Vec::new();
-    for der in all_to_der(input)? {
-        let certificate = parse(&der)?;
-        let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
-        if algorithm.starts_with(PKCS1_OID) {
+    for certificate in Certificate::parse_all(input)? {
+        if certificate.is_rsa_signed() {
             sns.push(sn(&certificate)?);
         }
     }
@@ -50,72 +45,14 @@ pub fn root_cert_sn(input: &[u8]) -> Result<String, KeyError> {
 ///
 /// [`KeyError`] when `input` is no certificate with an RSA key.
 pub fn public_cert(input: &[u8]) -> Result<(String, VerifyingKey), KeyError> {
-    let der = to_der(input, LABEL)?;
-    let certificate = parse(&der)?;
-    let key = VerifyingKey::from_der(certificate.public_key().raw)?;
-    Ok((sn(&certificate)?, key))
+    let certificate = Certificate::parse(input)?;
+    Ok((sn(&certificate)?, certificate.key()?))
 }
 
-/// Every certificate of a file, in its order.
-fn all_to_der(input: &[u8]) -> Result<Vec<Vec<u8>>, KeyError> {
-    let text = std::str::from_utf8(input).unwrap_or_default();
-    let begins: Vec<usize> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
-    if begins.is_empty() {
-        return Ok(vec![to_der(input, LABEL)?]);
-    }
-    let ends = begins.iter().skip(1).copied().chain([text.len()]);
-    let blocks = begins.iter().zip(ends).map(|(&begin, end)| &text[begin..end]);
-    blocks.map(|block| to_der(block.as_bytes(), LABEL)).collect()
-}
-
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, KeyError> {
-    let (_, certificate) =
-        parse_x509_certificate(der).map_err(|_| KeyError::NotA("an X.509 certificate"))?;
-    Ok(certificate)
-}
-
-fn sn(certificate: &X509Certificate<'_>) -> Result<String, KeyError> {
-    let named = format!("{}{}", issuer(certificate.issuer())?, certificate.tbs_certificate.serial);
+fn sn(certificate: &Certificate) -> Result<String, KeyError> {
+    let named = format!("{}{}", certificate.issuer()?, certificate.serial_decimal());
     Ok(Md5::digest(named).iter().map(|byte| format!("{byte:02x}")).collect())
 }
-
-/// The issuer as Java's `X500Principal.getName()` writes it, which the SN is defined by: the most
-/// specific name first, `CN=…,OU=…,O=…,C=CN`.
-fn issuer(name: &X509Name<'_>) -> Result<String, KeyError> {
-    let mut parts = Vec::new();
-    for rdn in name.iter_rdn() {
-        let attributes = rdn.iter().map(attribute).collect::<Result<Vec<_>, _>>()?;
-        parts.push(attributes.join("+"));
-    }
-    parts.reverse();
-    Ok(parts.join(","))
-}
-
-fn attribute(attribute: &AttributeTypeAndValue<'_>) -> Result<String, KeyError> {
-    let oid = attribute.attr_type().to_id_string();
-    let short = SHORT_NAMES.iter().find(|(known, _)| *known == oid).map(|(_, short)| *short);
-    let value = attribute.as_str().map_err(|_| KeyError::NotA("a certificate with a plain issuer"));
-    Ok(format!("{}={}", short.unwrap_or(&oid), value?))
-}
-
-const LABEL: &str = "CERTIFICATE";
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-
-/// PKCS #1: every RSA signature algorithm's identifier begins with it (RFC 8017, appendix C).
-const PKCS1_OID: &str = "1.2.840.113549.1.1.";
-
-/// The keywords of RFC 2253, section 2.3.
-const SHORT_NAMES: [(&str, &str); 9] = [
-    ("2.5.4.3", "CN"),
-    ("2.5.4.7", "L"),
-    ("2.5.4.8", "ST"),
-    ("2.5.4.10", "O"),
-    ("2.5.4.11", "OU"),
-    ("2.5.4.6", "C"),
-    ("2.5.4.9", "STREET"),
-    ("0.9.2342.19200300.100.1.25", "DC"),
-    ("0.9.2342.19200300.100.1.1", "UID"),
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
 //! WeChat Pay's certificates: the merchant's own, and the platform's that are downloaded.
 
 use serde::Deserialize;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::decrypt::EncryptedResource;
 use crate::domain::time::Millis;
-use crate::provider::keys::{KeyError, VerifyingKey, to_der};
+use crate::provider::certificate::Certificate;
+use crate::provider::keys::{KeyError, VerifyingKey};
 use crate::secret::Secret;
 
 /// The serial number of a merchant API certificate: hex, upper case.
@@ -16,9 +16,7 @@ use crate::secret::Secret;
 ///
 /// [`KeyError`] when `input` is no certificate.
 pub fn serial_no(input: &[u8]) -> Result<String, KeyError> {
-    let der = to_der(input, "CERTIFICATE")?;
-    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| NO_CERTIFICATE)?;
-    Ok(serial_of(&certificate))
+    Ok(Certificate::parse(input)?.serial_hex())
 }
 
 /// A certificate that WeChat Pay signs with.
@@ -78,28 +76,17 @@ impl CertificateListEntry {
             .encrypt_certificate
             .decrypt(api_v3_key)
             .map_err(|error| format!("a platform certificate {error}"))?;
-        let der = to_der(&text, "CERTIFICATE")
-            .map_err(|error| format!("a platform certificate {error}"))?;
-        let (_, certificate) = X509Certificate::from_der(&der)
-            .map_err(|_| format!("a platform certificate {NO_CERTIFICATE}"))?;
-        if serial_of(&certificate) != self.serial_no {
+        let certificate =
+            Certificate::parse(&text).map_err(|error| format!("a platform certificate {error}"))?;
+        if certificate.serial_hex() != self.serial_no {
             return Err("a platform certificate bears another serial number".to_owned());
         }
-        let key = VerifyingKey::from_der(certificate.public_key().raw)
-            .map_err(|error| format!("a platform certificate's key {error}"))?;
-        let expires_s = certificate.validity().not_after.timestamp();
-        let expires = Millis(expires_s.saturating_mul(1_000));
-        Ok(PlatformCertificate { serial_no: self.serial_no, key, expires_at: expires })
+        let key =
+            certificate.key().map_err(|error| format!("a platform certificate's key {error}"))?;
+        let expires_at = certificate.expires_at();
+        Ok(PlatformCertificate { serial_no: self.serial_no, key, expires_at })
     }
 }
-
-/// The number's bytes in hex, without the zero byte that only marks it as positive.
-fn serial_of(certificate: &X509Certificate<'_>) -> String {
-    let bytes = certificate.raw_serial().iter().skip_while(|byte| **byte == 0);
-    bytes.map(|byte| format!("{byte:02X}")).collect()
-}
-
-const NO_CERTIFICATE: KeyError = KeyError::NotA("an X.509 certificate");
 
 /// Two overlap when WeChat Pay rotates them; more than this is no rotation.
 const CERTIFICATES_MAX: usize = 16;
