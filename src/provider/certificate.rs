@@ -59,6 +59,7 @@ impl Certificate {
     }
 
     /// The bytes of the serial number without leading zeros.
+    #[cfg(any(feature = "wxpay", feature = "alipay"))]
     fn serial(&self) -> &[u8] {
         let bytes = self.0.tbs_certificate().serial_number().as_bytes();
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

@@ -3,9 +3,6 @@
 
 use std::fmt;
 
-use url::Url;
-
-use super::transport;
 use crate::domain::channel::PayType;
 
 /// A part of a merchant that the provider does not take.
@@ -80,7 +77,7 @@ pub(super) fn is_word(text: &str) -> bool {
 
 /// Whether paygate may call an API at `url`.
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
-pub(super) fn is_address(url: &Url) -> bool {
+pub(super) fn is_address(url: &url::Url) -> bool {
     let is_bare = url.fragment().is_none() && url.username().is_empty();
-    is_bare && url.as_str().parse().is_ok_and(|uri| transport::allows(&uri))
+    is_bare && url.as_str().parse().is_ok_and(|uri| super::transport::allows(&uri))
 }

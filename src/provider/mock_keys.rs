@@ -14,6 +14,7 @@ const FINGERPRINTS: &[&str] = &[
 ];
 
 /// The mock's APIv3 key.
+#[cfg(feature = "wxpay")]
 pub(crate) const MOCK_API_V3_KEY: &str = "paygate-mock-api-v3-key-of-32-by";
 
 /// Whether this is the fingerprint of one of the mock's keys.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::{DeliveryState, EventId, EventType, ProviderId};
@@ -14,7 +13,7 @@ use paygate::testing::guard::schema;
 use serde_json::{Value, json};
 
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
-use crate::support::shop::{ManualClock, Shop, body, with};
+use crate::support::shop::{ManualClock, Shop, body};
 use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
 
 /// A paid order whose event waits in the outbox.
@@ -212,13 +211,15 @@ async fn what_a_dead_process_did_not_tell_the_next_one_does() {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
+    use crate::support::shop::with;
+
     let (clock, webhook, home) =
         (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());
     let path = home.path().join("paygate.db");
     let store = paygate::Sqlite::open_as(path, paygate::StoreMode::Mock).unwrap();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
     let shop = Shop::at(clock, store, providers, |it| {
-        it.webhook(webhook.clone()).reconcile_every(Some(Duration::from_secs(3600)))
+        it.webhook(webhook.clone()).reconcile_every(Some(std::time::Duration::from_secs(3600)))
     })
     .await;
     for n in 0..200 {

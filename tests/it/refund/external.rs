@@ -1,20 +1,18 @@
 //! Refunds that were made in the provider's console, and notifications out of order.
 
-use std::sync::Arc;
-
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::RefundState::{Closed, Processing, Success};
 use paygate::domain::{ExternalRefund, Fen, Millis, ProviderId, Refund, Transition};
 use paygate::error::Kind;
-use paygate::mock::{ConsoleNotification, ConsoleRefund, FaultKind, InProcess, ProviderOperation};
+use paygate::mock::{ConsoleNotification, ConsoleRefund, FaultKind, ProviderOperation};
 use paygate::testing::guard::schema;
 
 use crate::support::refunds::{
     check_money, number, paid, refund, refund_all, sent_events, settle, state, status,
 };
 use crate::support::requests::{MINUTE, NO, qr};
-use crate::support::shop::{ManualClock, Shop, kind, run_background};
-use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
+use crate::support::shop::{Shop, kind, run_background};
+use crate::support::webhook::shop_with_webhook;
 
 fn in_console(shop: &Shop, provider: ProviderId, fee: u64) {
     made(shop, provider, fee, ConsoleNotification::Regular);
@@ -205,6 +203,13 @@ async fn a_duplicate_that_a_person_returned_is_not_returned_again() {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_console_refund_that_is_told_twice_at_once_counts_once() {
+    use std::sync::Arc;
+
+    use paygate::mock::InProcess;
+
+    use crate::support::shop::ManualClock;
+    use crate::support::webhook::RecordingWebhook;
+
     for provider in [Wxpay, Alipay] {
         let (clock, webhook, home) =
             (ManualClock::new(), RecordingWebhook::default(), tempfile::tempdir().unwrap());

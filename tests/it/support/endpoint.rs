@@ -110,6 +110,7 @@ impl WebhookEndpoint {
     }
 
     /// The next event, waited for.
+    #[cfg(feature = "sidecar")]
     pub(crate) async fn next(&mut self) -> ReceivedEvent {
         self.events.recv().await.unwrap()
     }
