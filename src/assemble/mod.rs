@@ -96,7 +96,7 @@ impl Config {
 
     fn webhook(&self) -> Result<Option<Webhook>, AssembleError> {
         let Some(webhook) = &self.webhook else { return Ok(None) };
-        let webhook = Webhook::with_signing_key(&webhook.url, &webhook.key);
+        let webhook = Webhook::with_signing_keys(&webhook.url, &webhook.keys);
         let refused = |error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}"));
         webhook.map(Some).map_err(refused)
     }
