@@ -194,7 +194,7 @@ fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig
         Mode::Live => read_live_default(reader, &urls, &mut default),
         Mode::Mock => refuse_live_credentials(reader),
     }
-    let documents = read_merchants(reader, mode, &urls);
+    let documents = read_merchants(reader, mode, &urls, choice.web_pages);
     let known = mode == Mode::Mock || !default.providers().is_empty();
     known.then_some(default).into_iter().chain(documents).collect()
 }
