@@ -29,7 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use paygate::Config;
+use paygate::{Config, EngineBuilder, EventType, OrderEvent};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -50,7 +50,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let config = Config::from_env()?;
     config.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     let listener = TcpListener::bind(config.listen).await?;
-    let (engine, payments) = config.start().await?;
+    let (engine, payments) = config.start_with(handlers).await?;
     // `serve` puts the peer's address where this finds it.
     let payments = payments.peer_addr(|parts| parts.extensions.get::<SocketAddr>().copied());
     let shop = ServiceBuilder::new().layer(payments).service_fn(home);
@@ -93,6 +93,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // A provider call may still run without its client: the engine records its outcome first.
     engine.shutdown().await;
     Ok(())
+}
+
+/// What the shop does about payments. Registered before the engine starts, the handlers also get
+/// the events that an earlier process left.
+fn handlers(builder: EngineBuilder) -> EngineBuilder {
+    builder.on_any(EventType::PaymentSucceeded, |paid: OrderEvent| async move {
+        // The event comes again until this returns without an error.
+        println!("ship {}", paid.out_trade_no());
+    })
 }
 
 /// The shop itself, for every request that is not a payment operation.

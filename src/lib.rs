@@ -47,8 +47,8 @@
 //! # }
 //! ```
 //!
-//! Or all of it from the environment, with the variables of the sidecar ([`Config`]):
-//! `let (engine, payments) = Config::from_env()?.start().await?;`.
+//! Or all of it from the environment, with the variables of the sidecar, and handlers in code:
+//! [`Config::start_with`].
 //!
 //! A server that ends calls [`Engine::stop_waiting`] at the signal, and [`Engine::shutdown`] after
 //! its last request. For the shop's operators there are [`Engine::query`], [`Engine::close`],
@@ -107,7 +107,7 @@ pub use domain::{
     DeliveryState, EventId, EventType, Fen, OrderNumber, OrderStatus, OutTradeNo, PayType, Pid,
     ProviderId, RefundRequest, RefundState, TransactionId,
 };
-pub use engine::{Engine, OrderEvent, Queried, Query, StartError};
+pub use engine::{Builder as EngineBuilder, Engine, OrderEvent, Queried, Query, StartError};
 pub use error::{Error, Kind};
 pub use guard::read_create;
 pub use layer::{PaymentLayer, PaymentService, ResponseBody, ResponseFuture};

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 const HANGS: Duration = Duration::from_secs(60);
 
 /// The secret in `sidecar.env`.
-const WEBHOOK_SECRET: &str = "everybody-knows-the-secret-of-this-demo-shop";
+const WEBHOOK_SECRET: &str = "whsec_ZXZlcnlib2R5LWtub3dzLXRoZS1zZWNyZXQtb2YtdGhpcy1kZW1vLXNob3A=";
 
 /// The token in `axum_shop`'s header.
 const CALLER_TOKEN: &str = "the-checkout-of-this-demo-shop-knows-it";

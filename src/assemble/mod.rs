@@ -16,7 +16,7 @@ use url::Url;
 #[cfg(feature = "mock")]
 use crate::config::MockResetConfig;
 use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
-use crate::engine::{self, Builder, Engine, Switching};
+use crate::engine::{self, Builder as EngineBuilder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;
 use crate::merchant::webhook::Webhook;
@@ -39,8 +39,35 @@ impl Config {
     ///
     /// [`AssembleError`]: the store, a setting, or the simulated providers cannot be used.
     pub async fn start(&self) -> Result<(Engine, PaymentLayer), AssembleError> {
+        self.start_with(|builder| builder).await
+    }
+
+    /// As [`Config::start`], with an engine that `add` adds to: handlers most often. They also get
+    /// the events that an earlier process left. The builder has the store and the settings of this
+    /// configuration; its merchants and its webhook come afterwards.
+    ///
+    /// ```no_run
+    /// use paygate::{Config, EventType, OrderEvent};
+    ///
+    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = Config::from_env()?;
+    /// let ship = |paid: OrderEvent| async move { println!("ship {}", paid.out_trade_no()) };
+    /// let (engine, payments) =
+    ///     config.start_with(|builder| builder.on_any(EventType::PaymentSucceeded, ship)).await?;
+    /// # let _ = (engine, payments);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::start`].
+    pub async fn start_with(
+        &self,
+        add: impl FnOnce(EngineBuilder) -> EngineBuilder,
+    ) -> Result<(Engine, PaymentLayer), AssembleError> {
         let pricing = self.pricing()?;
-        let builder = with_store(self, self.builder())?;
+        let builder = add(with_store(self, self.builder())?);
         let engine = match self.mode {
             StoreMode::Live => self.start_live(builder).await?,
             StoreMode::Mock => start_mock(self, builder).await?,
@@ -65,7 +92,7 @@ impl Config {
         }
     }
 
-    fn builder(&self) -> Builder {
+    fn builder(&self) -> EngineBuilder {
         // In mock mode only: the simulated providers are on this machine and reach any listener.
         let loopback = || format!("http://127.0.0.1:{}", self.listen.port()).parse().ok();
         let builder = Engine::builder()
@@ -84,7 +111,7 @@ impl Config {
         }
     }
 
-    async fn start_live(&self, mut builder: Builder) -> Result<Engine, AssembleError> {
+    async fn start_live(&self, mut builder: EngineBuilder) -> Result<Engine, AssembleError> {
         if let Some(webhook) = self.webhook()? {
             builder = builder.webhook(webhook);
         }
@@ -96,7 +123,7 @@ impl Config {
 
     fn webhook(&self) -> Result<Option<Webhook>, AssembleError> {
         let Some(webhook) = &self.webhook else { return Ok(None) };
-        let webhook = Webhook::with_signing_key(&webhook.url, &webhook.key);
+        let webhook = Webhook::with_signing_keys(&webhook.url, &webhook.keys);
         let refused = |error| AssembleError::Refused(format!("PAYGATE_WEBHOOK_URL: {error}"));
         webhook.map(Some).map_err(refused)
     }
@@ -123,7 +150,7 @@ fn pricing_callback(url: Url, timeout: Duration) -> Result<Pricing, AssembleErro
     }))
 }
 
-fn with_store(config: &Config, builder: Builder) -> Result<Builder, AssembleError> {
+fn with_store(config: &Config, builder: EngineBuilder) -> Result<EngineBuilder, AssembleError> {
     match &config.store {
         StoreChoice::Memory => Ok(builder.store(Memory::new())),
         #[cfg(feature = "sqlite")]
@@ -138,7 +165,10 @@ fn with_store(config: &Config, builder: Builder) -> Result<Builder, AssembleErro
 
 /// One entry for each provider.
 #[cfg_attr(not(any(feature = "wxpay", feature = "alipay")), expect(unused_variables))]
-fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder, AssembleError> {
+fn with_merchant(
+    merchant: &MerchantConfig,
+    builder: EngineBuilder,
+) -> Result<EngineBuilder, AssembleError> {
     #[cfg(any(feature = "wxpay", feature = "alipay"))]
     let refused = |error| AssembleError::Refused(format!("the merchant {}: {error}", merchant.pid));
     #[cfg(feature = "wxpay")]
@@ -156,8 +186,8 @@ fn with_merchant(merchant: &MerchantConfig, builder: Builder) -> Result<Builder,
 fn with_provider(
     provider: Option<impl Provider + 'static>,
     merchant: &MerchantConfig,
-    builder: Builder,
-) -> Builder {
+    builder: EngineBuilder,
+) -> EngineBuilder {
     match provider {
         Some(provider) => builder.provider_of(merchant.pid.clone(), provider),
         None => builder,
@@ -167,7 +197,7 @@ fn with_provider(
 /// Starts the simulated providers, and the engine that uses them. All configured merchants use
 /// their one set of keys.
 #[cfg(feature = "mock")]
-async fn start_mock(config: &Config, mut builder: Builder) -> Result<Engine, AssembleError> {
+async fn start_mock(config: &Config, mut builder: EngineBuilder) -> Result<Engine, AssembleError> {
     use self::shop_events::{DeliveryLog, EngineEvents, RecordedWebhook};
     use crate::clock::SystemClock;
     use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
@@ -207,7 +237,7 @@ async fn start_mock(config: &Config, mut builder: Builder) -> Result<Engine, Ass
 }
 
 #[cfg(not(feature = "mock"))]
-async fn start_mock(_: &Config, _: Builder) -> Result<Engine, AssembleError> {
+async fn start_mock(_: &Config, _: EngineBuilder) -> Result<Engine, AssembleError> {
     Err(feature_missing("mock"))
 }
 

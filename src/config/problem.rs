@@ -90,8 +90,15 @@ Live, with your own merchant account: set at least
 
     PAYGATE_STORE=sqlite:paygate.db
     PAYGATE_PUBLIC_URL=https://pay.example.com
-    PAYGATE_PRICING=trusted
-    PAYGATE_CALLER_TOKEN_FILE=/run/secrets/caller-token
+
+the party that sets the price, since a browser must not name its own: one of
+
+    PAYGATE_PRICING=callback   clients call paygate, and it asks your service at
+                               PAYGATE_PRICING_URL for each order's price
+    PAYGATE_PRICING=quote      clients call paygate with a price that your service signed
+                               with PAYGATE_QUOTE_SECRET_FILE
+    PAYGATE_PRICING=trusted    your own backend is the only caller, with
+                               PAYGATE_CALLER_TOKEN_FILE
 
 and one provider, WeChat Pay
 

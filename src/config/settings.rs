@@ -155,8 +155,8 @@ pub enum LogFormat {
 pub struct WebhookConfig {
     /// The shop's endpoint; `{type}` in its path or query stands for the order's type.
     pub url: String,
-    /// The key that events are signed with.
-    pub key: Vec<u8>,
+    /// The keys that events are signed with: one, or two during a rotation.
+    pub keys: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for WebhookConfig {

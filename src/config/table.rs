@@ -341,7 +341,10 @@ pub static VARIABLES: &[Variable] = &[
             "The secret with which paygate signs events (Standard Webhooks); required with a \
              webhook URL.",
         )
-        .form("whsec_ and base64, or any text")
+        .form(
+            "whsec_ and the base64 of 24 to 64 bytes; during a rotation two of them with a comma \
+             between",
+        )
         .secret("/run/secrets/webhook-secret"),
     Variable::new("PAYGATE_LOG", VariableGroup::Logs)
         .doc("The log levels.")
@@ -499,8 +502,8 @@ pub static VARIABLES: &[Variable] = &[
         .example("true"),
     Variable::new("PAYGATE_ALIPAY_H5_PRODUCT", VariableGroup::Alipay)
         .doc(
-            "What a browser gets from Alipay. A phone cannot scan a QR code on its own screen: \
-             `paygate help going_live` has a table of which to take.",
+            "What a browser gets from Alipay, at every merchant. A phone cannot scan a QR code on \
+             its own screen: `paygate help going_live` has a table of which to take.",
         )
         .form("precreate (QR code), or web (wap.pay on phones, page.pay on PCs)")
         .default("precreate")

@@ -163,15 +163,18 @@ fn read_webhook(reader: &mut Reader<'_>) -> Option<WebhookConfig> {
     const URL: &str = "PAYGATE_WEBHOOK_URL";
     const SECRET: &str = "PAYGATE_WEBHOOK_SECRET";
     let url = reader.optional(URL, parse::webhook_url);
-    let key = reader.optional(SECRET, parse::webhook_key);
+    let keys = reader.optional(SECRET, parse::webhook_keys);
     match (reader.is_set(URL), reader.is_set(SECRET)) {
         (true, _) => reader.require(SECRET, "is required with PAYGATE_WEBHOOK_URL"),
         (false, true) => reader.warn("PAYGATE_WEBHOOK_SECRET has no effect without a webhook URL"),
         (false, false) => {
-            reader.warn("PAYGATE_WEBHOOK_URL is not set: the shop gets no event of any payment");
+            reader.warn(
+                "PAYGATE_WEBHOOK_URL is not set: paygate parks every event that no handler in \
+                 Rust takes, and the shop does not learn of payments",
+            );
         }
     }
-    Some(WebhookConfig { url: url?, key: key? })
+    Some(WebhookConfig { url: url?, keys: keys? })
 }
 
 fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig> {
@@ -191,7 +194,7 @@ fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig
         Mode::Live => read_live_default(reader, &urls, &mut default),
         Mode::Mock => refuse_live_credentials(reader),
     }
-    let documents = read_merchants(reader, mode, &urls);
+    let documents = read_merchants(reader, mode, &urls, choice.web_pages);
     let known = mode == Mode::Mock || !default.providers().is_empty();
     known.then_some(default).into_iter().chain(documents).collect()
 }

@@ -1,5 +1,6 @@
 //! `queryPayment`: the state of an order. Paygate queries the provider when its last answer is old.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::failures::store_unreachable;
@@ -45,6 +46,9 @@ pub struct Queried {
 /// How long a query waits for the provider after `await_accepted` has passed.
 const LAST_QUERY: Duration = Duration::from_secs(2);
 
+/// How long a query that waits leaves the provider alone at first.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Paygate queries the provider of an unpaid order again when so many milliseconds have passed.
 const STALE_MS: i64 = 5 * SECOND_MS;
 
@@ -88,16 +92,20 @@ impl Engine {
         }
     }
 
-    /// Waits until the shop has accepted the payment. When that takes longer than `limit`, the
-    /// provider is queried once more: its notification may never come.
+    /// Waits until the shop has accepted the payment. The provider's notification may never come,
+    /// so the provider is queried meanwhile, and once more when `limit` has passed.
     async fn accepted_within(
         &self,
         out_trade_no: &OutTradeNo,
         waiter: Waiter,
         limit: Duration,
     ) -> Result<Queried, Error> {
-        if let Ok(answer) = tokio::time::timeout(limit, self.0.accepted(out_trade_no, waiter)).await
-        {
+        let accepted = tokio::time::timeout(limit, self.0.accepted(out_trade_no, waiter));
+        let answer = tokio::select! {
+            answer = accepted => answer,
+            never = Box::pin(self.refresh_repeatedly(out_trade_no)) => match never {},
+        };
+        if let Ok(answer) = answer {
             return answer;
         }
         let order = self.0.commits.load(out_trade_no).await?;
@@ -107,6 +115,20 @@ impl Engine {
             Err(_) => self.0.commits.load(out_trade_no).await?,
         };
         self.0.order_state(order).await
+    }
+
+    /// Queries the provider of an unpaid order after 5 s, then after twice as long each time. A
+    /// payment that it finds wakes the order's waiters.
+    async fn refresh_repeatedly(&self, out_trade_no: &OutTradeNo) -> Infallible {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2);
+            if let Ok(order) = self.0.commits.load(out_trade_no).await {
+                // Without an answer the next query follows, and at last the one after `limit`.
+                drop(self.refreshed(order).await);
+            }
+        }
     }
 
     /// The order, after its provider was queried in a task of its own.

@@ -46,7 +46,7 @@ impl Kind {
             Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
             Kind::Invalid => ("参数错误", "the request breaks a rule"),
             Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
-            Kind::ShopRefused => ("商户拒绝了请求", "the shop refused"),
+            Kind::ShopRefused => ("业务系统拒绝了请求", "the shop refused"),
             Kind::PayTypeNotPossible => {
                 ("当前环境不支持该支付方式", "this pay type is not possible here")
             }
@@ -62,7 +62,7 @@ impl Kind {
                 ("订单已选择其他支付方式", "the order is being paid another way")
             }
             Kind::Closed => ("订单已关闭", "the order is closed"),
-            Kind::ProviderRefused => ("支付服务商拒绝了请求", "the provider refused"),
+            Kind::ProviderRefused => ("支付平台拒绝了请求", "the provider refused"),
             Kind::NotSent => {
                 ("服务暂不可用，未发起支付，请稍后重试", "nothing was sent; safe to repeat")
             }

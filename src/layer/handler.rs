@@ -149,7 +149,7 @@ impl PaymentHandler {
         }
         let (zh, en) = if self.rules.trusts_client_context {
             (
-                "请由商户后端在 context.CLIENTIP 中传入",
+                "请由业务系统后端在 context.CLIENTIP 中传入",
                 "the shop's backend sends it as context.CLIENTIP",
             )
         } else if self.peer_addr.is_none() {

@@ -6,13 +6,15 @@
 //! ```
 //! use paygate::Webhook;
 //!
-//! let webhook = Webhook::new("https://shop.example.com/events/{type}", "whsec_c2VjcmV0")?;
-//! assert!(Webhook::new("https://{type}.example.com/", "secret").is_err(), "a type is no host");
+//! let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+//! let webhook = Webhook::new("https://shop.example.com/events/{type}", secret)?;
+//! assert!(Webhook::new("https://{type}.example.com/", secret).is_err(), "a type is no host");
 //! # let _ = webhook;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -34,26 +36,31 @@ pub struct Webhook {
     client: MerchantHttp,
     /// The URL, in which `{type}` stands for the order's type.
     address: String,
-    key: hmac::Key,
+    /// The signing key, and during a rotation of the secret another one.
+    keys: Vec<hmac::Key>,
 }
 
 impl Webhook {
     /// An endpoint at `url`, in whose path or query `{type}` is replaced by the order's type.
-    /// Events are signed with `secret`: `whsec_` and base64, or any text, whose bytes are the key.
+    /// Events are signed with `secret`: `whsec_` and the base64 of 24 to 64 bytes. During a
+    /// rotation it is two of them with a comma between, and every event has both signatures.
     ///
     /// # Errors
     ///
     /// `WebhookUrlError` for an invalid URL or secret.
     pub fn new(url: &str, secret: &str) -> Result<Webhook, WebhookUrlError> {
-        Webhook::with_signing_key(url, &signing_key(secret)?)
+        Webhook::with_signing_keys(url, &signing_keys(secret)?)
     }
 
-    pub(crate) fn with_signing_key(url: &str, key: &[u8]) -> Result<Webhook, WebhookUrlError> {
+    pub(crate) fn with_signing_keys(
+        url: &str,
+        keys: &[Vec<u8>],
+    ) -> Result<Webhook, WebhookUrlError> {
         let one = check_url(url)?;
         let client = MerchantHttp::new(&one, TIMEOUT)
             .map_err(|_| WebhookUrlError("is https, and the system has no root certificates"))?;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Ok(Webhook { client, address: url.to_owned(), key })
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
+        Ok(Webhook { client, address: url.to_owned(), keys })
     }
 
     async fn send(&self, event: &OutboxEvent, now: Millis) -> Result<(), String> {
@@ -73,8 +80,10 @@ impl Webhook {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ID, HeaderValue::from_str(id).ok()?);
         headers.insert(TIMESTAMP, HeaderValue::from(timestamp));
-        let signature = sign(&self.key, &format!("{id}.{timestamp}."), event.body.as_bytes());
-        headers.insert(SIGNATURE, HeaderValue::from_str(&signature).ok()?);
+        let before = format!("{id}.{timestamp}.");
+        let signatures: Vec<_> =
+            self.keys.iter().map(|key| sign(key, &before, event.body.as_bytes())).collect();
+        headers.insert(SIGNATURE, HeaderValue::from_str(&signatures.join(" ")).ok()?);
         Some(headers)
     }
 }
@@ -103,20 +112,44 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 /// The longest that the shop may take to answer: it should store the event and process it later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The key of a secret (Standard Webhooks, "Signature scheme").
+/// The keys of a secret, or of two with a comma between (Standard Webhooks, "Signature scheme"; its
+/// libraries take no other form).
 ///
 /// # Errors
 ///
-/// [`WebhookUrlError`] for an empty key, and for invalid base64 after `whsec_`.
-pub(crate) fn signing_key(secret: &str) -> Result<Vec<u8>, WebhookUrlError> {
-    let key = match secret.strip_prefix("whsec_") {
-        None => secret.as_bytes().to_vec(),
-        Some(text) => {
-            STANDARD.decode(text).map_err(|_| WebhookUrlError("is not base64 after whsec_"))?
-        }
-    };
-    if key.is_empty() { Err(WebhookUrlError("holds no key")) } else { Ok(key) }
+/// [`WebhookUrlError`] with how to make a secret.
+pub(crate) fn signing_keys(secrets: &str) -> Result<Vec<Vec<u8>>, WebhookUrlError> {
+    let keys: Vec<_> =
+        secrets.split(',').map(|secret| signing_key(secret.trim())).collect::<Result<_, _>>()?;
+    if keys.len() > SECRETS_MAX {
+        Err(WebhookUrlError("holds more than two secrets"))
+    } else {
+        Ok(keys)
+    }
 }
+
+fn signing_key(secret: &str) -> Result<Vec<u8>, WebhookUrlError> {
+    let text = secret.strip_prefix("whsec_").ok_or(WebhookUrlError(
+        "does not start with whsec_: `echo whsec_$(openssl rand -base64 32)` makes a secret",
+    ))?;
+    let key = STANDARD.decode(text).map_err(|_| {
+        WebhookUrlError(
+            "is not base64 after whsec_: `echo whsec_$(openssl rand -base64 32)` makes a secret",
+        )
+    })?;
+    match KEY_BYTES.contains(&key.len()) {
+        true => Ok(key),
+        false => Err(WebhookUrlError(
+            "does not hold 24 to 64 bytes: `echo whsec_$(openssl rand -base64 32)` makes a secret",
+        )),
+    }
+}
+
+/// How long a key is (Standard Webhooks, "Signature scheme").
+const KEY_BYTES: RangeInclusive<usize> = 24..=64;
+
+/// An old secret and a new one, during a rotation.
+const SECRETS_MAX: usize = 2;
 
 /// `HMAC-SHA256` over `id.timestamp.body`.
 fn sign(key: &hmac::Key, before: &str, body: &[u8]) -> String {
@@ -195,7 +228,7 @@ mod tests {
     #[test]
     fn the_standards_own_example_is_signed() {
         // Standard Webhooks, the reference libraries' example.
-        let key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let key = signing_key(SECRET).unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let before = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.";
         let signature = sign(&key, before, br#"{"test": 2432232314}"#);
@@ -203,27 +236,45 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_base64_after_whsec_and_else_itself() {
-        assert_eq!(signing_key("whsec_c2VjcmV0").unwrap(), b"secret");
-        assert_eq!(signing_key("口令").unwrap(), "口令".as_bytes());
-        for none in ["", "whsec_", "whsec_!!!!", "whsec_c2VjcmV"] {
-            assert!(signing_key(none).is_err(), "{none}");
+    fn a_secret_is_whsec_and_the_base64_of_24_to_64_bytes() {
+        let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode("k".repeat(bytes)));
+        for bytes in [24, 32, 64] {
+            assert_eq!(signing_keys(&secret(bytes)).unwrap(), [vec![b'k'; bytes]]);
         }
+        let bare = STANDARD.encode("k".repeat(32));
+        for bad in ["", "whsec_", "whsec_!!!!", &secret(23), &secret(65), &bare, &"a".repeat(64)] {
+            let refused = signing_keys(bad).unwrap_err().to_string();
+            assert!(refused.contains("openssl rand"), "{bad}: {refused}");
+        }
+    }
+
+    #[test]
+    fn during_a_rotation_there_are_two_secrets_and_no_third() {
+        let [old, new] = ["a", "b"].map(|key| format!("whsec_{}", STANDARD.encode(key.repeat(32))));
+        assert_eq!(
+            signing_keys(&format!("{new}, {old}")).unwrap(),
+            [vec![b'b'; 32], vec![b'a'; 32]]
+        );
+        assert!(signing_keys(&format!("{new},{old},{old}")).is_err());
+        assert!(signing_keys(&format!("{new},")).is_err());
     }
 
     #[test]
     fn the_type_stands_in_path_or_query_and_nowhere_before() {
         for good in ["http://shop/{type}", "https://shop/a?t={type}", "http://u:p@shop/{type}/x"] {
-            assert!(Webhook::new(good, "secret").is_ok(), "{good}");
+            assert!(Webhook::new(good, SECRET).is_ok(), "{good}");
             assert!(endpoint_url(good, "../x").is_err(), "a type is plain");
         }
         let url = endpoint_url("http://shop/{type}?again={type}", "goods-1_A").unwrap();
         assert_eq!(url.as_str(), "http://shop/goods-1_A?again=goods-1_A");
         let hosts = ["http://{type}/", "http://{type}@shop/", "http://x:{type}/"];
         for bad in hosts.into_iter().chain(["ftp://shop/", "shop", "http://shop/#x", METADATA]) {
-            assert!(Webhook::new(bad, "secret").is_err(), "{bad}");
+            assert!(Webhook::new(bad, SECRET).is_err(), "{bad}");
         }
     }
+
+    /// The reference libraries' example.
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     /// Where a cloud gives out a machine's credentials.
     const METADATA: &str = "http://169.254.169.254/{type}";

@@ -10,11 +10,10 @@
 //! use std::sync::Arc;
 //! use paygate::SystemClock;
 //! use paygate::domain::ProviderId;
-//! use paygate::mock::{InProcess, PayWith, SimulatedPurchase};
+//! use paygate::mock::{InProcess, SimulatedPurchase};
 //!
 //! let providers = InProcess::open(None, Arc::new(SystemClock))?;
-//! let with = PayWith::OutTradeNo("2107151010101541001".to_owned());
-//! let purchase = SimulatedPurchase { provider: ProviderId::Wxpay, with, payer: None };
+//! let purchase = SimulatedPurchase::of_order(ProviderId::Wxpay, "2107151010101541001");
 //! assert_eq!(providers.pay(&purchase).unwrap_err().code, "ORDER_NOT_EXIST");
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -34,6 +33,8 @@ mod refunding;
 mod notification_schedule;
 mod notifier;
 mod deliver;
+mod deliver_to;
+mod timer_clock;
 mod reply;
 mod page;
 mod sign;
@@ -59,6 +60,7 @@ pub use notifier::SignedNotification;
 pub use operator::{ConsoleNotification, ConsoleRefund, RefundEnd};
 pub use purchase::{ActionRefused, PayWith, SimulatedPurchase};
 pub use shop_events::{ShopDelivery, ShopEvent, ShopEvents};
+pub use timer_clock::TimerClock;
 pub use world::balance::{Balance, MoneyTotals};
 pub use world::faults::{FaultKind, ProviderOperation, Refuse, SimulatedFault};
 pub(crate) use world::ledger::HeldLedger;

@@ -1,5 +1,7 @@
 //! A buyer's purchase: the code that the buyer holds, and the order that it names.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::world::NotWritten;
@@ -20,6 +22,16 @@ pub struct SimulatedPurchase {
     /// The buyer; the order's own buyer, or a default one, when absent.
     #[serde(default)]
     pub payer: Option<String>,
+}
+
+impl SimulatedPurchase {
+    /// The order's own buyer, with the code that the provider issued last for the merchant's order
+    /// number.
+    #[must_use]
+    pub fn of_order(provider: ProviderId, out_trade_no: &str) -> SimulatedPurchase {
+        let with = PayWith::OutTradeNo(out_trade_no.to_owned());
+        SimulatedPurchase { provider, with, payer: None }
+    }
 }
 
 /// What a buyer pays with: one of these.
@@ -68,6 +80,14 @@ impl ActionRefused {
         ActionRefused::new("ORDER_NOT_EXIST", "no such order or code here")
     }
 }
+
+impl fmt::Display for ActionRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for ActionRefused {}
 
 impl From<NotWritten> for ActionRefused {
     fn from(_: NotWritten) -> ActionRefused {

@@ -26,14 +26,18 @@ impl Program {
     }
 
     /// A buyer pays the WeChat Pay order, and returns the payment's number.
-    async fn pay(&self, out_trade_no: &str) -> String {
+    pub(super) async fn pay(&self, out_trade_no: &str) -> String {
         let purchase = json!({ "provider": "wxpay", "out_trade_no": out_trade_no });
         let order = self.mock("POST", "pay", &purchase).await;
         order["transaction_id"].as_str().unwrap().to_owned()
     }
 
     /// The only event of a payment, as soon as it is as `wanted`.
-    async fn event(&self, transaction_id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn event(
+        &self,
+        transaction_id: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let path = format!("events?provider=wxpay&transaction_id={transaction_id}");
         let found = async {
             loop {

@@ -4,6 +4,7 @@
 //! runs is run. A language that is not on this machine is skipped.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -84,6 +85,124 @@ async fn the_manuals_php_takes_our_events_and_no_others() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn the_manuals_receivers_ship_a_paid_order() {
+    for (language, program, arguments) in
+        [("python", "python3", vec!["shop"]), ("php", "php", vec!["-S", "ADDRESS", "shop"])]
+    {
+        for chapter in ["src/manual/events.md", "src/manual/zh/events.md"] {
+            let home = TempDir::new().unwrap();
+            let blocks = code_blocks(&documents()[chapter]).into_iter();
+            let blocks = blocks.filter(|block| block.language == language);
+            let script: Vec<_> = blocks.map(|block| block.text).collect();
+            std::fs::write(home.path().join("shop"), script.join("\n")).unwrap();
+            let address = unused_address().await;
+            let arguments = arguments.iter().map(|it| it.replace("ADDRESS", &address));
+            let mut receiver = Command::new(program);
+            receiver.args(arguments).current_dir(home.path()).kill_on_drop(true);
+            receiver.env("PAYGATE_WEBHOOK_SECRET", SECRET);
+            receiver.env("PORT", address.rsplit(':').next().unwrap());
+            let receiver = receiver.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            let Ok(mut receiver) = receiver else {
+                println!("skipped: {program} is not on the PATH");
+                continue;
+            };
+            let listens = async {
+                while tokio::net::TcpStream::connect(&address).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(HANGS, listens).await.expect("the receiver listens");
+            ship_one_order(&format!("http://{address}/")).await;
+            receiver.start_kill().unwrap();
+            let output = receiver.wait_with_output().await.unwrap();
+            let printed = text(&output.stdout) + &text(&output.stderr);
+            assert!(printed.contains("ship no-2107151010101541001 1"), "{chapter}: {printed}");
+        }
+    }
+}
+
+/// An order is paid, and the receiver at `url` accepts its event.
+async fn ship_one_order(url: &str) {
+    let webhook = [("PAYGATE_WEBHOOK_URL", url), ("PAYGATE_WEBHOOK_SECRET", SECRET)];
+    let program = Program::start(TempDir::new().unwrap(), &webhook).await;
+    program.create("no-2107151010101541001").await;
+    let transaction_id = program.pay("no-2107151010101541001").await;
+    let event = program.event(&transaction_id, |event| event["state"] != "pending").await;
+    assert_eq!(event["state"], "accepted", "{event}");
+}
+
+/// An address on loopback that nobody listened at a moment ago.
+async fn unused_address() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn the_manuals_cloud_function_handles_an_event_once_and_no_forged_one() {
+    for chapter in ["src/manual/from_vk_uni_pay.md", "src/manual/zh/from_vk_uni_pay.md"] {
+        let home = TempDir::new().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = home.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let blocks = code_blocks(&documents()[chapter]);
+        let function = blocks.into_iter().find(|it| it.text.contains("exports.main =")).unwrap();
+        file("index.js", &function.text);
+        let config =
+            format!("module.exports = () => ({{config: () => ({{webhookSecret: '{SECRET}'}})}})");
+        file("node_modules/uni-config-center/index.js", &config);
+        file("pay-notify/goods.js", GOODS);
+        let body = r#"{"type":"payment.succeeded","data":{"type":"goods","out_trade_no":"1"}}"#;
+        let now = SystemClock.now().0 / 1_000;
+        let headers = json!({
+            "webhook-id": "evt_1", "webhook-timestamp": now.to_string(),
+            "webhook-signature": signature(&format!("evt_1.{now}.{body}")),
+        });
+        let event = json!({
+            "headers": headers, "body": BASE64_STANDARD.encode(body), "isBase64Encoded": true,
+        });
+        let script = file("run.js", &UNI_CLOUD.replace("EVENT", &event.to_string()));
+        let Some((out, errors)) = run("node", &[&script]).await else { return };
+        assert_eq!(errors, "", "{chapter}");
+        let [first, again, forged, calls] = out.lines().collect::<Vec<_>>()[..] else {
+            panic!("{out}")
+        };
+        assert_eq!([first, again], [r#"200 {"code":0}"#; 2], "{chapter}");
+        assert_eq!([forged, calls], [r#"401 {"code":1}"#, "1"], "{chapter}");
+    }
+}
+
+/// A handler of vk-uni-pay that counts its calls.
+const GOODS: &str = "
+module.exports = async ({ data }) => {
+  module.exports.calls += 1;
+  return data.out_trade_no === '1';
+};
+module.exports.calls = 0;
+";
+
+/// uniCloud's database, and an event that comes twice and then changed.
+const UNI_CLOUD: &str = "
+const rows = new Map();
+const collection = {
+  doc: (id) => ({ get: async () => ({ data: rows.has(id) ? [rows.get(id)] : [] }) }),
+  add: async (row) => rows.set(row._id, row),
+};
+globalThis.uniCloud = { database: () => ({ collection: () => collection }) };
+const { main } = require('./index.js');
+(async () => {
+  const event = EVENT;
+  for (const given of [event, event, { ...event, body: event.body.slice(4) }]) {
+    const { statusCode, body } = await main(given);
+    console.log(statusCode, body);
+  }
+  console.log(require('./pay-notify/goods').calls);
+})();
+";
 
 /// Asserts that the manual's receiver in `language` accepts an event as paygate signs it, also
 /// beside another signature, and neither a changed one nor an old one.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::pay_type_node::{MERCHANTS, PayTypeNode, is_blank, is_true};
+use super::pay_type_node::{MERCHANTS, PayTypeNode, is_blank, is_true, redacted};
 use super::provider_urls::ProviderUrls;
 use crate::config::reader::Reader;
 use crate::config::settings::{MerchantConfig, Mode};
@@ -15,6 +15,8 @@ pub(super) struct MerchantDocument<'a, 'b> {
     pub(super) reader: &'a mut Reader<'b>,
     pub(super) mode: Mode,
     pub(super) urls: &'a ProviderUrls,
+    /// Whether browsers get Alipay's pages.
+    pub(super) web_pages: bool,
     /// The merchants of the documents before this one.
     pub(super) others: &'a [MerchantConfig],
     pub(super) document: &'a Map<String, Value>,
@@ -24,7 +26,7 @@ impl MerchantDocument<'_, '_> {
     /// Reads every node; `pid` is the document's `_id`.
     pub(super) fn read(&mut self, pid: Pid) -> MerchantConfig {
         let app_to_h5 = self.document.get("alipayAppPayToH5Pay").is_some_and(is_true);
-        let choice = AlipayChoice { app_to_h5, web_pages: false };
+        let choice = AlipayChoice { app_to_h5, web_pages: self.web_pages };
         let mut merchant = MerchantConfig::new(pid, choice);
         for (key, value) in self.document {
             match key.as_str() {
@@ -83,6 +85,7 @@ impl MerchantDocument<'_, '_> {
         } else if self.mode == Mode::Mock {
             node.report_node("holds live keys: in mock mode a document has nothing but its _id");
         } else {
+            node.report_file_fields(provider);
             node.add_app(pay_type, merchant, self.others);
         }
     }
@@ -93,10 +96,4 @@ impl MerchantDocument<'_, '_> {
             self.reader.warn(format!("PAYGATE_MERCHANTS: pid {pid}, {key} is not used by paygate"));
         }
     }
-}
-
-/// A key of a document without the characters that no field's name has, at most 32 long.
-fn redacted(key: &str) -> String {
-    let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
-    key.chars().filter(is_plain).take(32).collect()
 }

@@ -26,11 +26,13 @@ use merchant_document::MerchantDocument;
 use pay_type_node::MERCHANTS;
 use provider_urls::ProviderUrls;
 
-/// Reads the merchants of the file that `PAYGATE_MERCHANTS` names.
+/// Reads the merchants of the file that `PAYGATE_MERCHANTS` names. With `web_pages` Alipay's pages
+/// are their product in browsers.
 pub(super) fn read_merchants(
     reader: &mut Reader<'_>,
     mode: Mode,
     urls: &ProviderUrls,
+    web_pages: bool,
 ) -> Vec<MerchantConfig> {
     let Some(path) = reader.text(MERCHANTS) else { return Vec::new() };
     let documents = match file::read_file(Path::new(&path), FILE_BYTES_MAX) {
@@ -53,7 +55,8 @@ pub(super) fn read_merchants(
         if merchants.iter().any(|merchant| merchant.pid == pid) {
             reader.report(MERCHANTS, format!("{place}: the _id {pid} stands there twice"));
         }
-        let mut document = MerchantDocument { reader, mode, urls, others: &merchants, document };
+        let others = &merchants;
+        let mut document = MerchantDocument { reader, mode, urls, web_pages, others, document };
         let merchant = document.read(pid);
         merchants.push(merchant);
     }

@@ -60,11 +60,37 @@ impl PayTypeNode<'_, '_> {
     /// Whether a field that payments need has a value. A node with an `appId` and its `secret`
     /// alone serves vk-uni-pay's log-in.
     pub(in crate::config) fn has_keys(&self, provider: ProviderId) -> bool {
-        let fields: &[&str] = match provider {
-            ProviderId::Wxpay => &WXPAY_KEYS,
-            ProviderId::Alipay => &ALIPAY_KEYS,
-        };
-        fields.iter().any(|field| self.has(field))
+        let names_file = |field: &String| field.ends_with(PATH) && self.has(field);
+        key_fields(provider).iter().any(|field| self.has(field))
+            || self.fields.keys().any(names_file)
+    }
+
+    /// Reports the fields that name files: paygate reads the texts themselves. Where the text is
+    /// there, too, it counts.
+    pub(in crate::config) fn report_file_fields(&mut self, provider: ProviderId) {
+        let fields = self.fields;
+        for (field, _) in fields.iter().filter(|(_, value)| !is_blank(value)) {
+            let place = format!("{}.{}", self.place, redacted(field));
+            if field == "pfx" && provider == ProviderId::Wxpay {
+                self.reader.warn(format!(
+                    "PAYGATE_MERCHANTS: {place} is not read: appCertContent and \
+                     appPrivateKeyContent hold the certificate and its key"
+                ));
+            }
+            let Some(text_field) = text_field(provider, field) else { continue };
+            match self.has(&text_field) {
+                true => self.reader.warn(format!(
+                    "PAYGATE_MERCHANTS: {place} is not read: {text_field} has the text"
+                )),
+                false => self.reader.report(
+                    MERCHANTS,
+                    format!(
+                        "{place}: names a file, which paygate does not read: put the file's text \
+                         into {text_field}"
+                    ),
+                ),
+            }
+        }
     }
 
     pub(in crate::config) fn warn(&mut self, words: &str) {
@@ -174,6 +200,29 @@ impl PayTypeNode<'_, '_> {
         Some(keys?.app(app_id?, gateway.clone()))
     }
 }
+
+/// A key of a document without the characters that no field's name has, at most 32 long.
+pub(super) fn redacted(key: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+    key.chars().filter(is_plain).take(32).collect()
+}
+
+/// The field with the text of the file that a field called `…Path` names.
+fn text_field(provider: ProviderId, field: &str) -> Option<String> {
+    let name = field.strip_suffix(PATH)?;
+    let is_key = key_fields(provider).contains(&name);
+    Some(if is_key { name.to_owned() } else { format!("{}Content", redacted(name)) })
+}
+
+fn key_fields(provider: ProviderId) -> &'static [&'static str] {
+    match provider {
+        ProviderId::Wxpay => &WXPAY_KEYS,
+        ProviderId::Alipay => &ALIPAY_KEYS,
+    }
+}
+
+/// The end of the name of a field that names a file.
+const PATH: &str = "Path";
 
 /// Whether a value is empty, as a template's are.
 pub(super) fn is_blank(value: &Value) -> bool {

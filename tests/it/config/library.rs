@@ -1,33 +1,36 @@
 //! The library checks its settings and credentials as the sidecar checks its variables.
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay", feature = "sqlite"))]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use paygate::alipay::AlipayGateway;
 use paygate::config::Config;
 use paygate::domain::{PayType, Pid};
-use paygate::engine::Builder;
-use paygate::mock::keys;
+use paygate::mock::{InProcess, SimulatedPurchase, keys};
 use paygate::wxpay::V3;
 use paygate::{
-    AlipayCredentials, AlipayMerchant, Engine, Memory, Sqlite, StoreMode, Webhook,
-    WxpayCredentials, WxpayMerchant,
+    AlipayCredentials, AlipayMerchant, Engine, EngineBuilder, EventType, Memory, OrderEvent,
+    ProviderId, Sqlite, StoreMode, SystemClock, Webhook, WxpayCredentials, WxpayMerchant,
 };
+use serde_json::json;
+use tower::ServiceExt;
 
-use super::kit::{API_V3_KEY, PROVIDER, SHOP, live};
+use super::kit::{API_V3_KEY, PROVIDER, SHOP, live, mock};
+use crate::support::payment_layer::NO;
 
 fn mock_wxpay() -> V3 {
     V3::new(keys::wxpay_merchant("http://127.0.0.1:1/".parse().unwrap())).unwrap()
 }
 
 /// A builder that is complete, for simulated money.
-fn simulated() -> Builder {
+fn simulated() -> EngineBuilder {
     let builder = Engine::builder().store(Memory::new()).provider(mock_wxpay());
     builder.public_url("https://pay.example.com".parse().unwrap()).simulated()
 }
 
 /// Why an engine with these settings does not start.
-async fn refusal(builder: Builder) -> String {
+async fn refusal(builder: EngineBuilder) -> String {
     builder.start().await.expect_err("an engine that does not start").to_string()
 }
 
@@ -130,6 +133,45 @@ async fn simulated_money_and_real_money_do_not_meet() {
     let store = Sqlite::open_as(directory.path().join("mock.db"), StoreMode::Mock).unwrap();
     let refused = refusal(builder().store(store).provider(live())).await;
     assert!(refused.contains("the store is for mock payments"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_handler_that_a_configuration_starts_with_gets_what_an_earlier_process_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", directory.path().join("mock.db").display());
+    let any = "127.0.0.1:0";
+    let variables = mock(&[("PAYGATE_STORE", &store), ("PAYGATE_MOCK_LISTEN", any)]);
+    let config = Config::read(&variables).unwrap();
+    let providers = InProcess::open(None, Arc::new(SystemClock)).unwrap();
+    let in_process = |builder: EngineBuilder| builder.transport(providers.clone());
+
+    // The first process records a payment, and delivers no event.
+    let quiet = |builder| in_process(builder).reconcile_every(None);
+    let (engine, payments) = config.start_with(quiet).await.unwrap();
+    let peer = |_: &http::request::Parts| Some("127.0.0.1:1".parse().unwrap());
+    let app = axum::Router::new().layer(payments.peer_addr(peer));
+    let order = json!({"provider": "wxpay", "isPC": true, "data": {
+        "out_trade_no": NO, "total_fee": 1, "subject": "tea", "type": "goods"}});
+    let request = http::Request::post("/pay/createPayment")
+        .header("host", "shop.example.com")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(order.to_string()));
+    assert_eq!(app.clone().oneshot(request.unwrap()).await.unwrap().status(), 200);
+    providers.pay(&SimulatedPurchase::of_order(ProviderId::Wxpay, NO)).unwrap();
+    assert_eq!(providers.deliver_to(&app).await, [200]);
+    assert_eq!(providers.deliver_to(&app).await.len(), 0, "it is acknowledged");
+    engine.shutdown().await;
+    drop((engine, app));
+
+    let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
+    let ship = move |paid: OrderEvent| {
+        let sender = sender.clone();
+        async move { sender.send(paid.out_trade_no().to_string()) }
+    };
+    let handling = |builder| in_process(builder).on_any(EventType::PaymentSucceeded, ship);
+    let (engine, _) = config.start_with(handling).await.unwrap();
+    assert_eq!(handled.recv().await.as_deref(), Some(NO));
+    engine.shutdown().await;
 }
 
 #[test]

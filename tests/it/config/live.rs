@@ -1,5 +1,7 @@
 //! Live mode: required variables, and variables that contradict each other.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use paygate::Secret;
 use paygate::config::{Config, PricingChoice};
 use paygate::domain::PayType;
@@ -174,9 +176,13 @@ fn no_page_holds_the_callers_token() {
 fn a_webhook_needs_a_secret() {
     let url = ("PAYGATE_WEBHOOK_URL", "https://shop.example.com/events/{type}");
     refused(&live(&[url]), "PAYGATE_WEBHOOK_SECRET", "is required with PAYGATE_WEBHOOK_URL");
-    for (secret, key) in [("whsec_c2VjcmV0", "secret"), ("any text", "any text")] {
-        let config = Config::read(&live(&[url, ("PAYGATE_WEBHOOK_SECRET", secret)])).unwrap();
-        assert_eq!(config.webhook.unwrap().key, key.as_bytes());
+    let [old, new] = ["old", "new"].map(|key| key.repeat(8));
+    let secret = |key: &str| format!("whsec_{}", STANDARD.encode(key));
+    let rotated = format!("{},{}", secret(&new), secret(&old));
+    for (secret, keys) in [(secret(&old), vec![&old]), (rotated, vec![&new, &old])] {
+        let config = Config::read(&live(&[url, ("PAYGATE_WEBHOOK_SECRET", &secret)])).unwrap();
+        let keys: Vec<_> = keys.into_iter().map(|key| key.clone().into_bytes()).collect();
+        assert_eq!(config.webhook.unwrap().keys, keys);
     }
     let config = Config::read(&live(&[])).unwrap();
     assert!(config.warnings.iter().any(|it| it.contains("PAYGATE_WEBHOOK_URL is not set")));

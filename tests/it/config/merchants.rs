@@ -196,6 +196,57 @@ fn an_invalid_field_is_named_by_document_node_and_field() {
 }
 
 #[test]
+fn a_field_that_names_a_file_is_refused_with_the_field_for_the_text() {
+    for (provider, path, text) in [
+        ("wxpay", "appCertPath", "appCertContent"),
+        ("wxpay", "appPrivateKeyPath", "appPrivateKeyContent"),
+        ("wxpay", "wxpayPublicKeyPath", "wxpayPublicKeyContent"),
+        ("alipay", "alipayRootCertPath", "alipayRootCertContent"),
+        ("alipay", "privateKeyPath", "privateKey"),
+    ] {
+        let mut node = if provider == "wxpay" { wxpay_node() } else { alipay_node() };
+        node[path] = "/etc/canary.pem".into();
+        node[text] = Value::Null;
+        let words = format!(
+            "{provider}.h5.{path}: names a file, which paygate does not read: put \
+                             the file's text into {text}"
+        );
+        assert_refused(document("001", &[(provider, "h5", node)]), &words);
+    }
+    // A node with files alone is no template.
+    let files = json!({ "appId": "2014072300007148", "privateKeyPath": "canary.pem" });
+    assert_refused(document("001", &[("alipay", "h5", files)]), "alipay.h5.privateKeyPath: names");
+}
+
+#[test]
+fn a_file_beside_its_text_is_warned_of() {
+    let mut node = wxpay_node();
+    node["appCertPath"] = "canary.pem".into();
+    node["pfx"] = "canary".into();
+    let file = file(&document("001", &[("wxpay", "h5", node)]).to_string());
+    let warnings = Config::read(&only(&file)).unwrap().warnings.join("\n");
+    for words in [
+        "wxpay.h5.appCertPath is not read: appCertContent has the text",
+        "wxpay.h5.pfx is not read: appCertContent and appPrivateKeyContent hold",
+    ] {
+        assert!(warnings.contains(words), "{words}: {warnings}");
+    }
+    assert!(!warnings.contains("canary"), "{warnings}");
+}
+
+#[test]
+fn every_merchants_browsers_get_the_product_that_the_variable_names() {
+    let file = file(&document("001", &[("alipay", "h5", alipay_node())]).to_string());
+    for (product, is_page) in [("web", true), ("precreate", false)] {
+        let mut vars = only(&file);
+        vars.insert("PAYGATE_ALIPAY_H5_PRODUCT".to_owned(), product.to_owned());
+        let config = Config::read(&vars).unwrap();
+        let alipay = config.merchants[0].alipay.as_ref().unwrap();
+        assert_eq!(alipay.choice.web_pages, is_page, "{product}");
+    }
+}
+
+#[test]
 fn an_invalid_document_is_named_by_its_place() {
     let good = document("001", &[("wxpay", "h5", wxpay_node())]);
     for (id, words) in [

@@ -38,7 +38,10 @@ const INVALID: &[(&str, &[&str])] = &[
     ("PAYGATE_QUOTE_SECRET", &["0123456789012345678901234567890"]),
     ("PAYGATE_PRICING_URL", &["/price", "ftp://a.b", "http://169.254.169.254/", "http://u:p@a.b"]),
     ("PAYGATE_WEBHOOK_URL", &["/events", "https://{type}.a.b", "https://a.b#x"]),
-    ("PAYGATE_WEBHOOK_SECRET", &["whsec_", "whsec_%"]),
+    (
+        "PAYGATE_WEBHOOK_SECRET",
+        &["whsec_", "whsec_%", "whsec_c2VjcmV0", "a text of 32 characters, or more"],
+    ),
     ("PAYGATE_LOG", &["inof", "paygate=loud"]),
     ("PAYGATE_LOG_FORMAT", &["xml"]),
     ("PAYGATE_MERCHANTS", &["/nonexistent.json"]),
@@ -128,7 +131,7 @@ fn every_default_and_every_example_is_accepted() {
                     live(&[(var.name, value), ("PAYGATE_WXPAY_H5_NAME", "Example shop")])
                 }
                 "PAYGATE_WEBHOOK_URL" => {
-                    live(&[(var.name, value), ("PAYGATE_WEBHOOK_SECRET", "secret")])
+                    live(&[(var.name, value), ("PAYGATE_WEBHOOK_SECRET", WEBHOOK_SECRET)])
                 }
                 _ => live(&[(var.name, value)]),
             };
@@ -168,7 +171,7 @@ fn no_secret_is_ever_shown() {
         ("PAYGATE_QUOTE_SECRET", "canary-quote-secret-0123456789abcdef"),
         ("PAYGATE_PRICING_URL", "https://a.b/price?key=canary"),
         ("PAYGATE_WEBHOOK_URL", "https://canary@a.b/{type}?key=canary"),
-        ("PAYGATE_WEBHOOK_SECRET", "canary"),
+        ("PAYGATE_WEBHOOK_SECRET", "whsec_canarycanarycanarycanarycanarycanary"),
         ("PAYGATE_WXPAY_API_V2_KEY", "canary"),
         ("PAYGATE_WXPAY_CERT", &SHOP.cert_pem),
         ("PAYGATE_WXPAY_SERIAL_NO", ""),
@@ -196,3 +199,6 @@ fn help_and_the_readmes_table_hold_every_variable() {
     }
     assert!(help.contains("PAYGATE_CALLER_TOKEN or PAYGATE_CALLER_TOKEN_FILE"));
 }
+
+/// The reference example of Standard Webhooks.
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

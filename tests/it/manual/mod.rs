@@ -6,6 +6,8 @@
 pub(crate) mod blocks;
 mod languages;
 mod links;
+#[cfg(feature = "mock")]
+mod shop_test;
 mod tables;
 mod wording;
 

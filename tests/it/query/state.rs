@@ -1,5 +1,6 @@
 //! `queryPayment`: where an order stands.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use paygate::domain::ProviderId::{Alipay, Wxpay};
@@ -128,7 +129,7 @@ async fn who_waits_in_vain_is_answered_when_the_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_wait_that_nobody_ended_ends_with_a_question() {
+async fn a_wait_that_nobody_ended_ends_with_a_query_of_the_provider() {
     let (shop, _) = shop_with_webhook().await;
     let created = shop.create(&qr_with_custom(Wxpay)).await.unwrap();
     let buyer = async {
@@ -139,6 +140,50 @@ async fn a_wait_that_nobody_ended_ends_with_a_question() {
     let wait = Some(Duration::from_millis(50));
     let (asked, ()) = tokio::join!(ask(&shop, wait), buyer);
     assert_eq!(asked.unwrap().order.status.number(), 1, "its notification is lost");
+}
+
+/// Time passes, and the engine delivers its events, until `waiting` ends. Returns the seconds.
+async fn while_time_passes<T>(shop: &Shop, waiting: impl Future<Output = T>) -> (T, u64) {
+    let mut waiting = pin!(waiting);
+    let started = tokio::time::Instant::now();
+    for _ in 0..100 {
+        // The clock is always ahead of the timers.
+        shop.clock.advance_ms(1_000);
+        let next = tokio::time::sleep(Duration::from_secs(1));
+        tokio::select! {
+            biased;
+            found = waiting.as_mut() => return (found, started.elapsed().as_secs()),
+            () = next => drop(shop.engine.dispatch().await),
+        }
+    }
+    panic!("it still waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_learns_of_a_lost_notification_within_6_s() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, _) = shop_with_webhook().await;
+        let created = shop.create(&qr_with_custom(provider)).await.unwrap();
+        let waiting = ask(&shop, Some(Duration::from_secs(40)));
+        shop.pay(&created).unwrap();
+        let (found, seconds) = while_time_passes(&shop, waiting).await;
+        assert_eq!(found.unwrap().user_order_success, Some(true));
+        assert!((5..=6).contains(&seconds), "{provider}: {seconds} s");
+        assert_eq!(queries(&shop, provider), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_30_s_queries_the_provider_after_5_and_15_s_and_at_its_end() {
+    let (shop, _) = shop_with_webhook().await;
+    shop.create(&qr_with_custom(Wxpay)).await.unwrap();
+    let waits = async {
+        let wait = || ask(&shop, Some(Duration::from_secs(30)));
+        tokio::join!(wait(), wait())
+    };
+    let ((one, _), seconds) = while_time_passes(&shop, waits).await;
+    assert_eq!((one.unwrap().order.status.number(), seconds), (0, 30));
+    assert_eq!(queries(&shop, Wxpay), 3, "also for two clients");
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ impl ReceivedEvent {
     pub(crate) fn is_signed(&self, key: &[u8]) -> bool {
         let (id, timestamp) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let expected = hmac_sha256(key, format!("{id}.{timestamp}.{}", self.body).as_bytes());
-        self.header("webhook-signature") == format!("v1,{}", STANDARD.encode(expected))
+        let expected = format!("v1,{}", STANDARD.encode(expected));
+        self.header("webhook-signature").split(' ').any(|signature| signature == expected)
     }
 }
 
