@@ -28,7 +28,7 @@ pub struct ConsoleRefund {
     #[serde(default)]
     pub amount: Option<Fen>,
     /// The notification that the shop gets.
-    #[serde(default)]
+    #[serde(default, rename = "told")]
     pub notification: ConsoleNotification,
 }
 
@@ -40,6 +40,7 @@ pub enum ConsoleNotification {
     /// from Alipay only where
     /// [the contract](super::RefundSettings::alipay_notifies) has it.
     #[default]
+    #[serde(rename = "notification")]
     Regular,
     /// A notification in the XML of WeChat Pay V2, which a merchant of V3 cannot decrypt.
     Xml,
@@ -47,6 +48,7 @@ pub enum ConsoleNotification {
     /// refunds shows how much it was. WeChat Pay's has the number.
     Unnumbered,
     /// None: only a query shows that there is a refund.
+    #[serde(rename = "nobody")]
     Never,
 }
 

@@ -87,7 +87,7 @@ fn show(world: &World, located: LocatedOrder, purchase: SimulatedPurchase) -> Va
     }
     json!({
         "now": now,
-        "time_scale": world.time_scale(),
+        "hurry": world.time_scale(),
         "order": shown,
         "codes": codes(&order, now),
         "has_expired_code": has_expired_code,

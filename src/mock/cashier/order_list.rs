@@ -27,7 +27,7 @@ pub(in crate::mock) fn page(world: &World, search: &str, number: usize) -> Value
     let shown: Vec<Value> = shown.map(|order| view::order(order, now)).collect();
     json!({
         "now": now,
-        "time_scale": world.time_scale(),
+        "hurry": world.time_scale(),
         "count": count,
         "found": orders.len(),
         "page": number,

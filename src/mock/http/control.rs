@@ -13,12 +13,12 @@
 //! | `POST expire` | the order expires: [`SimulatedPurchase`] |
 //! | `POST refund` | an operator makes a refund in the console: [`ConsoleRefund`] |
 //! | `POST refund/end` | an operator ends a refund: [`RefundEnd`] |
-//! | `POST refunding` | `{"takes_ms": 3000, "alipay_notifies": true}`: how refunds are executed |
+//! | `POST refunding` | `{"takes_ms": 3000, "alipay_tells": true}`: how refunds are executed |
 //! | `GET money` | how much buyers paid and how much is refunded: in all, and of each payment |
 //! | `GET notifications` | the notifications of payments and refunds, and the answers of the shop |
 //! | `POST notifications` | `{"provider":"wxpay","out_trade_no":"…"}`: sends it now, once more; |
 //! | | with `out_refund_no` that of a refund |
-//! | `POST hurry` | `{"time_scale": 60}`: divides the waits between notifications by 60 |
+//! | `POST hurry` | `{"hurry": 60}`: divides the waits between notifications by 60 |
 //! | `GET cashier` | the orders of the cashier page, the newest first: `?q=` searches, `?page=2` |
 //! | `GET cashier/order` | the order that `?with=` opens: any code, link or order string |
 //! | `GET events` | the shop's events of the payment `?provider=` and `?transaction_id=` name |
@@ -57,12 +57,14 @@ struct ClockAdvance {
 #[serde(deny_unknown_fields)]
 struct RefundSettingsChange {
     takes_ms: Option<u32>,
+    #[serde(rename = "alipay_tells")]
     alipay_notifies: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimeScale {
+    #[serde(rename = "hurry")]
     time_scale: u32,
 }
 
@@ -136,10 +138,10 @@ fn change(world: &World, request: &Request<Bytes>, path: &str) -> Result<Value, 
             });
             Ok(json!(world.refund_settings()))
         }
-        "time_scale" => {
+        "hurry" => {
             let TimeScale { time_scale } = parse(request)?;
             world.set_time_scale(time_scale.max(1));
-            Ok(json!({ "time_scale": world.time_scale() }))
+            Ok(json!({ "hurry": world.time_scale() }))
         }
         "faults" => {
             world.faults().add(parse::<SimulatedFault>(request)?);
@@ -199,7 +201,7 @@ fn notifications(world: &World) -> Value {
     let mut all: Vec<_> = world.orders().into_iter().flat_map(notifications_of).collect();
     all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let all: Vec<Value> = all.into_iter().map(|(_, notification)| notification).collect();
-    json!({ "time_scale": world.time_scale(), "notifications": all })
+    json!({ "hurry": world.time_scale(), "notifications": all })
 }
 
 fn notifications_of(order: SimulatedOrder) -> Vec<(Millis, Value)> {

@@ -52,6 +52,7 @@ pub struct RefundSettings {
     /// How long WeChat Pay takes for a refund, in milliseconds. Alipay takes no time.
     pub takes_ms: u32,
     /// Whether Alipay notifies the shop of refunds: it depends on the merchant's contract.
+    #[serde(rename = "alipay_tells")]
     pub alipay_notifies: bool,
 }
 

@@ -326,8 +326,8 @@ async fn a_person_sends_a_notification_again_and_hurries_the_next() {
     assert_eq!(merchant.control("POST", "notifications", &unknown).await.0, 409);
 
     let merchant = Merchant::new();
-    let scaled = merchant.control("POST", "time_scale", r#"{"time_scale":60}"#).await;
-    assert_eq!(scaled, (200, json!({ "time_scale": 60 })));
+    let hurry = merchant.control("POST", "hurry", r#"{"hurry":60}"#).await;
+    assert_eq!(hurry, (200, json!({ "hurry": 60 })));
     merchant.sell().await;
     merchant.refuse(&merchant.due_notifications());
     merchant.providers.advance_ms(4_000);

@@ -438,7 +438,7 @@ async fn the_ledger_counts_money_in_and_money_back_to_the_fen_and_keeps_it() {
 async fn refunds_are_made_ended_and_paced_by_the_control_operations() {
     let merchant = Merchant::with_money().await;
     let paced = merchant.control("POST", "refunding", r#"{"takes_ms":9000}"#).await;
-    assert_eq!(paced, (200, json!({ "takes_ms": 9000, "alipay_notifies": true })));
+    assert_eq!(paced, (200, json!({ "takes_ms": 9000, "alipay_tells": true })));
     let asked = json!({ "provider": "wxpay", "out_trade_no": NO, "amount": 30 });
     let (status, order) = merchant.control("POST", "refund", &asked.to_string()).await;
     let refund = &order["payments"][0]["refunds"][0];
