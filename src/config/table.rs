@@ -311,9 +311,9 @@ pub static VARIABLES: &[Variable] = &[
             "The party that sets the price: callers with a token, a signed quote, or the shop's \
              price service.",
         )
-        .form("trusted, quote or callback")
+        .form("trusted, quote or callback: `paygate help pricing` has a table of which to take")
         .depends("none, required", "every caller on loopback")
-        .example("trusted"),
+        .example("callback"),
     Variable::new("PAYGATE_CALLER_TOKEN", VariableGroup::Pricing)
         .doc("The bearer token of every caller, for pricing trusted.")
         .form("at least 32 visible ASCII characters")

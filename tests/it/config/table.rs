@@ -130,6 +130,9 @@ fn every_default_and_every_example_is_accepted() {
                 "PAYGATE_WXPAY_H5_URL" => {
                     live(&[(var.name, value), ("PAYGATE_WXPAY_H5_NAME", "Example shop")])
                 }
+                "PAYGATE_PRICING" => {
+                    live(&[(var.name, value), ("PAYGATE_PRICING_URL", "https://shop.example.com")])
+                }
                 "PAYGATE_WEBHOOK_URL" => {
                     live(&[(var.name, value), ("PAYGATE_WEBHOOK_SECRET", WEBHOOK_SECRET)])
                 }
