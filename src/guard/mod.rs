@@ -17,6 +17,7 @@
 //! ```
 
 pub mod route;
+mod path_readings;
 
 pub mod body;
 
