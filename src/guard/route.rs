@@ -132,6 +132,8 @@ fn is_plain(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use percent_encoding::percent_decode;
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -256,14 +258,14 @@ mod tests {
             for end in ["", "/createPayment", "/pay/createPayment"] {
                 let path = format!("/{}{detour}{end}", pieces.concat());
                 let passes = mount.route(&path) == RouteDecision::PassThrough;
-                for first in SERVERS {
-                    for second in SERVERS {
-                        for third in SERVERS {
-                            let read = third(&second(&first(&path)));
-                            prop_assert!(!(passes && names_operation(&read)), "{path} as {read}");
-                        }
-                    }
+                let mut readings = BTreeSet::from([path.clone()]);
+                for _ in 0..3 {
+                    let next = readings.iter().flat_map(|it| SERVERS.map(|server| server(it)));
+                    let next: Vec<String> = next.collect();
+                    readings.extend(next);
                 }
+                let named = readings.iter().find(|reading| names_operation(reading));
+                prop_assert!(!(passes && named.is_some()), "{path} as {named:?}");
             }
         }
 
