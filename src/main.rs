@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => exit_code(serve().await),
+            Command::Serve => exit_code(Box::pin(serve()).await),
             Command::Check => exit_code(check()),
             Command::Mock { reset: true, .. } => exit_code(reset_mock()),
             Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),

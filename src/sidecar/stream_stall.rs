@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
+use hyper_util::rt::TokioExecutor;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -59,7 +60,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(WatchedStream {
+        TokioExecutor::new().execute(WatchedStream {
             stream,
             progress: Arc::default(),
             stall: self.stall,
