@@ -11,7 +11,7 @@ use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
 use crate::domain::notify_url::{self, MountPath};
 use crate::domain::order::next_attempt::ORDER_TTL_MS;
-use crate::guard::BODY_BYTES_MAX;
+use crate::domain::request::BODY_BYTES_MAX;
 use crate::merchant::client::check_service_url;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;

@@ -42,7 +42,7 @@ use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http_body::Body;
 
-use crate::domain::request::CreateRequest;
+use crate::domain::request::{BODY_BYTES_MAX, CreateRequest};
 use crate::error::{Error, Kind};
 
 /// Refuses requests in front of the payment operations.
@@ -54,7 +54,7 @@ pub struct Guard {
 
 impl Guard {
     /// A guard of the operations under `mount`, for bodies of at most `body_bytes_max` bytes, and
-    /// never more than [`BODY_BYTES_MAX`]. The schemas are compiled here, once for the process.
+    /// never more than 256 KiB. The schemas are compiled here, once for the process.
     #[must_use]
     pub fn new(mount: Mount, body_bytes_max: usize) -> Guard {
         create::prepare();
@@ -150,10 +150,6 @@ impl Guard {
         body::read_json(&parts.headers, body, self.body_bytes_max).await
     }
 }
-
-/// The highest size limit of a payment request. Reading a body is linear, and one of this size
-/// holds its thread for some milliseconds.
-pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// The most bytes of a provider's notification, which has a few thousand.
 pub const NOTIFICATION_BYTES_MAX: usize = 64 * 1024;

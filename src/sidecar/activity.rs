@@ -249,7 +249,7 @@ impl ActivitySocket {
     /// Whether `bytes` are a refusal of hyper, whose words are then to be sent.
     fn is_worded(&mut self, bytes: &[u8]) -> bool {
         if self.worded.is_none() && self.activity.is_reading_head() {
-            self.worded = worded(bytes, self.head, &self.limits);
+            self.worded = worded(bytes, self.head, self.limits.head_bytes);
         }
         self.worded.is_some()
     }

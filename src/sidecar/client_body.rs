@@ -25,11 +25,11 @@ pub struct ClientBody {
     rate: u64,
     /// How long the client may still be waited for.
     patience: Duration,
-    waiting: Option<Wait>,
+    waiting: Option<ClientWait>,
 }
 
 #[derive(Debug)]
-struct Wait {
+struct ClientWait {
     since: Instant,
     ends: Pin<Box<Sleep>>,
 }
@@ -137,9 +137,10 @@ impl Body for ClientBody {
         }
         client.progress.waits_for_client.store(true, Ordering::Relaxed);
         let limit = client.stall.min(client.patience);
-        let wait = client
-            .waiting
-            .get_or_insert_with(|| Wait { since: Instant::now(), ends: Box::pin(sleep(limit)) });
+        let wait = client.waiting.get_or_insert_with(|| ClientWait {
+            since: Instant::now(),
+            ends: Box::pin(sleep(limit)),
+        });
         wait.ends.as_mut().poll(cx).map(|()| Some(Err(ClientBodyError::TooSlow)))
     }
 

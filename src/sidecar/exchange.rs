@@ -21,10 +21,13 @@ use super::client_body::ClientBody;
 use super::process_mark::ProcessMark;
 use super::proxy::tunnel::TunnelSlot;
 use super::responses::{RefusalContext, SidecarRefusal};
-use super::server::PeerAddr;
 use super::stream_stall::StreamProgress;
 use crate::error::Kind;
 use crate::guard::request_head::{METHODS, check_request_head};
+
+/// The peer's address of the connection that carries a request: an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
 
 /// What the requests of one connection share.
 #[derive(Clone)]

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 
-use super::activity::Limits;
 use super::responses::{RefusalContext, SidecarRefusal};
 use crate::error::Kind;
 
@@ -27,13 +26,13 @@ impl HeadSize {
 pub(super) const HEADER_LINES_MAX: usize = 100;
 
 /// The whole response for a response of hyper to a head that it cannot read.
-pub(super) fn worded(response: &[u8], head: HeadSize, limits: &Limits) -> Option<Bytes> {
+pub(super) fn worded(response: &[u8], head: HeadSize, head_bytes_max: usize) -> Option<Bytes> {
     let text = std::str::from_utf8(response.get(..response.len().min(RESPONSE_BYTES_MAX))?).ok()?;
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?;
     if !text.ends_with("\r\n\r\n") || !text.contains("\r\ncontent-length: 0\r\n") {
         return None;
     }
-    let too_large = head.bytes >= limits.head_bytes || head.lines > HEADER_LINES_MAX + 2;
+    let too_large = head.bytes >= head_bytes_max || head.lines > HEADER_LINES_MAX + 2;
     let refusal = match status {
         "400" => SidecarRefusal::Of(Kind::BadRequest),
         "414" => SidecarRefusal::HeadTooLarge,

@@ -29,20 +29,27 @@ pub(super) enum SidecarRefusal {
     BodyBroken,
     /// The client's body stalled.
     BodySlow,
-    /// The upstream cannot be reached.
-    UpstreamUnreachable,
-    /// The upstream closed the connection, or its answer is not HTTP.
-    UpstreamFailed,
-    /// The head of the upstream's answer is larger than the limits.
-    UpstreamHeadTooLarge,
-    /// The upstream did not begin its answer in time.
-    UpstreamSlow,
-    /// Every connection to the upstream is in use.
-    UpstreamBusy,
+    /// The upstream has no answer that can be forwarded.
+    Upstream(UpstreamFault),
     /// No admin token is configured.
     AdminDisabled,
     /// The request does not carry the admin token.
     WrongAdminToken,
+}
+
+/// The reason why there is no answer of the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UpstreamFault {
+    /// It cannot be reached.
+    Unreachable,
+    /// It closed the connection, or its answer is not HTTP.
+    Failed,
+    /// The head of its answer is larger than the limits.
+    HeadTooLarge,
+    /// It did not begin its answer in time.
+    Slow,
+    /// Every connection to it is in use.
+    Busy,
 }
 
 /// The headers of a request that its refusal needs, kept because the request is forwarded. They are
@@ -87,7 +94,7 @@ impl RefusalContext {
             SidecarRefusal::Method(allowed) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
-            SidecarRefusal::UpstreamBusy => {
+            SidecarRefusal::Upstream(UpstreamFault::Busy) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -152,36 +159,7 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
             "请求体接收超时",
             "the body did not arrive in time",
         ),
-        SidecarRefusal::UpstreamUnreachable => (
-            S::BAD_GATEWAY,
-            "upstream_unreachable",
-            "后端服务无法连接",
-            "the service behind paygate cannot be reached",
-        ),
-        SidecarRefusal::UpstreamFailed => (
-            S::BAD_GATEWAY,
-            "upstream_failed",
-            "后端服务没有正常应答",
-            "the service behind paygate gave no proper answer",
-        ),
-        SidecarRefusal::UpstreamHeadTooLarge => (
-            S::BAD_GATEWAY,
-            "upstream_head_too_large",
-            "后端服务的应答头过大：最多 100 行",
-            "the service behind paygate sent more than 100 header lines",
-        ),
-        SidecarRefusal::UpstreamSlow => (
-            S::GATEWAY_TIMEOUT,
-            "upstream_timeout",
-            "后端服务没有及时应答",
-            "the service behind paygate did not answer in time",
-        ),
-        SidecarRefusal::UpstreamBusy => (
-            S::SERVICE_UNAVAILABLE,
-            "upstream_busy",
-            "与后端服务的连接已用尽，请稍后重试",
-            "every connection to the service behind paygate is in use: try again",
-        ),
+        SidecarRefusal::Upstream(fault) => upstream_text(fault),
         SidecarRefusal::AdminDisabled => (
             S::FORBIDDEN,
             "admin_disabled",
@@ -189,4 +167,40 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
             "no admin token is configured: set PAYGATE_ADMIN_TOKEN",
         ),
     })
+}
+
+fn upstream_text(fault: UpstreamFault) -> RefusalText {
+    use StatusCode as S;
+    match fault {
+        UpstreamFault::Unreachable => (
+            S::BAD_GATEWAY,
+            "upstream_unreachable",
+            "后端服务无法连接",
+            "the service behind paygate cannot be reached",
+        ),
+        UpstreamFault::Failed => (
+            S::BAD_GATEWAY,
+            "upstream_failed",
+            "后端服务没有正常应答",
+            "the service behind paygate gave no proper answer",
+        ),
+        UpstreamFault::HeadTooLarge => (
+            S::BAD_GATEWAY,
+            "upstream_head_too_large",
+            "后端服务的应答头过大：最多 100 行",
+            "the service behind paygate sent more than 100 header lines",
+        ),
+        UpstreamFault::Slow => (
+            S::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "后端服务没有及时应答",
+            "the service behind paygate did not answer in time",
+        ),
+        UpstreamFault::Busy => (
+            S::SERVICE_UNAVAILABLE,
+            "upstream_busy",
+            "与后端服务的连接已用尽，请稍后重试",
+            "every connection to the service behind paygate is in use: try again",
+        ),
+    }
 }

@@ -25,14 +25,11 @@ pub use super::activity::Limits;
 pub use super::client_body::{ClientBody, ClientBodyError};
 use super::connections::{Connections, Place};
 use super::exchange::ConnectionParts;
+pub use super::exchange::PeerAddr;
 pub use super::process_mark::ProcessMark;
 use super::proxy::tunnel::TunnelSlot;
 use super::shutdown::ShutdownWatch;
 use super::stream_stall::StreamExecutor;
-
-/// The peer's address of the connection that carries a request: an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
 
 /// Serves `listener` until `drain` begins; then accepts no more connections, lets the requests in
 /// flight finish for at most the grace period, and closes the rest. A request with `mark` is a

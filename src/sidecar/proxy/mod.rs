@@ -32,7 +32,7 @@ use url::Url;
 use super::activity::Limits;
 use super::client_body::{ClientBody, ClientBodyError};
 use super::process_mark::ProcessMark;
-use super::responses::{RefusalContext, SidecarRefusal};
+use super::responses::{RefusalContext, SidecarRefusal, UpstreamFault};
 use super::server::{KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, PeerAddr};
 use crate::caller::TrustedProxies;
 use crate::error::Kind;
@@ -155,7 +155,7 @@ impl ProxyState {
         let upstream = self.upstream.as_ref().ok_or(SidecarRefusal::Of(Kind::NotFound))?;
         check_forwardable(&request)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| SidecarRefusal::UpstreamBusy)?;
+        let place = place.map_err(|_| SidecarRefusal::Upstream(UpstreamFault::Busy))?;
         let upgrade = UpgradeRequest::of(&mut request, self.limits.tunnel);
         let progress = request.body().progress();
         let request = self.outgoing(request, upstream, upgrade.as_ref());
@@ -165,7 +165,7 @@ impl ProxyState {
             }
             () = progress.is_quiet_for(self.limits.upstream) => {
                 tracing::warn!(upstream = %upstream.0, "the upstream did not answer in time");
-                return Err(SidecarRefusal::UpstreamSlow);
+                return Err(SidecarRefusal::Upstream(UpstreamFault::Slow));
             }
         };
         incoming(response, upgrade, place)
@@ -256,7 +256,7 @@ fn incoming(
 ) -> Result<Response<ProxyBody>, SidecarRefusal> {
     if !headers::settle_framing(response.headers_mut()) {
         tracing::warn!("the upstream framed its answer in a way that servers read differently");
-        return Err(SidecarRefusal::UpstreamFailed);
+        return Err(SidecarRefusal::Upstream(UpstreamFault::Failed));
     }
     let mut place = Some(place);
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -265,7 +265,7 @@ fn incoming(
     *response.version_mut() = Version::HTTP_11;
     if switches {
         let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
-            return Err(SidecarRefusal::UpstreamFailed);
+            return Err(SidecarRefusal::Upstream(UpstreamFault::Failed));
         };
         let upstream = hyper::upgrade::on(&mut response);
         let ends = TunnelEnds { client: upgrade.client, upstream, idle: upgrade.idle };
@@ -293,14 +293,14 @@ fn refusal_for(error: &legacy::Error, upstream: &Upstream) -> SidecarRefusal {
     }
     if head_too_large {
         tracing::warn!(%upstream, cause = last, "the head of the upstream's answer is too large");
-        return SidecarRefusal::UpstreamHeadTooLarge;
+        return SidecarRefusal::Upstream(UpstreamFault::HeadTooLarge);
     }
     if error.is_connect() {
         tracing::warn!(%upstream, cause = last, "the upstream cannot be reached");
-        return SidecarRefusal::UpstreamUnreachable;
+        return SidecarRefusal::Upstream(UpstreamFault::Unreachable);
     }
     tracing::warn!(%upstream, cause = last, "the upstream sent no valid answer");
-    SidecarRefusal::UpstreamFailed
+    SidecarRefusal::Upstream(UpstreamFault::Failed)
 }
 
 impl fmt::Debug for Proxy {
