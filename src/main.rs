@@ -12,10 +12,10 @@ use paygate::engine::Engine;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
-use paygate::sidecar::server::Limits;
+use paygate::sidecar::server::{Limits, ProcessMark};
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, chapters, health, help_text, schema, shutdown_channel,
-    shutdown_signal, telemetry,
+    Listeners, PeerAddr, Sidecar, chapters, descriptors, health, help_text, schema,
+    shutdown_channel, shutdown_signal, telemetry,
 };
 use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => exit_code(serve().await),
+            Command::Serve => exit_code(Box::pin(serve()).await),
             Command::Check => exit_code(check()),
             Command::Mock { reset: true, .. } => exit_code(reset_mock()),
             Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
@@ -88,13 +88,13 @@ async fn serve() -> CommandResult {
     let (engine, payments) = config.start().await.map_err(not_started)?;
     let payments =
         payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|peer| peer.0));
-    let limits = Limits::default();
-    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits.stall);
+    let (limits, mark) = (limits(&config), ProcessMark::random());
+    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits, mark.clone());
     let (trigger, stopping) = shutdown_channel();
     let admin = admin(&config, &engine, stopping.clone());
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
-    let sidecar = Sidecar { listeners, payments, admin, limits, grace };
+    let sidecar = Sidecar { listeners, payments, admin, limits, mark, grace };
     let signal = async {
         signal.await;
         engine.stop_waiting();
@@ -102,6 +102,27 @@ async fn serve() -> CommandResult {
     sidecar.run(signal, trigger, stopping).await;
     engine.shutdown().await;
     Ok(())
+}
+
+/// The limits of the configuration, and of the file descriptors that the process may have.
+fn limits(config: &Config) -> Limits {
+    let edge = &config.edge;
+    let connections = descriptors::connections(descriptors::raise_limit(), edge.connections_max);
+    if connections < edge.connections_max {
+        tracing::info!(connections, "the limit of file descriptors allows fewer connections");
+    }
+    Limits {
+        head: edge.head_timeout,
+        idle: edge.idle_timeout,
+        stall: edge.stall_timeout,
+        body_rate: u64::try_from(edge.body_rate).unwrap_or(u64::MAX),
+        upstream: edge.upstream_timeout,
+        tunnel: edge.tunnel_timeout,
+        keepalive: edge.keepalive,
+        connections,
+        upstreams: connections,
+        ..Limits::default()
+    }
 }
 
 fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownWatch) -> Admin {

@@ -1,9 +1,9 @@
 //! Checks between variables.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::reader::Reader;
 use super::settings::{Config, MerchantConfig, Mode, PricingChoice};
@@ -49,17 +49,48 @@ fn check_listeners(reader: &mut Reader<'_>, config: &Config) {
     if is_shared(&config.admin_listen, &[Some(config.listen)]) {
         reader.report("PAYGATE_ADMIN_LISTEN", "is the same address as PAYGATE_LISTEN");
     }
-    if config.upstream.as_ref().is_some_and(|url| is_own(url, config.listen)) {
-        reader.report("PAYGATE_UPSTREAM", "is PAYGATE_LISTEN: requests would go in a circle");
+    if let Some(url) = &config.upstream {
+        check_upstream(
+            reader,
+            url,
+            &[
+                (Some(config.listen), "is PAYGATE_LISTEN: requests would go in a circle"),
+                (config.admin_listen, "is PAYGATE_ADMIN_LISTEN, which strangers must not reach"),
+                (mock, "is PAYGATE_MOCK_LISTEN, which strangers must not reach"),
+            ],
+        );
     }
     if is_shared(&mock, &[Some(config.listen), config.admin_listen]) {
         reader.report("PAYGATE_MOCK_LISTEN", "is the address of another listener");
     }
 }
 
+/// Refuses an upstream that is one of these listeners.
+fn check_upstream(
+    reader: &mut Reader<'_>,
+    url: &Url,
+    listeners: &[(Option<SocketAddr>, &'static str)],
+) {
+    let own = listeners.iter().find(|(listen, _)| listen.is_some_and(|listen| is_own(url, listen)));
+    if let Some((_, reason)) = own {
+        reader.report("PAYGATE_UPSTREAM", *reason);
+    }
+}
+
+/// Whether `url` leads to the listener at `listen`. A name of this machine, or another address of
+/// it, is found at the first request.
 fn is_own(url: &Url, listen: SocketAddr) -> bool {
-    let local = listen.ip().is_loopback() || listen.ip().is_unspecified();
-    local && notify_url::is_loopback(url) && url.port_or_known_default() == Some(listen.port())
+    let address = match url.host() {
+        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => Some(ip.to_canonical()),
+        Some(Host::Domain(_)) | None => None,
+    };
+    // A connection to the unspecified address is one to this machine.
+    let is_local = notify_url::is_loopback(url) || address.is_some_and(|ip| ip.is_unspecified());
+    let listens_there = address == Some(listen.ip().to_canonical());
+    let is_reached =
+        listens_there || (is_local && (listen.ip().is_loopback() || listen.ip().is_unspecified()));
+    is_reached && url.port_or_known_default() == Some(listen.port())
 }
 
 fn check_mock(reader: &mut Reader<'_>, config: &Config) {

@@ -54,7 +54,7 @@ pub use mock_and_health::{
 };
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Config, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
+    Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
     WebhookConfig,
 };
 pub use source::{VariableSource, environment};

@@ -11,6 +11,7 @@ use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
 use crate::domain::notify_url::{self, MountPath};
 use crate::domain::order::next_attempt::ORDER_TTL_MS;
+use crate::domain::request::BODY_BYTES_MAX;
 use crate::merchant::client::check_service_url;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;
@@ -42,8 +43,19 @@ pub(super) fn order_ttl(text: &str) -> Result<Duration, ProblemReason> {
     is_valid.then_some(ttl).ok_or_else(|| "is not between 5m and 7d".into())
 }
 
-/// `64KiB`, `1MiB`: the size of a body in memory, in bytes.
+/// `64KiB`: the size of a body in memory, in bytes.
 pub(super) fn body_size(text: &str) -> Result<usize, ProblemReason> {
+    let size = bytes(text)?.filter(|size| (1 << 10..=BODY_BYTES_MAX).contains(size));
+    size.ok_or_else(|| "is not between 1KiB and 256KiB".into())
+}
+
+/// `1KiB`: the bytes of a second.
+pub(super) fn byte_rate(text: &str) -> Result<usize, ProblemReason> {
+    let rate = bytes(text)?.filter(|rate| (1..=16 << 20).contains(rate));
+    rate.ok_or_else(|| "is not between 1B and 16MiB".into())
+}
+
+fn bytes(text: &str) -> Result<Option<usize>, ProblemReason> {
     let (count, unit) = count_and_unit(text)?;
     let bytes: u64 = match unit {
         "B" => 1,
@@ -52,9 +64,14 @@ pub(super) fn body_size(text: &str) -> Result<usize, ProblemReason> {
         "GiB" => 1 << 30,
         _ => return Err("has an unknown unit".into()),
     };
-    let size = count.checked_mul(bytes).filter(|size| (1 << 10..=16 << 20).contains(size));
-    let size = size.and_then(|size| usize::try_from(size).ok());
-    size.ok_or_else(|| "is not between 1KiB and 16MiB".into())
+    Ok(count.checked_mul(bytes).and_then(|size| usize::try_from(size).ok()))
+}
+
+/// The time after which a quiet peer is probed, which the operating system counts in seconds.
+pub(super) fn keepalive(text: &str) -> Result<Duration, ProblemReason> {
+    let after = duration(text)?;
+    let is_valid = (Duration::from_secs(1)..=Duration::from_secs(32_767)).contains(&after);
+    is_valid.then_some(after).ok_or_else(|| "is not between 1s and 9h".into())
 }
 
 /// A number of things kept in memory.
@@ -138,6 +155,7 @@ pub(super) fn upstream(text: &str) -> Result<Url, ProblemReason> {
     if url.scheme() != "http" {
         return Err("is not plain http".into());
     }
+    check_service_url(&url)?;
     if only_origin(&url) { Ok(url) } else { Err("has more than scheme, host and port".into()) }
 }
 
@@ -276,8 +294,10 @@ mod tests {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
         check(order_ttl, &["5m", "300s", "7d", "168h"], &["4m", "299999ms", "8d", "169h", "30"]);
-        let bad = ["65536", "64KB", "64kib", "64K", "17MiB", "1GiB", "1B", "99999999999GiB"];
-        check(body_size, &["1KiB", "64KiB", "1MiB", "16MiB", "65536B"], &bad);
+        let bad = ["65536", "64KB", "64kib", "64K", "257KiB", "1GiB", "1B", "99999999999GiB"];
+        check(body_size, &["1KiB", "64KiB", "256KiB", "65536B"], &bad);
+        check(byte_rate, &["1B", "1KiB", "16MiB"], &["0B", "1", "17MiB"]);
+        check(keepalive, &["1s", "60s", "9h"], &["500ms", "10h", "60"]);
         assert_eq!(body_size("64KiB"), Ok(65_536));
         check(count, &["1", "100000"], &["0", "-1", "+1", "1k", "10000001", ""]);
     }

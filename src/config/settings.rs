@@ -42,6 +42,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// The size limit of a payment request's body, in bytes.
     pub body_bytes_max: usize,
+    /// The limits on clients and the upstream.
+    pub edge: EdgeLimits,
     /// The origins whose pages may call, in the form of a browser's `Origin` header.
     pub cors_origins: Vec<String>,
     /// The store of orders.
@@ -77,6 +79,28 @@ pub struct Config {
     /// Warnings for the operator, one sentence each.
     pub warnings: Vec<String>,
     pub(super) effective: Vec<EffectiveValue>,
+}
+
+/// The limits on clients and the upstream, in time and number. The sidecar alone applies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EdgeLimits {
+    /// The longest time from a request's first byte to its whole head.
+    pub head_timeout: Duration,
+    /// The longest time without a request on a connection.
+    pub idle_timeout: Duration,
+    /// The longest time in which a client takes, or sends, no byte.
+    pub stall_timeout: Duration,
+    /// The least bytes of a body in a second.
+    pub body_rate: usize,
+    /// The longest time from a request's last byte to the head of the upstream's answer.
+    pub upstream_timeout: Duration,
+    /// The longest time without a byte in an upgraded connection.
+    pub tunnel_timeout: Duration,
+    /// The time after which the operating system probes a quiet peer.
+    pub keepalive: Duration,
+    /// The most connections of clients at a time.
+    pub connections_max: usize,
 }
 
 /// One variable's effective value, without secrets.

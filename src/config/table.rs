@@ -45,6 +45,8 @@ pub enum DefaultValue {
 pub enum VariableGroup {
     /// Mode, addresses and routes.
     Edge,
+    /// Limits on clients and the upstream.
+    Limits,
     /// Store, replay and times.
     Orders,
     /// The party that sets the price.
@@ -63,8 +65,9 @@ pub enum VariableGroup {
 
 impl VariableGroup {
     /// Every heading, in the order they are shown in.
-    pub const ALL: [VariableGroup; 8] = [
+    pub const ALL: [VariableGroup; 9] = [
         VariableGroup::Edge,
+        VariableGroup::Limits,
         VariableGroup::Orders,
         VariableGroup::Pricing,
         VariableGroup::Events,
@@ -79,6 +82,7 @@ impl VariableGroup {
     pub fn title(self) -> &'static str {
         match self {
             VariableGroup::Edge => "Mode, addresses and routes",
+            VariableGroup::Limits => "Limits on clients and the upstream",
             VariableGroup::Orders => "Orders",
             VariableGroup::Pricing => "Who sets the price",
             VariableGroup::Events => "Events to the shop",
@@ -211,7 +215,10 @@ pub static VARIABLES: &[Variable] = &[
             "The service that gets every request that is not a payment operation; without it they \
              get 404.",
         )
-        .form("an http URL without user name, path, query or fragment")
+        .form(
+            "an http URL without user name, path, query or fragment, not of a link-local or \
+             metadata address, nor of paygate itself",
+        )
         .example("http://127.0.0.1:3000"),
     Variable::new("PAYGATE_PUBLIC_URL", VariableGroup::Edge)
         .doc(
@@ -232,7 +239,7 @@ pub static VARIABLES: &[Variable] = &[
         .example("10.0.0.0/8,fd00::/8"),
     Variable::new("PAYGATE_BODY_MAX", VariableGroup::Edge)
         .doc("The size limit of a payment request's body.")
-        .form("1KiB to 16MiB: a whole number with a unit (B, KiB or MiB)")
+        .form("1KiB to 256KiB: a whole number with a unit (B or KiB)")
         .default("64KiB")
         .example("64KiB"),
     Variable::new("PAYGATE_CORS_ORIGINS", VariableGroup::Edge)
@@ -242,6 +249,58 @@ pub static VARIABLES: &[Variable] = &[
              PAYGATE_PRICING=trusted",
         )
         .example("https://shop.example.com"),
+    Variable::new("PAYGATE_HEAD_TIMEOUT", VariableGroup::Limits)
+        .doc("How long a client may take from a request's first byte to its whole head.")
+        .form(DURATION)
+        .default("10s")
+        .example("10s"),
+    Variable::new("PAYGATE_IDLE_TIMEOUT", VariableGroup::Limits)
+        .doc(
+            "How long a connection may have no request; longer than the load balancer in front \
+             keeps it.",
+        )
+        .form(DURATION)
+        .default("75s")
+        .example("75s"),
+    Variable::new("PAYGATE_STALL_TIMEOUT", VariableGroup::Limits)
+        .doc(
+            "How long a client may take no byte of an answer, or send none of a body: paygate \
+             closes the connection, or resets the HTTP/2 stream.",
+        )
+        .form(DURATION)
+        .default("60s")
+        .example("60s"),
+    Variable::new("PAYGATE_BODY_RATE", VariableGroup::Limits)
+        .doc("How many bytes of a body a client sends in a second at least, after 10 s.")
+        .form("1B to 16MiB: a whole number with a unit (B, KiB or MiB)")
+        .default("1KiB")
+        .example("1KiB"),
+    Variable::new("PAYGATE_UPSTREAM_TIMEOUT", VariableGroup::Limits)
+        .doc("How long the upstream may take from a request's last byte to its answer's head.")
+        .form(DURATION)
+        .default("60s")
+        .example("60s"),
+    Variable::new("PAYGATE_TUNNEL_TIMEOUT", VariableGroup::Limits)
+        .doc("How long an upgraded connection (WebSocket) may carry no byte.")
+        .form(DURATION)
+        .default("1h")
+        .example("1h"),
+    Variable::new("PAYGATE_KEEPALIVE", VariableGroup::Limits)
+        .doc(
+            "After how long the operating system probes a quiet peer (TCP keepalive), clients and \
+             the upstream.",
+        )
+        .form("1s to 9h: a whole number with a unit (ms, s, m or h)")
+        .default("60s")
+        .example("60s"),
+    Variable::new("PAYGATE_CONNECTIONS_MAX", VariableGroup::Limits)
+        .doc(
+            "How many connections clients have at most, and paygate to the upstream; fewer where \
+             the process may have too few file descriptors. One more closes the longest idle one.",
+        )
+        .form("a whole number, 1 to 10000000")
+        .default("10000")
+        .example("10000"),
     Variable::new("PAYGATE_STORE", VariableGroup::Orders)
         .doc("The store of orders. A store keeps its mode and opens in no other.")
         .form("sqlite:PATH (one process), or memory: (mock mode only)")

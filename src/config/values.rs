@@ -9,7 +9,7 @@ use super::parse;
 use super::problem::ProblemReason;
 use super::reader::Reader;
 use super::settings::{
-    Config, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
+    Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
     WebhookConfig,
 };
 use super::table::{DefaultValue, VARIABLES, Variable, VariableGroup};
@@ -38,6 +38,7 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
             .optional("PAYGATE_TRUSTED_PROXIES", parse::networks)
             .unwrap_or_default(),
         body_bytes_max: reader.value("PAYGATE_BODY_MAX", parse::body_size),
+        edge: read_edge(reader),
         cors_origins: reader.optional("PAYGATE_CORS_ORIGINS", parse::origins).unwrap_or_default(),
         store: read_store(reader, mode),
         replay_ttl: reader.value("PAYGATE_REPLAY_TTL", parse::duration),
@@ -59,6 +60,19 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
         merchants: read_all_merchants(reader, mode),
         warnings: Vec::new(),
         effective: Vec::new(),
+    }
+}
+
+fn read_edge(reader: &mut Reader<'_>) -> EdgeLimits {
+    EdgeLimits {
+        head_timeout: reader.value("PAYGATE_HEAD_TIMEOUT", parse::duration),
+        idle_timeout: reader.value("PAYGATE_IDLE_TIMEOUT", parse::duration),
+        stall_timeout: reader.value("PAYGATE_STALL_TIMEOUT", parse::duration),
+        body_rate: reader.value("PAYGATE_BODY_RATE", parse::byte_rate),
+        upstream_timeout: reader.value("PAYGATE_UPSTREAM_TIMEOUT", parse::duration),
+        tunnel_timeout: reader.value("PAYGATE_TUNNEL_TIMEOUT", parse::duration),
+        keepalive: reader.value("PAYGATE_KEEPALIVE", parse::keepalive),
+        connections_max: reader.value("PAYGATE_CONNECTIONS_MAX", parse::count),
     }
 }
 

@@ -191,6 +191,10 @@ impl fmt::Debug for AppAuthToken {
     }
 }
 
+/// The highest size limit of a payment request's body. Reading one is linear, and one of this size
+/// holds its thread for some milliseconds.
+pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;

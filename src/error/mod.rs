@@ -59,6 +59,8 @@ impl Code {
 pub enum Kind {
     /// There is no such path, and no upstream.
     NotFound,
+    /// The request line or a header is invalid, or `Host` is missing or doubled.
+    BadRequest,
     /// Not POST.
     MethodNotAllowed,
     /// Not `application/json`, or any `Content-Encoding`.

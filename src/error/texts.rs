@@ -8,6 +8,7 @@ impl Kind {
     pub fn number(self) -> u16 {
         match self {
             Kind::NotFound => 404,
+            Kind::BadRequest => 400,
             Kind::MethodNotAllowed
             | Kind::UnsupportedMediaType
             | Kind::BodyTooLarge
@@ -36,6 +37,10 @@ impl Kind {
     pub(super) fn texts(self) -> (&'static str, &'static str) {
         match self {
             Kind::NotFound => ("接口不存在", "there is no such path"),
+            Kind::BadRequest => (
+                "请求行或请求头无效，或 Host 缺失、重复",
+                "the request line or a header is invalid, or Host is missing or doubled",
+            ),
             Kind::MethodNotAllowed => ("请求方法不支持，请使用 POST", "use POST"),
             Kind::UnsupportedMediaType => (
                 "请求体必须是未压缩的 application/json",

@@ -1,4 +1,5 @@
-//! Cheap refusals, in order: the path ([`route`]), the method, the size, the JSON, the schema.
+//! Cheap refusals, in order: the request line and `Host` ([`request_head`]), the path ([`route`]),
+//! the method, the size, the JSON, the schema.
 //!
 //! A request that passes is typed; no part behind the guard reads a body again. A refusal names
 //! fields and rules and never quotes a value.
@@ -16,7 +17,9 @@
 //! # Ok::<(), paygate::error::Error>(())
 //! ```
 
+pub mod request_head;
 pub mod route;
+mod path_readings;
 
 pub mod body;
 
@@ -39,7 +42,7 @@ use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http_body::Body;
 
-use crate::domain::request::CreateRequest;
+use crate::domain::request::{BODY_BYTES_MAX, CreateRequest};
 use crate::error::{Error, Kind};
 
 /// Refuses requests in front of the payment operations.
@@ -50,20 +53,29 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard of the operations under `mount`, for bodies of at most `body_bytes_max` bytes. The
-    /// schemas are compiled here, once for the process.
+    /// A guard of the operations under `mount`, for bodies of at most `body_bytes_max` bytes, and
+    /// never more than 256 KiB. The schemas are compiled here, once for the process.
     #[must_use]
     pub fn new(mount: Mount, body_bytes_max: usize) -> Guard {
         create::prepare();
         client::prepare();
         query::prepare();
-        Guard { mount, body_bytes_max }
+        Guard { mount, body_bytes_max: body_bytes_max.min(BODY_BYTES_MAX) }
     }
 
     /// Which operation a request's path names, without an allocation where it names none.
     #[must_use]
     pub fn route(&self, path: &str) -> RouteDecision {
         self.mount.route(path)
+    }
+
+    /// Checks the method of an operation, before its caller and its body.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::MethodNotAllowed`] unless it is POST.
+    pub fn check_method(&self, method: &Method) -> Result<(), Error> {
+        if method == Method::POST { Ok(()) } else { Err(Error::new(Kind::MethodNotAllowed)) }
     }
 
     /// Reads a whole `createPayment` request, whose caller names the price.
@@ -126,9 +138,7 @@ impl Guard {
     ///
     /// As [`Guard::create`].
     pub async fn notification<B: Body>(&self, parts: &Parts, body: B) -> Result<Bytes, Error> {
-        if parts.method != Method::POST {
-            return Err(Error::new(Kind::MethodNotAllowed));
-        }
+        self.check_method(&parts.method)?;
         if parts.headers.contains_key(CONTENT_ENCODING) {
             return Err(Error::new(Kind::UnsupportedMediaType));
         }
@@ -136,9 +146,7 @@ impl Guard {
     }
 
     async fn read<B: Body>(&self, parts: &Parts, body: B) -> Result<Bytes, Error> {
-        if parts.method != Method::POST {
-            return Err(Error::new(Kind::MethodNotAllowed));
-        }
+        self.check_method(&parts.method)?;
         body::read_json(&parts.headers, body, self.body_bytes_max).await
     }
 }

@@ -1,12 +1,13 @@
 //! Decides whether a request path is a payment operation, is refused, or passes through.
 //!
 //! A path is an operation when it is spelt exactly like one. The guard refuses a path that another
-//! HTTP server could normalise into one (`//`, `.`, `..`, `%63`, `%2F`, `\`, `;x`, a trailing
-//! slash, another case): it neither runs the operation nor forwards the request, since two servers
-//! must not disagree about one path.
+//! HTTP server could normalise into one ([`path_readings`](super::path_readings), a trailing slash,
+//! another case): it neither runs the operation nor forwards the request, since two servers must
+//! not disagree about one path.
 
 use percent_encoding::percent_decode_str;
 
+use super::path_readings::{any_reading, can_contain};
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
 use crate::domain::notify_url::MountPath;
@@ -44,15 +45,13 @@ pub enum PaymentOperation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     path: MountPath,
-    segments: usize,
 }
 
 impl Mount {
     /// The prefix `path`.
     #[must_use]
     pub fn new(path: MountPath) -> Mount {
-        let segments = path.as_str().split('/').skip(1).count();
-        Mount { path, segments }
+        Mount { path }
     }
 
     /// The decision about a request for `path`, which has no query.
@@ -74,49 +73,33 @@ impl Mount {
         }
         let bytes = path.as_bytes();
         let disguised = if is_plain(bytes) {
-            self.differs_in_case_or_slash(bytes)
+            self.is_operation(bytes)
         } else {
-            self.normalizes_to_operation(bytes)
+            can_contain(bytes, &NAMES) && any_reading(bytes, |reading| self.is_operation(reading))
         };
         if disguised { RouteDecision::Refuse } else { RouteDecision::PassThrough }
     }
 
-    /// Whether a path that normalisation leaves unchanged is an operation in another case, or with
-    /// a slash at its end.
-    fn differs_in_case_or_slash(&self, path: &[u8]) -> bool {
-        let Some((mount, rest)) = path.split_at_checked(self.path.as_str().len()) else {
-            return false;
+    /// Whether a reading is an operation, in any case and with any slashes at its end.
+    fn is_operation(&self, reading: &[u8]) -> bool {
+        let mount = self.path.as_str().as_bytes();
+        let Some((start, rest)) = reading.split_at_checked(mount.len()) else { return false };
+        let Some(rest) = rest.strip_prefix(b"/") else { return false };
+        let end = rest.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let name = rest.get(..end).unwrap_or_default();
+        let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        let is_named = match name.len() == first.len() {
+            true => [CREATE, QUERY].iter().any(|known| name.eq_ignore_ascii_case(known)),
+            false => first.eq_ignore_ascii_case(NOTIFY),
         };
-        if !mount.eq_ignore_ascii_case(self.path.as_str().as_bytes()) {
-            return false;
-        }
-        let rest = rest.strip_suffix(b"/").unwrap_or(rest);
-        let notify = rest.get(..8).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"/notify/"));
-        let is = |name: &str| {
-            rest.strip_prefix(b"/").is_some_and(|rest| rest.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        notify || NAMES.into_iter().any(is)
-    }
-
-    /// Whether normalisation makes this path an operation.
-    fn normalizes_to_operation(&self, path: &[u8]) -> bool {
-        let walk = NormalizedPath::of(path);
-        let segments = walk.segments.get(..walk.depth.min(SEGMENTS_MAX)).unwrap_or_default();
-        let mut mount = self.path.as_str().split('/').skip(1);
-        if !segments.iter().zip(mount.by_ref()).all(|(segment, name)| is_named(segment, name)) {
-            return false;
-        }
-        match segments.get(self.segments..) {
-            Some([only]) => NAMES.into_iter().any(|name| is_named(only, name)),
-            Some([first, _, ..]) => is_named(first, "notify"),
-            _ => false,
-        }
+        is_named && start.eq_ignore_ascii_case(mount)
     }
 }
 
-const NAMES: [&str; 2] = ["createPayment", "queryPayment"];
-/// More than any operation has.
-const SEGMENTS_MAX: usize = MountPath::SEGMENTS_MAX + 4;
+const CREATE: &[u8] = b"createpayment";
+const QUERY: &[u8] = b"querypayment";
+const NOTIFY: &[u8] = b"notify";
+const NAMES: [&[u8]; 3] = [CREATE, QUERY, NOTIFY];
 /// The limit of `data.pid` in the schema.
 const MERCHANT_CHARS_MAX: usize = 128;
 
@@ -147,83 +130,145 @@ fn is_plain(path: &[u8]) -> bool {
     })
 }
 
-/// A path's segments after normalisation: the first ones, and how many there are.
-struct NormalizedPath<'a> {
-    segments: [&'a [u8]; SEGMENTS_MAX],
-    depth: usize,
-}
-
-impl<'a> NormalizedPath<'a> {
-    fn of(path: &'a [u8]) -> NormalizedPath<'a> {
-        let mut walk = NormalizedPath { segments: [b""; SEGMENTS_MAX], depth: 0 };
-        let mut from = 0;
-        let mut at = 0;
-        while let Some((byte, next)) = decoded(path, at) {
-            if matches!(byte, b'/' | b'\\') {
-                walk.enter(path.get(from..at).unwrap_or_default());
-                from = next;
-            }
-            at = next;
-        }
-        walk.enter(path.get(from..).unwrap_or_default());
-        walk
-    }
-
-    fn enter(&mut self, segment: &'a [u8]) {
-        if is_named(segment, "") || is_named(segment, ".") {
-            return;
-        }
-        if is_named(segment, "..") {
-            self.depth = self.depth.saturating_sub(1);
-            return;
-        }
-        if let Some(slot) = self.segments.get_mut(self.depth) {
-            *slot = segment;
-        }
-        self.depth += 1;
-    }
-}
-
-/// The byte at `at` with its percent-encoding undone, however often it was done, and where the
-/// next one starts.
-fn decoded(path: &[u8], at: usize) -> Option<(u8, usize)> {
-    let mut byte = *path.get(at)?;
-    let mut next = at + 1;
-    while byte == b'%' {
-        let Some(value) = path.get(next..next + 2).and_then(hex) else { break };
-        byte = value;
-        next += 2;
-    }
-    Some((byte, next))
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let value =
-        |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let [high, low] = digits else { return None };
-    Some((value(high)? << 4) | value(low)?)
-}
-
-/// Whether a segment, decoded and without its `;` parameters, is called `name` in any case.
-fn is_named(segment: &[u8], name: &str) -> bool {
-    let mut names = name.bytes();
-    let mut at = 0;
-    while let Some((byte, next)) = decoded(segment, at).filter(|(byte, _)| *byte != b';') {
-        if !names.next().is_some_and(|name| name.eq_ignore_ascii_case(&byte)) {
-            return false;
-        }
-        at = next;
-    }
-    names.next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use percent_encoding::percent_decode;
     use proptest::prelude::*;
+    use proptest::sample::select;
+    use url::Url;
 
     use super::*;
 
+    /// RFC 3986, 5.2.4, step by step as the text has it.
+    fn rfc_3986(path: &str) -> String {
+        let (mut input, mut output) = (path.to_owned(), String::new());
+        while !input.is_empty() {
+            let cut = |output: &mut String| output.truncate(output.rfind('/').unwrap_or(0));
+            if let Some(rest) = input.strip_prefix("../").or_else(|| input.strip_prefix("./")) {
+                input = rest.to_owned();
+            } else if let Some(rest) = input.strip_prefix("/./") {
+                input = format!("/{rest}");
+            } else if input == "/." {
+                input = "/".to_owned();
+            } else if let Some(rest) = input.strip_prefix("/../") {
+                input = format!("/{rest}");
+                cut(&mut output);
+            } else if input == "/.." {
+                input = "/".to_owned();
+                cut(&mut output);
+            } else if input == "." || input == ".." {
+                input.clear();
+            } else {
+                let end = input.char_indices().skip(1).find(|(_, c)| *c == '/');
+                let rest = input.split_off(end.map_or(input.len(), |(at, _)| at));
+                output += &input;
+                input = rest;
+            }
+        }
+        output
+    }
+
+    /// What the `url` crate makes of the target, joined to a base as Node's servers do.
+    fn whatwg(path: &str) -> String {
+        let base = Url::parse("http://127.0.0.1/").unwrap();
+        base.join(path).map(|url| url.path().to_owned()).unwrap_or_default()
+    }
+
+    /// The `url` crate again, for servers that put an authority before the target.
+    fn whatwg_after_authority(path: &str) -> String {
+        let url = Url::parse(&format!("http://127.0.0.1{path}"));
+        url.map(|url| url.path().to_owned()).unwrap_or_default()
+    }
+
+    fn decoded(path: &str) -> String {
+        percent_decode(path.as_bytes()).decode_utf8_lossy().into_owned()
+    }
+
+    /// As nginx does: empty segments are none.
+    fn merged(path: &str) -> String {
+        let mut merged = path.to_owned();
+        while merged.contains("//") {
+            merged = merged.replace("//", "/");
+        }
+        merged
+    }
+
+    /// As Java's servers do.
+    fn without_parameters(path: &str) -> String {
+        let plain = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+        path.split('/').map(plain).collect::<Vec<_>>().join("/")
+    }
+
+    fn slashes(path: &str) -> String {
+        path.replace('\\', "/")
+    }
+
+    const SERVERS: [fn(&str) -> String; 7] =
+        [rfc_3986, whatwg, whatwg_after_authority, decoded, merged, without_parameters, slashes];
+
+    fn names_operation(path: &str) -> bool {
+        let path = path.trim_end_matches('/').to_ascii_lowercase();
+        ["/pay/createpayment", "/pay/querypayment"].contains(&path.as_str())
+    }
+
+    const PIECES: [&str; 30] = [
+        "/",
+        "//",
+        "/./",
+        "/../",
+        "/..",
+        "/%2e%2e/",
+        "/.%2E/",
+        "/..;/",
+        "/;x",
+        ";v=1",
+        "\\",
+        "%5c",
+        "%2f",
+        "%252f",
+        "%25",
+        "/pay",
+        "/Pay",
+        "/p%61y",
+        "%2Fpay",
+        "pay",
+        "/createPayment",
+        "/create%50ayment",
+        "createPayment",
+        "/createpayment/",
+        "/x",
+        "x",
+        "/x%2fy",
+        "//evil",
+        "/queryPayment",
+        ".",
+    ];
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn a_path_that_three_servers_in_a_row_make_an_operation_does_not_pass(
+            pieces in prop::collection::vec(select(&PIECES[..]), 1..8),
+            detour in select(&["", "/x/..", "//..", "/pay//..", "/x%2fy/..", "/%2e"][..]),
+        ) {
+            let mount = Mount::new(MountPath::default());
+            for end in ["", "/createPayment", "/pay/createPayment"] {
+                let path = format!("/{}{detour}{end}", pieces.concat());
+                let passes = mount.route(&path) == RouteDecision::PassThrough;
+                let mut readings = BTreeSet::from([path.clone()]);
+                for _ in 0..3 {
+                    let next = readings.iter().flat_map(|it| SERVERS.map(|server| server(it)));
+                    let next: Vec<String> = next.collect();
+                    readings.extend(next);
+                }
+                let named = readings.iter().find(|reading| names_operation(reading));
+                prop_assert!(!(passes && named.is_some()), "{path} as {named:?}");
+            }
+        }
+
         #[test]
         fn any_path_is_judged_without_panic(
             path in "[/\\\\.;%a-zA-Z0-9]{0,40}",

@@ -3,7 +3,7 @@
 use jsonschema::{PatternOptions, Registry, Validator};
 use serde_json::{Map, Value};
 
-use crate::domain::json::{Json, Shape, Whole, scan};
+use crate::domain::json::{Json, JsonPart, Shape, Whole, scan};
 
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
@@ -86,23 +86,31 @@ fn parsed(text: &str) -> Value {
 /// of `serde_json` holds and that a schema treats alike. A whole number within an `i64` stays, one
 /// beyond becomes the end of the range, and a fraction becomes one half.
 ///
-/// Recurses at most [`crate::domain::json::DEPTH_MAX`] deep: the text was scanned.
+/// One pass over the text, however deep it nests.
 pub(super) fn instance(json: Json<'_>) -> Value {
-    match json.shape() {
-        Shape::Null => Value::Null,
-        Shape::Bool(it) => it.into(),
-        Shape::Number => match json.whole() {
-            Some(Whole::Exact(whole)) => whole.into(),
-            Some(Whole::Below) => i64::MIN.into(),
-            Some(Whole::Above) => i64::MAX.into(),
-            Some(Whole::Fraction) | None => 0.5.into(),
-        },
-        Shape::String(text) => text.into_owned().into(),
-        Shape::Array(items) => items.map(instance).collect(),
-        Shape::Object(members) => {
-            let members = members.map(|(key, value)| (key.into_owned(), instance(value)));
+    json.build(&|part| match part {
+        JsonPart::Scalar(scalar) => scalar_instance(scalar),
+        JsonPart::Array(items) => Value::Array(items),
+        JsonPart::Object(members) => {
+            let members = members.into_iter().map(|(key, value)| (key.into_owned(), value));
             members.collect::<Map<_, _>>().into()
         }
+    })
+}
+
+fn scalar_instance(json: Json<'_>) -> Value {
+    if let Some(whole) = json.whole() {
+        return match whole {
+            Whole::Exact(whole) => whole.into(),
+            Whole::Below => i64::MIN.into(),
+            Whole::Above => i64::MAX.into(),
+            Whole::Fraction => 0.5.into(),
+        };
+    }
+    match json.shape() {
+        Shape::Bool(it) => it.into(),
+        Shape::String(text) => text.into_owned().into(),
+        Shape::Null | Shape::Number | Shape::Array(_) | Shape::Object(_) => Value::Null,
     }
 }
 

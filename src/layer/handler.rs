@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 
 use super::cors::Origins;
@@ -14,6 +15,7 @@ use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Text};
+use crate::guard::request_head::check_host;
 use crate::guard::{ClientRequest, Guard, PaymentOperation, RouteDecision};
 use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSource, Pricing};
 use crate::reply::{self, Language, ReplyWriter};
@@ -78,7 +80,7 @@ impl PaymentHandler {
             done.unwrap_or_else(|error| reply.refusal(&error))
         };
         self.origins.allow(origin, answer.headers_mut());
-        answer
+        if parts.method == Method::HEAD { without_body(answer) } else { answer }
     }
 
     async fn dispatch<B: Body>(
@@ -88,6 +90,7 @@ impl PaymentHandler {
         body: B,
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
+        check_host(&parts.headers)?;
         match route {
             RouteDecision::PassThrough | RouteDecision::Refuse => Err(Error::new(Kind::NotFound)),
             RouteDecision::Operation(PaymentOperation::CreatePayment) => {
@@ -111,7 +114,7 @@ impl PaymentHandler {
         }
     }
 
-    /// Guard, pricing, context, engine: in this order.
+    /// Token, guard, pricing, context, engine: in this order.
     async fn create<B: Body>(
         &self,
         parts: &Parts,
@@ -178,12 +181,10 @@ impl PaymentHandler {
         parts: &Parts,
         body: B,
     ) -> Result<CreateRequest, Error> {
+        self.guard.check_method(&parts.method)?;
+        self.authorize(parts)?;
         match self.pricing.source() {
-            PriceSource::Caller(access) => {
-                let request = self.guard.create(parts, body).await?;
-                access.authorize(&parts.headers, self.peer(parts))?;
-                Ok(request)
-            }
+            PriceSource::Caller(_) => self.guard.create(parts, body).await,
             PriceSource::Quote(key) => {
                 let client = self.guard.client(parts, body).await?;
                 let quote = client.quote.as_deref();
@@ -195,6 +196,14 @@ impl PaymentHandler {
                 let price = callback.price(self.price_query(callback, parts, &client)?).await?;
                 client.priced(&price)
             }
+        }
+    }
+
+    /// Checks the right to ask that a request's headers give, before its body costs any work.
+    pub(super) fn authorize(&self, parts: &Parts) -> Result<(), Error> {
+        match self.pricing.source() {
+            PriceSource::Caller(access) => access.authorize(&parts.headers, self.peer(parts)),
+            PriceSource::Quote(_) | PriceSource::Callback(_) => Ok(()),
         }
     }
 
@@ -230,6 +239,13 @@ impl PaymentHandler {
     pub(super) fn peer(&self, parts: &Parts) -> Option<IpAddr> {
         self.peer_addr.as_ref().and_then(|find| find(parts)).map(|socket| socket.ip())
     }
+}
+
+/// An answer to HEAD: the headers alone (RFC 9110, 9.3.2). A server of HTTP/2 would send the body.
+fn without_body(mut answer: Response<Bytes>) -> Response<Bytes> {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.map(|_| Bytes::new())
 }
 
 impl fmt::Debug for PaymentHandler {

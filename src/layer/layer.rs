@@ -62,7 +62,8 @@ impl PaymentLayer {
         self
     }
 
-    /// Sets the most bytes of a payment request's body; 64 KiB by default.
+    /// Sets the most bytes of a payment request's body; 64 KiB by default, and never more than
+    /// 256 KiB.
     #[must_use]
     pub fn body_bytes_max(mut self, max: usize) -> PaymentLayer {
         self.handler.guard = guard(&self.handler.engine, max);

@@ -17,19 +17,18 @@ use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSourc
 use crate::reply::{OrderView, ReplyWriter};
 
 impl PaymentHandler {
-    /// Guard, pricing, engine: in this order.
+    /// Token, guard, pricing, engine: in this order.
     pub(super) async fn query<B: Body>(
         &self,
         parts: &Parts,
         body: B,
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
+        self.guard.check_method(&parts.method)?;
+        self.authorize(parts)?;
         let request = self.guard.query(parts, body).await?;
         let number = match self.pricing.source() {
-            PriceSource::Caller(access) => {
-                access.authorize(&parts.headers, self.peer(parts))?;
-                request.number
-            }
+            PriceSource::Caller(_) => request.number,
             PriceSource::Quote(key) => {
                 OrderNumber::OutTradeNo(self.quoted_order(key, &request).await?)
             }

@@ -347,6 +347,7 @@ fn status_name(kind: Kind) -> (StatusCode, &'static str) {
     use StatusCode as S;
     match kind {
         Kind::NotFound => (S::NOT_FOUND, "not_found"),
+        Kind::BadRequest => (S::BAD_REQUEST, "bad_request"),
         Kind::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
         Kind::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         Kind::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large"),

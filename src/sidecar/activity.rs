@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use http::Version;
-use http_body::{Body, Frame, SizeHint};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::rejected_head::{HeadSize, worded};
 
 /// The least that a client must do, and the most that it may take.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +30,21 @@ pub struct Limits {
     /// The longest time without a request. Load balancers keep connections for 60 s and must be the
     /// side that closes them: otherwise they send into a closed connection.
     pub idle: Duration,
-    /// The longest time in which a client takes none of a response's bytes.
+    /// The longest time without progress: a client takes none of a response's bytes, or sends none
+    /// of a body's.
     pub stall: Duration,
-    /// The most connections at a time; more wait in the operating system's queue.
+    /// The least bytes of a body in a second, after a grace period.
+    pub body_rate: u64,
+    /// The longest time from a request's last byte to the head of the upstream's response.
+    pub upstream: Duration,
+    /// The longest time without a byte in an upgraded connection.
+    pub tunnel: Duration,
+    /// The time after which the operating system probes a quiet connection's peer.
+    pub keepalive: Duration,
+    /// The most connections at a time. One more closes the longest idle one, or waits.
     pub connections: usize,
+    /// The most connections to the upstream at a time.
+    pub upstreams: usize,
     /// The most bytes of a request's head, and of a body that is read ahead, for each connection.
     pub head_bytes: usize,
     /// The most requests at a time on one HTTP/2 connection.
@@ -44,7 +57,12 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(60),
+            body_rate: 1024,
+            upstream: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
+            keepalive: Duration::from_secs(60),
             connections: 10_000,
+            upstreams: 10_000,
             head_bytes: 64 * 1024,
             streams: 100,
         }
@@ -63,6 +81,12 @@ pub(super) struct Activity {
     http2: AtomicBool,
     /// When the connection became idle, or when those bytes arrived.
     since_ms: AtomicU64,
+    /// A response was begun whose bytes have not all left.
+    responding: AtomicBool,
+    /// A response was begun before its request's body had ended.
+    body_unread: AtomicBool,
+    /// The listener needs the connection's place.
+    unwanted: Notify,
 }
 
 impl Activity {
@@ -73,6 +97,9 @@ impl Activity {
             head_started: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
+            responding: AtomicBool::new(false),
+            body_unread: AtomicBool::new(false),
+            unwanted: Notify::new(),
         })
     }
 
@@ -84,6 +111,43 @@ impl Activity {
         }
         self.head_started.store(false, Ordering::Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    pub(super) fn begins_response(&self) {
+        self.responding.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn leaves_body_unread(&self) {
+        self.body_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// For how long the connection has had no request; none while it has one.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        let is_idle = self.in_flight.load(Ordering::Relaxed) == 0;
+        let since_ms = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        is_idle.then(|| self.accepted.elapsed().saturating_sub(since_ms))
+    }
+
+    /// Ends the connection unless it has a request by then.
+    pub(super) fn shed(&self) {
+        self.unwanted.notify_one();
+    }
+
+    /// Returns when the connection is idle and the listener needs its place.
+    pub(super) async fn is_shed(&self) {
+        loop {
+            self.unwanted.notified().await;
+            if self.idle_for().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Whether bytes of a head have come, and nothing is left to send.
+    fn is_reading_head(&self) -> bool {
+        self.head_started.load(Ordering::Relaxed)
+            && self.in_flight.load(Ordering::Relaxed) == 0
+            && !self.responding.load(Ordering::Relaxed)
     }
 
     /// Returns when the connection exceeds one of its limits. It checks once in the shortest of
@@ -106,11 +170,14 @@ impl Activity {
         }
     }
 
-    fn on_read(&self) {
+    /// Whether these bytes begin a head.
+    fn on_read(&self) -> bool {
         let idle = self.in_flight.load(Ordering::Relaxed) == 0;
-        if idle && !self.head_started.swap(true, Ordering::Relaxed) {
+        let begins = idle && !self.head_started.swap(true, Ordering::Relaxed);
+        if begins {
             self.since_ms.store(self.now_ms(), Ordering::Relaxed);
         }
+        begins
     }
 
     fn now_ms(&self) -> u64 {
@@ -129,58 +196,39 @@ impl Drop for InFlight {
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A response's body, whose request is in flight while it lives.
-    #[derive(Debug)]
-    pub(super) struct CountedBody<B> {
-        #[pin]
-        body: B,
-        in_flight: InFlight,
-    }
-}
-
-impl<B> CountedBody<B> {
-    pub(super) fn new(body: B, in_flight: InFlight) -> CountedBody<B> {
-        CountedBody { body, in_flight }
-    }
-}
-
-impl<B: Body> Body for CountedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The connection's socket. It records reads, and fails when the peer reads nothing for `stall`.
+/// The connection's socket. It records reads, fails when the peer reads nothing for `stall`, words
+/// hyper's own refusals, and waits for a client that is still sending before it closes.
 #[derive(Debug)]
 pub(super) struct ActivitySocket {
-    stream: TokioIo<TcpStream>,
+    stream: TcpStream,
     activity: Arc<Activity>,
-    stall: Duration,
+    limits: Limits,
     stalled: Option<Pin<Box<Sleep>>>,
+    head: HeadSize,
+    /// What is sent in place of the bytes that hyper is about to send.
+    worded: Option<Bytes>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
+
+/// The longest time in which the rest of a refused body is thrown away. A socket that is closed
+/// with unread bytes resets the connection, and the client may lose the answer (RFC 9112, 9.6).
+const LINGER: Duration = Duration::from_secs(30);
 
 impl ActivitySocket {
     pub(super) fn new(
         stream: TcpStream,
         activity: Arc<Activity>,
-        stall: Duration,
+        limits: Limits,
     ) -> ActivitySocket {
-        ActivitySocket { stream: TokioIo::new(stream), activity, stall, stalled: None }
+        ActivitySocket {
+            stream,
+            activity,
+            limits,
+            stalled: None,
+            head: HeadSize::default(),
+            worded: None,
+            linger: None,
+        }
     }
 
     fn bound_stall(
@@ -192,43 +240,102 @@ impl ActivitySocket {
             self.stalled = None;
             return written;
         }
-        let stall = self.stall;
+        let stall = self.limits.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// Whether `bytes` are a refusal of hyper, whose words are then to be sent.
+    fn is_worded(&mut self, bytes: &[u8]) -> bool {
+        if self.worded.is_none() && self.activity.is_reading_head() {
+            self.worded = worded(bytes, self.head, self.limits.head_bytes);
+        }
+        self.worded.is_some()
+    }
+
+    fn poll_worded(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(words) = self.worded.as_mut().filter(|words| words.has_remaining()) {
+            let written = Pin::new(&mut self.stream).poll_write(cx, words);
+            if let Poll::Ready(Ok(count)) = written {
+                words.advance(count);
+            }
+            ready!(self.bound_stall(cx, written))?;
+        }
+        self.worded = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Throws away what a client still sends, until it ends or the time is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let over = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut scratch = [0; 16 * 1024];
+        // The task yields to others between some reads: a fast client must not hold it.
+        for _ in 0..16 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
-impl Read for ActivitySocket {
+impl AsyncRead for ActivitySocket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
+        let before = buf.filled().len();
         let read = ready!(Pin::new(&mut socket.stream).poll_read(cx, buf));
-        socket.activity.on_read();
+        if socket.activity.on_read() {
+            socket.head = HeadSize::default();
+        }
+        if socket.activity.in_flight.load(Ordering::Relaxed) == 0 {
+            socket.head.add(buf.filled().get(before..).unwrap_or_default());
+        }
         Poll::Ready(read)
     }
 }
 
-impl Write for ActivitySocket {
+impl AsyncWrite for ActivitySocket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
+        if socket.is_worded(buf) {
+            ready!(socket.poll_worded(cx))?;
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = Pin::new(&mut socket.stream).poll_write(cx, buf);
         socket.bound_stall(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let socket = self.get_mut();
+        ready!(Pin::new(&mut socket.stream).poll_flush(cx))?;
+        socket.activity.responding.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let socket = self.get_mut();
+        if socket.linger.is_none() {
+            ready!(Pin::new(&mut socket.stream).poll_shutdown(cx))?;
+        }
+        if socket.activity.body_unread.load(Ordering::Relaxed) {
+            ready!(socket.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -241,6 +348,13 @@ impl Write for ActivitySocket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
+        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
+        if let (Some(only), None) = (filled.next(), filled.next())
+            && socket.is_worded(only)
+        {
+            ready!(socket.poll_worded(cx))?;
+            return Poll::Ready(Ok(only.len()));
+        }
         let written = Pin::new(&mut socket.stream).poll_write_vectored(cx, bufs);
         socket.bound_stall(cx, written)
     }

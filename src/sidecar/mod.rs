@@ -5,6 +5,13 @@
 //! drain at shutdown ([`server`]).
 
 mod activity;
+mod client_body;
+mod connections;
+mod exchange;
+mod process_mark;
+mod rejected_head;
+mod stream_stall;
+pub mod descriptors;
 pub mod admin;
 pub mod chapters;
 pub mod health;
@@ -21,9 +28,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -34,7 +41,8 @@ pub use crate::config::help::text as help_text;
 pub use crate::guard::schema;
 
 use self::admin::Admin;
-use self::server::{Drain, Limits, serve};
+use self::descriptors::ADMIN_CONNECTIONS;
+use self::server::{ClientBody, Drain, Limits, ProcessMark, serve};
 
 /// The sockets. The program binds them before anything else, so that it reports a taken port first.
 #[derive(Debug)]
@@ -126,17 +134,18 @@ pub struct Sidecar<S> {
     pub admin: Admin,
     /// Bounds on clients.
     pub limits: Limits,
+    /// The mark of the requests that the proxy forwards.
+    pub mark: ProcessMark,
     /// How long requests in flight may continue after the shutdown begins.
     pub grace: Duration,
 }
 
 impl<S, B> Sidecar<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<ClientBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>> + Send,
     S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Serves until `until` completes, and then until the requests in flight are done or the grace
@@ -157,13 +166,16 @@ where
         let (public_drained, drained) = shutdown_channel();
         let public = async {
             let drain = Drain { stopping, grace: self.grace };
-            serve(self.listeners.public, self.payments, self.limits, drain).await;
+            let mark = self.mark.clone();
+            serve(self.listeners.public, self.payments, self.limits, mark, drain).await;
             public_drained.begin_shutdown();
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
                 let drain = Drain { stopping: drained, grace: ADMIN_GRACE };
-                serve(listener, self.admin, self.limits, drain).await;
+                let connections = self.limits.connections.min(ADMIN_CONNECTIONS);
+                let limits = Limits { connections, ..self.limits };
+                serve(listener, self.admin, limits, self.mark.clone(), drain).await;
             }
         };
         let end = async {

@@ -1,7 +1,9 @@
 //! The sidecar's own refusals, in the envelope of every refusal.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -19,18 +21,35 @@ pub(super) enum SidecarRefusal {
     Method(&'static str),
     /// HTTP that different servers could read differently.
     Ambiguous,
+    /// A head that is larger than the limits.
+    HeadTooLarge,
+    /// The request went through this process before.
+    Loop,
     /// The client's body ended early or is invalidly framed.
     BodyBroken,
     /// The client's body stalled.
     BodySlow,
-    /// The upstream cannot be reached.
-    UpstreamUnreachable,
-    /// The upstream closed the connection, or its answer is not HTTP.
-    UpstreamFailed,
+    /// The upstream has no answer that can be forwarded.
+    Upstream(UpstreamFault),
     /// No admin token is configured.
     AdminDisabled,
     /// The request does not carry the admin token.
     WrongAdminToken,
+}
+
+/// The reason why there is no answer of the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UpstreamFault {
+    /// It cannot be reached.
+    Unreachable,
+    /// It closed the connection, or its answer is not HTTP.
+    Failed,
+    /// The head of its answer is larger than the limits.
+    HeadTooLarge,
+    /// It did not begin its answer in time.
+    Slow,
+    /// Every connection to it is in use.
+    Busy,
 }
 
 /// The headers of a request that its refusal needs, kept because the request is forwarded. They are
@@ -71,8 +90,14 @@ impl RefusalContext {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             headers.insert(REQUEST_ID, id);
         }
-        if let SidecarRefusal::Method(allowed) = refusal {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        match refusal {
+            SidecarRefusal::Method(allowed) => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            SidecarRefusal::Upstream(UpstreamFault::Busy) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
         }
         response
     }
@@ -110,6 +135,18 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
             "请求有歧义",
             "the request can be read in more than one way",
         ),
+        SidecarRefusal::HeadTooLarge => (
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head_too_large",
+            "请求头过大：最多 64 KiB、100 行",
+            "the request's head is larger than 64 KiB or 100 header lines",
+        ),
+        SidecarRefusal::Loop => (
+            S::LOOP_DETECTED,
+            "loop_detected",
+            "请求回到了 paygate 自身：PAYGATE_UPSTREAM 指向了 paygate",
+            "the request came back: PAYGATE_UPSTREAM leads to paygate itself",
+        ),
         SidecarRefusal::BodyBroken => (
             S::BAD_REQUEST,
             "body_broken",
@@ -122,18 +159,7 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
             "请求体接收超时",
             "the body did not arrive in time",
         ),
-        SidecarRefusal::UpstreamUnreachable => (
-            S::BAD_GATEWAY,
-            "upstream_unreachable",
-            "后端服务无法连接",
-            "the service behind paygate cannot be reached",
-        ),
-        SidecarRefusal::UpstreamFailed => (
-            S::BAD_GATEWAY,
-            "upstream_failed",
-            "后端服务没有正常应答",
-            "the service behind paygate gave no proper answer",
-        ),
+        SidecarRefusal::Upstream(fault) => upstream_text(fault),
         SidecarRefusal::AdminDisabled => (
             S::FORBIDDEN,
             "admin_disabled",
@@ -141,4 +167,40 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
             "no admin token is configured: set PAYGATE_ADMIN_TOKEN",
         ),
     })
+}
+
+fn upstream_text(fault: UpstreamFault) -> RefusalText {
+    use StatusCode as S;
+    match fault {
+        UpstreamFault::Unreachable => (
+            S::BAD_GATEWAY,
+            "upstream_unreachable",
+            "后端服务无法连接",
+            "the service behind paygate cannot be reached",
+        ),
+        UpstreamFault::Failed => (
+            S::BAD_GATEWAY,
+            "upstream_failed",
+            "后端服务没有正常应答",
+            "the service behind paygate gave no proper answer",
+        ),
+        UpstreamFault::HeadTooLarge => (
+            S::BAD_GATEWAY,
+            "upstream_head_too_large",
+            "后端服务的应答头过大：最多 100 行",
+            "the service behind paygate sent more than 100 header lines",
+        ),
+        UpstreamFault::Slow => (
+            S::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "后端服务没有及时应答",
+            "the service behind paygate did not answer in time",
+        ),
+        UpstreamFault::Busy => (
+            S::SERVICE_UNAVAILABLE,
+            "upstream_busy",
+            "与后端服务的连接已用尽，请稍后重试",
+            "every connection to the service behind paygate is in use: try again",
+        ),
+    }
 }

@@ -1,65 +1,83 @@
 //! One listener: accepts, serves HTTP/1.1 and HTTP/2 (prior knowledge), drains.
 
 use std::error::Error;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
+use super::activity::ActivitySocket;
 pub use super::activity::Limits;
-use super::activity::{Activity, ActivitySocket, CountedBody};
+pub use super::client_body::{ClientBody, ClientBodyError};
+use super::connections::{Connections, Place};
+use super::exchange::ConnectionParts;
+pub use super::exchange::PeerAddr;
+pub use super::process_mark::ProcessMark;
 use super::proxy::tunnel::TunnelSlot;
 use super::shutdown::ShutdownWatch;
-
-/// The peer's address of the connection that carries a request: an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
+use super::stream_stall::StreamExecutor;
 
 /// Serves `listener` until `drain` begins; then accepts no more connections, lets the requests in
-/// flight finish for at most the grace period, and closes the rest.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, mut drain: Drain)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+/// flight finish for at most the grace period, and closes the rest. A request with `mark` is a
+/// loop.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Limits,
+    mark: ProcessMark,
+    mut drain: Drain,
+) where
+    S: Service<Request<ClientBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>> + Send,
     S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let places = Connections::new(limits.connections);
     let http = Arc::new(protocols(&limits));
     let mut connections = JoinSet::new();
+    // A connection that is accepted and has no place yet.
+    let mut waiting = None;
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let place = tokio::select! {
             biased;
             () = drain.stopping.wait() => break,
             Some(ended) = connections.join_next() => {
                 log_panic(ended);
                 continue;
             }
-            accepted = accept(&listener, &permits) => accepted,
+            place = places.place(), if waiting.is_some() => place,
+            accepted = accept(&listener, &places), if waiting.is_none() => {
+                waiting = Some(accepted);
+                continue;
+            }
+        };
+        let Some((stream, peer)) = waiting.take() else { continue };
+        let parts = ConnectionParts {
+            service: service.clone(),
+            limits,
+            peer,
+            activity: place.activity(),
+            tunnel: TunnelSlot::default(),
+            mark: mark.clone(),
         };
         let connection =
-            Connection { http: Arc::clone(&http), limits, peer, stopping: drain.stopping.clone() };
-        let service = service.clone();
-        connections.spawn(async move {
-            connection.run(stream, service).await;
-            drop(permit);
-        });
+            Connection { http: Arc::clone(&http), stopping: drain.stopping.clone(), place };
+        connections.spawn(connection.run(stream, parts));
     }
     drop(listener);
     finish(connections, drain.grace).await;
@@ -74,9 +92,10 @@ pub struct Drain {
     pub grace: Duration,
 }
 
-fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().max_buf_size(limits.head_bytes).header_read_timeout(None);
+fn protocols(limits: &Limits) -> auto::Builder<StreamExecutor> {
+    let mut http = auto::Builder::new(StreamExecutor { stall: limits.stall });
+    // A client that has sent its request may close its side and read (RFC 9112, 9.6).
+    http.http1().max_buf_size(limits.head_bytes).header_read_timeout(None).half_close(true);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -84,19 +103,16 @@ fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
-    let permit = Arc::clone(permits).acquire_owned().await.expect("nothing closes the semaphore");
+async fn accept(listener: &TcpListener, places: &Connections) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok(accepted) => return accepted,
             // The client left before its connection was accepted.
             Err(error) if is_connection_error(&error) => {}
             // Out of file descriptors or memory: connections in use must end first.
             Err(error) => {
-                tracing::warn!(%error, "the listener cannot accept a connection");
+                places.warn_of_shortage(&error);
+                places.shed_longest_idle();
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -130,41 +146,28 @@ fn log_panic(ended: Result<(), JoinError>) {
 }
 
 struct Connection {
-    http: Arc<auto::Builder<TokioExecutor>>,
-    limits: Limits,
-    peer: SocketAddr,
+    http: Arc<auto::Builder<StreamExecutor>>,
     stopping: ShutdownWatch,
+    place: Place,
 }
 
 impl Connection {
-    async fn run<S, B>(mut self, stream: TcpStream, service: S)
+    async fn run<S, B>(mut self, stream: TcpStream, parts: ConnectionParts<S>)
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S: Service<Request<ClientBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<Box<dyn Error + Send + Sync>> + Send,
         S::Future: Send,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         // Small responses must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let activity = Activity::new();
-        let tunnel = TunnelSlot::default();
-        let socket = ActivitySocket::new(stream, Arc::clone(&activity), self.limits.stall);
-        let (peer, slot, counter) = (self.peer, tunnel.clone(), Arc::clone(&activity));
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_flight = counter.begin(request.version());
-            let mut service = service.clone();
-            request.extensions_mut().insert(PeerAddr(peer));
-            if request.headers().contains_key(http::header::UPGRADE) {
-                request.extensions_mut().insert(slot.clone());
-            }
-            async move {
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                let response = service.call(request).await?;
-                Ok::<_, S::Error>(response.map(|body| CountedBody::new(body, in_flight)))
-            }
-        });
+        keep_alive(&stream, parts.limits.keepalive);
+        let activity = self.place.activity();
+        let (limits, tunnel) = (parts.limits, parts.tunnel.clone());
+        let socket = ActivitySocket::new(stream, Arc::clone(&activity), limits);
+        let service = service_fn(move |request: Request<Incoming>| parts.clone().answer(request));
+        let socket = TokioIo::new(socket);
         let mut http = pin!(self.http.serve_connection_with_upgrades(socket, service));
         let mut draining = false;
         loop {
@@ -175,7 +178,8 @@ impl Connection {
                     }
                     break;
                 }
-                () = activity.exceeds(&self.limits) => return,
+                () = activity.exceeds(&limits) => return,
+                () = activity.is_shed() => return,
                 () = self.stopping.wait(), if !draining => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
@@ -187,3 +191,20 @@ impl Connection {
         }
     }
 }
+
+/// Has the operating system probe a quiet peer. One that vanished without a word otherwise keeps
+/// its connection for ever.
+fn keep_alive(stream: &TcpStream, after: Duration) {
+    let keepalive = TcpKeepalive::new()
+        .with_time(after)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(%error, "a connection has no keepalive");
+    }
+}
+
+/// The time between two probes of a peer that does not answer.
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// The unanswered probes after which the connection ends.
+pub(super) const KEEPALIVE_RETRIES: u32 = 4;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
+mod edge;
 mod faults;
 mod mock;
 mod snippets;
@@ -242,9 +243,14 @@ fn mock_mode() -> HashMap<&'static str, &'static str> {
 }
 
 fn command(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let line: Vec<&str> = std::iter::once(PROGRAM).chain(arguments.iter().copied()).collect();
+    command_line(&line, home, variables)
+}
+
+fn command_line(line: &[&str], home: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(line[0]);
     command
-        .args(arguments)
+        .args(&line[1..])
         .env_clear()
         .envs(variables.iter().copied())
         .current_dir(home)
@@ -277,10 +283,15 @@ struct Program {
 impl Program {
     /// Starts it and waits until it serves.
     async fn start(home: TempDir, variables: &[(&str, &str)]) -> Program {
+        Program::start_as(&[PROGRAM], home, variables).await
+    }
+
+    /// Starts it by a command line.
+    async fn start_as(line: &[&str], home: TempDir, variables: &[(&str, &str)]) -> Program {
         let mut all: HashMap<&str, &str> = mock_mode();
         all.extend(variables.iter().copied());
         let all: Vec<_> = all.into_iter().collect();
-        let mut child = command(home.path(), &[], &all)
+        let mut child = command_line(line, home.path(), &all)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -25,7 +25,7 @@ mod value;
 pub use number::Whole;
 pub use scanner::DEPTH_MAX;
 pub use unreadable::Unreadable;
-pub use value::{Items, Json, Members, RawJson, Shape, scan};
+pub use value::{Items, Json, JsonPart, Members, RawJson, Shape, scan};
 
 #[cfg(test)]
 mod tests;

@@ -281,4 +281,32 @@ proptest! {
         let again = RawJson::parse(&canonical).unwrap();
         prop_assert_eq!(canonical.into_bytes(), again.canonical());
     }
+
+    #[test]
+    fn a_value_is_built_as_it_was_written(value in value()) {
+        let texts = [value.to_string(), serde_json::to_string_pretty(&value).unwrap()];
+        for text in texts {
+            let built = scan(text.as_bytes()).unwrap().build(&|part| match part {
+                JsonPart::Scalar(json) => serde_json::from_str(json.as_str()).unwrap(),
+                JsonPart::Array(items) => serde_json::Value::Array(items),
+                JsonPart::Object(members) => {
+                    let members = members.into_iter().map(|(key, it)| (key.into_owned(), it));
+                    serde_json::Value::Object(members.collect())
+                }
+            });
+            prop_assert_eq!(&built, &value);
+        }
+    }
+
+    #[test]
+    fn a_short_whole_number_is_read_like_any_other(number in any::<i64>(), short in -99_i64..99) {
+        for number in [number, short] {
+            let written = format!("{number}");
+            let fraction = format!("{number}.0");
+            for text in [written, fraction] {
+                let whole = scan(text.as_bytes()).unwrap().whole();
+                prop_assert_eq!(whole, Some(Whole::Exact(number)));
+            }
+        }
+    }
 }

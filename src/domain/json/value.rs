@@ -76,7 +76,18 @@ impl<'a> Json<'a> {
     /// The whole number by its exact decimal value; `None` when the value is no number.
     #[must_use]
     pub fn whole(self) -> Option<Whole> {
-        matches!(self.shape(), Shape::Number).then(|| Decimal::parse_token(self.0).whole())
+        let is_number = matches!(self.0.as_bytes().first(), Some(b'-' | b'0'..=b'9'));
+        is_number.then(|| match short_whole(self.0) {
+            Some(whole) => Whole::Exact(whole),
+            None => Decimal::parse_token(self.0).whole(),
+        })
+    }
+
+    /// Builds a value of another type from the innermost parts out. One pass over the text, however
+    /// deep it nests; recurses at most [`scanner::DEPTH_MAX`] deep.
+    pub fn build<T>(self, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
+        let mut rest = self.0;
+        take_value(&mut rest, make)
     }
 
     /// One spelling for every way to write the same value: no white space, keys sorted, strings
@@ -98,7 +109,7 @@ impl<'a> Iterator for Items<'a> {
     type Item = Json<'a>;
 
     fn next(&mut self) -> Option<Json<'a>> {
-        let rest = self.0.trim_start_matches([' ', '\t', '\r', '\n', ',', ':']);
+        let rest = self.0.trim_start_matches(BETWEEN);
         let (value, rest) = rest.split_at_checked(scanner::value_len(rest))?;
         self.0 = rest;
         (!value.is_empty()).then_some(Json(value))
@@ -116,6 +127,75 @@ impl<'a> Iterator for Members<'a> {
         let key = self.0.next()?;
         Some((scanner::unescape(inner(key.0)), self.0.next()?))
     }
+}
+
+/// A value of which every value inside is built.
+#[derive(Debug)]
+pub enum JsonPart<'a, T> {
+    /// `null`, a boolean, a number or a string.
+    Scalar(Json<'a>),
+    /// An array's values.
+    Array(Vec<T>),
+    /// An object's members.
+    Object(Vec<(Cow<'a, str>, T)>),
+}
+
+/// Takes the value at the start of `rest`, which is scanned text.
+fn take_value<'a, T>(rest: &mut &'a str, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
+    match rest.as_bytes().first() {
+        Some(b'[') => {
+            *rest = inside(rest);
+            let mut values = Vec::new();
+            while is_within(rest, ']') {
+                values.push(take_value(rest, make));
+            }
+            make(JsonPart::Array(values))
+        }
+        Some(b'{') => {
+            *rest = inside(rest);
+            let mut members = Vec::new();
+            while is_within(rest, '}') {
+                let key = scanner::unescape(inner(take_scalar(rest)));
+                *rest = rest.trim_start_matches(BETWEEN);
+                members.push((key, take_value(rest, make)));
+            }
+            make(JsonPart::Object(members))
+        }
+        _ => make(JsonPart::Scalar(Json(take_scalar(rest)))),
+    }
+}
+
+/// The text after the bracket at the start.
+fn inside(text: &str) -> &str {
+    text.get(1..).unwrap_or_default()
+}
+
+/// Goes on to the next value of an array or object, or past its end.
+fn is_within(rest: &mut &str, end: char) -> bool {
+    *rest = rest.trim_start_matches(BETWEEN);
+    match rest.strip_prefix(end) {
+        Some(after) => {
+            *rest = after;
+            false
+        }
+        None => !rest.is_empty(),
+    }
+}
+
+fn take_scalar<'a>(rest: &mut &'a str) -> &'a str {
+    let (scalar, after) = rest.split_at_checked(scanner::value_len(rest)).unwrap_or((rest, ""));
+    *rest = after;
+    scalar
+}
+
+/// What stands between the values of scanned text.
+const BETWEEN: [char; 6] = [' ', '\t', '\r', '\n', ',', ':'];
+
+/// A number that is written as a short whole one, as most are.
+fn short_whole(token: &str) -> Option<i64> {
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    let is_short = digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_short { token.parse().ok() } else { None }
 }
 
 /// The text between the brackets or quotes.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, Parts, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -25,15 +25,19 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 use url::Url;
 
-use super::responses::{RefusalContext, SidecarRefusal};
-use super::server::PeerAddr;
+use super::activity::Limits;
+use super::client_body::{ClientBody, ClientBodyError};
+use super::process_mark::ProcessMark;
+use super::responses::{RefusalContext, SidecarRefusal, UpstreamFault};
+use super::server::{KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, PeerAddr};
 use crate::caller::TrustedProxies;
 use crate::error::Kind;
-use body::{ClientBodyError, PacedBody, ProxyBody};
-use tunnel::TunnelSlot;
+use body::{ForwardedBody, ProxyBody};
+use tunnel::{TunnelEnds, TunnelSlot};
 
 /// The service that receives every other request: HTTP on this machine or in this pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,25 +87,36 @@ impl Error for UpstreamError {}
 pub struct Proxy(Arc<ProxyState>);
 
 struct ProxyState {
-    client: Client<HttpConnector, PacedBody>,
+    client: Client<HttpConnector, ForwardedBody>,
     upstream: Option<Upstream>,
     trusted: TrustedProxies,
-    stall: Duration,
+    limits: Limits,
+    mark: ProcessMark,
+    places: Arc<Semaphore>,
 }
 
 impl Proxy {
-    /// Forwards to `upstream`, trusts the forwarded headers of peers in `trusted`, and gives up on
-    /// a client whose body stalls for `stall`.
+    /// Forwards to `upstream` within `limits`, trusts the forwarded headers of peers in `trusted`,
+    /// and puts `mark` on every request.
     #[must_use]
-    pub fn new(upstream: Option<Upstream>, trusted: TrustedProxies, stall: Duration) -> Proxy {
+    pub fn new(
+        upstream: Option<Upstream>,
+        trusted: TrustedProxies,
+        limits: Limits,
+        mark: ProcessMark,
+    ) -> Proxy {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_keepalive(Some(limits.keepalive));
+        connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(UPSTREAM_IDLE)
             .build(connector);
-        Proxy(Arc::new(ProxyState { client, upstream, trusted, stall }))
+        let places = Arc::new(Semaphore::new(limits.upstreams));
+        Proxy(Arc::new(ProxyState { client, upstream, trusted, limits, mark, places }))
     }
 }
 
@@ -112,7 +127,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// a request into a closing connection is lost and must not be sent twice.
 const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
 
-impl Service<Request<Incoming>> for Proxy {
+impl Service<Request<ClientBody>> for Proxy {
     type Response = Response<ProxyBody>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<ProxyBody>, Infallible>>;
@@ -121,7 +136,7 @@ impl Service<Request<Incoming>> for Proxy {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<ClientBody>) -> Self::Future {
         let state = Arc::clone(&self.0);
         Box::pin(async move {
             let refusal_context = RefusalContext::of(request.headers());
@@ -135,23 +150,33 @@ impl Service<Request<Incoming>> for Proxy {
 impl ProxyState {
     async fn forward(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<ClientBody>,
     ) -> Result<Response<ProxyBody>, SidecarRefusal> {
         let upstream = self.upstream.as_ref().ok_or(SidecarRefusal::Of(Kind::NotFound))?;
-        check_unambiguous(&request)?;
-        let upgrade = UpgradeRequest::of(&mut request);
+        check_forwardable(&request)?;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| SidecarRefusal::Upstream(UpstreamFault::Busy))?;
+        let upgrade = UpgradeRequest::of(&mut request, self.limits.tunnel);
+        let progress = request.body().progress();
         let request = self.outgoing(request, upstream, upgrade.as_ref());
-        let response =
-            self.client.request(request).await.map_err(|error| refusal_for(&error, upstream))?;
-        incoming(response, upgrade)
+        let response = tokio::select! {
+            response = self.client.request(request) => {
+                response.map_err(|error| refusal_for(&error, upstream))?
+            }
+            () = progress.is_quiet_for(self.limits.upstream) => {
+                tracing::warn!(upstream = %upstream.0, "the upstream did not answer in time");
+                return Err(SidecarRefusal::Upstream(UpstreamFault::Slow));
+            }
+        };
+        incoming(response, upgrade, place)
     }
 
     fn outgoing(
         &self,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         upstream: &Upstream,
         upgrade: Option<&UpgradeRequest>,
-    ) -> Request<PacedBody> {
+    ) -> Request<ForwardedBody> {
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.get::<PeerAddr>().map(|peer| -> IpAddr { peer.0.ip() });
         headers::strip_hop_by_hop(&mut parts.headers);
@@ -160,10 +185,13 @@ impl ProxyState {
         }
         // HTTP/2, and HTTP/1.1 in absolute form, name the host in the target, which overrides the
         // header (RFC 9112, 3.2.2).
-        if let Some(host) = parts.uri.authority().and_then(host_of) {
+        let host = parts.uri.authority().map(|host| HeaderValue::from_str(host.as_str()));
+        if let Some(Ok(host)) = host {
             parts.headers.insert(HOST, host);
         }
         headers::set_forwarded(&mut parts.headers, peer, &self.trusted);
+        headers::strip_announced(&mut parts.headers);
+        self.mark.add_to(&mut parts.headers);
         if let Some(upgrade) = upgrade {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(UPGRADE, upgrade.protocol.clone());
@@ -174,21 +202,21 @@ impl ProxyState {
         }
         parts.uri = target(upstream, &parts.uri);
         parts.version = Version::HTTP_11;
-        Request::from_parts(parts, PacedBody::new(body, self.stall))
+        Request::from_parts(parts, ForwardedBody(body))
     }
 }
 
-/// Refuses a request that another server could read differently.
-fn check_unambiguous(request: &Request<Incoming>) -> Result<(), SidecarRefusal> {
-    if request.method() == Method::CONNECT {
-        return Err(SidecarRefusal::Method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+/// Refuses a request that would be another one at the upstream.
+fn check_forwardable(request: &Request<ClientBody>) -> Result<(), SidecarRefusal> {
+    // An old client may send no `Host`; the upstream would get its own address for one.
+    if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
+        return Err(SidecarRefusal::Of(Kind::BadRequest));
     }
-    let hosts = request.headers().get_all(HOST).iter().count();
     let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
     // The proxy would forward a coding under `chunked` without its name.
     let chunked =
         codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    match hosts <= 1 && chunked && codings.next().is_none() {
+    match chunked && codings.next().is_none() {
         true => Ok(()),
         false => Err(SidecarRefusal::Ambiguous),
     }
@@ -205,65 +233,74 @@ fn target(upstream: &Upstream, requested: &Uri) -> Uri {
     Uri::from_parts(parts).expect("scheme, authority and path make a URI")
 }
 
-/// The authority without a user.
-fn host_of(authority: &Authority) -> Option<HeaderValue> {
-    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-    HeaderValue::from_str(host).ok()
-}
-
 /// A request to upgrade to another protocol.
 struct UpgradeRequest {
     protocol: HeaderValue,
     client: OnUpgrade,
     slot: TunnelSlot,
+    idle: Duration,
 }
 
 impl UpgradeRequest {
-    fn of(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
+    fn of(request: &mut Request<ClientBody>, idle: Duration) -> Option<UpgradeRequest> {
         let protocol = headers::upgrade(request.headers())?;
         let slot = request.extensions_mut().remove::<TunnelSlot>()?;
-        Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot })
+        Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot, idle })
     }
 }
 
 fn incoming(
     mut response: Response<Incoming>,
     upgrade: Option<UpgradeRequest>,
+    place: OwnedSemaphorePermit,
 ) -> Result<Response<ProxyBody>, SidecarRefusal> {
+    if !headers::settle_framing(response.headers_mut()) {
+        tracing::warn!("the upstream framed its answer in a way that servers read differently");
+        return Err(SidecarRefusal::Upstream(UpstreamFault::Failed));
+    }
+    let mut place = Some(place);
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = headers::upgrade(response.headers());
     headers::strip_hop_by_hop(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if switches {
         let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
-            return Err(SidecarRefusal::UpstreamFailed);
+            return Err(SidecarRefusal::Upstream(UpstreamFault::Failed));
         };
         let upstream = hyper::upgrade::on(&mut response);
-        upgrade.slot.join(upgrade.client, upstream);
+        let ends = TunnelEnds { client: upgrade.client, upstream, idle: upgrade.idle };
+        upgrade.slot.join(ends, place.take());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(UPGRADE, protocol);
     }
-    Ok(response.map(ProxyBody::Upstream))
+    Ok(response.map(|body| ProxyBody::Upstream(body, place)))
 }
 
 fn refusal_for(error: &legacy::Error, upstream: &Upstream) -> SidecarRefusal {
     let upstream = &upstream.0;
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut last = String::new();
+    let mut head_too_large = false;
     while let Some(error) = cause {
         match error.downcast_ref::<ClientBodyError>() {
             Some(ClientBodyError::TooSlow) => return SidecarRefusal::BodySlow,
             Some(ClientBodyError::Broken(_)) => return SidecarRefusal::BodyBroken,
             None => last = error.to_string(),
         }
+        head_too_large |=
+            error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large);
         cause = error.source();
+    }
+    if head_too_large {
+        tracing::warn!(%upstream, cause = last, "the head of the upstream's answer is too large");
+        return SidecarRefusal::Upstream(UpstreamFault::HeadTooLarge);
     }
     if error.is_connect() {
         tracing::warn!(%upstream, cause = last, "the upstream cannot be reached");
-        return SidecarRefusal::UpstreamUnreachable;
+        return SidecarRefusal::Upstream(UpstreamFault::Unreachable);
     }
     tracing::warn!(%upstream, cause = last, "the upstream sent no valid answer");
-    SidecarRefusal::UpstreamFailed
+    SidecarRefusal::Upstream(UpstreamFault::Failed)
 }
 
 impl fmt::Debug for Proxy {

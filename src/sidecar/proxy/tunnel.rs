@@ -1,23 +1,41 @@
-//! Upgraded connections (WebSocket): the proxy copies bytes both ways until one side ends.
+//! Upgraded connections (WebSocket): the proxy copies bytes both ways until one side ends, or until
+//! neither has sent a byte for long.
 
 use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 
 /// The tunnel that a connection's task runs after its HTTP part. It runs in that task, so it holds
-/// the connection's permit and is drained with it.
+/// the connection's place and is drained with it.
 #[derive(Clone, Default)]
 pub(in crate::sidecar) struct TunnelSlot(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
 
+/// The two sides of a tunnel, and how long it may be quiet.
+pub(in crate::sidecar) struct TunnelEnds {
+    pub(in crate::sidecar) client: OnUpgrade,
+    pub(in crate::sidecar) upstream: OnUpgrade,
+    pub(in crate::sidecar) idle: Duration,
+}
+
 impl TunnelSlot {
-    /// Joins the two sides as soon as both have left HTTP.
-    pub(in crate::sidecar) fn join(&self, client: OnUpgrade, upstream: OnUpgrade) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Box::pin(joined(client, upstream)));
+    /// Joins the two sides as soon as both have left HTTP. `place` is the upstream connection's.
+    pub(in crate::sidecar) fn join(&self, ends: TunnelEnds, place: Option<OwnedSemaphorePermit>) {
+        let tunnel = async move {
+            joined(ends).await;
+            drop(place);
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(tunnel));
     }
 
     pub(in crate::sidecar) fn take(&self) -> Option<BoxFuture<'static, ()>> {
@@ -31,16 +49,80 @@ impl fmt::Debug for TunnelSlot {
     }
 }
 
-async fn joined(client: OnUpgrade, upstream: OnUpgrade) {
-    let ends = match (client.await, upstream.await) {
+async fn joined(ends: TunnelEnds) {
+    let (client, upstream) = match (ends.client.await, ends.upstream.await) {
         (Ok(client), Ok(upstream)) => (client, upstream),
         (Err(error), _) | (_, Err(error)) => {
             tracing::debug!(%error, "an upgrade was accepted and then failed");
             return;
         }
     };
-    let (mut client, mut upstream) = (TokioIo::new(ends.0), TokioIo::new(ends.1));
-    if let Err(error) = copy_bidirectional(&mut client, &mut upstream).await {
-        tracing::debug!(%error, "an upgraded connection failed");
+    let moved = Arc::new(AtomicU64::new(0));
+    let mut client = CountedSide { side: TokioIo::new(client), moved: Arc::clone(&moved) };
+    let mut upstream = TokioIo::new(upstream);
+    tokio::select! {
+        copied = copy_bidirectional(&mut client, &mut upstream) => {
+            if let Err(error) = copied {
+                tracing::debug!(%error, "an upgraded connection failed");
+            }
+        }
+        () = quiet(&moved, ends.idle) => tracing::debug!("a quiet upgraded connection ended"),
+    }
+}
+
+/// Returns when no byte has moved for `idle`, at most a quarter of it later.
+async fn quiet(moved: &AtomicU64, idle: Duration) {
+    let mut quarters = 0;
+    let mut before = moved.load(Ordering::Relaxed);
+    while quarters < 4 {
+        sleep(idle / 4).await;
+        let after = moved.load(Ordering::Relaxed);
+        quarters = if after == before { quarters + 1 } else { 0 };
+        before = after;
+    }
+}
+
+/// The client's side. It counts the bytes of both directions.
+struct CountedSide {
+    side: TokioIo<Upgraded>,
+    moved: Arc<AtomicU64>,
+}
+
+impl CountedSide {
+    fn count(&self, bytes: usize) {
+        self.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for CountedSide {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.side).poll_read(cx, buf))?;
+        self.count(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for CountedSide {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.side).poll_write(cx, buf))?;
+        self.count(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.side).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.side).poll_shutdown(cx)
     }
 }

@@ -43,8 +43,18 @@ fn listeners_do_not_share_an_address() {
     refused(&vars, "PAYGATE_ADMIN_LISTEN", "is the same address");
     let vars = mock(&[("PAYGATE_MOCK_LISTEN", "127.0.0.1:8788")]);
     refused(&vars, "PAYGATE_MOCK_LISTEN", "another listener");
-    let vars = mock(&[("PAYGATE_UPSTREAM", "http://localhost:8787")]);
-    refused(&vars, "PAYGATE_UPSTREAM", "in a circle");
+    for own in ["localhost:8787", "0.0.0.0:8787", "[::]:8787", "127.0.0.1:8787"] {
+        let vars = mock(&[("PAYGATE_UPSTREAM", &format!("http://{own}"))]);
+        refused(&vars, "PAYGATE_UPSTREAM", "in a circle");
+    }
+    for own in ["127.0.0.1:8788", "0.0.0.0:8788", "localhost:8789"] {
+        let vars = mock(&[("PAYGATE_UPSTREAM", &format!("http://{own}"))]);
+        refused(&vars, "PAYGATE_UPSTREAM", "strangers must not reach");
+    }
+    for metadata in ["169.254.169.254", "100.100.100.200", "[fe80::1]"] {
+        let vars = mock(&[("PAYGATE_UPSTREAM", &format!("http://{metadata}"))]);
+        refused(&vars, "PAYGATE_UPSTREAM", "metadata");
+    }
     let any = "127.0.0.1:0";
     Config::read(&mock(&[("PAYGATE_LISTEN", any), ("PAYGATE_ADMIN_LISTEN", any)])).unwrap();
 }

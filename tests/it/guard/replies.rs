@@ -21,6 +21,7 @@ fn parsed(bytes: &[u8]) -> Value {
 fn every_kind_has_its_code_status_and_name() {
     let table = [
         (Kind::NotFound, 404, 404, "not_found"),
+        (Kind::BadRequest, 400, 400, "bad_request"),
         (Kind::MethodNotAllowed, 4000, 405, "method_not_allowed"),
         (Kind::UnsupportedMediaType, 4000, 415, "unsupported_media_type"),
         (Kind::BodyTooLarge, 4000, 413, "body_too_large"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::Request;
+use http_body::Body;
 use http_body_util::Full;
 use paygate::testing::guard::schema;
 use paygate::{PaymentLayer, Pricing};
@@ -11,7 +12,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::{
-    NO, PHONE, ask, create, create_as, empty, on_a_phone, open_layer, order, posted, shop_page,
+    NO, PHONE, Untouched, ask, create, create_as, empty, on_a_phone, open_layer, order, posted,
+    shop_page,
 };
 use crate::support::shop::{Shop, with};
 
@@ -123,7 +125,9 @@ async fn a_wrong_method_is_answered_with_the_right_one() {
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let request = Request::builder().method(method).uri("/pay/createPayment");
         let answer = ask(&layer, empty(request)).await;
-        assert_eq!(answer.code(), (405, &json!(4000)), "{method}");
+        // An answer to HEAD has no body.
+        let code = if method == "HEAD" { json!(null) } else { json!(4000) };
+        assert_eq!((answer.status, &answer.body["code"]), (405, &code), "{method}");
         assert_eq!(answer.header("allow"), Some("POST"), "{method}");
     }
 }
@@ -281,19 +285,23 @@ fn authorised() -> http::request::Builder {
 #[tokio::test]
 async fn checks_come_in_their_order() {
     let (layer, shop) = guarded().await;
-    // Each of these breaks every rule from its own on; none shows the token.
+    // Each of these breaks every rule from its own on.
     let unknown_pid = with(order(1), "/data/pid", json!("nobody"));
     let invalid = with(order(0), "/data/pid", json!("nobody"));
     let long = with(invalid.clone(), "/data/subject", json!("x".repeat(400)));
     let json = "application/json";
     let post = |kind: &str| Request::post("/pay/createPayment").header("content-type", kind);
-    let cases: [(_, Full<Bytes>, _); 7] = [
+    let token = format!("Bearer {TOKEN}");
+    let posted = |kind: &str| post(kind).header("authorization", token.clone());
+    let cases: [(_, Full<Bytes>, _); 9] = [
+        (post("text/plain").header("host", "a,b"), long.to_string().into(), (400, 400)),
         (post("text/plain").method("GET"), long.to_string().into(), (405, 4000)),
-        (post("text/plain"), long.to_string().into(), (415, 4000)),
-        (post(json), long.to_string().into(), (413, 4000)),
-        (post(json), "{".into(), (400, 4000)),
-        (post(json), invalid.to_string().into(), (422, 1003)),
-        (post(json), unknown_pid.to_string().into(), (401, 4005)),
+        (post("text/plain"), long.to_string().into(), (401, 4005)),
+        (post(json), "{".into(), (401, 4005)),
+        (posted("text/plain"), long.to_string().into(), (415, 4000)),
+        (posted(json), long.to_string().into(), (413, 4000)),
+        (posted(json), "{".into(), (400, 4000)),
+        (posted(json), invalid.to_string().into(), (422, 1003)),
         (authorised(), unknown_pid.to_string().into(), (422, 4003)),
     ];
     for (request, body, (status, code)) in cases {
@@ -301,6 +309,65 @@ async fn checks_come_in_their_order() {
         assert_eq!(answer.code(), (status, &json!(code)));
     }
     assert_eq!(shop.creates(), 0);
+}
+
+/// A body that panics when it is read.
+struct Unread;
+
+impl http_body::Body for Unread {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        panic!("the body of a caller without the token was read");
+    }
+}
+
+#[tokio::test]
+async fn a_body_costs_no_work_without_the_token() {
+    let (layer, _) = guarded().await;
+    for path in ["/pay/createPayment", "/pay/queryPayment"] {
+        let request = posted(path).body(Unread).unwrap();
+        let response = layer.layer(Untouched).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let layer = open_layer().await;
+    for path in ["/pay/createPayment", "/pay//createPayment"] {
+        let answered = |method: &str| {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            layer.layer(Untouched).oneshot(request)
+        };
+        let (got, head) = (answered("GET").await.unwrap(), answered("HEAD").await.unwrap());
+        let length = got.into_body().size_hint().exact().unwrap();
+        assert_eq!(head.headers()["content-length"], length.to_string(), "{path}");
+        assert!(length > 0 && head.into_body().is_end_stream(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_request_has_one_valid_host_or_none() {
+    let layer = open_layer().await;
+    let status = |hosts: &[&str]| {
+        let request = hosts
+            .iter()
+            .fold(posted("/pay/createPayment"), |request, host| request.header("host", *host));
+        ask(&layer, create_as(request, &order(1)))
+    };
+    assert_eq!(status(&[]).await.status, 200);
+    assert_eq!(status(&["shop.example.com"]).await.status, 200);
+    for hosts in [&["a", "b"][..], &["a", "a"], &["a b"], &["u@h"], &[""], &["evil.com/path"]] {
+        let refused = status(hosts).await;
+        assert_eq!(refused.code(), (400, &json!(400)), "{hosts:?}");
+        assert_eq!(refused.body["error"], "bad_request");
+    }
 }
 
 #[tokio::test]

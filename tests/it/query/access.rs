@@ -178,10 +178,12 @@ async fn with_a_caller_token_only_its_holder_may_ask() {
     {
         assert_eq!(query(&layer, &number).await.code(), (401, &json!(4005)), "{number}");
     }
-    let ill = query(&layer, &json!({})).await;
-    assert_eq!(ill.code(), (422, &json!(1001)), "an ill question is ill for anybody");
-    let authorised = request().header("authorization", format!("Bearer {TOKEN}"));
-    assert_eq!(ask(&layer, create_as(authorised, &by_number(NO))).await.code(), (200, &json!(0)));
+    let invalid = json!({});
+    assert_eq!(query(&layer, &invalid).await.code(), (401, &json!(4005)), "the token comes first");
+    let authorised = || request().header("authorization", format!("Bearer {TOKEN}"));
+    let refused = ask(&layer, create_as(authorised(), &invalid)).await;
+    assert_eq!(refused.code(), (422, &json!(1001)));
+    assert_eq!(ask(&layer, create_as(authorised(), &by_number(NO))).await.code(), (200, &json!(0)));
 }
 
 /// What the shop signed for the order `no`, which ended an hour before the shop's time.

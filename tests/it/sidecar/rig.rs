@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use paygate::sidecar::admin::{Admin, AdminParts};
 use paygate::sidecar::proxy::{Proxy, Upstream};
-use paygate::sidecar::server::Limits;
+use paygate::sidecar::server::{Limits, ProcessMark};
 use paygate::sidecar::{Listeners, Sidecar, shutdown_channel};
 use paygate::{PaymentLayer, Pricing, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,9 +67,11 @@ impl Rig {
         let shop = Shop::open().await;
         let pricing = Pricing::danger_trust_every_caller();
         let layer = PaymentLayer::new(shop.engine.clone(), pricing);
+        let mark = ProcessMark::random();
         let sidecar = Sidecar {
             listeners,
-            payments: layer.layer(Proxy::new(to, trusted, wanted.limits.stall)),
+            payments: layer.layer(Proxy::new(to, trusted, wanted.limits, mark.clone())),
+            mark,
             admin: Admin::new(AdminParts {
                 engine: shop.engine.clone(),
                 ready: Arc::new(move || Box::pin(async move { wanted.ready })),

@@ -165,7 +165,11 @@ async fn a_client_that_leaves_ends_its_request_at_the_upstream() {
     let mut upstream = rig.upstream().await;
     upstream.head().await;
     drop(client);
-    assert_eq!(upstream.rest().await, "");
+    // A client that closes its side may still read: the first bytes find that nobody does.
+    upstream.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    while upstream.0.write_all(b"1\r\na\r\n").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
