@@ -29,7 +29,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreMode};
+use super::{
+    BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreMode, events_of_each_type,
+};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
@@ -181,10 +183,10 @@ impl Sqlite {
         })
     }
 
-    /// The events of `rows`, at most `limit`, without those that this program cannot read: an
-    /// older paygate passes over the events that a newer one added.
-    fn events(&self, rows: Vec<EventRow>, limit: usize) -> Vec<OutboxEvent> {
-        let events = rows.into_iter().filter_map(|row| {
+    /// The events of `rows` without those that this program cannot read: an older paygate passes
+    /// over the events that a newer one added.
+    fn events(&self, rows: Vec<EventRow>) -> impl Iterator<Item = OutboxEvent> {
+        rows.into_iter().filter_map(|row| {
             let id = row.id.clone();
             match self.event(row) {
                 Ok(event) => Some(event),
@@ -195,8 +197,7 @@ impl Sqlite {
                     None
                 }
             }
-        });
-        events.take(limit).collect()
+        })
     }
 
     fn read_unmatched(&self, row: UnmatchedRow) -> Result<UnmatchedPayment, StoreError> {
@@ -348,7 +349,7 @@ impl Store for Sqlite {
             let length = self.unreadable_events.beyond(limit);
             let rows =
                 self.readers.ask(move |statements| statements.outbox_due(now, length)).await?;
-            Ok(self.events(rows, limit))
+            Ok(events_of_each_type(self.events(rows), limit))
         })
     }
 
@@ -361,7 +362,7 @@ impl Store for Sqlite {
             self.check_writable()?;
             let length = self.unreadable_events.beyond(limit);
             let listed = self.readers.ask(move |statements| statements.outbox_list(state, length));
-            Ok(self.events(listed.await?, limit))
+            Ok(self.events(listed.await?).take(limit).collect())
         })
     }
 

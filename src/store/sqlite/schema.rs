@@ -12,7 +12,7 @@ use crate::store::{StoreError, StoreErrorKind, StoreMode};
 pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// The earliest version of the tables whose programs may open a store of [`VERSION`].
 pub(super) const COMPATIBLE_FROM: i32 = 3;
@@ -27,7 +27,9 @@ CREATE TABLE meta (
     probes          INTEGER NOT NULL, -- every check whether the disk takes a write raises it
     restored_ms     INTEGER,          -- when the store was restored from a copy, if ever
     compatible_from INTEGER,          -- a paygate that knows tables of this version may open it
-    marked_version  INTEGER           -- the version of the tables that compatible_from is about
+    marked_version  INTEGER,          -- the version of the tables that compatible_from is about
+    log_id          INTEGER,          -- of the write-ahead log, random: every new log has another
+    log_before      INTEGER           -- the log_id before that
 ) STRICT;
 
 CREATE TABLE orders (
@@ -119,6 +121,7 @@ CREATE TABLE outbox (
     next_ms      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (state, next_ms, id);
+CREATE INDEX outbox_due_by_type ON outbox (state, event, type, next_ms, id);
 ";
 
 /// Lays the tables down in an empty database.
