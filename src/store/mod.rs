@@ -207,10 +207,14 @@ pub enum StoreErrorKind {
     OtherMode,
     /// A newer paygate wrote the store, or one order's record in it.
     Newer,
-    /// It is damaged, or no paygate store.
+    /// It is damaged, or no paygate store. After a look-up that found damage nothing more is
+    /// accepted.
     Corrupt,
     /// A read or write failed; after a failed write nothing more is accepted.
     Io,
+    /// A write found no room on the disk; nothing more is accepted until the store was opened anew,
+    /// which it does by itself.
+    Full,
     /// A number of this order at its provider, or of one of its refunds, is another order's.
     NumberTaken,
 }
@@ -294,4 +298,22 @@ impl StoreMode {
             StoreMode::Mock => "mock",
         }
     }
+}
+
+/// A copy of a store that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// The orders in it.
+    pub orders: u64,
+}
+
+/// A copy that was put in the place of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The orders in the copy.
+    pub orders: u64,
+    /// The database that stood in its place, if one did, under its new name.
+    pub replaced: Option<std::path::PathBuf>,
 }

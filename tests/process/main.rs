@@ -18,7 +18,9 @@ use tokio::time::timeout;
 
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
+mod copies;
 mod faults;
+mod log;
 mod mock;
 mod snippets;
 mod walk;

@@ -26,6 +26,7 @@ type Lookup = Box<dyn FnOnce(&mut ReadStatements<'_>) + Send>;
 pub(super) struct Readers {
     workers: Workers<Lookup>,
     path: PathBuf,
+    failed: FirstFailure,
 }
 
 impl Readers {
@@ -63,7 +64,7 @@ impl Readers {
         drop(opening);
         // Nothing is ever sent: it ends when the last thread lets go of it.
         opened_all.iter().for_each(|()| {});
-        Ok(Readers { workers, path })
+        Ok(Readers { workers, path, failed: Arc::clone(failed) })
     }
 
     /// Asks one of the threads.
@@ -78,6 +79,10 @@ impl Readers {
             }
         }))?;
         match answered.await {
+            Ok(Err(error)) if failure::is_damage(&error) => {
+                let damaged = || failure::reading(&self.path, &error);
+                Err(self.failed.get_or_init(damaged).clone())
+            }
             Ok(found) => found.map_err(|error| failure::reading(&self.path, &error)),
             Err(_) => {
                 let message = "the store's readers ended: restart paygate";
@@ -87,7 +92,7 @@ impl Readers {
     }
 
     /// Returns a function that ends the queue, and waits until every look-up is answered.
-    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + use<> {
         self.workers.stop()
     }
 }
@@ -184,9 +189,9 @@ impl<'c> ReadStatements<'c> {
         let mut types: Vec<(String, String)> = Vec::new();
         loop {
             let (event, kind) = types.last().cloned().unwrap_or_default();
-            let next = self.outbox_next_type.query_row([event, kind], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            });
+            let next = self
+                .outbox_next_type
+                .query_row([event, kind], |row| Ok((row.get(0)?, row.get(1)?)));
             match next.optional()? {
                 Some(next) => types.push(next),
                 None => break,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::failure;
+use super::{failure, log};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
 
@@ -134,6 +134,7 @@ pub(super) fn create(connection: &Connection, mode: StoreMode) -> rusqlite::Resu
     let meta = "INSERT INTO meta (one, mode, fence, probes, compatible_from, marked_version)
         VALUES (1, ?1, 0, 0, ?2, ?3)";
     connection.execute(meta, params![mode.name(), COMPATIBLE_FROM, VERSION])?;
+    log::mark_store(connection)?;
     connection.execute_batch("COMMIT")
 }
 
@@ -182,12 +183,14 @@ fn is_compatible(connection: &Connection, version: i32) -> bool {
     from.is_ok_and(|from: i32| from <= VERSION)
 }
 
-/// Makes the caller the database's owner: no earlier owner can commit any more.
-pub(super) fn raise_fence(connection: &Connection) -> rusqlite::Result<i64> {
+/// Makes the caller the database's owner: no earlier owner can commit any more. The fence, and
+/// whether the database is a copy that was put there.
+pub(super) fn take(connection: &Connection, now: Millis) -> rusqlite::Result<(i64, bool)> {
     connection.execute_batch("BEGIN IMMEDIATE; UPDATE meta SET fence = fence + 1;")?;
     let fence = connection.query_row("SELECT fence FROM meta", [], |row| row.get(0))?;
+    let is_copy = log::adopt(connection, now)?;
     connection.execute_batch("COMMIT")?;
-    Ok(fence)
+    Ok((fence, is_copy))
 }
 
 /// When the store was restored from a copy, if ever.
