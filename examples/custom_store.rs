@@ -24,7 +24,7 @@ use paygate::mock::{InProcess, keys};
 use paygate::provider::wxpay;
 use paygate::store::{
     BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind, channel_numbers,
-    refund_numbers,
+    events_of_each_type, refund_numbers,
 };
 use paygate::{CallerContext, Engine, SystemClock, TrustedProxies, observe_caller, read_create};
 use serde::{Deserialize, Serialize};
@@ -240,8 +240,9 @@ impl Store for Journal {
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let journal = self.state()?;
-            let due = journal.sendings.iter().take_while(|(next, _)| *next <= now);
-            Ok(due.take(limit).filter_map(|(_, id)| journal.outbox.get(id)).cloned().collect())
+            let pending = journal.sendings.iter().filter_map(|(_, id)| journal.outbox.get(id));
+            let due = pending.filter(|event| event.is_due(now)).cloned();
+            Ok(events_of_each_type(due, limit))
         })
     }
 

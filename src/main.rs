@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use paygate::sidecar::{
     Listeners, PeerAddr, Sidecar, chapters, descriptors, health, help_text, schema,
     shutdown_channel, shutdown_signal, telemetry,
 };
+use paygate::store::{Backup, Restored};
 use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;
 
@@ -36,6 +38,12 @@ enum Command {
         reset: bool,
         #[arg(long)]
         print_env: bool,
+    },
+    Backup {
+        file: PathBuf,
+    },
+    Restore {
+        file: PathBuf,
     },
     Schema {
         name: Option<String>,
@@ -59,18 +67,22 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => exit_code(Box::pin(serve()).await),
             Command::Check => exit_code(check()),
             Command::Mock { reset: true, .. } => exit_code(reset_mock()),
             Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
             Command::Mock { .. } => exit_code(mock().await),
+            Command::Backup { file } => exit_code(back_up(&file)),
+            Command::Restore { file } => exit_code(restore(&file)),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
             Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
-    })
+    });
+    telemetry::flush();
+    exit
 }
 
 /// Serves until a signal comes, then drains.
@@ -179,6 +191,24 @@ fn reset_mock() -> CommandResult {
     print(&lines.collect::<String>())
 }
 
+/// Copies the store.
+fn back_up(file: &Path) -> CommandResult {
+    let config = config::store_command_config(&config::environment()).map_err(misconfigured)?;
+    let Backup { orders, .. } = config.back_up(file).map_err(not_started)?;
+    print(&format!("{} holds a copy of the store, with {orders} orders\n", file.display()))
+}
+
+/// Puts a copy in the place of the store.
+fn restore(file: &Path) -> CommandResult {
+    let config = config::store_command_config(&config::environment()).map_err(misconfigured)?;
+    let Restored { orders, replaced, .. } = config.restore(file).map_err(not_started)?;
+    let mut text = format!("restored {orders} orders from {}\n", file.display());
+    if let Some(replaced) = replaced {
+        text += &format!("the store that stood there is {} now\n", replaced.display());
+    }
+    print(&(text + "start paygate, then go on with `paygate help operations`, Restore a backup\n"))
+}
+
 /// Prints what another program configures to use `paygate mock`.
 fn print_mock_environment() -> CommandResult {
     let addr = config::mock_client_address(&config::environment()).map_err(misconfigured)?;
@@ -223,8 +253,7 @@ fn exit_code(outcome: CommandResult) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
-            // The reader of standard error may be gone: the exit code remains.
-            let _ = writeln!(std::io::stderr(), "paygate: {message}");
+            telemetry::print_error(&format!("paygate: {message}\n"));
             ExitCode::from(exit as u8)
         }
     }

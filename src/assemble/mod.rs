@@ -4,6 +4,7 @@
 mod shop_events;
 
 use std::fmt;
+use std::path::Path;
 #[cfg(feature = "mock")]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +14,15 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+#[cfg(feature = "sqlite")]
+use crate::clock::Clock;
+#[cfg(any(feature = "mock", feature = "sqlite"))]
+use crate::clock::SystemClock;
 #[cfg(feature = "mock")]
 use crate::config::MockResetConfig;
-use crate::config::{Config, MerchantConfig, PricingChoice, StoreChoice, SwitchChoice};
+use crate::config::{
+    Config, MerchantConfig, PricingChoice, StoreChoice, StoreCommandConfig, SwitchChoice,
+};
 use crate::engine::{self, Builder as EngineBuilder, Engine, Switching};
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;
@@ -28,7 +35,7 @@ use crate::provider::Provider;
 #[cfg(feature = "mock")]
 use crate::store::StoreErrorKind;
 use crate::store::memory::Memory;
-use crate::store::{StoreError, StoreMode};
+use crate::store::{Backup, Restored, StoreError, StoreMode};
 
 impl Config {
     /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
@@ -199,7 +206,6 @@ fn with_provider(
 #[cfg(feature = "mock")]
 async fn start_mock(config: &Config, mut builder: EngineBuilder) -> Result<Engine, AssembleError> {
     use self::shop_events::{DeliveryLog, EngineEvents, RecordedWebhook};
-    use crate::clock::SystemClock;
     use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 
     let webhook = config.webhook()?;
@@ -275,6 +281,43 @@ impl MockResetConfig {
         }
         Ok(removed)
     }
+}
+
+impl StoreCommandConfig {
+    /// Copies the store to `file`, which is not there yet. The store may be in use.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError::Store`]: the store cannot be read, or the file cannot be made.
+    pub fn back_up(&self, file: &Path) -> Result<Backup, AssembleError> {
+        #[cfg(feature = "sqlite")]
+        if let StoreChoice::Sqlite(store) = &self.store {
+            return crate::store::sqlite::back_up(store, file).map_err(AssembleError::Store);
+        }
+        Err(no_file_to_copy(file))
+    }
+
+    /// Puts the copy `file` in the place of the store, which keeps its files under other names.
+    /// The store notes when that was: every order in it counts as handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`AssembleError::Store`]: a process holds the store, or the copy cannot be used. Then the
+    /// store is as it was.
+    pub fn restore(&self, file: &Path) -> Result<Restored, AssembleError> {
+        #[cfg(feature = "sqlite")]
+        if let StoreChoice::Sqlite(store) = &self.store {
+            let now = SystemClock.now();
+            let restored = crate::store::sqlite::restore(store, self.mode, file, now);
+            return restored.map_err(AssembleError::Store);
+        }
+        Err(no_file_to_copy(file))
+    }
+}
+
+fn no_file_to_copy(file: &Path) -> AssembleError {
+    let file = file.display();
+    AssembleError::Refused(format!("{file}: PAYGATE_STORE is no file that this build can copy"))
 }
 
 /// The ledger of the simulated providers stands beside the store.

@@ -75,6 +75,8 @@ Commands:
   mock --reset   remove the sidecar's orders and the providers' ledger of mock mode
   mock --print-env
                  print what another program configures to use the simulated providers
+  backup FILE    copy the store, which may be in use, to a new file
+  restore FILE   put such a copy in the place of the store, which no process holds
   schema [NAME]  print a JSON Schema, or list their names
   health         ask the running sidecar's /readyz; exit code 0 or 1
   help [CHAPTER] print a chapter of the manual, or list its chapters

@@ -1,4 +1,5 @@
-//! The configuration of `paygate mock` and `paygate health`, which need a few variables only.
+//! The configuration of the commands that need a few variables only: `paygate mock`, `health`,
+//! `backup` and `restore`.
 
 use std::net::SocketAddr;
 
@@ -76,6 +77,40 @@ pub fn mock_reset_config(source: &dyn VariableSource) -> Result<MockResetConfig,
     }
     let store = values::read_store(&mut reader, Mode::Mock);
     reader.finish().map(|_| MockResetConfig { store })
+}
+
+/// The configuration of `paygate backup` and `paygate restore`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreCommandConfig {
+    /// Whether the store's money is real.
+    pub mode: Mode,
+    /// The store: a file.
+    pub store: StoreChoice,
+}
+
+/// Reads the configuration of `paygate backup` and `paygate restore`.
+///
+/// # Errors
+///
+/// The mode or the store is invalid, or the store is no file of paygate's.
+pub fn store_command_config(source: &dyn VariableSource) -> Result<StoreCommandConfig, Problems> {
+    const STORE: &str = "PAYGATE_STORE";
+    let mut reader = Reader::new(source);
+    reader.check_names();
+    let mode = values::read_mode(&mut reader);
+    let is_postgres = |text: &String| text.starts_with("postgres");
+    if reader.text(STORE).as_ref().is_some_and(is_postgres) {
+        let reason = "is PostgreSQL: copy it with pg_dump, and restore it with pg_restore";
+        reader.report(STORE, reason);
+        return reader.finish().map(|_| StoreCommandConfig { mode, store: StoreChoice::Memory });
+    }
+    let is_memory = reader.text(STORE).as_deref() == Some("memory:");
+    let store = values::read_store(&mut reader, mode);
+    if is_memory && mode == Mode::Mock {
+        reader.report(STORE, "is memory, of which no copy is made");
+    }
+    reader.finish().map(|_| StoreCommandConfig { mode, store })
 }
 
 /// The address that `paygate health` asks: the admin address, or loopback where that is every

@@ -49,8 +49,8 @@ pub use merchants::given::CredentialErrors;
 #[cfg(feature = "wxpay")]
 pub use merchants::given::WxpayCredentials;
 pub use mock_and_health::{
-    MockCommandConfig, MockResetConfig, health_address, mock_client_address, mock_command_config,
-    mock_reset_config,
+    MockCommandConfig, MockResetConfig, StoreCommandConfig, health_address, mock_client_address,
+    mock_command_config, mock_reset_config, store_command_config,
 };
 pub use problem::{Problem, Problems};
 pub use settings::{

@@ -14,7 +14,7 @@ use super::order::Order;
 use super::order::payment::{Payment, PaymentRole};
 use super::order::refund::{Refund, RefundState};
 use super::parse_error::ParseError;
-use super::time::Millis;
+use super::time::{HOUR_MS, Millis};
 
 /// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -287,6 +287,19 @@ pub struct OutboxEvent {
     pub tries: u32,
     /// When paygate sends it next.
     pub next_at: Millis,
+}
+
+impl OutboxEvent {
+    /// The longest time between two sendings of an event, in milliseconds.
+    pub const WAIT_MS_MAX: i64 = HOUR_MS.saturating_mul(6).wrapping_div(5);
+
+    /// Whether paygate sends it at `now`. No event waits longer than [`OutboxEvent::WAIT_MS_MAX`]:
+    /// a next sending that is further ahead was written while the clock was ahead.
+    #[must_use]
+    pub fn is_due(&self, now: Millis) -> bool {
+        let is_time = self.next_at <= now || self.next_at > now.plus(OutboxEvent::WAIT_MS_MAX);
+        self.state == DeliveryState::Pending && is_time
+    }
 }
 
 /// The state of an event's delivery to the shop.

@@ -12,6 +12,7 @@
 pub(crate) mod address;
 pub(crate) mod caller;
 pub(crate) mod channel;
+pub(crate) mod charset;
 pub(crate) mod event;
 pub(crate) mod ids;
 pub(crate) mod json;

@@ -26,7 +26,7 @@ impl Commits {
         let claimed = self.store.claim(&order).await.map_err(|error| store_unreachable(&error))?;
         let claimed = match claimed {
             Claim::Fresh => Claimed::Fresh(order),
-            Claim::Existing(order) => Claimed::Known(*order),
+            Claim::Existing(order) => Claimed::Known(self.by_clock(*order)),
         };
         let (Claimed::Fresh(order) | Claimed::Known(order)) = &claimed;
         guard.publish(Progress::Claimed(Box::new(order.fingerprint.clone())));

@@ -101,7 +101,14 @@ impl Commits {
     ///
     /// [`Kind::NotSent`] when the store failed.
     pub(super) async fn find(&self, out_trade_no: &OutTradeNo) -> Result<Option<Order>, Error> {
-        self.store.load(out_trade_no).await.map_err(|error| store_unreachable(&error))
+        let found = self.store.load(out_trade_no).await;
+        let found = found.map_err(|error| store_unreachable(&error))?;
+        Ok(found.map(|order| self.by_clock(order)))
+    }
+
+    /// A stored order, by this engine's clock.
+    pub(super) fn by_clock(&self, order: Order) -> Order {
+        order.by_clock(self.clock.now())
     }
 
     /// Adds an attempt that was planned for this version of the order. It never retries on another
@@ -126,7 +133,7 @@ impl Commits {
                 self.forget(&next);
                 Ok(Added::Done(next))
             }
-            Committed::OtherVersion(stored) => Ok(Added::OtherVersion(*stored)),
+            Committed::OtherVersion(stored) => Ok(Added::OtherVersion(self.by_clock(*stored))),
             Committed::Lost => Err(store_lost(order)),
         }
     }
@@ -187,7 +194,7 @@ impl Commits {
                     self.after_commit(&transition, &next, &events);
                     return Ok(next);
                 }
-                Committed::OtherVersion(stored) => order = *stored,
+                Committed::OtherVersion(stored) => order = self.by_clock(*stored),
                 Committed::Lost => return Err(store_lost(&order)),
             }
         }

@@ -19,7 +19,7 @@ use crate::domain::order::attempt::{Attempt, valid_until};
 use crate::domain::order::open_outcome::{AfterOpen, SentBefore, after_open};
 use crate::domain::order::payment::Payment;
 use crate::domain::order::{Order, OrderStatus, TradeUpdate};
-use crate::domain::time::{MINUTE_MS, Millis};
+use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis};
 use crate::error::{Error, Kind};
 use crate::provider::TradeState;
 
@@ -68,10 +68,17 @@ impl EngineParts {
             let engine = Arc::downgrade(self);
             let mut stopping = self.stopping.subscribe();
             let mut horizon_ms = MINUTE_MS;
+            let mut latest = Millis(i64::MIN);
             self.tasks.spawn(async move {
                 loop {
                     let Some(engine) = engine.upgrade() else { return };
                     let now = engine.clock.now();
+                    let back_ms = latest.since(now);
+                    if back_ms >= MINUTE_MS {
+                        // The clock was set back: what is due by the time that it was is due.
+                        horizon_ms = back_ms.saturating_add(HOUR_MS);
+                    }
+                    latest = now;
                     engine.reconcile_provider(at, now.plus(horizon_ms)).await;
                     horizon_ms = 0;
                     tokio::select! {

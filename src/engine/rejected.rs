@@ -19,7 +19,7 @@ impl RejectedNotifications {
     pub(super) fn count(&self, now: Millis) -> Option<u64> {
         let mut rejected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rejected.count = rejected.count.saturating_add(1);
-        if rejected.logged_at.is_some_and(|logged_at| now.since(logged_at) < MINUTE_MS) {
+        if rejected.logged_at.is_some_and(|at| (0..MINUTE_MS).contains(&now.since(at))) {
             return None;
         }
         rejected.logged_at = Some(now);
@@ -40,5 +40,6 @@ mod tests {
         assert_eq!(count(MINUTE_MS), Some(3), "with those of the minute before");
         assert_eq!(count(MINUTE_MS + 1), None);
         assert_eq!(count(3 * MINUTE_MS), Some(2));
+        assert_eq!(count(2 * MINUTE_MS), Some(1), "at once after the clock was set back");
     }
 }

@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::client::{MerchantHttp, MerchantResponse, check_service_url};
+use crate::domain::charset;
 use crate::domain::event::OutboxEvent;
 use crate::domain::json::{Unreadable, Whole, scan};
 use crate::domain::time::Millis;
@@ -192,8 +193,8 @@ fn check_accepted(answer: &MerchantResponse) -> Result<(), String> {
     if !(200..300).contains(&status) {
         return Err(format!("the shop answered {status}"));
     }
-    let body = answer.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer.body);
-    match scan(body) {
+    // Many editors write a byte order mark in front of JSON, and some shops answer in GBK.
+    match scan(charset::decode(&answer.body).as_bytes()) {
         Ok(json) => match json.member("code") {
             Some(code) if code.whole() != Some(Whole::Exact(0)) => {
                 Err(format!("the shop answered {status} and a code that is not 0"))
@@ -205,9 +206,6 @@ fn check_accepted(answer: &MerchantResponse) -> Result<(), String> {
         Err(why) => Err(format!("the shop answered {status} and JSON with a fault: {why}")),
     }
 }
-
-/// Many editors write it in front of JSON, and many clients ignore it.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The error of a webhook's URL or secret, fit for a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,6 +288,15 @@ mod tests {
                 assert!(!takes(status, yes), "{status} {yes}");
             }
         }
+        let in_gbk = |body| encoding_rs::GBK.encode(body).0.into_owned();
+        let in_utf16: Vec<u8> =
+            "\u{feff}{\"code\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let takes_bytes = |body: Vec<u8>| {
+            check_accepted(&MerchantResponse { status: 200, body: body.into() }).is_ok()
+        };
+        assert!(!takes_bytes(in_gbk(r#"{"msg":"库存不足","code":1}"#)), "a refusal in GBK");
+        assert!(takes_bytes(in_gbk(r#"{"msg":"成功","code":0}"#)));
+        assert!(!takes_bytes(in_utf16), "a refusal in UTF-16");
         for out_trade_no in [
             r#"{"code":1}"#,
             r#"{"code":"0"}"#,

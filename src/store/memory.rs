@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreErrorKind, channel_numbers,
-    refund_numbers,
+    events_of_each_type, refund_numbers,
 };
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
@@ -166,8 +166,9 @@ impl Store for Memory {
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
             let state = self.state()?;
-            let due = state.sendings.iter().take_while(|(next, _)| *next <= now);
-            Ok(due.take(limit).filter_map(|(_, id)| state.outbox.get(id)).cloned().collect())
+            let pending = state.sendings.iter().filter_map(|(_, id)| state.outbox.get(id));
+            let due = pending.filter(|event| event.is_due(now)).cloned();
+            Ok(events_of_each_type(due, limit))
         })
     }
 

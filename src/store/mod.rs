@@ -9,6 +9,7 @@ pub(crate) mod memory;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 
 pub use memory::Memory;
@@ -16,7 +17,7 @@ pub use memory::Memory;
 pub use sqlite::Sqlite;
 
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
+use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::time::Millis;
@@ -94,9 +95,10 @@ pub trait Store: Send + Sync + Debug {
     /// Never reads the others. An order that could not be loaded may be left out.
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>>;
 
-    /// At most `limit` pending events whose next sending is at or before `now`, the earliest
-    /// first, those of one moment by their numbers. Never reads the others. An event of a type
-    /// that this program does not know may be left out.
+    /// The events that are due at `now` ([`OutboxEvent::is_due`]): of each type of event about
+    /// each type of order at most `limit`, so that one receiver's backlog hides no other's. By the
+    /// time of their next sending, those of one moment by their numbers. Reads no other event. An
+    /// event of a type that this program does not know may be left out.
     fn outbox_due(
         &self,
         now: Millis,
@@ -205,10 +207,14 @@ pub enum StoreErrorKind {
     OtherMode,
     /// A newer paygate wrote the store, or one order's record in it.
     Newer,
-    /// It is damaged, or no paygate store.
+    /// It is damaged, or no paygate store. After a look-up that found damage nothing more is
+    /// accepted.
     Corrupt,
     /// A read or write failed; after a failed write nothing more is accepted.
     Io,
+    /// A write found no room on the disk; nothing more is accepted until the store was opened anew,
+    /// which it does by itself.
+    Full,
     /// A number of this order at its provider, or of one of its refunds, is another order's.
     NumberTaken,
 }
@@ -259,6 +265,21 @@ pub fn refund_numbers(order: &Order) -> impl Iterator<Item = (Pid, String)> {
     refunds.map(|refund| (order.terms.pid.clone(), refund.out_refund_no.clone()))
 }
 
+/// The first `limit` events of each type of event about each type of order, in their order: what
+/// [`Store::outbox_due`] returns of the events that are due.
+pub fn events_of_each_type(
+    events: impl IntoIterator<Item = OutboxEvent>,
+    limit: usize,
+) -> Vec<OutboxEvent> {
+    let mut counts: HashMap<(EventType, String), usize> = HashMap::new();
+    let within = events.into_iter().filter(|event| {
+        let count = counts.entry((event.event, event.kind.clone())).or_default();
+        *count = count.saturating_add(1);
+        *count <= limit
+    });
+    within.collect()
+}
+
 /// What a store is used for: a store keeps it, and opens for no other use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {
@@ -277,4 +298,22 @@ impl StoreMode {
             StoreMode::Mock => "mock",
         }
     }
+}
+
+/// A copy of a store that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// The orders in it.
+    pub orders: u64,
+}
+
+/// A copy that was put in the place of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The orders in the copy.
+    pub orders: u64,
+    /// The database that stood in its place, if one did, under its new name.
+    pub replaced: Option<std::path::PathBuf>,
 }

@@ -15,6 +15,7 @@ mod admin;
 
 // The parts.
 mod caller;
+mod clock;
 mod config;
 mod guard;
 mod layer;

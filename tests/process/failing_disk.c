@@ -1,7 +1,7 @@
 /* Preloaded into the program under test: a disk that fails on demand. While the directory
-   FAILING_DISK holds a file of that name, every `sync`, or every `write`, of the store's database,
-   its write-ahead log, or a database in the making fails as the kernel would report it. Linux
-   only. */
+   FAILING_DISK holds a file of that name, every `sync`, or every write (`write`: the disk is full,
+   `quota`: its user's share is), of the store's database, its write-ahead log, or a database in
+   the making fails as the kernel would report it. Linux only. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -42,12 +42,18 @@ int fdatasync(int fd) {
     return fails(fd, "sync") ? (int)refuse(EIO) : (int)syscall(SYS_fdatasync, fd);
 }
 
+static int write_error(int fd) {
+    return fails(fd, "write") ? ENOSPC : fails(fd, "quota") ? EDQUOT : 0;
+}
+
 ssize_t write(int fd, const void *bytes, size_t length) {
-    return fails(fd, "write") ? refuse(ENOSPC) : syscall(SYS_write, fd, bytes, length);
+    int error = write_error(fd);
+    return error ? refuse(error) : syscall(SYS_write, fd, bytes, length);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) {
-    return fails(fd, "write") ? refuse(ENOSPC) : syscall(SYS_pwrite64, fd, bytes, length, offset);
+    int error = write_error(fd);
+    return error ? refuse(error) : syscall(SYS_pwrite64, fd, bytes, length, offset);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset) {

@@ -17,7 +17,7 @@ fn parse_answer(answer: &str) -> (u16, Value) {
     (head["HTTP/1.1 ".len()..][..3].parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
-fn code_url(answer: &str) -> String {
+pub(super) fn code_url(answer: &str) -> String {
     let (status, body) = parse_answer(answer);
     assert_eq!(status, 200, "{answer}");
     body["orderInfo"]["codeUrl"].as_str().unwrap().to_owned()
@@ -71,8 +71,8 @@ async fn failing_disk(directory: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The disk fails between two orders. `sync`: the write reached the kernel and not the disk, so
-/// that the order may or may not be there after a restart; `write`: there is no space.
+/// The disk fails between two orders: the write reached the kernel and not the disk, so that the
+/// order may or may not be there after a restart.
 #[tokio::test]
 async fn a_disk_that_fails_keeps_every_order_from_the_providers_until_a_restart() {
     let faults = TempDir::new().unwrap();
@@ -83,31 +83,87 @@ async fn a_disk_that_fails_keeps_every_order_from_the_providers_until_a_restart(
     ];
     let [before, during, later] =
         ["2107151010101541001", "2107151010101541002", "2107151010101541003"];
-    for fault in ["sync", "write"] {
+    let mut program = Program::start(TempDir::new().unwrap(), &preload).await;
+    let paid_with = code_url(&program.create(before).await);
+    assert_eq!(program.ready().await, 200);
+
+    let switch = faults.path().join("sync");
+    File::create(&switch).unwrap();
+    check_refuses(&program, during).await;
+    fs::remove_file(&switch).unwrap();
+    // What the disk holds is unknown until it is read again: a disk that works is not enough.
+    check_refuses(&program, later).await;
+    assert_eq!(ledger(&program).await, [(before.to_owned(), 1)]);
+    program.until("the store failed before anything was sent").await;
+    assert!(program.logged.contains("restart paygate"), "{}", program.logged);
+    program.signal("KILL").await;
+
+    let program = Program::start(program.killed().await, &[]).await;
+    assert_eq!(program.ready().await, 200);
+    assert_eq!(code_url(&program.create(before).await), paid_with);
+    for no in [during, later] {
+        code_url(&program.create(no).await);
+    }
+    let once = [before, during, later].map(|no| (no.to_owned(), 1));
+    assert_eq!(ledger(&program).await, once);
+}
+
+/// There is no space, or a quota is used up.
+#[tokio::test]
+async fn after_a_disk_had_no_room_paygate_opens_the_store_anew_by_itself() {
+    let faults = TempDir::new().unwrap();
+    let Some(library) = failing_disk(faults.path()).await else { return };
+    let preload = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAILING_DISK", faults.path().to_str().unwrap()),
+    ];
+    let [before, during, later] =
+        ["2107151010101541001", "2107151010101541002", "2107151010101541003"];
+    for fault in ["write", "quota"] {
         let mut program = Program::start(TempDir::new().unwrap(), &preload).await;
         let paid_with = code_url(&program.create(before).await);
-        assert_eq!(program.ready().await, 200);
-
         let switch = faults.path().join(fault);
-        File::create(&switch).unwrap();
-        check_refuses(&program, during).await;
-        fs::remove_file(&switch).unwrap();
-        // What the disk holds is unknown until it is read again: a disk that works is not enough.
-        check_refuses(&program, later).await;
-        assert_eq!(ledger(&program).await, [(before.to_owned(), 1)], "{fault}");
-        program.until("the store failed before anything was sent").await;
-        assert!(program.logged.contains("restart paygate"), "{fault}: {}", program.logged);
-        program.signal("KILL").await;
-
-        let program = Program::start(program.killed().await, &[]).await;
-        assert_eq!(program.ready().await, 200, "{fault}");
-        assert_eq!(code_url(&program.create(before).await), paid_with, "{fault}");
+        for _ in 0..2 {
+            File::create(&switch).unwrap();
+            check_refuses(&program, during).await;
+            assert_eq!(ledger(&program).await, [(before.to_owned(), 1)], "{fault}");
+            fs::remove_file(&switch).unwrap();
+            program.until("the disk has room again: paygate opened the store anew").await;
+            assert_eq!(program.ready().await, 200, "{fault}");
+            assert_eq!(code_url(&program.create(before).await), paid_with, "{fault}");
+        }
         for no in [during, later] {
             code_url(&program.create(no).await);
         }
         let once = [before, during, later].map(|no| (no.to_owned(), 1));
         assert_eq!(ledger(&program).await, once, "{fault}");
+        program.signal("TERM").await;
+        assert_eq!(program.ended().await.0.code(), Some(0), "{fault}");
     }
+}
+
+/// What a start would refuse, a store that is opened anew refuses, too.
+#[tokio::test]
+async fn a_store_that_was_replaced_while_its_disk_had_no_room_stays_closed() {
+    let faults = TempDir::new().unwrap();
+    let Some(library) = failing_disk(faults.path()).await else { return };
+    let preload = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAILING_DISK", faults.path().to_str().unwrap()),
+    ];
+    let mut program = Program::start(TempDir::new().unwrap(), &preload).await;
+    code_url(&program.create("2107151010101541001").await);
+    let switch = faults.path().join("write");
+    File::create(&switch).unwrap();
+    check_refuses(&program, "2107151010101541002").await;
+    fs::remove_file(program.home.path().join(STORE)).unwrap();
+    fs::remove_file(&switch).unwrap();
+    program.until("the store stays closed: restart paygate").await;
+    // The first words, unless the file is removed in the middle of an attempt.
+    let named = ["was removed or replaced", "only its -wal file is there"];
+    assert!(named.iter().any(|words| program.logged.contains(words)), "{}", program.logged);
+    check_refuses(&program, "2107151010101541003").await;
+    assert!(!program.home.path().join(STORE).exists(), "no empty store is made");
 }
 
 /// An existing store or a new one: it is whole when the disk works again.

@@ -18,8 +18,10 @@ use tokio::time::timeout;
 
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
+mod copies;
 mod edge;
 mod faults;
+mod log;
 mod mock;
 mod snippets;
 mod walk;

@@ -10,7 +10,7 @@ use crate::domain::channel::ProviderId;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::platform::Platform;
 use crate::domain::request::{Fingerprint, OrderTerms};
-use crate::domain::time::Millis;
+use crate::domain::time::{HOUR_MS, Millis};
 
 /// An order with its attempts, its payments and their refunds.
 ///
@@ -144,6 +144,23 @@ impl Order {
             if attempt.opened_at < at && !attempt.is_ended() {
                 attempt.handed_out = true;
             }
+        }
+        self
+    }
+
+    /// The order by the clock of `now`. Nothing was opened or queried later than that: what paygate
+    /// noted while its clock was ahead counts as long ago, so that the next query does not wait
+    /// until the clock is there again.
+    #[must_use]
+    pub fn by_clock(mut self, now: Millis) -> Order {
+        let long_ago = now.plus(HOUR_MS.saturating_neg());
+        let corrected = |at: Millis| if at > now { long_ago } else { at };
+        for attempt in &mut self.attempts {
+            attempt.opened_at = corrected(attempt.opened_at);
+            attempt.last_queried_at = attempt.last_queried_at.map(corrected);
+        }
+        for refund in self.payments.iter_mut().flat_map(|payment| &mut payment.refunds) {
+            refund.last_queried_at = refund.last_queried_at.map(corrected);
         }
         self
     }

@@ -1,6 +1,7 @@
 //! Sends the events that are due to their receivers, many at once, in the background.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,17 @@ use crate::engine::parts::{Engine, EngineParts};
 use crate::error::{Error, Kind, Text};
 use crate::store::EventUpdate;
 
-/// The most events that are on their way at once.
+/// The most events of one receiver that are on their way at once.
 const AT_ONCE: usize = 64;
 
-/// The most events that one look into the store takes.
+/// The most events of all receivers that are on their way at once, but for each receiver's share.
+const AT_ONCE_IN_ALL: usize = 256;
+
+/// So many events of a receiver may be on their way whatever the others do: however many receivers
+/// hang, each other one gets its events.
+const SHARE: usize = 4;
+
+/// The most events of one receiver that one dispatch takes.
 const ROUND_MAX: usize = 1024;
 
 /// How often the background looks into the outbox when nothing wakes it.
@@ -54,10 +62,10 @@ impl Engine {
         let sent = due.len();
         let mut deliveries = Deliveries::default();
         for event in due {
-            deliveries.start(&self.0, event);
-            if deliveries.events.len() == AT_ONCE {
+            while !deliveries.has_room(&event) {
                 deliveries.settle_one(&self.0).await;
             }
+            deliveries.start(&self.0, event);
         }
         while !deliveries.events.is_empty() {
             deliveries.settle_one(&self.0).await;
@@ -163,32 +171,59 @@ impl EngineParts {
 /// How a delivery ended; a handler may panic.
 type Delivered = Result<(Id, Result<(), Undelivered>), JoinError>;
 
+/// A receiver: a handler has one type of event and of order, and a webhook's URL may have a type of
+/// order. So a webhook whose URL has none is counted as several.
+type Receiver = (EventType, String);
+
+fn receiver(event: &OutboxEvent) -> Receiver {
+    (event.event, event.kind.clone())
+}
+
 /// The events that are on their way.
 #[derive(Default)]
 struct Deliveries {
     tasks: JoinSet<Result<(), Undelivered>>,
     events: HashMap<Id, OutboxEvent>,
+    by_receiver: HashMap<Receiver, usize>,
 }
 
 impl Deliveries {
-    /// Starts the events that are due, as long as not too many are on their way.
+    /// Starts the events that are due, as far as there is room.
     async fn start_due(&mut self, engine: &Arc<EngineParts>) {
-        if self.events.len() >= AT_ONCE {
-            return;
-        }
+        let due = engine.events_due(AT_ONCE).await;
         // The store lists those on their way as well, until they are settled.
-        for event in engine.events_due(AT_ONCE).await {
-            let is_new = !self.events.values().any(|sent| sent.id == event.id);
-            if is_new && self.events.len() < AT_ONCE {
+        let sent: HashSet<EventId> = self.events.values().map(|event| event.id.clone()).collect();
+        for event in due {
+            if !sent.contains(&event.id) && self.has_room(&event) {
                 self.start(engine, event);
             }
         }
     }
 
+    /// Whether another event of the receiver of `event` may be sent meanwhile.
+    fn has_room(&self, event: &OutboxEvent) -> bool {
+        let count = self.by_receiver.get(&receiver(event)).copied().unwrap_or_default();
+        count < SHARE || (count < AT_ONCE && self.events.len() < AT_ONCE_IN_ALL)
+    }
+
     fn start(&mut self, engine: &Arc<EngineParts>, event: OutboxEvent) {
         let (engine, sent) = (engine.clone(), event.clone());
         let task = self.tasks.spawn(async move { engine.deliver(&sent).await });
+        let count = self.by_receiver.entry(receiver(&event)).or_default();
+        *count = count.saturating_add(1);
         self.events.insert(task.id(), event);
+    }
+
+    /// Takes an event whose delivery ended.
+    fn remove(&mut self, id: Id) -> Option<OutboxEvent> {
+        let event = self.events.remove(&id)?;
+        if let Entry::Occupied(mut count) = self.by_receiver.entry(receiver(&event)) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        Some(event)
     }
 
     /// Waits for one of them, and settles it.
@@ -206,7 +241,7 @@ impl Deliveries {
                 (panicked.id(), Err(Undelivered::Failed(why)))
             }
         };
-        if let Some(event) = self.events.remove(&id) {
+        if let Some(event) = self.remove(id) {
             engine.settle(event, delivered).await;
         }
     }

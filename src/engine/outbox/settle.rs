@@ -19,7 +19,7 @@ impl EngineParts {
         let (state, next_at) = match &delivered {
             Ok(()) => (DeliveryState::Accepted, now),
             Err(Undelivered::NoReceiver) => (DeliveryState::Parked, now),
-            Err(Undelivered::Failed(_)) if now.since(event.created_at) >= GIVE_UP_MS => {
+            Err(Undelivered::Failed(_)) if is_last_try(tries, &event.id) => {
                 (DeliveryState::Parked, now)
             }
             Err(Undelivered::Failed(_)) => {
@@ -73,8 +73,17 @@ impl Display for Undelivered {
     }
 }
 
-/// How long paygate sends an event again before it parks the event.
-const GIVE_UP_MS: i64 = DAY_MS + HOUR_MS;
+/// The fewest sendings before paygate parks an event.
+const TRIES_MIN: u32 = 34;
+
+/// Whether paygate parks an event that was refused `tries` times: after at least a day of waits
+/// between its sendings. The clock has no say: a machine that was off, or whose clock jumped, sent
+/// nothing meanwhile.
+fn is_last_try(tries: u32, id: &EventId) -> bool {
+    // With so many, the day is over by any spread.
+    let waited_ms: i64 = (1..tries.min(64)).map(|tries| retry_delay_ms(tries, id)).sum();
+    tries >= TRIES_MIN && waited_ms >= DAY_MS
+}
 
 /// How long after its `tries`-th sending an event is sent again, in milliseconds: 4 s, then twice
 /// as long each time, up to an hour; give or take a fifth, so that many events do not reach a shop
@@ -102,6 +111,10 @@ mod tests {
             let range = middle * 8 / 10..=middle * 12 / 10;
             assert!(range.contains(wait), "{n}: {wait} of {middle}");
         }
+        let last = (1..).find(|tries| is_last_try(*tries, &id)).unwrap();
+        let waited_ms: i64 = waits[..last as usize - 1].iter().sum();
+        assert!((34..=36).contains(&last) && waited_ms >= DAY_MS, "{last}: {waited_ms}");
+        assert!(is_last_try(u32::MAX, &id), "also for a number that no schedule reaches");
         let spread: std::collections::BTreeSet<i64> = waits[15..].iter().copied().collect();
         assert!(spread.len() > 5, "no two shops are in step");
     }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use super::{AlipayApp, AlipayMerchant, AlipayVerification, refund};
+use crate::domain::charset;
 use crate::domain::ids::{ChannelNo, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::refund::RefundState;
@@ -47,35 +48,57 @@ pub(super) fn parse_notification(
     }
 }
 
-/// The form's parameters, decoded once.
-struct NotificationForm(BTreeMap<String, String>);
+/// The form's parameters, unescaped once.
+struct NotificationForm {
+    /// What Alipay signed: bytes, in the characters that `charset` names.
+    signed: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The same as texts.
+    texts: BTreeMap<String, String>,
+}
 
 impl NotificationForm {
     fn parse(body: &[u8]) -> Result<NotificationForm, &'static str> {
-        let text = std::str::from_utf8(body).map_err(|_| NOT_UTF8)?;
-        let mut parameters = BTreeMap::new();
-        for part in text.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let (name, value) = (decoded(name)?, decoded(value)?);
-            if parameters.insert(name, value).is_some() {
+        let mut signed = BTreeMap::new();
+        for part in body.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
+            let at = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+            let (name, value) = part.split_at(at);
+            let (name, value) = (unescaped(name), unescaped(value.get(1..).unwrap_or_default()));
+            if signed.insert(name, value).is_some() {
                 return Err("it has a parameter twice");
             }
         }
-        Ok(NotificationForm(parameters))
+        let charset = signed.get(&b"charset"[..]).map_or(&b""[..], Vec::as_slice);
+        let encoding = match charset {
+            b"" => None,
+            name => Some(
+                std::str::from_utf8(name)
+                    .ok()
+                    .and_then(charset::named)
+                    .ok_or("it names a charset that paygate does not know")?,
+            ),
+        };
+        let text = |bytes: &Vec<u8>| match encoding {
+            Some(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
+            None => charset::decode(bytes).into_owned(),
+        };
+        let texts: BTreeMap<String, String> =
+            signed.iter().map(|(name, value)| (text(name), text(value))).collect();
+        // Two names that differ in bytes only would hide one of the two.
+        match texts.len() == signed.len() {
+            true => Ok(NotificationForm { signed, texts }),
+            false => Err("it has a parameter twice"),
+        }
     }
 
     /// A parameter that is not empty.
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.texts.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// Whether Alipay signed the form for one of the merchant's apps, and for its seller.
     fn verify(&self, merchant: &AlipayMerchant) -> Result<(), &'static str> {
         if self.text("sign_type") != Some("RSA2") {
             return Err("it is not signed by RSA2");
-        }
-        if self.text("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
-            return Err(NOT_UTF8);
         }
         let sign = self.text("sign").ok_or("it is not signed")?;
         let app_id = self.text("app_id").ok_or("it names no app")?;
@@ -115,20 +138,24 @@ impl NotificationForm {
     /// empty parameters ("verifying an asynchronous notification" signs them, "signing by
     /// yourself" leaves them out): we treat them as absent, so we accept both signatures.
     fn is_signed(&self, key: &VerifyingKey, sign: &str) -> bool {
-        let has_empty = self.0.values().any(String::is_empty);
-        key.verifies(self.content(|_| true).as_bytes(), sign)
-            || has_empty && key.verifies(self.content(|value| !value.is_empty()).as_bytes(), sign)
+        let has_empty = self.signed.values().any(Vec::is_empty);
+        key.verifies(&self.content(|_| true), sign)
+            || has_empty && key.verifies(&self.content(|value| !value.is_empty()), sign)
     }
 
-    fn content(&self, takes: impl Fn(&str) -> bool) -> String {
-        let pairs = self.signed_fields().filter(|(_, value)| takes(value));
-        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join("&")
+    /// The bytes that Alipay signed: all parameters but the signature.
+    fn content(&self, takes: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let signed = self.signed.iter().filter(|(name, value)| {
+            !matches!(name.as_slice(), b"sign" | b"sign_type") && takes(value)
+        });
+        let pairs: Vec<Vec<u8>> =
+            signed.map(|(name, value)| [name, &b"="[..], value].concat()).collect();
+        pairs.join(&b'&')
     }
 
-    /// The parameters that Alipay signed: all but the signature.
+    /// The parameters that Alipay signed, as texts.
     fn signed_fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let parameters = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters = self.texts.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         parameters.filter(|(name, _)| !matches!(*name, "sign" | "sign_type"))
     }
 
@@ -198,11 +225,9 @@ impl NotificationForm {
     }
 }
 
-/// Decodes once, `+` as a space. Stricter than `url::form_urlencoded`, which replaces bytes that
-/// are not UTF-8.
-fn decoded(text: &str) -> Result<String, &'static str> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(String::from).map_err(|_| NOT_UTF8)
+/// The bytes of an escaped text, `+` for a space: unescaped once.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> =
+        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect()
 }
-
-const NOT_UTF8: &str = "it is not in UTF-8";

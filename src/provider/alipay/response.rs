@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::AlipayVerification;
+use crate::domain::charset;
 use crate::domain::time::Millis;
 use crate::provider::Failure;
 use crate::provider::clock_skew::Skew;
@@ -96,7 +97,8 @@ pub(crate) fn parse_reply(
     method: &str,
     by: &AlipayVerification,
 ) -> Result<GatewayReply, Failure> {
-    let members: ReplyMembers<'_> = serde_json::from_slice(body)
+    let text = charset::decode(body);
+    let members: ReplyMembers<'_> = serde_json::from_str(&text)
         .map_err(|_| Failure::unknown("the reply is no JSON object, or names something twice"))?;
     let raw = match (members.find(&reply_name(method)), members.find("error_response")) {
         (Some(raw), None) | (None, Some(raw)) => raw,
@@ -110,13 +112,14 @@ pub(crate) fn parse_reply(
     };
     let sign: String =
         serde_json::from_str(sign).map_err(|_| Failure::unknown("the reply's sign is no text"))?;
-    verify(raw, &sign, members.find("alipay_cert_sn"), by)?;
+    verify(&charset::encode_as(raw, body), &sign, members.find("alipay_cert_sn"), by)?;
     Ok(GatewayReply::Signed(object))
 }
 
 /// The code and message in a response with another status than 200, for the client.
 pub(crate) fn parse_provider_error(body: &[u8], method: &str) -> Option<(String, String)> {
-    let members: ReplyMembers<'_> = serde_json::from_slice(body).ok()?;
+    let text = charset::decode(body);
+    let members: ReplyMembers<'_> = serde_json::from_str(&text).ok()?;
     let raw = members.find(&reply_name(method)).or(members.find("error_response"))?;
     let object = ReplyObject(serde_json::from_str(raw).ok()?);
     Some(object.provider_error()).filter(|(code, _)| !code.is_empty() && code != CODE_SUCCESS)
@@ -129,7 +132,7 @@ fn reply_name(method: &str) -> String {
 /// Verifies `sign` over the object's raw text (Alipay open platform, "verifying a synchronous
 /// reply": the text between the braces as received, never a re-serialised one).
 fn verify(
-    raw: &str,
+    raw: &[u8],
     sign: &str,
     cert_sn: Option<&str>,
     by: &AlipayVerification,
@@ -147,7 +150,7 @@ fn verify(
             key
         }
     };
-    if key.verifies(raw.as_bytes(), sign) {
+    if key.verifies(raw, sign) {
         Ok(())
     } else {
         Err(Failure::unknown("the reply's signature is not that of the configured Alipay key"))

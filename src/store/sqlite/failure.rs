@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::domain::order::record::RECORD_VERSION;
 use crate::store::{StoreError, StoreErrorKind};
@@ -84,21 +84,95 @@ pub(super) fn replaced(path: &Path) -> StoreError {
     StoreError::new(StoreErrorKind::Io, message)
 }
 
+/// `path` has a write-ahead log beside it that is not its own.
+pub(super) fn foreign_log(path: &Path) -> StoreError {
+    let path = path.display();
+    let message = format!(
+        "{path} and {path}-wal do not belong together: the one was put beside the other, and \
+         SQLite would make one damaged store of the two. Both were left as they are. If {path} is \
+         a copy that you want to restore, move it to another name and run paygate restore with \
+         that; else put back the database to which the log belongs"
+    );
+    StoreError::new(StoreErrorKind::Corrupt, message)
+}
+
+/// The copy of `path` to `new` failed.
+pub(super) fn copying(path: &Path, new: &Path, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            corrupt(path.display(), error)
+        }
+        _ => {
+            let why = format!(
+                "could not be copied to {} ({error}): check the disk, its space and its rights",
+                new.display()
+            );
+            unavailable(path.display(), why)
+        }
+    }
+}
+
+/// The write-ahead log at `path` cannot be watched: what is written may be lost.
+pub(super) fn unwatched(path: &Path, error: &io::Error) -> StoreError {
+    let message = format!(
+        "{} could not be read ({error}), so nothing more is accepted: check the disk and its \
+         health, then restart paygate",
+        path.display()
+    );
+    StoreError::new(StoreErrorKind::Io, message)
+}
+
 /// A look-up failed.
 pub(super) fn reading(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.display();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(path, error),
-        _ => StoreError::new(StoreErrorKind::Io, format!("{path} could not be read: {error}")),
+    if is_damage(error) {
+        let message = format!(
+            "{path} is damaged, or cannot be read ({error}), so nothing more is accepted: stop \
+             paygate, check the disk, keep the file, and restore the last copy. Do not start with \
+             an empty store while orders may be unpaid"
+        );
+        return StoreError::new(StoreErrorKind::Corrupt, message);
     }
+    StoreError::new(StoreErrorKind::Io, format!("{path} could not be read: {error}"))
+}
+
+/// Whether a failed look-up means that the store holds something else than what was written, or
+/// that some of it cannot be read: whatever is not there may be a paid order.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SchemaChanged
+        )
+    )
 }
 
 /// A write failed: what of it is on disk is known only after the next opening.
 pub(super) fn writing(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.display();
+    if has_no_room(error) {
+        let message = format!(
+            "{path} could not be written ({error}), so nothing more is accepted: make room on its \
+             disk. Then paygate opens the store anew by itself"
+        );
+        return StoreError::new(StoreErrorKind::Full, message);
+    }
     let message = format!(
-        "{} could not be written ({error}), so nothing more is accepted: check the disk, its \
-         space and its health, then restart paygate",
-        path.display()
+        "{path} could not be written ({error}), so nothing more is accepted: check the disk, its \
+         space and its health, then restart paygate"
     );
     StoreError::new(StoreErrorKind::Io, message)
+}
+
+/// Whether the disk took no more bytes: it is full, a quota is, or it is mounted read-only. It is
+/// another matter when it took them and did not make them durable.
+fn has_no_room(error: &rusqlite::Error) -> bool {
+    const WRITES: [i32; 2] = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE];
+    let code = error.sqlite_error();
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || code.is_some_and(|code| WRITES.contains(&code.extended_code))
 }

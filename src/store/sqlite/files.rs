@@ -3,11 +3,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{corrupt, refused, unavailable};
+use super::log::Identity;
 use super::{failure, schema};
+use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreMode};
 
 /// The database file of one store, and the companions beside it.
@@ -102,19 +105,31 @@ impl DatabaseFile {
         unavailable(self.database.display(), why)
     }
 
-    /// Whether the store is there, judged by the file alone: nothing is written, and no SQLite
-    /// connection of this process may be open on it. A store that is there only in part, empty
-    /// or another program's is an error: none is ever replaced by an empty one.
+    /// Whether the store is there, as [`DatabaseFile::is_store`], and can be written.
     pub(super) fn is_there(&self) -> Result<bool, StoreError> {
+        let shown = self.database.display();
+        if !self.is_store()? {
+            return match self.beside("-wal").exists() {
+                true => Err(corrupt(shown, "only its -wal file is there")),
+                false => Ok(false),
+            };
+        }
+        let found =
+            fs::metadata(&self.database).map_err(|error| refused(&self.database, &error))?;
+        if found.permissions().readonly() {
+            return Err(unavailable(shown, "is read-only: let paygate's user write it"));
+        }
+        Ok(true)
+    }
+
+    /// Whether a store's database is there, judged by the file alone: nothing is written, and no
+    /// SQLite connection of this process may be open on it. One that is there only in part, empty
+    /// or another program's is an error: none is ever replaced by an empty one.
+    pub(super) fn is_store(&self) -> Result<bool, StoreError> {
         let shown = self.database.display();
         let mut file = match File::open(&self.database) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match self.beside("-wal").exists() {
-                    true => Err(corrupt(shown, "only its -wal file is there")),
-                    false => Ok(false),
-                };
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(refused(&self.database, &error)),
         };
         let refused = |error: io::Error| refused(&self.database, &error);
@@ -129,9 +144,6 @@ impl DatabaseFile {
         }
         if header[68..72] != schema::APPLICATION_ID.to_be_bytes() {
             return Err(corrupt(shown, "it is another program's SQLite file"));
-        }
-        if file.metadata().map_err(refused)?.permissions().readonly() {
-            return Err(unavailable(shown, "is read-only: let paygate's user write it"));
         }
         Ok(true)
     }
@@ -149,13 +161,8 @@ impl DatabaseFile {
     ) -> Result<(), StoreError> {
         let path = self.beside("-new");
         let refused = |error: io::Error| refused(&path, &error);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
-            _ => {}
-        }
-        let file = private(OpenOptions::new().write(true).create_new(true))
-            .open(&path)
-            .map_err(refused)?;
+        remove_if_there(&path).map_err(refused)?;
+        let file = make_private_file(&path).map_err(refused)?;
         let failed = |error| failure::opening(&path, &error);
         let connection = Connection::open_with_flags(&path, WRITE).map_err(failed)?;
         schema::create(&connection, mode).map_err(failed)?;
@@ -196,7 +203,7 @@ impl DatabaseFile {
 
     /// A connection that writes.
     pub(super) fn open_for_writing(&self) -> rusqlite::Result<Connection> {
-        Connection::open_with_flags(&self.database, WRITE)
+        open_for_writing(&self.database)
     }
 
     /// A connection that only reads.
@@ -205,22 +212,91 @@ impl DatabaseFile {
         Connection::open_with_flags(&self.database, flags)
     }
 
-    fn beside(&self, suffix: &str) -> PathBuf {
+    /// A connection that only reads, and waits at most so long for another program.
+    pub(super) fn open_without_writing(&self, wait: Duration) -> Result<Connection, StoreError> {
+        let opened = self.open_for_reading().and_then(|connection| {
+            connection.busy_timeout(wait)?;
+            Ok(connection)
+        });
+        opened.map_err(|error| failure::opening(&self.database, &error))
+    }
+
+    /// What the database is without its write-ahead log, where there is one.
+    pub(super) fn identity_alone(&self) -> Option<Identity> {
+        if fs::metadata(self.beside("-wal")).map_or(true, |log| log.len() == 0) {
+            return None;
+        }
+        let escaped = self.database.to_str()?.replace('%', "%25").replace('?', "%3f");
+        let address = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        // What cannot be read alone may be whole with its log.
+        let connection = Connection::open_with_flags(address, flags).ok()?;
+        Identity::of(&connection).ok()?
+    }
+
+    /// Puts the whole database `new` in the place of this one, which gets another name, as does its
+    /// log; returns that name. A crash between two steps leaves nothing that could be opened but
+    /// the one or the other.
+    pub(super) fn replace(&self, new: &Path, now: Millis) -> io::Result<Option<PathBuf>> {
+        let kept = self.beside(&format!("-before-{}", now.0));
+        let is_there = self.database.exists();
+        if is_there {
+            fs::hard_link(&self.database, &kept)?;
+        }
+        fs::rename(new, &self.database)?;
+        let mut kept_log = kept.clone().into_os_string();
+        kept_log.push("-wal");
+        match fs::rename(self.beside("-wal"), kept_log) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        remove_if_there(&self.beside("-shm"))?;
+        sync_directory(&self.database, File::sync_all)?;
+        Ok(is_there.then_some(kept))
+    }
+
+    /// The file beside the database whose name ends so.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.database.clone().into_os_string();
         path.push(suffix);
         path.into()
     }
 }
 
+/// Makes an empty file that only its owner reads.
+pub(super) fn make_private_file(path: &Path) -> io::Result<File> {
+    private(OpenOptions::new().write(true).create_new(true)).open(path)
+}
+
+/// Removes a file, unless there is none.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// A connection that writes to the database at `path`.
+pub(super) fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, WRITE)
+}
+
 /// The files that a store was opened with. SQLite goes on with them when somebody removes them or
 /// puts others in their places, and what it writes then is gone with the process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenedFiles([(PathBuf, FileNumber); 2]);
 
 impl OpenedFiles {
     /// The database file.
     pub(super) fn database(&self) -> &Path {
         &self.0[0].0
+    }
+
+    /// The write-ahead log.
+    pub(super) fn log(&self) -> &Path {
+        &self.0[1].0
     }
 
     /// Whether the names still mean these files. Two `stat`s, some 2 µs: little beside the wait
@@ -285,12 +361,15 @@ fn make_private(_: &Path) -> io::Result<()> {
 
 /// A name is durable when its directory is.
 #[cfg(unix)]
-fn sync_directory(file: &Path, sync: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn sync_directory(
+    file: &Path,
+    sync: impl Fn(&File) -> io::Result<()>,
+) -> io::Result<()> {
     file.parent().map_or(Ok(()), |directory| sync(&File::open(directory)?))
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_: &Path, _: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn sync_directory(_: &Path, _: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     Ok(())
 }
 

@@ -19,8 +19,11 @@ use super::schema::{COMPATIBLE_FROM, VERSION, version};
 use crate::domain::order::record::{decode_record, encode_record};
 
 /// One step for each version: it turns the tables of the version before into its own.
-const MIGRATIONS: [TableMigration; 2] =
-    [TableMigration { to: 2, apply: to_2 }, TableMigration { to: 3, apply: to_3 }];
+const MIGRATIONS: [TableMigration; 3] = [
+    TableMigration { to: 2, apply: to_2 },
+    TableMigration { to: 3, apply: to_3 },
+    TableMigration { to: 4, apply: to_4 },
+];
 
 const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].to == VERSION);
 
@@ -69,6 +72,12 @@ fn to_2(connection: &Connection) -> rusqlite::Result<()> {
 fn to_3(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TO_3)?;
     rewrite_records(connection)
+}
+
+/// Events are found by their type, and a write-ahead log that is not the database's is noticed. The
+/// version before reads and writes these tables as well.
+fn to_4(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TO_4)
 }
 
 const TO_2: &str = "
@@ -131,6 +140,13 @@ ALTER TABLE refunds RENAME COLUMN asked_ms TO requested_ms;
 ALTER TABLE unmatched RENAME COLUMN known_ms TO discovered_ms;
 DROP INDEX unmatched_known;
 CREATE INDEX unmatched_discovered ON unmatched (discovered_ms, provider, pid, transaction_id);
+";
+
+const TO_4: &str = "
+CREATE INDEX outbox_due_by_type ON outbox (state, event, type, next_ms, id);
+
+ALTER TABLE meta ADD COLUMN log_id INTEGER;
+ALTER TABLE meta ADD COLUMN log_before INTEGER;
 ";
 
 /// Orders that are in memory at once while their records are rewritten.

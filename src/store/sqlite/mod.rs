@@ -24,12 +24,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
-
-use super::{BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreMode};
+use super::{
+    BoxFuture, Claim, Committed, EventUpdate, Store, StoreError, StoreMode, events_of_each_type,
+};
 use crate::domain::channel::ProviderId;
 use crate::domain::event::{DeliveryState, EventId, EventType, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
@@ -38,23 +36,28 @@ use crate::domain::order::Order;
 use crate::domain::order::record::{RecordError, decode_record, encode_record};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::UnmatchedPayment;
-use failure::FirstFailure;
-use files::DatabaseFile;
-use reader::{EventRow, ReadStatements, Readers, UnmatchedRow};
+pub(crate) use copies::{back_up, restore};
+use opening::Opening;
+use reader::{EventRow, ReadStatements, UnmatchedRow};
 #[cfg(feature = "mock")]
 pub(crate) use removal::HeldMockStore;
-use rows::{OrderRow, WriteOutcome, WriteStatements};
+use reopening::Reopening;
+use rows::{OrderRow, WriteOutcome};
 use unreadable::UnreadableRows;
-use writer::{WriteAnswer, WriteCommand, Writer, WriterParts};
+use writer::{WriteAnswer, WriteCommand};
 
+mod copies;
 mod failure;
 mod files;
+mod log;
 mod migrations;
+mod opening;
 #[cfg(test)]
 mod plans;
 mod reader;
 #[cfg(feature = "mock")]
 mod removal;
+mod reopening;
 mod rows;
 mod schema;
 mod unreadable;
@@ -69,17 +72,10 @@ mod writer;
 pub struct Sqlite {
     path: PathBuf,
     mode: StoreMode,
-    writer: Writer,
-    readers: Readers,
-    failed: FirstFailure,
-    restored: Option<Millis>,
+    reopening: Arc<Reopening>,
     unreadable_orders: UnreadableRows,
     unreadable_events: UnreadableRows,
 }
-
-/// How long the writer waits for another program that writes to the file (a person's SQLite
-/// tool) before it answers that the store is busy.
-const BUSY: Duration = Duration::from_secs(5);
 
 impl Sqlite {
     /// Opens the store at `path` for real money, and makes it when there is no such file.
@@ -102,60 +98,50 @@ impl Sqlite {
     /// `Newer` and `Corrupt` as [`StoreErrorKind`](super::StoreErrorKind) describes them. The file
     /// is then as it was, and the message has the remedy.
     pub fn open_as(path: impl AsRef<Path>, mode: StoreMode) -> Result<Sqlite, StoreError> {
-        let file = DatabaseFile::find(path.as_ref())?;
-        let lock = file.lock()?;
-        if !file.is_there()? {
-            file.create(mode)?;
-        }
-        file.restrict();
-        let (connection, fence) = own(&file, mode)?;
-        let restored = schema::restored(&connection);
-        let restored = restored.map_err(|error| failure::opening(file.database(), &error))?;
-        let failed = FirstFailure::default();
-        let readers = Readers::start(&file, &failed)?;
-        let path = file.database().to_owned();
-        let opened_files = file.opened_files()?;
-        let failure = Arc::clone(&failed);
-        let parts = WriterParts { connection, opened_files, fence, lock, failed: failure };
-        let started = Writer::start(parts);
-        let writer = started.map_err(|error| failure::unavailable(path.display(), error))?;
+        let opening = Opening::new(path.as_ref(), mode)?;
+        let path = opening.database().to_owned();
+        let reopening = Reopening::new(opening, mode);
         let (unreadable_orders, unreadable_events) = Default::default();
-        Ok(Sqlite {
-            path,
-            mode,
-            writer,
-            readers,
-            failed,
-            restored,
-            unreadable_orders,
-            unreadable_events,
-        })
+        Ok(Sqlite { path, mode, reopening, unreadable_orders, unreadable_events })
     }
 
     /// How many transactions were written since the store was opened. Many requests share one:
     /// their number divided by this is what group commit saves.
     #[must_use]
     pub fn transactions(&self) -> u64 {
-        self.writer.transactions()
-    }
-
-    fn check_writable(&self) -> Result<(), StoreError> {
-        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+        self.reopening.current().writer.transactions()
     }
 
     async fn write(&self, command: WriteCommand) -> Result<WriteAnswer, StoreError> {
-        self.check_writable()?;
-        let answer = self.writer.ask(command).await;
+        let opening = self.reopening.serving()?;
+        let answer = opening.writer.ask(command).await;
         // A request that met the end of the writer is answered with why it ended.
-        answer.map_err(|error| self.failed.get().cloned().unwrap_or(error))
+        answer.map_err(|error| opening.failed.get().cloned().unwrap_or(error))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        lookup: impl FnOnce(&mut ReadStatements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let opening = self.reopening.serving()?;
+        let found = opening.readers.ask(lookup).await;
+        found.map_err(|error| opening.failed.get().cloned().unwrap_or(error))
     }
 
     fn decode_record(&self, record: &str) -> Result<Order, StoreError> {
+        let opening = self.reopening.current();
         let order = decode_record(record).map_err(|error| match error {
             RecordError::Newer { version } => failure::newer_record(&self.path, version),
-            RecordError::Invalid { .. } => failure::corrupt(self.path.display(), error),
+            RecordError::Invalid { .. } => {
+                let invalid = failure::corrupt(self.path.display(), error);
+                // No paygate ever wrote such a record: a page of it was lost.
+                match record.contains('\0') {
+                    true => opening.failed.get_or_init(|| invalid).clone(),
+                    false => invalid,
+                }
+            }
         })?;
-        Ok(match self.restored {
+        Ok(match opening.restored {
             Some(at) => order.restored(at),
             None => order,
         })
@@ -181,10 +167,10 @@ impl Sqlite {
         })
     }
 
-    /// The events of `rows`, at most `limit`, without those that this program cannot read: an
-    /// older paygate passes over the events that a newer one added.
-    fn events(&self, rows: Vec<EventRow>, limit: usize) -> Vec<OutboxEvent> {
-        let events = rows.into_iter().filter_map(|row| {
+    /// The events of `rows` without those that this program cannot read: an older paygate passes
+    /// over the events that a newer one added.
+    fn events(&self, rows: Vec<EventRow>) -> impl Iterator<Item = OutboxEvent> {
+        rows.into_iter().filter_map(|row| {
             let id = row.id.clone();
             match self.event(row) {
                 Ok(event) => Some(event),
@@ -195,8 +181,7 @@ impl Sqlite {
                     None
                 }
             }
-        });
-        events.take(limit).collect()
+        })
     }
 
     fn read_unmatched(&self, row: UnmatchedRow) -> Result<UnmatchedPayment, StoreError> {
@@ -214,20 +199,11 @@ impl Sqlite {
             message: row.message,
         })
     }
-
-    fn stop(&self) -> impl FnOnce() + Send + 'static {
-        let (readers, writer) = (self.readers.stop(), self.writer.stop());
-        move || {
-            // The last connection to close empties the write-ahead log: the one that may write.
-            readers();
-            writer();
-        }
-    }
 }
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        self.stop()();
+        self.reopening.close()();
     }
 }
 
@@ -237,9 +213,8 @@ impl Store for Sqlite {
         out_trade_no: &'a OutTradeNo,
     ) -> BoxFuture<'a, Result<Option<Order>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let number = out_trade_no.clone();
-            let record = self.readers.ask(move |statements| statements.load(&number)).await?;
+            let record = self.read(move |statements| statements.load(&number)).await?;
             let order = record.map(|record| self.decode_record(&record)).transpose();
             match order {
                 Ok(_) => self.unreadable_orders.remove(out_trade_no.as_str()),
@@ -291,11 +266,9 @@ impl Store for Sqlite {
         channel_no: &'a ChannelNo,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let (pid, channel_no) = (pid.clone(), channel_no.clone());
             let found = self
-                .readers
-                .ask(move |statements| statements.find_channel(provider, &pid, &channel_no))
+                .read(move |statements| statements.find_channel(provider, &pid, &channel_no))
                 .await?;
             found.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
@@ -306,10 +279,9 @@ impl Store for Sqlite {
         id: &'a TransactionId,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let id = id.clone();
             let out_trade_no =
-                self.readers.ask(move |statements| statements.find_transaction(&id)).await?;
+                self.read(move |statements| statements.find_transaction(&id)).await?;
             out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
@@ -320,19 +292,17 @@ impl Store for Sqlite {
         out_refund_no: &'a str,
     ) -> BoxFuture<'a, Result<Option<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let (pid, refund) = (pid.clone(), out_refund_no.to_owned());
             let out_trade_no =
-                self.readers.ask(move |statements| statements.find_refund(&pid, &refund)).await?;
+                self.read(move |statements| statements.find_refund(&pid, &refund)).await?;
             out_trade_no.map(|out_trade_no| self.number(&out_trade_no)).transpose()
         })
     }
 
     fn due(&self, now: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<OutTradeNo>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let length = self.unreadable_orders.beyond(limit);
-            let numbers = self.readers.ask(move |statements| statements.due(now, length)).await?;
+            let numbers = self.read(move |statements| statements.due(now, length)).await?;
             let readable = numbers.iter().filter(|number| !self.unreadable_orders.contains(number));
             readable.take(limit).map(|out_trade_no| self.number(out_trade_no)).collect()
         })
@@ -344,11 +314,9 @@ impl Store for Sqlite {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let length = self.unreadable_events.beyond(limit);
-            let rows =
-                self.readers.ask(move |statements| statements.outbox_due(now, length)).await?;
-            Ok(self.events(rows, limit))
+            let rows = self.read(move |statements| statements.outbox_due(now, length)).await?;
+            Ok(events_of_each_type(self.events(rows), limit))
         })
     }
 
@@ -358,10 +326,9 @@ impl Store for Sqlite {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let length = self.unreadable_events.beyond(limit);
-            let listed = self.readers.ask(move |statements| statements.outbox_list(state, length));
-            Ok(self.events(listed.await?, limit))
+            let listed = self.read(move |statements| statements.outbox_list(state, length));
+            Ok(self.events(listed.await?).take(limit).collect())
         })
     }
 
@@ -370,9 +337,8 @@ impl Store for Sqlite {
         id: &'a EventId,
     ) -> BoxFuture<'a, Result<Option<OutboxEvent>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
             let id = id.clone();
-            let row = self.readers.ask(move |statements| statements.outbox_find(&id)).await?;
+            let row = self.read(move |statements| statements.outbox_find(&id)).await?;
             row.map(|row| self.event(row)).transpose()
         })
     }
@@ -406,8 +372,7 @@ impl Store for Sqlite {
 
     fn unmatched(&self, limit: usize) -> BoxFuture<'_, Result<Vec<UnmatchedPayment>, StoreError>> {
         Box::pin(async move {
-            self.check_writable()?;
-            let rows = self.readers.ask(move |statements| statements.unmatched(limit)).await?;
+            let rows = self.read(move |statements| statements.unmatched(limit)).await?;
             rows.into_iter().rev().map(|row| self.read_unmatched(row)).collect()
         })
     }
@@ -428,7 +393,7 @@ impl Store for Sqlite {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // The panic hook reported the panic of a thread; nothing is left to do.
-            drop(tokio::task::spawn_blocking(self.stop()).await);
+            drop(tokio::task::spawn_blocking(self.reopening.close()).await);
         })
     }
 }
@@ -440,55 +405,6 @@ impl Sqlite {
         failure::unavailable(self.path.display(), why)
     }
 }
-
-/// Opens the database, judges it, and makes this process its owner.
-fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreError> {
-    let path = file.database();
-    let failed = |error| failure::opening(path, &error);
-    let connection = open_judged(file, mode)?;
-    connection.execute_batch(SETTINGS).map_err(failed)?;
-    // Every table, column and index that is used, before anything is written for good.
-    let check = |connection: &Connection| {
-        WriteStatements::prepare(connection)?;
-        ReadStatements::prepare(connection).map(drop)
-    };
-    migrations::migrate(&connection, check).map_err(failed)?;
-    let journal: String = connection
-        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-        .map_err(failed)?;
-    if journal != "wal" {
-        let why = "takes no write-ahead log: keep the store on a local disk";
-        return Err(failure::unavailable(path.display(), why));
-    }
-    let fence = schema::raise_fence(&connection).map_err(failed)?;
-    connection.set_db_config(KEEP_LOG, false).map_err(failed)?;
-    Ok((connection, fence))
-}
-
-/// Opens the database and judges it. One that is refused stays as it is: closing it does not move
-/// its write-ahead log.
-fn open_judged(file: &DatabaseFile, mode: StoreMode) -> Result<Connection, StoreError> {
-    let path = file.database();
-    let failed = |error| failure::opening(path, &error);
-    let connection = file.open_for_writing().map_err(failed)?;
-    connection.set_db_config(KEEP_LOG, true).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    schema::judge(&connection, path, mode)?;
-    Ok(connection)
-}
-
-/// Leaves the write-ahead log where it is when the connection is closed.
-const KEEP_LOG: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-
-/// A commit is on disk when it returns (`fullfsync`: also on macOS, whose `fsync` does not wait
-/// for the disk). The log shrinks back after a peak.
-const SETTINGS: &str = "
-PRAGMA synchronous = FULL;
-PRAGMA fullfsync = ON;
-PRAGMA checkpoint_fullfsync = ON;
-PRAGMA temp_store = MEMORY;
-PRAGMA journal_size_limit = 67108864;
-";
 
 fn row(order: &Order, outbox: &[OutboxEvent]) -> Box<OrderRow> {
     Box::new(OrderRow {

@@ -10,7 +10,7 @@ use super::failure::{self, FirstFailure};
 use super::files::DatabaseFile;
 use super::workers::Workers;
 use crate::domain::channel::ProviderId;
-use crate::domain::event::{DeliveryState, EventId};
+use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind};
@@ -26,6 +26,7 @@ type Lookup = Box<dyn FnOnce(&mut ReadStatements<'_>) + Send>;
 pub(super) struct Readers {
     workers: Workers<Lookup>,
     path: PathBuf,
+    failed: FirstFailure,
 }
 
 impl Readers {
@@ -63,7 +64,7 @@ impl Readers {
         drop(opening);
         // Nothing is ever sent: it ends when the last thread lets go of it.
         opened_all.iter().for_each(|()| {});
-        Ok(Readers { workers, path })
+        Ok(Readers { workers, path, failed: Arc::clone(failed) })
     }
 
     /// Asks one of the threads.
@@ -78,6 +79,10 @@ impl Readers {
             }
         }))?;
         match answered.await {
+            Ok(Err(error)) if failure::is_damage(&error) => {
+                let damaged = || failure::reading(&self.path, &error);
+                Err(self.failed.get_or_init(damaged).clone())
+            }
             Ok(found) => found.map_err(|error| failure::reading(&self.path, &error)),
             Err(_) => {
                 let message = "the store's readers ended: restart paygate";
@@ -87,7 +92,7 @@ impl Readers {
     }
 
     /// Returns a function that ends the queue, and waits until every look-up is answered.
-    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + use<> {
         self.workers.stop()
     }
 }
@@ -99,7 +104,9 @@ pub(super) struct ReadStatements<'c> {
     find_transaction: Statement<'c>,
     find_refund: Statement<'c>,
     due: Statement<'c>,
+    outbox_next_type: Statement<'c>,
     outbox_due: Statement<'c>,
+    outbox_ahead: Statement<'c>,
     outbox_list: Statement<'c>,
     outbox_find: Statement<'c>,
     unmatched: Statement<'c>,
@@ -110,14 +117,17 @@ impl<'c> ReadStatements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> Result<ReadStatements<'c>> {
         let [by_no, by_channel, by_transaction, by_refund, due, events @ ..] =
             ReadStatements::statements().map(|sql| connection.prepare(&sql));
-        let [outbox_due, outbox_list, outbox_find, unmatched] = events;
+        let [outbox_next_type, outbox_due, outbox_ahead, events @ ..] = events;
+        let [outbox_list, outbox_find, unmatched] = events;
         Ok(ReadStatements {
             load: by_no?,
             find_channel: by_channel?,
             find_transaction: by_transaction?,
             find_refund: by_refund?,
             due: due?,
+            outbox_next_type: outbox_next_type?,
             outbox_due: outbox_due?,
+            outbox_ahead: outbox_ahead?,
             outbox_list: outbox_list?,
             outbox_find: outbox_find?,
             unmatched: unmatched?,
@@ -125,14 +135,16 @@ impl<'c> ReadStatements<'c> {
     }
 
     /// Every statement that a look-up executes.
-    pub(super) fn statements() -> [String; 9] {
+    pub(super) fn statements() -> [String; 11] {
         [
             LOAD.to_owned(),
             FIND_CHANNEL.to_owned(),
             FIND_TRANSACTION.to_owned(),
             FIND_REFUND.to_owned(),
             DUE.to_owned(),
+            OUTBOX_NEXT_TYPE.to_owned(),
             events(OUTBOX_DUE),
+            events(OUTBOX_AHEAD),
             events(OUTBOX_LIST),
             events(OUTBOX_FIND),
             UNMATCHED.to_owned(),
@@ -171,10 +183,34 @@ impl<'c> ReadStatements<'c> {
         self.due.query_map(params![now.0, limit], |row| row.get(0))?.collect()
     }
 
-    /// At most `limit` pending events that are due, the earliest first.
+    /// The events that are due: of each type of event about each type of order at most `limit`,
+    /// and fewer where there are very many types.
     pub(super) fn outbox_due(&mut self, now: Millis, limit: usize) -> Result<Vec<EventRow>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.outbox_due.query_map(params![now.0, limit], event)?.collect()
+        let mut types: Vec<(String, String)> = Vec::new();
+        loop {
+            let (event, kind) = types.last().cloned().unwrap_or_default();
+            let next = self
+                .outbox_next_type
+                .query_row([event, kind], |row| Ok((row.get(0)?, row.get(1)?)));
+            match next.optional()? {
+                Some(next) => types.push(next),
+                None => break,
+            }
+        }
+        let share = EVENTS_MAX.checked_div(types.len()).unwrap_or(EVENTS_MAX).max(1);
+        let limit = i64::try_from(limit.min(share)).unwrap_or(i64::MAX);
+        let ahead = now.plus(OutboxEvent::WAIT_MS_MAX);
+        let mut found = Vec::new();
+        for (name, kind) in &types {
+            let due = self.outbox_due.query_map(params![name, kind, now.0, limit], event)?;
+            let mut rows: Vec<EventRow> = due.collect::<Result<_>>()?;
+            let left = limit.saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+            let ahead = self.outbox_ahead.query_map(params![name, kind, ahead.0, left], event)?;
+            rows.extend(ahead.collect::<Result<Vec<_>>>()?);
+            found.extend(rows);
+        }
+        found.sort_by(|a: &EventRow, b| (a.next_ms, &a.id).cmp(&(b.next_ms, &b.id)));
+        Ok(found)
     }
 
     /// At most `limit` events in `state`.
@@ -257,8 +293,18 @@ fn events(wanted: &str) -> String {
     )
 }
 
-const OUTBOX_DUE: &str = "INDEXED BY outbox_due \
-    WHERE state = 'pending' AND next_ms <= ?1 ORDER BY next_ms, id LIMIT ?2";
+/// The events that one look-up returns, when each type has more than one.
+const EVENTS_MAX: usize = 4096;
+
+/// The next type of event, and of order, that has pending events.
+const OUTBOX_NEXT_TYPE: &str = "SELECT event, type FROM outbox INDEXED BY outbox_due_by_type \
+    WHERE state = 'pending' AND (event, type) > (?1, ?2) ORDER BY event, type LIMIT 1";
+const OUTBOX_DUE: &str = "INDEXED BY outbox_due_by_type \
+    WHERE state = 'pending' AND event = ?1 AND type = ?2 AND next_ms <= ?3 \
+    ORDER BY next_ms, id LIMIT ?4";
+const OUTBOX_AHEAD: &str = "INDEXED BY outbox_due_by_type \
+    WHERE state = 'pending' AND event = ?1 AND type = ?2 AND next_ms > ?3 \
+    ORDER BY next_ms, id LIMIT ?4";
 const OUTBOX_LIST: &str = "INDEXED BY outbox_due \
     WHERE state = ?1 ORDER BY next_ms, id LIMIT ?2";
 const OUTBOX_FIND: &str = "WHERE id = ?1";

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::failure;
 use super::files::DatabaseFile;
-use super::{failure, open_judged};
+use super::opening::open_judged;
 use crate::store::{StoreError, StoreMode};
 
 /// A store of mock mode, or the place of one, that no process can open while this value lives.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::failure;
+use super::{failure, log};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
 
@@ -12,7 +12,7 @@ use crate::store::{StoreError, StoreErrorKind, StoreMode};
 pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 
 /// The earliest version of the tables whose programs may open a store of [`VERSION`].
 pub(super) const COMPATIBLE_FROM: i32 = 3;
@@ -27,7 +27,9 @@ CREATE TABLE meta (
     probes          INTEGER NOT NULL, -- every check whether the disk takes a write raises it
     restored_ms     INTEGER,          -- when the store was restored from a copy, if ever
     compatible_from INTEGER,          -- a paygate that knows tables of this version may open it
-    marked_version  INTEGER           -- the version of the tables that compatible_from is about
+    marked_version  INTEGER,          -- the version of the tables that compatible_from is about
+    log_id          INTEGER,          -- of the write-ahead log, random: every new log has another
+    log_before      INTEGER           -- the log_id before that
 ) STRICT;
 
 CREATE TABLE orders (
@@ -119,6 +121,7 @@ CREATE TABLE outbox (
     next_ms      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (state, next_ms, id);
+CREATE INDEX outbox_due_by_type ON outbox (state, event, type, next_ms, id);
 ";
 
 /// Lays the tables down in an empty database.
@@ -131,6 +134,7 @@ pub(super) fn create(connection: &Connection, mode: StoreMode) -> rusqlite::Resu
     let meta = "INSERT INTO meta (one, mode, fence, probes, compatible_from, marked_version)
         VALUES (1, ?1, 0, 0, ?2, ?3)";
     connection.execute(meta, params![mode.name(), COMPATIBLE_FROM, VERSION])?;
+    log::mark_store(connection)?;
     connection.execute_batch("COMMIT")
 }
 
@@ -179,12 +183,14 @@ fn is_compatible(connection: &Connection, version: i32) -> bool {
     from.is_ok_and(|from: i32| from <= VERSION)
 }
 
-/// Makes the caller the database's owner: no earlier owner can commit any more.
-pub(super) fn raise_fence(connection: &Connection) -> rusqlite::Result<i64> {
+/// Makes the caller the database's owner: no earlier owner can commit any more. The fence, and
+/// whether the database is a copy that was put there.
+pub(super) fn take(connection: &Connection, now: Millis) -> rusqlite::Result<(i64, bool)> {
     connection.execute_batch("BEGIN IMMEDIATE; UPDATE meta SET fence = fence + 1;")?;
     let fence = connection.query_row("SELECT fence FROM meta", [], |row| row.get(0))?;
+    let is_copy = log::adopt(connection, now)?;
     connection.execute_batch("COMMIT")?;
-    Ok(fence)
+    Ok((fence, is_copy))
 }
 
 /// When the store was restored from a copy, if ever.

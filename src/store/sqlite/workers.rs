@@ -41,7 +41,7 @@ impl<T: Send + 'static> Workers<T> {
     }
 
     /// Returns a function that ends the queue, and waits until what was handed over is done.
-    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + use<T> {
         let (queue, threads) = (Arc::clone(&self.queue), Arc::clone(&self.threads));
         move || {
             drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::failure::{self, FirstFailure};
 use super::files::OpenedFiles;
+use super::log::{self, LogWatch};
 use super::rows::{OrderRow, WriteOutcome, WriteStatements};
 use super::workers::Workers;
 use crate::domain::event::OutboxEvent;
@@ -75,7 +76,9 @@ pub(super) struct WriterParts {
     pub(super) lock: File,
     /// The files that are written to.
     pub(super) opened_files: OpenedFiles,
-    /// Where a failed write is recorded.
+    /// The write-ahead log.
+    pub(super) log: LogWatch,
+    /// Where a failed write is recorded, and a read that found damage.
     pub(super) failed: FirstFailure,
 }
 
@@ -108,20 +111,25 @@ impl Writer {
     }
 
     /// Returns a function that ends the queue, and waits until what was handed over is on disk.
-    pub(super) fn stop(&self) -> impl FnOnce() + Send + 'static {
+    pub(super) fn stop(&self) -> impl FnOnce() + Send + use<> {
         self.workers.stop()
     }
 }
 
 fn run(parts: WriterParts, queue: &Receiver<WriteRequest>, transactions: &AtomicU64) {
-    let WriterParts { connection, opened_files, fence, lock, failed } = parts;
+    let WriterParts { connection, opened_files, mut log, fence, lock, failed } = parts;
     match Transactions::prepare(&connection, fence, transactions) {
         Ok(mut statements) => {
             let mut expected = 1;
             while let Ok(first) = queue.recv() {
                 let batch = gather(queue, first, expected);
                 expected = batch.len();
-                serve(&mut statements, batch, &opened_files, &failed);
+                serve(
+                    &mut statements,
+                    batch,
+                    Files { opened: &opened_files, log: &mut log },
+                    &failed,
+                );
                 if failed.get().is_some() {
                     break;
                 }
@@ -160,25 +168,50 @@ fn gather(
     batch
 }
 
+/// The files that are written to.
+struct Files<'w> {
+    opened: &'w OpenedFiles,
+    log: &'w mut LogWatch,
+}
+
+/// Checks that what was written is in the files of the store, and gives a new log its number.
+fn check_files(statements: &mut Transactions<'_>, files: Files<'_>) -> Result<(), StoreError> {
+    // What is in a file without a name is not durable.
+    files.opened.check()?;
+    let path = files.opened.log();
+    let mut was_begun = || files.log.was_begun().map_err(|error| failure::unwatched(path, &error));
+    if was_begun()? {
+        let written = statements.begin_log();
+        written.map_err(|error| failure::writing(files.opened.database(), &error))?;
+        // After a long transaction this one may have begun another log: it has its number, too.
+        was_begun()?;
+    }
+    Ok(())
+}
+
 /// Writes `batch` and answers it.
 fn serve(
     statements: &mut Transactions<'_>,
     batch: Vec<WriteRequest>,
-    opened_files: &OpenedFiles,
+    files: Files<'_>,
     failed: &FirstFailure,
 ) {
+    if let Some(error) = failed.get() {
+        batch.into_iter().for_each(|request| drop(request.answer.send(Err(error.clone()))));
+        return;
+    }
     let record_failure = |error: StoreError| failed.get_or_init(|| error).clone();
+    let path = files.opened.database().to_owned();
     let commands = batch.iter().map(|request| &request.command);
     let answers: Result<Vec<WriteAnswer>, StoreError> = match statements.write(commands) {
-        // What is in a file without a name is not durable.
-        Ok(answers) => opened_files.check().map(|()| answers).map_err(record_failure),
+        Ok(answers) => check_files(statements, files).map(|()| answers).map_err(record_failure),
         Err(TransactionError::Busy) => Err(StoreError::new(
             StoreErrorKind::Unavailable,
             "the store is being written by another program; nothing was written",
         )),
         Err(TransactionError::Failed(error)) => {
             statements.roll_back();
-            Err(record_failure(failure::writing(opened_files.database(), &error)))
+            Err(record_failure(failure::writing(&path, &error)))
         }
     };
     // The write stays when its caller no longer waits.
@@ -221,6 +254,7 @@ struct Transactions<'c> {
     keep: Statement<'c>,
     undo: Statement<'c>,
     probe: Statement<'c>,
+    begin_log: Statement<'c>,
     commit: Statement<'c>,
     roll_back: Statement<'c>,
 }
@@ -241,6 +275,7 @@ impl<'c> Transactions<'c> {
             keep: connection.prepare("RELEASE request")?,
             undo: connection.prepare("ROLLBACK TO request")?,
             probe: connection.prepare("UPDATE meta SET probes = probes + 1")?,
+            begin_log: connection.prepare(&log::begin())?,
             commit: connection.prepare("COMMIT")?,
             roll_back: connection.prepare("ROLLBACK")?,
         })
@@ -285,6 +320,15 @@ impl<'c> Transactions<'c> {
             WriteCommand::UpdateEvent(event) => self.rows.set_event(event),
             WriteCommand::AddUnmatched(both) => self.rows.add_unmatched(&both.0, &both.1),
             WriteCommand::Probe => self.probe.execute([]).map(|_| WriteOutcome::Written),
+        }
+    }
+
+    /// Gives the write-ahead log, which was begun anew, its number.
+    fn begin_log(&mut self) -> rusqlite::Result<()> {
+        match self.begin_log.execute([]) {
+            // Another program writes: what it wrote in the log is the database's all the same.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+            begun => begun.map(drop),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod calls;
+mod charsets;
 mod orders;
 mod refunds;
 mod notifications;

@@ -1,5 +1,6 @@
 //! Notifications: which forms are believed, and what they mean.
 
+use encoding_rs::{Encoding, GB18030, GBK, UTF_8};
 use http::HeaderMap;
 use paygate::domain::RefundState;
 use paygate::provider::{Notification, NotificationError, RefundFee};
@@ -164,8 +165,8 @@ fn what_alipay_did_not_sign_for_this_app_is_forged() {
         ("an empty one twice", format!("{good}&a=&a=")),
         ("a wrong escape", good.replacen("%2B", "%2", 1)),
         ("no text", good.replacen("%E6%B5%8B", "%E6%B5", 1)),
-        ("GBK", signed(&with(payment(), &[("charset", "GBK")]))),
-        ("gb2312", signed(&with(payment(), &[("charset", "gb2312")]))),
+        ("no charset", signed(&with(payment(), &[("charset", "klingon")]))),
+        ("no ASCII", signed(&with(payment(), &[("charset", "utf-16le")]))),
         ("two forms", format!("{good}&{good}")),
     ];
     for (what, body) in rows {
@@ -175,6 +176,36 @@ fn what_alipay_did_not_sign_for_this_app_is_forged() {
     let bytes = [good.as_bytes(), b"&a=\xb2\xe2"].concat();
     assert!(is_forged(&read_by(app(), &bytes)), "GBK bytes");
     assert!(read(&signed(&with(payment(), &[("charset", "UTF-8")]))).is_ok());
+}
+
+/// The form of `parameters` in the characters of `encoding`, signed as it is written.
+fn signed_in(encoding: &'static Encoding, parameters: &Parameters) -> Vec<u8> {
+    let bytes = |text: &str| encoding.encode(text).0.into_owned();
+    let escape = |bytes: &[u8]| url::form_urlencoded::byte_serialize(bytes).collect::<String>();
+    let sign = ALIPAY.sign(&bytes(&content(parameters)));
+    let all = with(parameters.clone(), &[("sign", &sign), ("sign_type", "RSA2")]);
+    let pairs: Vec<String> = all
+        .iter()
+        .map(|(name, value)| format!("{}={}", escape(&bytes(name)), escape(&bytes(value))))
+        .collect();
+    pairs.join("&").into_bytes()
+}
+
+#[test]
+fn a_genuine_notification_is_read_in_the_characters_that_it_names() {
+    // A character whose second byte in GBK is a backslash, and one whose bytes are UTF-8, too.
+    let subject = "测试 誠 联通";
+    let encodings = [("GBK", GBK), ("gb2312", GBK), ("GB18030", GB18030), ("utf-8", UTF_8)];
+    for (charset, encoding) in encodings.into_iter().chain([("-", UTF_8), ("-", GB18030)]) {
+        let told = with(payment(), &[("charset", charset), ("subject", subject)]);
+        let form = signed_in(encoding, &told);
+        let read = read_by(app(), &form);
+        let Ok(Notification::Payment { trade, .. }) = read else { panic!("{charset}: {read:?}") };
+        assert_eq!(trade.message["subject"], subject, "{charset}");
+        assert_eq!(trade.transaction_id.0.as_ref(), "2021071522001", "{charset}");
+        let forged = [&form[..], b"&gmt_refund=1"].concat();
+        assert!(is_forged(&read_by(app(), &forged)), "{charset}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the background sends without a call of `dispatch`.
 
+use std::future::{Pending, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use paygate::domain::ProviderId::Wxpay;
 use paygate::domain::{DeliveryState, EventType};
 use paygate::engine::OrderEvent;
+use serde_json::json;
 
 use crate::support::requests::{NO, qr};
-use crate::support::shop::{Shop, body};
+use crate::support::shop::{Shop, body, with};
 use crate::support::webhook::{shop_with_webhook, shop_with_webhook_and};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,4 +66,59 @@ async fn an_event_that_is_sent_again_by_hand_does_not_wait_for_its_turn() {
     shop.engine.retry_event(&pending.id).await.unwrap();
     assert_eq!(shop.engine.dispatch().await, 1);
     assert_eq!(webhook.events().len(), 2);
+}
+
+/// A handler that counts what it gets, and never ends.
+fn hanging(begun: &Arc<AtomicUsize>) -> impl Fn(OrderEvent) -> Pending<()> + use<> {
+    let counted = begun.clone();
+    move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        pending()
+    }
+}
+
+/// Pays `count` orders of type `kind`.
+async fn pay(shop: &Shop, kind: &str, count: usize) {
+    for n in 0..count {
+        let request = body(Wxpay, &format!("order-{kind}-{n:04}"), 100);
+        let created = shop.create(&with(request, "/data/type", json!(kind))).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    assert!(shop.notify().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_delays_no_event_of_another() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (shop, webhook) = shop_with_webhook_and(|it| {
+        it.reconcile_every(Some(SECOND)).on(EventType::PaymentSucceeded, "slow", hanging(&begun))
+    })
+    .await;
+    pay(&shop, "slow", 130).await;
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 64);
+    pay(&shop, "goods", 1).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_receivers_that_hang_delay_no_event_of_another() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let kinds = ["slow-1", "slow-2", "slow-3", "slow-4", "slow-5"];
+    let (shop, webhook) = shop_with_webhook_and(|it| {
+        let engine = it.reconcile_every(Some(SECOND));
+        kinds
+            .iter()
+            .fold(engine, |it, kind| it.on(EventType::PaymentSucceeded, kind, hanging(&begun)))
+    })
+    .await;
+    for kind in kinds {
+        pay(&shop, kind, 66).await;
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 4 * 64 + 4, "so many in all, and each has a share");
+    pay(&shop, "goods", 9).await;
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(webhook.events().len(), 9);
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use paygate::Clock;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
-use paygate::domain::{DeliveryState, EventId, EventType, ProviderId};
+use paygate::domain::{DeliveryState, EventId, EventType, OutboxEvent, ProviderId};
 use paygate::engine::{OrderEvent, OrderNumber, Query};
 use paygate::error::Kind;
 use paygate::mock::InProcess;
@@ -117,16 +118,27 @@ async fn a_shop_that_is_down_for_a_day_hears_of_it_when_it_is_back() {
     assert_eq!(shop.engine.dispatch().await, 0);
 }
 
+/// Dispatches every quarter of an hour until the event is parked, and returns it.
+async fn until_parked(shop: &Shop) -> OutboxEvent {
+    for _ in 0..4 * 24 * 3 {
+        shop.engine.dispatch().await;
+        if let Some(event) = shop.engine.events(DeliveryState::Parked, 9).await.unwrap().pop() {
+            return event;
+        }
+        shop.clock.advance_ms(15 * MINUTE);
+    }
+    panic!("an event that nobody accepts is never parked");
+}
+
 #[tokio::test]
-async fn an_event_that_nobody_accepts_is_parked_and_told_when_somebody_says_so() {
+async fn an_event_that_nobody_accepts_is_parked_and_sent_when_somebody_asks_for_it() {
     let (shop, webhook) = shop_with_webhook().await;
     webhook.refuse(usize::MAX);
     paid(&shop).await;
-    shop.engine.dispatch().await;
-    shop.clock.advance_ms(26 * 60 * MINUTE);
-    shop.engine.dispatch().await;
-    let parked = shop.engine.events(DeliveryState::Parked, 9).await.unwrap();
-    let [event] = &parked[..] else { panic!("{parked:?}") };
+    let began = shop.clock.now();
+    let event = until_parked(&shop).await;
+    assert!(event.tries >= 34, "{} tries", event.tries);
+    assert!(shop.clock.now().since(began) >= 24 * 60 * MINUTE, "not before a day");
     shop.clock.advance_ms(26 * 60 * MINUTE);
     assert_eq!(shop.engine.dispatch().await, 0, "it is not sent by itself");
     webhook.refuse(0);
@@ -240,4 +252,56 @@ async fn what_the_shop_accepted_is_not_told_again_whatever_happens_meanwhile() {
     ids.dedup();
     assert_eq!(ids.len(), count, "some were told twice");
     assert!(count > 20, "only {count} were told while orders came");
+}
+
+#[tokio::test]
+async fn a_host_that_was_off_for_a_day_parks_nothing_at_the_first_failure_after_its_start() {
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(usize::MAX);
+    paid(&shop).await;
+    for days_off in 0..5 {
+        assert_eq!(shop.engine.dispatch().await, 1, "after {days_off} days off");
+        let pending = shop.engine.events(DeliveryState::Pending, 9).await.unwrap();
+        assert_eq!(pending.len(), 1, "after {days_off} days off");
+        shop.clock.advance_ms(26 * 60 * MINUTE);
+    }
+    webhook.refuse(0);
+    assert_eq!(shop.engine.dispatch().await, 1);
+    assert_eq!(shop.engine.events(DeliveryState::Accepted, 9).await.unwrap().len(), 1);
+}
+
+/// The event is as old as ever: its age alone would park it at once.
+#[tokio::test]
+async fn a_parked_event_that_is_sent_again_by_hand_has_its_whole_schedule_again() {
+    let (shop, webhook) = shop_with_webhook().await;
+    webhook.refuse(usize::MAX);
+    paid(&shop).await;
+    let parked = until_parked(&shop).await;
+    shop.engine.retry_event(&parked.id).await.unwrap();
+    assert_eq!(shop.engine.dispatch().await, 1);
+    let pending = shop.engine.events(DeliveryState::Pending, 9).await.unwrap();
+    assert_eq!(pending.len(), 1, "refused once");
+    assert_eq!(until_parked(&shop).await.tries, parked.tries);
+}
+
+/// What was recorded while the clock was ahead: an event, or an event and its refusal.
+#[tokio::test]
+async fn an_event_waits_no_longer_than_an_hour_when_a_clock_that_was_ahead_is_set_right() {
+    const HOUR: i64 = 60 * MINUTE;
+    for is_refused in [false, true] {
+        for ahead_ms in [3 * HOUR, 24 * HOUR * 365] {
+            let (shop, webhook) = shop_with_webhook().await;
+            webhook.refuse(usize::from(is_refused));
+            shop.clock.advance_ms(ahead_ms);
+            paid(&shop).await;
+            if is_refused {
+                assert_eq!(shop.engine.dispatch().await, 1);
+            }
+            shop.clock.advance_ms(-ahead_ms);
+            assert_eq!(shop.engine.dispatch().await, 1, "{ahead_ms} ms ahead");
+            assert_eq!(shop.engine.dispatch().await, 0, "{ahead_ms} ms ahead: once");
+            let accepted = shop.engine.events(DeliveryState::Accepted, 9).await.unwrap();
+            assert_eq!(accepted.len(), 1, "{ahead_ms} ms ahead");
+        }
+    }
 }

@@ -73,6 +73,8 @@ every_store! {
     a_commit_that_writes_no_order_writes_no_event
     an_event_that_is_there_stays_as_it_is
     pending_events_are_due_in_their_order
+    the_backlog_of_one_type_hides_no_event_of_another
+    an_event_that_is_put_off_for_longer_than_ever_is_due
     only_where_an_event_stands_is_set
     any_event_comes_back_as_it_was
     a_payment_of_no_order_is_recorded_and_told_once

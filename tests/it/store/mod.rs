@@ -11,6 +11,12 @@ pub(crate) mod unmatched;
 #[cfg(feature = "sqlite")]
 mod migrated;
 #[cfg(all(feature = "sqlite", unix))]
+mod copies;
+#[cfg(all(feature = "sqlite", unix))]
+mod damaged;
+#[cfg(all(feature = "sqlite", unix))]
+mod foreign_log;
+#[cfg(all(feature = "sqlite", unix))]
 mod moved;
 #[cfg(feature = "sqlite")]
 mod newer;

@@ -140,6 +140,35 @@ pub(super) async fn pending_events_are_due_in_their_order(store: &dyn Store) {
     }
 }
 
+pub(super) async fn the_backlog_of_one_type_hides_no_event_of_another(store: &dyn Store) {
+    let first = order("of-every-type", 1);
+    claimed(store, &first).await;
+    let refunded = |n| OutboxEvent { event: EventType::RefundSucceeded, ..event(&first, n) };
+    let vip = |n| OutboxEvent { kind: "vip".to_owned(), ..event(&first, n) };
+    let backlog: Vec<OutboxEvent> = (1..=40).map(|n| event(&first, n)).collect();
+    let others = [vip(50), vip(51), vip(52), refunded(60)];
+    let made = [&backlog[..], &others].concat();
+    assert_eq!(store.commit(&later(&first, live()), &made).await, Ok(Committed::Done));
+    let expected = [&backlog[..2], &others[..2], &others[3..]].concat();
+    assert_eq!(due(store, 60, 2).await, expected);
+    assert_eq!(due(store, 59, 2).await, expected[..4], "the last one is not due");
+    assert_eq!(due(store, 60, 99).await, made);
+}
+
+/// It was put off while the clock was ahead.
+pub(super) async fn an_event_that_is_put_off_for_longer_than_ever_is_due(store: &dyn Store) {
+    let first = order("put-off", 1);
+    claimed(store, &first).await;
+    let longest = OutboxEvent::WAIT_MS_MAX;
+    let made = [1, 100 + longest, 101 + longest, i64::MAX].map(|at| event(&first, at));
+    assert_eq!(store.commit(&later(&first, live()), &made).await, Ok(Committed::Done));
+    let sooner = |count: usize| [&made[..1], &made[count..]].concat();
+    assert_eq!(due(store, 100, 9).await, sooner(2));
+    assert_eq!(due(store, 99, 9).await, sooner(1));
+    assert_eq!(due(store, 101, 2).await, [made[0].clone(), made[3].clone()]);
+    assert_eq!(due(store, 0, 9).await, made[1..]);
+}
+
 pub(super) async fn only_where_an_event_stands_is_set(store: &dyn Store) {
     let first = order("sent-again", 1);
     let told = event(&first, 1);

@@ -2,15 +2,24 @@
 //!
 //! Clients' texts reach a log only as fields, and both formats escape a field's control characters:
 //! no client can forge a line or move a cursor.
+//!
+//! A thread of its own writes the lines. When nobody reads them, they are dropped and counted:
+//! nothing that logs waits.
+
+mod queue;
 
 use std::fmt;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr};
+use std::panic;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
+use self::queue::LogQueue;
 use crate::config::LogFormat;
 
 /// Sends the process's logs to standard error, those that `filter` lets pass (`info`,
@@ -26,8 +35,36 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
         LogFormat::Auto => LogFormat::Json,
         given => given,
     };
-    let dispatch = subscriber(filter, format, terminal, stderr)?;
-    set_global_default(dispatch).map_err(TelemetryError::Taken)
+    let report = |dropped| tracing::warn!(dropped, "standard error was not read: lines are lost");
+    let queue = LogQueue::start(stderr(), report).map_err(TelemetryError::Thread)?;
+    let dispatch = subscriber(filter, format, terminal, queue.clone())?;
+    set_global_default(dispatch).map_err(TelemetryError::Taken)?;
+    // The other hook writes to standard error, and waits for its reader.
+    panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
+    drop(QUEUE.set(queue));
+    Ok(())
+}
+
+/// The lines of this process's log.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// How long the end of the process waits for the reader of its log.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Waits until the log is written, as long as its reader reads.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH);
+    }
+}
+
+/// Writes a text to standard error, after the lines of the log.
+pub fn print_error(text: &str) {
+    match QUEUE.get() {
+        Some(queue) => queue.add(text.as_bytes()),
+        // The reader of standard error may be gone: the exit code remains.
+        None => drop(stderr().write_all(text.as_bytes())),
+    }
 }
 
 /// Checks a log filter.
@@ -74,6 +111,8 @@ pub enum TelemetryError {
     Filter(ParseError),
     /// The process already has a logger.
     Taken(SetGlobalDefaultError),
+    /// The thread that writes the log did not start.
+    Thread(std::io::Error),
 }
 
 impl fmt::Display for TelemetryError {
@@ -81,6 +120,7 @@ impl fmt::Display for TelemetryError {
         match self {
             TelemetryError::Filter(error) => write!(f, "invalid log filter: {error}"),
             TelemetryError::Taken(error) => error.fmt(f),
+            TelemetryError::Thread(error) => write!(f, "no log is written: {error}"),
         }
     }
 }

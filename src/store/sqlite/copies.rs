@@ -1,0 +1,128 @@
+//! Copies of a store: `paygate backup` and `paygate restore`.
+//!
+//! A copy is made by one statement, `VACUUM INTO`: it reads one moment of the store, however much
+//! is written meanwhile, and waits for no writer. It reads every row, so that it fails where the
+//! store is damaged. A file gets its name when it is whole and on the disk.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::files::{
+    DatabaseFile, make_private_file, open_for_writing, remove_if_there, sync_directory,
+};
+use super::opening::{BUSY, check_statements};
+use super::{failure, log, migrations, schema};
+use crate::domain::time::Millis;
+use crate::store::{Backup, Restored, StoreError, StoreErrorKind, StoreMode};
+
+/// Copies the store at `store`, which may be in use, to the new file `target`.
+pub(crate) fn back_up(store: &Path, target: &Path) -> Result<Backup, StoreError> {
+    let file = DatabaseFile::find(store)?;
+    if !file.is_there()? {
+        return Err(failure::unavailable(store.display(), "is not there: name the store"));
+    }
+    let target = DatabaseFile::find(target)?;
+    if target.database().exists() {
+        let why = "is there already, and no backup replaces a file: name a new one";
+        return Err(failure::unavailable(target.database().display(), why));
+    }
+    let copied = file.open_without_writing(BUSY)?;
+    check_own_log(&file, &copied)?;
+    let new = target.beside("-new");
+    let orders = copy(&copied, file.database(), &new, |copy| log::mark_copy(copy))?;
+    let named = fs::rename(&new, target.database());
+    named
+        .and_then(|()| sync_directory(target.database(), File::sync_all))
+        .map_err(|error| failure::refused(target.database(), &error))?;
+    Ok(Backup { orders })
+}
+
+/// Puts the copy at `copied` in the place of the store at `store`, which no process holds.
+pub(crate) fn restore(
+    store: &Path,
+    mode: StoreMode,
+    copied: &Path,
+    now: Millis,
+) -> Result<Restored, StoreError> {
+    let (file, source) = (DatabaseFile::find(store)?, DatabaseFile::find(copied)?);
+    if file.database() == source.database() {
+        let why = "is the store itself: name its copy";
+        return Err(failure::unavailable(source.database().display(), why));
+    }
+    let _lock = file.lock()?;
+    if !source.is_store()? {
+        return Err(failure::unavailable(copied.display(), "is not there: name a copy"));
+    }
+    let connection = source.open_without_writing(BUSY)?;
+    check_own_log(&source, &connection)?;
+    schema::judge(&connection, source.database(), mode)?;
+    let new = file.beside("-new");
+    let orders = copy(&connection, source.database(), &new, |copy| {
+        migrations::migrate(copy, check_statements)?;
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = rusqlite::Transaction::new_unchecked(copy, immediate)?;
+        log::mark_restored(&transaction, now)?;
+        transaction.commit()
+    })?;
+    let replaced = file.replace(&new, now).map_err(|error| failure::refused(&new, &error))?;
+    Ok(Restored { orders, replaced })
+}
+
+/// A store that a crash left must not be copied with another's log. While a process owns the
+/// store, its log is its own.
+fn check_own_log(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {
+    match log::check(connection, file.identity_alone(), file.database()) {
+        Err(foreign) if file.lock().is_ok() => Err(foreign),
+        Err(error) if error.kind != StoreErrorKind::Corrupt => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Copies the database of `connection` at `path` to the new file `new`, lets `finish` change it,
+/// and makes it durable. Returns the orders in it.
+fn copy(
+    connection: &Connection,
+    path: &Path,
+    new: &Path,
+    finish: impl Fn(&Connection) -> rusqlite::Result<()>,
+) -> Result<u64, StoreError> {
+    let refused = |error: io::Error| failure::refused(new, &error);
+    remove_if_there(new).map_err(refused)?;
+    let made = write_copy(connection, path, new, finish);
+    if made.is_err() {
+        // What is left of it is no copy.
+        drop(fs::remove_file(new));
+    }
+    made
+}
+
+fn write_copy(
+    connection: &Connection,
+    path: &Path,
+    new: &Path,
+    finish: impl Fn(&Connection) -> rusqlite::Result<()>,
+) -> Result<u64, StoreError> {
+    let refused = |error: io::Error| failure::refused(new, &error);
+    let file = make_private_file(new).map_err(refused)?;
+    let failed = |error: rusqlite::Error| failure::copying(path, new, &error);
+    // SQLite takes a path that is no UTF-8, too, but rusqlite gives it none as a parameter.
+    let name = new
+        .to_str()
+        .ok_or_else(|| failure::unavailable(new.display(), "is no UTF-8: name a file that is"))?;
+    connection.execute("VACUUM INTO ?1", [name]).map_err(failed)?;
+    let copy = open_for_writing(new).map_err(failed)?;
+    finish(&copy).map_err(failed)?;
+    let check: String =
+        copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if check != "ok" {
+        return Err(failure::corrupt(path.display(), check));
+    }
+    let count = "SELECT count(*) FROM orders";
+    let orders: i64 = copy.query_row(count, [], |row| row.get(0)).map_err(failed)?;
+    copy.close().map_err(|(_, error)| failed(error))?;
+    file.sync_all().map_err(refused)?;
+    Ok(u64::try_from(orders).unwrap_or_default())
+}
