@@ -91,17 +91,18 @@ fn spoiled_calls((provider, what): (&'static str, What)) -> impl Iterator<Item =
     kinds::faults_of(what).into_iter().map(move |fault| (provider, what, fault))
 }
 
-/// Two faults for the first calls of each kind.
-pub(super) fn curses(rng: &Rng) -> Vec<SpoiledCall> {
+/// Two faults for the first calls of each kind that can meet them: one at random, and one by turns,
+/// so that every fault is there in as many worlds.
+pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
     let cursed = |call: (&'static str, What)| {
         let faults: Vec<SpoiledCall> = spoiled_calls(call).collect();
-        let percent = if is_common(call.1.name()) { 10 } else { 80 };
+        let percent = if is_common(call.1.name()) { 30 } else { 80 };
         // What a provider answers by itself is rarest.
         let own: Vec<SpoiledCall> =
             faults.iter().filter(|it| ["refuse", "refund_ends"].contains(&it.2)).copied().collect();
-        let draw = || *rng.pick(if rng.percent(40) { &own } else { &faults });
-        let drawn = [(); 2].map(|()| rng.percent(percent).then(draw));
-        drawn.into_iter().flatten()
+        let by_turns = faults[usize::try_from(seed).unwrap() % faults.len()];
+        let at_random = *rng.pick(if rng.percent(40) { &own } else { &faults });
+        [by_turns, at_random].into_iter().filter(move |_| rng.percent(percent))
     };
     calls().flat_map(cursed).collect()
 }
