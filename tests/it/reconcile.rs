@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use paygate::Clock;
 use paygate::domain::AttemptState;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
@@ -71,6 +72,18 @@ async fn an_offered_attempt_is_asked_about_before_it_expires_and_ended_when_it_l
         }
         assert_eq!(looked, [29, 32], "it lives for 30 minutes");
         assert!(shop.pay(&created).is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_offered_attempt_is_queried_once_in_its_last_minute() {
+    for (asked, operation) in [(qr(Wxpay), "wxpay.query"), (qr(Alipay), "alipay.query")] {
+        let shop = Shop::open().await;
+        shop.create(&asked).await.unwrap();
+        shop.clock.advance_ms(29 * MINUTE);
+        assert_eq!(shop.engine.reconcile().await, 1);
+        assert_eq!(shop.providers.calls(operation), 1);
+        assert_eq!(shop.order(NO).await.attempts[0].last_queried_at, Some(shop.clock.now()));
     }
 }
 

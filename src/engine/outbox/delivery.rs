@@ -173,15 +173,16 @@ struct Deliveries {
 impl Deliveries {
     /// Starts the events that are due, as long as not too many are on their way.
     async fn start_due(&mut self, engine: &Arc<EngineParts>) {
-        if self.events.len() >= AT_ONCE {
+        let room = AT_ONCE.saturating_sub(self.events.len());
+        if room == 0 {
             return;
         }
         // The store lists those on their way as well, until they are settled.
-        for event in engine.events_due(AT_ONCE).await {
-            let is_new = !self.events.values().any(|sent| sent.id == event.id);
-            if is_new && self.events.len() < AT_ONCE {
-                self.start(engine, event);
-            }
+        let is_new = |event: &OutboxEvent| !self.events.values().any(|sent| sent.id == event.id);
+        let due = engine.events_due(AT_ONCE).await.into_iter().filter(is_new);
+        let started: Vec<OutboxEvent> = due.take(room).collect();
+        for event in started {
+            self.start(engine, event);
         }
     }
 

@@ -26,6 +26,19 @@ async fn an_event_reaches_the_shop_by_itself_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_payment_wakes_the_delivery_of_its_event() {
+    let (shop, webhook) = shop_with_webhook_and(|it| it.reconcile_every(Some(SECOND))).await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    // The background has looked for events, and would look again in a second.
+    tokio::time::sleep(SECOND / 10).await;
+    assert_eq!(shop.notify().await, [Ok(())]);
+    tokio::time::sleep(SECOND / 10).await;
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
+    shop.engine.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_events_are_on_their_way_at_once_and_none_of_them_twice() {
     let begun = Arc::new(AtomicUsize::new(0));
     let counted = begun.clone();
