@@ -1,16 +1,18 @@
 //! Requests that end before their provider's answer is known, and what resumes them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use paygate::Clock;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
-use paygate::domain::{AttemptState, ProviderId};
+use paygate::domain::{Attempt, AttemptState, ChannelNo, Order, ProviderId};
 use paygate::error::Kind;
-use paygate::mock::{FaultKind, ProviderOperation, SimulatedFault, State};
+use paygate::mock::{FaultKind, InProcess, ProviderOperation, SimulatedFault, State};
+use paygate::store::{Committed, Memory, Store};
 use serde_json::{Value, json};
 
 use crate::support::requests::{MINUTE, NO, mini, phone, qr, refuse};
-use crate::support::shop::{Shop, body, kind, with};
+use crate::support::shop::{ManualClock, Shop, body, kind, with};
 
 /// The order `no` by WeChat Pay's code.
 fn order(no: u32) -> Value {
@@ -120,5 +122,42 @@ async fn a_minute_before_the_orders_deadline_another_attempt_still_opens() {
         shop.create(&first).await.unwrap();
         shop.clock.advance_ms(9 * MINUTE + late_ms);
         assert_eq!(kind(shop.create(&other).await), refused, "{late_ms}");
+    }
+}
+
+/// What becomes of an order with so many refused attempts when it is requested after the public
+/// URL was, or was not, replaced.
+async fn requested_after_refusals(attempts: u32, is_replaced: bool) -> Order {
+    let (store, clock) = (Memory::new(), ManualClock::new());
+    let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
+    let before = Shop::at(clock.clone(), store.reopen(), providers.clone(), |it| it).await;
+    before.fault(refuse("PARAM_ERROR", "no"));
+    assert_eq!(kind(before.create(&qr(Wxpay)).await), Some(Kind::ProviderRefused));
+    let mut order = before.order(NO).await;
+    order.version += 1;
+    let (first, terms) = (order.attempts[0].clone(), order.terms.clone());
+    order.attempts.extend((2..=attempts).map(|n| {
+        let channel_no = ChannelNo::derived(&terms.pid, &terms.out_trade_no, n);
+        Attempt { n, channel_no, ..first.clone() }
+    }));
+    let store = store.reopen();
+    assert_eq!(store.commit(&order, &[]).await, Ok(Committed::Done));
+    let url = if is_replaced { "https://new.example.com" } else { "https://shop.example.com" };
+    let shop = Shop::at(clock, store, providers, |it| it.public_url(url.parse().unwrap())).await;
+    shop.create(&qr(Wxpay)).await.unwrap();
+    shop.order(NO).await
+}
+
+#[tokio::test]
+async fn a_refused_attempt_is_resumed_unless_its_parameters_were_replaced_since() {
+    for (attempts, is_replaced, after) in
+        [(1, false, 1), (1, true, 2), (31, true, 32), (32, true, 32)]
+    {
+        let order = requested_after_refusals(attempts, is_replaced).await;
+        assert_eq!(order.attempts.len(), after, "{attempts} {is_replaced}");
+        let current = order.current();
+        assert!(current.is_payable(), "{attempts} {is_replaced}");
+        let is_new = current.params.notify_url.starts_with("https://new.example.com/pay/notify/");
+        assert_eq!(is_new, after > usize::try_from(attempts).unwrap(), "{attempts}");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paygate::domain::PaymentRole::Mismatch;
+use paygate::domain::PaymentRole::{Mismatch, Winning};
 use paygate::domain::ProviderId::Wxpay;
 use paygate::domain::{
     AutoRefundPolicy, Fen, Millis, Receipt, TradeUpdate, TransactionId, Transition,
@@ -153,4 +153,19 @@ async fn a_payment_in_another_app_of_the_account_is_a_mismatch_of_the_orders_own
     let order = shop.order(NO).await;
     assert_eq!((order.payments[0].role, order.payments[0].attempt), (Mismatch, 1));
     assert_eq!(order.attempts.len(), 1, "one account has one trade under the number");
+}
+
+#[tokio::test]
+async fn a_contradiction_about_the_app_is_settled_by_the_provider_whichever_message_comes_first() {
+    let (shop, _) = paid_order().await;
+    let known = shop.ledger(NO).remove(0);
+    let mut other = known.clone();
+    other.terms.app_id = "wx0000000000000000".to_owned();
+    assert_eq!(notify(&shop, &other).await, Err(Kind::Mismatched));
+    for (message, queries) in [(&known, 1), (&known, 1), (&other, 2)] {
+        assert_eq!(notify(&shop, message).await, Ok(()));
+        assert_eq!(shop.providers.calls("wxpay.query"), queries);
+        let order = shop.order(NO).await;
+        assert_eq!((order.payments[0].role, order.status.number()), (Winning, 1));
+    }
 }

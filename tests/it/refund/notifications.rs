@@ -12,10 +12,13 @@ use paygate::mock::{
     SignedNotification, SimulatedFault,
 };
 use paygate::store::Memory;
+use serde_json::Value;
 
 use crate::support::crashing_store::{Crashing, Moment, Then};
 use crate::support::notifications::{alipay_notification_with, take};
-use crate::support::refunds::{check_money, number, paid, purchase, sent_events, status};
+use crate::support::refunds::{
+    check_money, number, paid, purchase, refund, sent_events, settle, status,
+};
 use crate::support::requests::{NO, qr};
 use crate::support::shop::{ManualClock, Shop, kind};
 use crate::support::webhook::shop_with_webhook;
@@ -119,4 +122,29 @@ async fn a_refund_without_an_amount_is_one_of_an_unknown_amount() {
     assert_eq!((all.refunds.len(), all.refund_fee, all.refund_unknown), (0, 0, true));
     assert_eq!(status(&shop).await, 2);
     assert_eq!(sent_events(&shop, &webhook).await, ["payment.succeeded", "refund.abnormal"]);
+}
+
+#[tokio::test]
+async fn the_event_of_a_refund_has_its_providers_message_and_its_reason() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, webhook) = shop_with_webhook().await;
+        paid(&shop, provider).await;
+        refund(&shop, "r-1", 30).await.unwrap();
+        settle(&shop).await;
+        sent_events(&shop, &webhook).await;
+        let heard = webhook.received();
+        let parsed = |name: &str| -> Value {
+            let event = heard.iter().find(|it| it.event.name() == name).unwrap();
+            serde_json::from_str(&event.body).unwrap()
+        };
+        let refunded = parsed("refund.succeeded");
+        assert!(refunded["verifyResult"].is_object(), "{provider}: {refunded}");
+        assert_eq!(refunded["data"]["refund_desc"], "one cup broke", "{provider}");
+        assert_eq!(refunded["data"].get("refund_unknown"), None, "{provider}");
+        let payment = parsed("payment.succeeded");
+        assert_eq!(payment["data"].get("refund_unknown"), None, "{provider}");
+        assert_eq!(payment["data"].get("refund_status"), None, "{provider}");
+        let payer = shop.order(NO).await.payments[0].openid.clone().unwrap();
+        assert_eq!(payment["data"]["openid"], payer, "{provider}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::domain::order::{
     AutoRefundPolicy, Flags, Order, OrderStatus, Receipt, TradeUpdate, Transition,
 };
 use crate::domain::product::Product;
+use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 
 /// The price of the orders here.
@@ -326,4 +327,13 @@ fn what_can_be_paid_or_has_no_answer_is_an_open_trade() {
         let order = order_of(PRICE, vec![attempt(1, state)]);
         assert_eq!(order.open_trades().len(), usize::from(is_open), "{order:?}");
     }
+}
+
+#[test]
+fn the_buyer_reads_the_body_of_an_order_or_else_its_subject() {
+    let with_body = OrderTerms { body: Some("two cups of tea".to_owned()), ..super::terms(1) };
+    assert_eq!(
+        (super::terms(1).description(), with_body.description()),
+        ("tea", "two cups of tea")
+    );
 }
