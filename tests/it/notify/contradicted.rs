@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paygate::domain::PaymentRole::{Mismatch, Winning};
-use paygate::domain::ProviderId::Wxpay;
+use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::{
     AutoRefundPolicy, Fen, Millis, Receipt, TradeUpdate, TransactionId, Transition,
 };
@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::notifications::{address, notification_of, take};
-use crate::support::requests::{NO, qr};
+use crate::support::requests::{NO, app, qr};
 use crate::support::shop::Shop;
 
 /// A number that WeChat Pay gave to no payment of the order.
@@ -168,4 +168,19 @@ async fn a_contradiction_about_the_app_is_settled_by_the_provider_whichever_mess
         let order = shop.order(NO).await;
         assert_eq!((order.payments[0].role, order.status.number()), (Winning, 1));
     }
+}
+
+#[tokio::test]
+async fn a_payment_of_a_trade_that_two_attempts_share_is_disputed_by_nobody() {
+    let shop = Shop::open().await;
+    shop.create(&qr(Alipay)).await.unwrap();
+    let string = shop.create(&app(Alipay)).await.unwrap();
+    shop.pay(&string).unwrap();
+    let notification = shop.providers.notifications().remove(0);
+    let queries = shop.providers.calls("alipay.query");
+    for _ in 0..3 {
+        assert_eq!(shop.take(&notification).await, Ok(()));
+    }
+    assert_eq!(shop.order(NO).await.payments[0].role, Winning);
+    assert_eq!(shop.providers.calls("alipay.query"), queries);
 }

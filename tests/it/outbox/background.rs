@@ -78,3 +78,22 @@ async fn an_event_that_is_sent_again_by_hand_does_not_wait_for_its_turn() {
     assert_eq!(shop.engine.dispatch().await, 1);
     assert_eq!(webhook.events().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dispatch_has_64_events_on_their_way_at_once() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let slow = move |_: OrderEvent| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(60 * SECOND)
+    };
+    let shop = Shop::open_as(|it| it.on(EventType::PaymentSucceeded, "goods", slow)).await;
+    for n in 0..70 {
+        let created = shop.create(&body(Wxpay, &format!("order-{n:04}"), 100)).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    assert!(shop.notify().await.iter().all(Result::is_ok));
+    let dispatch = shop.engine.dispatch();
+    assert!(tokio::time::timeout(SECOND, dispatch).await.is_err(), "they take a minute");
+    assert_eq!(begun.load(Ordering::SeqCst), 64);
+}
