@@ -73,8 +73,8 @@ async fn close(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
     if kind.is_ok() {
         shared.saw(audit::closed(shared, case));
         // A buyer scans too late what no provider could close.
-        if rng.percent(60) {
-            sleep(rng.pause()).await;
+        if rng.percent(90) {
+            sleep(rng.time(Duration::from_secs(5))).await;
             case.items().iter().any(|item| buyers::pay(shared, item));
         }
     }
