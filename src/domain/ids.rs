@@ -221,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn names_and_numbers_are_their_text() {
+        assert_eq!(Pid::from("001").as_str(), "001");
+        let id = TransactionId::from("4200000001");
+        assert_eq!((id.as_str(), &*id.to_string()), ("4200000001", "4200000001"));
+    }
+
+    #[test]
     fn a_derived_number_is_stable_and_no_two_attempts_share_one() {
         let out_trade_no = OutTradeNo::parse("order-1").expect("a number");
         let second = ChannelNo::derived(&Pid::default(), &out_trade_no, 2);

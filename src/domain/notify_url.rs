@@ -151,3 +151,48 @@ pub(crate) const NOTIFY_URL_BYTES_MAX: usize = 255;
 
 /// Leaves room for the mount and the merchant below [`NOTIFY_URL_BYTES_MAX`].
 const PUBLIC_URL_BYTES_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_has_at_most_64_bytes_and_8_segments() {
+        let reason = |text: &str| MountPath::parse(text).err();
+        assert_eq!(reason(&format!("/{}", "a".repeat(63))), None);
+        assert_eq!(reason(&format!("/{}", "a".repeat(64))), Some("is longer than 64 bytes"));
+        assert_eq!(reason(&"/a".repeat(8)), None);
+        assert_eq!(reason(&"/a".repeat(9)), Some("has more than 8 segments"));
+    }
+
+    #[test]
+    fn a_public_url_has_at_most_200_bytes() {
+        let reason = |length: usize| {
+            let url = format!("https://shop.example.com/{:a<1$}/", "", length - 25);
+            assert_eq!(url.len(), length + 1, "the slash at its end does not count");
+            check_public_url(&url.parse().unwrap()).err()
+        };
+        assert_eq!(reason(200), None);
+        assert_eq!(reason(201), Some("is longer than 200 bytes"));
+    }
+
+    #[test]
+    fn a_url_with_a_user_name_or_a_password_is_not_private() {
+        for (user, is_refused) in [("", false), ("me@", true), (":key@", true), ("me:key@", true)] {
+            let url = format!("https://{user}shop.example.com/").parse().unwrap();
+            assert_eq!(check_private(&url).is_err(), is_refused, "{user}");
+        }
+    }
+
+    #[test]
+    fn a_notify_url_has_at_most_255_bytes() {
+        let base = |length| format!("{:a<1$}", "https://shop.example.com/", length);
+        let path = "/notify/alipay/alipay_mp-alipay/".len() + "default".len();
+        let length = |base_length| check_length(&base(base_length), &Pid::default()).err();
+        assert_eq!(length(255 - path), None);
+        assert_eq!(length(256 - path), Some(256));
+        let encoded = check_length(&base(200), &Pid::new("店")).err();
+        assert_eq!(encoded, None, "241 bytes");
+        assert_eq!(check_length(&base(200), &Pid::new("店店店")).err(), Some(259));
+    }
+}

@@ -69,3 +69,23 @@ impl FromStr for Platform {
         Platform::parse(text).ok_or(ParseError("a uni platform, such as h5 or mp-weixin"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_has_vk_uni_pays_name_and_uni_apps() {
+        for (platform, name, uni_name) in [
+            (Platform::H5, "h5", "web"),
+            (Platform::App, "app-plus", "app"),
+            (Platform::MpWeixin, "mp-weixin", "mp-weixin"),
+            (Platform::MpAlipay, "mp-alipay", "mp-alipay"),
+            (Platform::Other, "other", "other"),
+        ] {
+            assert_eq!((platform.name(), platform.uni_name()), (name, uni_name));
+        }
+        assert_eq!("app-plus".parse(), Ok(Platform::App));
+        assert!("desktop".parse::<Platform>().is_err());
+    }
+}

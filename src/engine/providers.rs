@@ -98,10 +98,8 @@ impl Providers {
     /// 4103 when no time is left: nothing of this call was sent.
     pub(super) fn next_call(&self, budget: CallBudget) -> Result<Call<'_>, Error> {
         let left = budget.ends.saturating_duration_since(Instant::now());
-        if left < CALL_MIN {
-            return Err(Error::new(Kind::Busy));
-        }
-        let timeout = self.settings.call_timeout.min(left);
+        let timeout = call_time(left, self.settings.call_timeout);
+        let timeout = timeout.ok_or_else(|| Error::new(Kind::Busy))?;
         Ok(Call { transport: self.transport.as_ref(), clock: self.clock.as_ref(), timeout })
     }
 
@@ -180,6 +178,30 @@ impl Providers {
                 auto_refund: self.settings.auto_refund,
                 message: paid.message.clone(),
             }),
+        }
+    }
+}
+
+/// How long a call may take when so much of its request's time is left, if that is enough for one.
+fn call_time(left: Duration, timeout: Duration) -> Option<Duration> {
+    (left >= CALL_MIN).then(|| timeout.min(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_takes_no_longer_than_is_left_and_is_not_made_in_less_than_100_ms() {
+        let ms = Duration::from_millis;
+        for (left, expected) in [
+            (ms(0), None),
+            (ms(99), None),
+            (ms(100), Some(ms(100))),
+            (ms(7_999), Some(ms(7_999))),
+            (ms(8_001), Some(ms(8_000))),
+        ] {
+            assert_eq!(call_time(left, ms(8_000)), expected, "{left:?}");
         }
     }
 }

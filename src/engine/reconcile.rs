@@ -222,7 +222,7 @@ impl EngineParts {
         let before = order.attempt(n)?.clone();
         let update = match self.query_paced(&order, n, budget).await {
             // The holder of the lock closes it, or sends it again.
-            Ok(TradeState::Unpaid { .. }) if !self.stays_open(&order, &before) => {
+            Ok(TradeState::Unpaid { .. }) if !order.stays_open(&before, self.clock.now()) => {
                 return Some((order, Checked::Unpaid));
             }
             Ok(trade) => self.providers.trade_update(&trade),
@@ -231,9 +231,7 @@ impl EngineParts {
         };
         let at = self.clock.now();
         let is_as_before = |order: &Order| {
-            order.attempt(n).is_some_and(|attempt| {
-                attempt.state == before.state && attempt.last_queried_at == before.last_queried_at
-            })
+            order.attempt(n).is_some_and(|attempt| attempt.is_unchanged_since(&before))
         };
         let decide = |order: &Order| {
             let holds = matches!(update, TradeUpdate::Paid(_)) || is_as_before(order);
@@ -258,12 +256,6 @@ impl EngineParts {
         let call = self.providers.next_call(budget)?;
         let queried = self.providers.query_trade(context, call).await;
         queried.map_err(|failure| failure.call_error())
-    }
-
-    /// Whether an attempt whose trade waits for its buyer stays open: the buyer is meant to pay
-    /// it, and has time to.
-    fn stays_open(&self, order: &Order, attempt: &Attempt) -> bool {
-        order.offered_until(attempt).is_some_and(|until| self.clock.now() < until)
     }
 }
 
@@ -308,12 +300,10 @@ impl LockedWork {
             return Ok(order);
         }
         let now = self.engine.clock.now();
-        let is_current = order.is_unpaid() && order.current().n == n && !attempt.superseded;
-        let is_interrupted = attempt.is_unknown() && !attempt.close_intended;
-        if is_current && is_interrupted && attempt.has_time(now) {
+        if order.awaits_material(attempt, now) {
             return Box::pin(self.send_again(order, n)).await;
         }
-        if self.engine.stays_open(&order, attempt) {
+        if order.stays_open(attempt, now) {
             return Ok(order);
         }
         Box::pin(self.close_trade(order, n)).await

@@ -70,11 +70,20 @@ impl<'a> VerifiedPayment<'a> {
         own.or_else(|| sharing().next().map(|attempt| (attempt, false)))
     }
 
+    /// Whether the trade is in another of the merchant's accounts than the order's own trade under
+    /// this number: it does not pay the order, whatever its amount.
+    pub(super) fn is_of_another_account(&self, order: &Order) -> bool {
+        let Some((attempt, true)) = self.attempt(order) else { return false };
+        let mut sharing = self.attempts_under_number(order);
+        sharing.any(|other| other.n < attempt.n && !other.shares_trade(attempt))
+    }
+
     /// Whether the record of this payment differs from what this message reports.
     pub(super) fn disputes(&self, order: &Order) -> bool {
         let Some(known) = order.payment(&self.trade.transaction_id) else { return false };
         let is_own = self.attempt(order).is_some_and(|(_, is_own)| is_own);
-        let matches_order = is_own && self.currency.is_none();
+        let is_orders = is_own && !self.is_of_another_account(order);
+        let matches_order = is_orders && self.currency.is_none();
         let is_price = self.trade.total_fee == order.terms.total_fee;
         let was_mismatch = known.role == PaymentRole::Mismatch;
         known.total_fee != self.trade.total_fee

@@ -106,6 +106,7 @@ mod tests {
     #[test]
     fn a_short_token_is_refused_when_the_layer_is_built() {
         assert_eq!(Pricing::caller_token("short").err(), Some(TokenTooShort));
+        assert!(TokenTooShort.to_string().contains("characters"), "{TokenTooShort}");
     }
 
     #[test]

@@ -299,8 +299,41 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_of_more_than_64_kib_is_not_read() {
+        let signed = |spaces: usize, header: &str| {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let payload = format!("{{{}}}", " ".repeat(spaces));
+            let signed = format!("{}.{}", part(header), part(&payload));
+            let tag = hmac::sign(&key().0, signed.as_bytes());
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
+        };
+        let of_length = |length: usize| {
+            let headers = [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256"} "#, r#"{"alg":"HS256"}  "#];
+            let quotes = headers.into_iter().flat_map(|header| {
+                (length * 3 / 4 - 80..length * 3 / 4).map(move |spaces| (spaces, header))
+            });
+            let mut quotes = quotes.map(|(spaces, header)| signed(spaces, header));
+            quotes.find(|quote| quote.len() == length).unwrap()
+        };
+        assert!(key().open(&of_length(QUOTE_BYTES_MAX)).is_some());
+        assert!(key().open(&of_length(QUOTE_BYTES_MAX + 1)).is_none());
+    }
+
+    #[test]
+    fn a_quote_begins_at_most_400_days_ahead() {
+        let judged = |ahead_s: i64| {
+            let claims = format!(r#"{{"exp":1,"nbf":{ahead_s}}}"#);
+            check_time(RawJson::parse(&claims).unwrap().json(), Millis(0)).err()
+        };
+        let last = EXPIRY_AHEAD_MS_MAX / 1_000;
+        assert!(matches!(judged(last), Some(InvalidQuote::NotYet)));
+        assert!(matches!(judged(last + 1), Some(InvalidQuote::TooFarAhead("nbf"))));
+    }
+
+    #[test]
     fn a_short_secret_is_refused() {
         assert_eq!(QuoteKey::new(&[0; 31]).err(), Some(SecretTooShort));
+        assert!(SecretTooShort.to_string().contains("32"), "{SecretTooShort}");
         assert!(QuoteKey::new(&[0; 32]).is_ok());
     }
 

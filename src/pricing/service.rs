@@ -142,3 +142,41 @@ struct ContextBody<'a> {
     #[serde(rename = "requestId")]
     request_id: &'a str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::channel::ProviderId;
+    use crate::domain::request::NeedQrcode;
+
+    /// How an answer with the status 200 is read.
+    fn parsed(operation: PriceOperation, body: &str) -> Result<String, String> {
+        let price = parse_price_response(operation, 200, body.as_bytes());
+        price.map(|price| format!("{price:?}")).map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn an_answer_without_data_permits_a_query_and_sets_no_price() {
+        let query = || PriceOperation::QueryPayment;
+        let create = || PriceOperation::CreatePayment {
+            provider: ProviderId::Wxpay,
+            need_qrcode: NeedQrcode::default(),
+        };
+        let allowed = Ok(format!("{:?}", Price::allow()));
+        for body in ["{}", r#"{"code":0}"#, r#"{"code":0,"msg":"ok"}"#] {
+            assert_eq!(parsed(query(), body), allowed, "{body}");
+            let refused = Err("Unavailable(the answer has no data)".to_owned());
+            assert_eq!(parsed(create(), body), refused, "{body}");
+        }
+        for body in [r#"{"code":1}"#, "[]", "null", ""] {
+            assert!(parsed(query(), body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_log_has_why_an_answer_is_unreadable() {
+        let why = parsed(PriceOperation::QueryPayment, "canary");
+        let expected = "Unavailable(status 200, and the answer is not JSON)";
+        assert_eq!(why, Err(expected.to_owned()));
+    }
+}

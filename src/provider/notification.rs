@@ -74,7 +74,7 @@ pub enum RefundFee {
     This(Fen),
     /// Of all refunds of the payment so far, this one included (Alipay), in fen.
     Total(Fen),
-    /// The notification has none.
+    /// The notification has none: nobody here knows how much was refunded.
     Unknown,
 }
 

@@ -131,6 +131,9 @@ fn a_list_without_end_costs_a_bounded_walk() {
     check_forwarded(&["10.0.0.2"; 65], None);
     check_forwarded(&["10.0.0.2"; 64], Some("10.0.0.2"));
     check_forwarded(&[&format!("1.2.3.4,{}10.0.0.2", " ".repeat(9_000))], None);
+    let padded = |length: usize| format!("{:>length$}", "10.0.0.2");
+    check_forwarded(&[&padded(8 * 1024 - 1)], Some("10.0.0.2"));
+    check_forwarded(&[&padded(8 * 1024)], None);
     // Only the searched items count: the client's junk cannot hide the client.
     check_forwarded(&[&format!("{}, 1.2.3.4, 10.0.0.2", "x,".repeat(50_000))], Some("1.2.3.4"));
 }
@@ -383,6 +386,15 @@ fn chinese_texts_survive_the_header() {
     let found = described(json!({"DEVICEID": "我的手机", "osName": "harmonyos"}), json!({}), "");
     assert_eq!(found.device_id.as_deref(), Some("我的手机"));
     assert_eq!(found.os.as_deref(), Some("harmonyos"));
+}
+
+#[test]
+fn a_client_info_of_8_kib_is_read() {
+    let filled = |length: usize| format!("{:>length$}", r#"{"PLATFORM":"app"}"#);
+    for (length, platform) in [(8 * 1024, Platform::App), (8 * 1024 + 1, Platform::H5)] {
+        let headers = headers(&[("x-client-info", &filled(length)), ("user-agent", IPHONE)]);
+        assert_eq!(observe(&headers, None, &proxies("")).platform, platform, "{length}");
+    }
 }
 
 #[test]

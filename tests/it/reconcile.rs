@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use paygate::Clock;
 use paygate::domain::AttemptState;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, ProviderOperation, SimulatedFault, State};
 
 use crate::support::requests::{NO, app, mini, qr};
-use crate::support::shop::{Shop, body, kind};
+use crate::support::shop::{Shop, body, kind, run_background};
 
 const MINUTE: i64 = 60_000;
 
@@ -71,6 +72,18 @@ async fn an_offered_attempt_is_asked_about_before_it_expires_and_ended_when_it_l
         }
         assert_eq!(looked, [29, 32], "it lives for 30 minutes");
         assert!(shop.pay(&created).is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_offered_attempt_is_queried_once_in_its_last_minute() {
+    for (asked, operation) in [(qr(Wxpay), "wxpay.query"), (qr(Alipay), "alipay.query")] {
+        let shop = Shop::open().await;
+        shop.create(&asked).await.unwrap();
+        shop.clock.advance_ms(29 * MINUTE);
+        assert_eq!(shop.engine.reconcile().await, 1);
+        assert_eq!(shop.providers.calls(operation), 1);
+        assert_eq!(shop.order(NO).await.attempts[0].last_queried_at, Some(shop.clock.now()));
     }
 }
 
@@ -168,4 +181,31 @@ async fn many_orders_are_asked_about_at_once_and_every_one_is() {
     let began = tokio::time::Instant::now();
     assert_eq!(shop.engine.reconcile().await, orders);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn of_two_trades_at_one_provider_only_the_one_that_is_due_is_queried() {
+    let shop = unknown(FaultKind::LoseRequest).await;
+    shop.fault_of(ProviderOperation::Query, FaultKind::LoseReply);
+    shop.create(&qr(Wxpay)).await.unwrap();
+    assert_eq!(shop.order(NO).await.attempts.len(), 2, "each has a number of its own");
+    shop.clock.advance_ms(MINUTE);
+    assert!(shop.engine.reconcile().await > 0);
+    let attempts = shop.order(NO).await.attempts;
+    assert_eq!(attempts[0].last_queried_at, Some(shop.clock.now()));
+    assert_eq!(attempts[1].last_queried_at, None, "its buyer has half an hour");
+}
+
+#[tokio::test]
+async fn a_payment_that_does_not_match_leaves_the_other_trades_to_the_next_round() {
+    let shop = Shop::open().await;
+    shop.create(&qr(Alipay)).await.unwrap();
+    let native = shop.create(&qr(Wxpay)).await.unwrap();
+    let (kind, times) = (FaultKind::WrongAmount, 1);
+    shop.providers.add_fault(SimulatedFault { provider: None, operation: None, kind, times });
+    shop.pay(&native).unwrap();
+    let queries = shop.providers.calls("alipay.query");
+    assert_eq!(shop.notify().await, [Err(Kind::Mismatched)]);
+    run_background().await;
+    assert_eq!(shop.providers.calls("alipay.query"), queries);
 }

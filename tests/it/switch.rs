@@ -87,6 +87,19 @@ async fn a_scanned_alipay_code_is_closed_before_wechat_opens() {
 }
 
 #[tokio::test]
+async fn a_scanned_alipay_code_that_alipay_does_not_find_to_close_holds_nothing_back() {
+    let shop = Shop::open().await;
+    let old = shop.create(&qr(Alipay)).await.unwrap();
+    shop.scan(&old).unwrap();
+    shop.fault_of(ProviderOperation::Close, refuse("ACQ.TRADE_NOT_EXIST", "交易不存在"));
+    shop.create(&qr(Wxpay)).await.unwrap();
+    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Unpaid)]);
+    shop.clock.advance_ms(60_000);
+    assert!(shop.engine.reconcile().await > 0);
+    assert_eq!(shop.states(), [(Wxpay, State::Unpaid), (Alipay, State::Closed)], "it is watched");
+}
+
+#[tokio::test]
 async fn alipay_to_alipay_shares_one_trade_while_nobody_scanned() {
     let shop = Shop::open().await;
     let code = shop.create(&qr(Alipay)).await.unwrap();

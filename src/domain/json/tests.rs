@@ -9,6 +9,40 @@ fn check_refused(why: Unreadable, texts: &[&str]) {
 }
 
 #[test]
+fn a_value_ends_where_its_own_brackets_close() {
+    for (text, value) in [
+        ("{}", "{}"),
+        ("{}}", "{}"),
+        (r#"{"a":[1]}]"#, r#"{"a":[1]}"#),
+        (r#"[{}],"b""#, "[{}]"),
+        (r#"["]"]]"#, r#"["]"]"#),
+        ("1}", "1"),
+        ("true]", "true"),
+    ] {
+        assert_eq!(scanner::value_len(text), value.len(), "{text}");
+    }
+}
+
+#[test]
+fn an_exponent_of_30_digits_has_one_canonical_text_and_a_longer_one_may_have_several() {
+    let canonical = |text: String| RawJson::parse(&text).unwrap().canonical();
+    let same = |digits: usize| {
+        let (nines, less) = ("9".repeat(digits), "9".repeat(digits - 1));
+        canonical(format!("1e{nines}")) == canonical(format!("10e{less}8"))
+    };
+    assert!(same(30));
+    assert!(!same(31));
+}
+
+#[test]
+fn a_refusal_names_its_reason() {
+    let reason = |text: &str| RawJson::parse(text).unwrap_err().to_string();
+    assert_eq!(reason("{"), "not JSON");
+    assert_eq!(reason(r#"{"a":1,"a":2}"#), "a key stands twice in one object");
+    assert_eq!(reason(&"[".repeat(1_000)), "nested too deep");
+}
+
+#[test]
 fn only_the_grammar_of_rfc_8259_is_json() {
     check_refused(
         Unreadable::Syntax,

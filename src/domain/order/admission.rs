@@ -90,7 +90,7 @@ fn judge_live(attempt: &Attempt, now: Millis) -> Admission {
         Admission::NewAttempt
     } else if attempt.has_time(now) {
         Admission::Renew(attempt.n)
-    } else if now < attempt.lapses() {
+    } else if attempt.is_before_lapse(now) {
         Admission::Wait
     } else {
         Admission::NewAttempt

@@ -81,6 +81,16 @@ impl Attempt {
         self.expires_at.plus(MINUTE_MS).plus(SECOND_MS)
     }
 
+    /// Whether its provider may still take money for it, by either clock.
+    pub(crate) fn is_before_lapse(&self, now: Millis) -> bool {
+        now < self.lapses()
+    }
+
+    /// Whether nobody queried or sent it since it was `before`.
+    pub(crate) fn is_unchanged_since(&self, before: &Attempt) -> bool {
+        self.state == before.state && self.last_queried_at == before.last_queried_at
+    }
+
     /// Whether its provider, which has no such trade at `at` by paygate's clock, takes no money for
     /// it any more: by paygate's clock and by its own, the `Date` of its answer. An answer without
     /// one may come from a clock that is up to 5 min behind.

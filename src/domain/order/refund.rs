@@ -214,6 +214,14 @@ impl Refund {
         }
     }
 
+    /// A refused refund that is to be sent once more under its number. Its sendings stay counted:
+    /// its provider is queried before.
+    #[must_use]
+    pub(crate) fn requested_again(self, requested_at: Millis) -> Refund {
+        let state = RefundState::Processing;
+        Refund { state, requested_at, refused_at: None, ..self }
+    }
+
     /// When it is to be sent to its provider, or queried there, again, if ever.
     #[must_use]
     pub fn due(&self) -> Option<Millis> {

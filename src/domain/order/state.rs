@@ -197,6 +197,20 @@ impl Order {
         offered.map(Attempt::lapses).max().filter(|_| self.is_offered(attempt))
     }
 
+    /// Whether an attempt whose trade waits for its buyer stays open: the buyer is meant to pay it,
+    /// and has time to.
+    pub(crate) fn stays_open(&self, attempt: &Attempt, now: Millis) -> bool {
+        self.offered_until(attempt).is_some_and(|until| now < until)
+    }
+
+    /// Whether paygate sends `attempt`, whose trade exists, again: its outcome was unknown, and its
+    /// buyer waits for its material.
+    pub(crate) fn awaits_material(&self, attempt: &Attempt, now: Millis) -> bool {
+        let is_current = self.is_unpaid() && self.current().n == attempt.n && !attempt.superseded;
+        let is_interrupted = attempt.is_unknown() && !attempt.close_intended;
+        is_current && is_interrupted && attempt.has_time(now)
+    }
+
     /// The numbers of the attempts that a buyer may pay, or whose outcome their provider has not
     /// reported: one for each trade.
     #[must_use]

@@ -143,3 +143,20 @@ impl Tree {
         RawMember(merged.unwrap_or(known))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_members_are_equal_when_their_values_were_written_alike() {
+        let of = |value: &str| {
+            let stored = format!(r#"{{"known":1,"later":{value}}}"#);
+            UnknownMembers::of(&stored, r#"{"known":1}"#)
+        };
+        assert_eq!(of("1"), of("1"));
+        assert_ne!(of("1"), of("2"));
+        assert_ne!(of("1"), of("1.0"));
+        assert_ne!(of("1"), UnknownMembers::default());
+    }
+}

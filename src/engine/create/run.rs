@@ -135,8 +135,7 @@ impl<'a> CreateRun<'a> {
     /// Hands out the material of attempt `n` again, which becomes the offered attempt if a later
     /// one superseded it.
     async fn replay(&self, order: Order, n: u32) -> Result<Step, Error> {
-        let is_superseded = |attempt: &Attempt| attempt.superseded && attempt.is_presentable();
-        let order = match order.attempt(n).is_some_and(is_superseded) {
+        let order = match order.attempt(n).is_some_and(|attempt| attempt.superseded) {
             true => self.locked.record(order, Transition::Offered { n }).await?,
             false => order,
         };

@@ -79,38 +79,39 @@ impl CreateRun<'_> {
                 && !attempt.is_payable()
                 && (attempt.is_unknown() || is_refused)
         };
-        let mut order = order;
-        let mut is_silent = false;
-        for n in order.trades(needs_confirmation) {
-            let Some(trade) = order.attempt(n).cloned() else { continue };
-            let is_same = order.attempts.iter().any(|attempt| {
+        let is_same = |n: &u32| {
+            let trade = order.attempt(*n);
+            order.attempts.iter().any(|attempt| {
                 attempt.method == *method
                     && needs_confirmation(attempt)
-                    && attempt.shares_trade(&trade)
-            });
-            if is_silent && !is_same {
-                continue;
-            }
-            order = match Box::pin(self.locked.confirm(order.clone(), n)).await {
-                Ok(order) => order,
-                Err(error) if is_same => return Err(error),
-                Err(_) => {
-                    is_silent = true;
-                    self.locked.engine.commits.load(order.out_trade_no()).await?
-                }
-            };
-            if !order.is_unpaid() {
-                return Err(already_paid(&order));
-            }
+                    && trade.is_some_and(|trade| attempt.shares_trade(trade))
+            })
+        };
+        let trades = order.trades(needs_confirmation).into_iter();
+        let (same, others): (Vec<u32>, Vec<u32>) = trades.partition(is_same);
+        let mut order = order;
+        for n in same {
+            order = Box::pin(self.locked.confirm(order, n)).await?;
         }
-        Ok(order)
+        for n in others {
+            // The next query would wait for the same silent provider.
+            let Ok(next) = Box::pin(self.locked.confirm(order.clone(), n)).await else {
+                order = self.locked.engine.commits.load(order.out_trade_no()).await?;
+                break;
+            };
+            order = next;
+        }
+        match order.is_unpaid() {
+            true => Ok(order),
+            false => Err(already_paid(&order)),
+        }
     }
 
     /// Whether the buyer holds material, and has time to pay by it.
     fn can_be_paid(&self, order: &Order) -> bool {
         let now = self.locked.engine.clock.now();
         let is_offered = |attempt: &&Attempt| order.is_offered(attempt);
-        order.attempts.iter().filter(is_offered).any(|attempt| now < attempt.lapses())
+        order.attempts.iter().filter(is_offered).any(|attempt| attempt.is_before_lapse(now))
     }
 
     /// Whether an attempt by this payment method is about to lapse, or lapsed by our clock only:
@@ -128,7 +129,7 @@ impl CreateRun<'_> {
     /// 4104 while a buyer can pay it by another method, and the configuration keeps that one.
     pub(super) fn may_switch(&self, order: &Order) -> Result<(), Error> {
         let now = self.locked.engine.clock.now();
-        self.may_open_beside(order, |attempt| attempt.is_payable() && now < attempt.lapses())
+        self.may_open_beside(order, |attempt| attempt.is_payable() && attempt.is_before_lapse(now))
     }
 
     /// Whether this request's method may open beside the attempts that are `kept`.

@@ -18,7 +18,7 @@ use crate::domain::ids::{ChannelNo, OutTradeNo, Pid};
 use crate::domain::order::payment::PaymentRole;
 use crate::domain::order::{Order, Receipt, TradeUpdate};
 use crate::error::{Error, Kind};
-use crate::provider::{Call, Notification, NotificationError};
+use crate::provider::{Notification, NotificationError};
 
 /// The longest that paygate queries a provider about the provider's own notification: the provider
 /// waits 5 s for the acknowledgement (WeChat Pay V3, payment notification).
@@ -48,7 +48,7 @@ impl Engine {
         let merchant = self.0.providers.provider(pid, provider);
         let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
         let providers = &self.0.providers;
-        let call = Call { timeout: QUERY_TIMEOUT, ..providers.next_call(providers.budget())? };
+        let call = providers.call_within(QUERY_TIMEOUT)?;
         let notification = merchant.read_notification(headers, &body, call).await;
         let notification = notification.map_err(|error| self.0.unverifiable(provider, &error))?;
         let target = NotificationTarget { provider: merchant.as_ref(), pid };
@@ -190,6 +190,9 @@ impl EngineParts {
         let trade = trade.map_err(|failure| failure.call_error())?;
         match self.providers.trade_update(&trade) {
             TradeUpdate::Paid(receipt) if receipt.transaction_id == *id => {
+                let is_orders = !payment.is_of_another_account(&order);
+                let matches_order = receipt.matches_order && is_orders;
+                let receipt = Receipt { matches_order, ..receipt };
                 self.commits.report(order, Report::corrected(n, receipt)).await
             }
             _ => Err(Error::new(Kind::OutcomeUnknown)),

@@ -215,3 +215,39 @@ impl TryFrom<&OutboxEvent> for OrderEvent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::DeliveryState;
+
+    fn event(livemode: bool) -> OrderEvent {
+        let body = serde_json::json!({
+            "livemode": livemode,
+            "data": {"total_fee": 100, "pid": "001", "openid": "o1", "user_id": null},
+        });
+        let stored = OutboxEvent {
+            id: EventId::parse(&format!("evt_{}", "0a".repeat(16))).expect("an id"),
+            event: EventType::PaymentSucceeded,
+            out_trade_no: OutTradeNo::parse("order-1").expect("a number"),
+            kind: "goods".to_owned(),
+            body: body.to_string(),
+            created_at: Millis(0),
+            state: DeliveryState::Pending,
+            tries: 0,
+            next_at: Millis(0),
+        };
+        OrderEvent::try_from(&stored).expect("an event")
+    }
+
+    #[test]
+    fn an_event_is_read_as_its_body_states_it() {
+        let event = event(true);
+        assert_eq!(
+            (event.pid(), event.openid(), event.user_id()),
+            (Pid::new("001"), Some("o1"), None)
+        );
+        assert!(event.is_live());
+        assert!(!self::event(false).is_live());
+    }
+}

@@ -101,6 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_reason_of_a_failed_delivery_is_the_receivers_or_that_there_is_none() {
+        let failed = Undelivered::Failed("HTTP 500".to_owned());
+        assert_eq!(failed.to_string(), "HTTP 500");
+        let nobody = Undelivered::NoReceiver.to_string();
+        assert_eq!(nobody, "there is neither a webhook nor a handler");
+    }
+
+    #[test]
     fn an_event_is_sent_again_within_5_s_then_twice_as_long_up_to_an_hour_for_a_day() {
         let id = EventId::parse(&format!("evt_{}", "0a".repeat(16))).unwrap();
         let waits: Vec<i64> = (1..=40).map(|tries| retry_delay_ms(tries, &id)).collect();

@@ -110,12 +110,8 @@ impl Providers {
         let (Some(payment), Some(number)) = (payment, &notification.out_refund_no) else {
             return Ok(None);
         };
-        let refund = Refund {
-            refund_id: notification.refund_id.clone(),
-            state: notification.state,
-            refunded_at: notification.refunded_at,
-            ..Refund::pending(number.clone(), payment.total_fee, self.clock.now())
-        };
+        // The query names its number only.
+        let refund = Refund::pending(number.clone(), payment.total_fee, self.clock.now());
         let context = self.refund_context_of(order, payment, &refund);
         let context = context.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         let status = self.query_refund_status(&context, self.budget()).await?;

@@ -248,13 +248,7 @@ impl EngineParts {
             if !has_room(refused.refund_fee) {
                 return Err(exceeds(payment));
             }
-            return Ok(Refund {
-                state: RefundState::Processing,
-                requested_at: now,
-                last_queried_at: None,
-                refused_at: None,
-                ..refused.clone()
-            });
+            return Ok(refused.clone().requested_again(now));
         }
         if self.find_refund(&order.terms.pid, &number).await?.is_some() {
             return Err(different_refund("out_trade_no"));

@@ -6,9 +6,7 @@ use crate::domain::money::Fen;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
 use crate::domain::order::payment::Payment;
-use crate::domain::order::refund::{
-    ExternalRefund, Refund, RefundState, RefundStatus, RefundUpdate,
-};
+use crate::domain::order::refund::{ExternalRefund, Refund, RefundStatus, RefundUpdate};
 use crate::engine::commit::Report;
 use crate::engine::parts::EngineParts;
 use crate::engine::verified_payment::{NotificationTarget, VerifiedPayment};
@@ -115,10 +113,7 @@ impl EngineParts {
                 let refund = self.console_refund(&notification, total);
                 ExternalRefund::RunningTotal { refund, total }
             }
-            (None, None) if notification.state == RefundState::Success => {
-                ExternalRefund::UnknownAmount
-            }
-            (None, None) => return Ok(()),
+            (None, None) => ExternalRefund::UnknownAmount,
         };
         let at = self.clock.now();
         let report = Report::external_refund(id.clone(), refund, at);

@@ -10,13 +10,12 @@ use crate::domain::order::refund::{ExternalRefund, Refund};
 use crate::domain::time::Millis;
 use crate::engine::commit::Report;
 use crate::engine::locked::LockedWork;
-use crate::error::Kind;
 
 impl LockedWork {
     /// Does what is due about the refunds of `order`: of its payments at one provider, or at any.
     /// It stops when something cannot be recorded; the next round goes on.
     pub(in crate::engine) async fn retry_refunds(&self, order: Order, at: Option<ProviderId>) {
-        let Ok(order) = Box::pin(self.request_automatic_refunds(order, at)).await else { return };
+        let order = Box::pin(self.request_automatic_refunds(order, at)).await;
         let Ok(order) = self.report_unidentified_refunds(order, at).await else { return };
         let now = self.engine.clock.now();
         let due = payments_at(&order, at).flat_map(Payment::active_refunds);
@@ -31,12 +30,9 @@ impl LockedWork {
         }
     }
 
-    /// Records a request for each payment that paygate refunds by itself.
-    async fn request_automatic_refunds(
-        &self,
-        order: Order,
-        at: Option<ProviderId>,
-    ) -> Result<Order, Stopped> {
+    /// Records a request for each payment that paygate refunds by itself. The next round repeats
+    /// one that cannot be recorded: it holds back no other refund.
+    async fn request_automatic_refunds(&self, order: Order, at: Option<ProviderId>) -> Order {
         let now = self.engine.clock.now();
         let is_due = |payment: &&Payment| is_due(payment.auto_refund_due(), now);
         let due: Vec<Payment> = payments_at(&order, at).filter(is_due).cloned().collect();
@@ -44,13 +40,11 @@ impl LockedWork {
         for payment in due {
             let Some(refund) = self.automatic_refund(&order, &payment) else { continue };
             let id = payment.transaction_id;
-            match self.record_refund_request(order.clone(), id, refund).await {
-                Ok(next) => order = next,
-                Err(error) if matches!(error.kind(), Kind::RefundExceeds | Kind::Different) => {}
-                Err(_) => return Err(Stopped),
+            if let Ok(next) = self.record_refund_request(order.clone(), id, refund).await {
+                order = next;
             }
         }
-        Ok(order)
+        order
     }
 
     /// Records, for the shop to hear, each refund that only a payment's total reports and that its
@@ -77,20 +71,21 @@ impl LockedWork {
     /// one.
     fn automatic_refund(&self, order: &Order, payment: &Payment) -> Option<Refund> {
         let number = payment.automatic_refund_no(order.out_trade_no());
-        let refused = order.refund(&number).map(|(_, refund)| refund);
         let reason = match payment.role {
             PaymentRole::Late => "订单关闭后支付的退款",
             _ => "重复支付退款",
         };
         let refund_fee = Fen::positive(payment.refundable())?;
+        let now = self.engine.clock.now();
+        let refund = match order.refund(&number) {
+            Some((_, refused)) => refused.clone().requested_again(now),
+            None => Refund::pending(number, refund_fee, now),
+        };
         Some(Refund {
             refund_desc: Some(reason.to_owned()),
-            last_queried_at: refused.and_then(|refund| refund.last_queried_at),
             automatic: true,
             notify_url: self.engine.providers.refund_notify_url(order, payment),
-            times_sent: refused.map_or(0, |refund| refund.times_sent),
-            times_answered: refused.map_or(0, |refund| refund.times_answered),
-            ..Refund::pending(number, refund_fee, self.engine.clock.now())
+            ..refund
         })
     }
 }

@@ -340,6 +340,7 @@ mod tests {
         check_upstream("http://shop/?a", None);
         check_upstream("http://shop/#a", None);
         check_upstream("unix:/run/shop", None);
+        assert!(UpstreamError.to_string().contains("http://host"), "{UpstreamError}");
     }
 
     #[track_caller]

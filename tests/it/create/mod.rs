@@ -4,6 +4,7 @@
 mod at_once;
 mod expiry;
 mod going_on;
+mod interrupted;
 mod live_phone_page;
 mod pay_types;
 mod provider_outage;

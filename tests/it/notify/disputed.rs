@@ -13,6 +13,7 @@ use paygate::mock::{FaultKind, ProviderOperation};
 use paygate::store::{Committed, Memory, Store};
 use serde_json::{Value, json};
 
+use crate::support::notifications::address;
 use crate::support::requests::{MINUTE, NO, qr_with_custom};
 use crate::support::shop::{Shop, body, run_background, with};
 use crate::support::webhook::{RecordingWebhook, shop_with_webhook};
@@ -116,6 +117,8 @@ async fn a_payment_at_a_provider_where_the_order_has_no_attempt_is_the_orders() 
         assert_eq!(order.status.number(), 1, "{other}: the first payment makes it paid");
         let attempt = order.attempt(order.payments[0].attempt).unwrap();
         assert_eq!((attempt.n, attempt.method.provider()), (2, other));
+        let notify_url = format!("https://shop.example.com{}", address(other));
+        assert_eq!(attempt.params.notify_url, notify_url);
         assert!(provider == Alipay || shop.pay(&here).is_err(), "the other way was closed");
         shop.engine.dispatch().await;
         assert_eq!(webhook.events(), ["payment.succeeded"], "{other}");

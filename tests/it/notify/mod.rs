@@ -2,6 +2,7 @@
 #![cfg(all(feature = "mock", feature = "wxpay", feature = "alipay"))]
 
 mod acknowledgement;
+mod contradicted;
 mod currency;
 mod disputed;
 mod limits;

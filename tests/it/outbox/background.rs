@@ -28,6 +28,19 @@ async fn an_event_reaches_the_shop_by_itself_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_payment_wakes_the_delivery_of_its_event() {
+    let (shop, webhook) = shop_with_webhook_and(|it| it.reconcile_every(Some(SECOND))).await;
+    let created = shop.create(&qr(Wxpay)).await.unwrap();
+    shop.pay(&created).unwrap();
+    // The background has looked for events, and would look again in a second.
+    tokio::time::sleep(SECOND / 10).await;
+    assert_eq!(shop.notify().await, [Ok(())]);
+    tokio::time::sleep(SECOND / 10).await;
+    assert_eq!(webhook.events(), ["payment.succeeded"]);
+    shop.engine.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_events_are_on_their_way_at_once_and_none_of_them_twice() {
     let begun = Arc::new(AtomicUsize::new(0));
     let counted = begun.clone();
@@ -121,4 +134,23 @@ async fn many_receivers_that_hang_delay_no_event_of_another() {
     pay(&shop, "goods", 9).await;
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(webhook.events().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dispatch_has_64_events_on_their_way_at_once() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let slow = move |_: OrderEvent| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(60 * SECOND)
+    };
+    let shop = Shop::open_as(|it| it.on(EventType::PaymentSucceeded, "goods", slow)).await;
+    for n in 0..70 {
+        let created = shop.create(&body(Wxpay, &format!("order-{n:04}"), 100)).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    assert!(shop.notify().await.iter().all(Result::is_ok));
+    let dispatch = shop.engine.dispatch();
+    assert!(tokio::time::timeout(SECOND, dispatch).await.is_err(), "they take a minute");
+    assert_eq!(begun.load(Ordering::SeqCst), 64);
 }

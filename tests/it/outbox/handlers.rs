@@ -148,3 +148,23 @@ async fn what_custom_says_of_the_client_is_the_shops_own() {
     assert_eq!((&data["uni_platform"], &data["platform"]), (&json!("kiosk"), &json!("h5")));
     assert!(data.get("appid").is_none(), "the client sent none");
 }
+
+#[tokio::test]
+async fn a_handler_that_comes_after_the_start_gets_orders_of_every_type() {
+    let shop = Shop::open_as(|it| it).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    shop.engine.on_any(EventType::PaymentSucceeded, move |event| {
+        hears.lock().unwrap().push(event.order_type().to_owned());
+        std::future::ready(())
+    });
+    for (no, kind) in [("order-0001", "goods"), ("order-0002", "vip")] {
+        let order = with(body(ProviderId::Wxpay, no, 100), "/data/type", json!(kind));
+        let created = shop.create(&order).await.unwrap();
+        shop.pay(&created).unwrap();
+    }
+    assert!(shop.notify().await.iter().all(Result::is_ok));
+    shop.engine.dispatch().await;
+    heard.lock().unwrap().sort_unstable();
+    assert_eq!(*heard.lock().unwrap(), ["goods", "vip"]);
+}

@@ -9,7 +9,7 @@ use paygate::engine::{OrderNumber, Queried, Query};
 use paygate::error::{Error, Kind};
 use paygate::mock::{FaultKind, ProviderOperation};
 
-use crate::support::requests::{NO, qr_with_custom};
+use crate::support::requests::{NO, qr_with_custom, refuse};
 use crate::support::shop::{Shop, kind};
 use crate::support::webhook::shop_with_webhook;
 
@@ -42,6 +42,26 @@ async fn an_unpaid_order_is_asked_about_at_most_once_in_5_s() {
             }
             assert_eq!(queries(&shop, provider), asked, "{provider}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_refused_or_ended_is_not_queried_for_a_client() {
+    for provider in [Wxpay, Alipay] {
+        let (shop, _) = shop_with_webhook().await;
+        shop.fault(refuse("PARAM_ERROR", "no"));
+        assert!(shop.create(&qr_with_custom(provider)).await.is_err());
+        let refused = queries(&shop, provider);
+        shop.clock.advance_ms(60_000);
+        query(&shop).await.unwrap();
+        assert_eq!(queries(&shop, provider), refused, "{provider}");
+        shop.create(&qr_with_custom(provider)).await.unwrap();
+        let no = OutTradeNo::parse(NO).unwrap();
+        shop.engine.close(&no).await.unwrap();
+        let closed = queries(&shop, provider);
+        shop.clock.advance_ms(60_000);
+        query(&shop).await.unwrap();
+        assert!(provider == Alipay || queries(&shop, provider) == closed, "{provider}");
     }
 }
 

@@ -6,6 +6,8 @@ mod automatic;
 mod crashes;
 mod external;
 mod final_states;
+mod notifications;
 mod numbers;
+mod refused;
 mod requested;
 mod unknown_amounts;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paygate::domain::Fen;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
-use paygate::domain::RefundState::Processing;
+use paygate::domain::RefundState::{Processing, Success};
 use paygate::engine::{AutoRefundPolicy, RefundRequest};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, ProviderOperation};
@@ -79,12 +79,12 @@ async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() 
     }
 }
 
-/// Two paid orders of a shop whose store stalls before the write after `writes`, if that is given;
-/// returns the store too.
-async fn two_paid_orders(writes: Option<u64>) -> (Shop, Crashing<Memory>) {
-    let store = match writes {
+/// Two paid orders of a shop to whose store something happens at the write after `writes`, if that
+/// is given; returns the store too.
+async fn two_paid_orders(plan: Option<(u64, Moment, Then)>) -> (Shop, Crashing<Memory>) {
+    let store = match plan {
         None => Crashing::counting(Memory::new()),
-        Some(writes) => Crashing::at(Memory::new(), writes + 1, Moment::Before, Then::Stalls),
+        Some((writes, moment, then)) => Crashing::at(Memory::new(), writes + 1, moment, then),
     };
     let clock = ManualClock::new();
     let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
@@ -97,23 +97,39 @@ async fn two_paid_orders(writes: Option<u64>) -> (Shop, Crashing<Memory>) {
     (shop, store)
 }
 
+/// A refund of 30 fen under a number that both orders want.
+fn wanted_by(no: &str) -> RefundRequest {
+    RefundRequest { out_trade_no: number(no), ..partial_refund("r-1", 30) }
+}
+
 #[tokio::test]
 async fn of_two_orders_that_ask_for_one_number_at_once_one_gets_it() {
     let writes = two_paid_orders(None).await.1.writes();
-    let (shop, store) = two_paid_orders(Some(writes)).await;
-    let of = |no: &str| RefundRequest { out_trade_no: number(no), ..partial_refund("r-1", 30) };
+    let (shop, store) = two_paid_orders(Some((writes, Moment::Before, Then::Delays))).await;
     let engine = shop.engine.clone();
     let mut late = JoinSet::new();
-    late.spawn(async move { engine.refund(of(NO)).await });
+    late.spawn(async move { engine.refund(wanted_by(NO)).await });
     store.struck().await;
-    let first = shop.engine.refund(of("order-0002"));
-    let wake = async {
-        run_background().await;
-        store.wake();
-    };
-    let (first, ()) = tokio::join!(first, wake);
-    let late = late.join_next().await.unwrap().unwrap();
-    let answers = [kind(first), kind(late)];
-    assert!(answers == [None, Some(Kind::Different)] || answers == [Some(Kind::Different), None]);
+    // The number is free when the first request looks, and taken when it records its refund.
+    assert_eq!(kind(shop.engine.refund(wanted_by("order-0002")).await), None);
+    store.wake();
+    let error = late.join_next().await.unwrap().unwrap().unwrap_err();
+    let fields = error.violations().iter().map(|it| &*it.path).collect::<Vec<_>>();
+    assert_eq!((error.kind(), fields), (Kind::Different, vec!["/out_trade_no"]));
+    assert_eq!(shop.order(NO).await.refund("r-1"), None);
+    run_background().await;
     assert_eq!(shop.providers.money().refunded + shop.providers.money().refunding, 30);
+}
+
+#[tokio::test]
+async fn a_refund_whose_record_was_not_confirmed_has_its_number_and_is_not_anothers() {
+    let writes = two_paid_orders(None).await.1.writes();
+    let (shop, _) = two_paid_orders(Some((writes, Moment::After, Then::FailsOnce))).await;
+    assert_eq!(kind(shop.engine.refund(wanted_by(NO)).await), Some(Kind::NotSent));
+    assert_eq!(shop.providers.calls("wxpay.refund"), 0);
+    let again = shop.engine.refund(wanted_by(NO)).await.unwrap();
+    assert_eq!(again.refund.state, Processing, "it was recorded");
+    settle(&shop).await;
+    assert_eq!(state(&shop, "r-1").await, Success);
+    check_money(&shop, 200, 30);
 }

@@ -91,19 +91,29 @@ fn spoiled_calls((provider, what): (&'static str, What)) -> impl Iterator<Item =
     kinds::faults_of(what).into_iter().map(move |fault| (provider, what, fault))
 }
 
-/// Two faults for the first calls of each kind.
-pub(super) fn curses(rng: &Rng) -> Vec<SpoiledCall> {
+/// Two faults for the first calls of each kind that can meet them: one at random, and one by turns,
+/// so that every fault is there in as many worlds. Hardly any trade is ordered again that a buyer
+/// can pay at that moment: such calls have faults of their own.
+pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
     let cursed = |call: (&'static str, What)| {
         let faults: Vec<SpoiledCall> = spoiled_calls(call).collect();
-        let percent = if is_common(call.1.name()) { 10 } else { 80 };
+        let percent = if is_common(call.1.name()) { 30 } else { 80 };
         // What a provider answers by itself is rarest.
         let own: Vec<SpoiledCall> =
             faults.iter().filter(|it| ["refuse", "refund_ends"].contains(&it.2)).copied().collect();
-        let draw = || *rng.pick(if rng.percent(40) { &own } else { &faults });
-        let drawn = [(); 2].map(|()| rng.percent(percent).then(draw));
-        drawn.into_iter().flatten()
+        let by_turns = faults[usize::try_from(seed).unwrap() % faults.len()];
+        let at_random = *rng.pick(if rng.percent(40) { &own } else { &faults });
+        let mut drawn = [by_turns, at_random];
+        if seed % 2 == 0 {
+            drawn.reverse();
+        }
+        drawn.into_iter().filter(move |_| rng.percent(percent))
     };
-    calls().flat_map(cursed).collect()
+    let paid_meanwhile = kinds::PROVIDERS.iter().flat_map(|provider| {
+        ["pay_first", "pay_before_reply"].map(|fault| (provider.1, What::Create, fault))
+    });
+    let paid_meanwhile = paid_meanwhile.filter(|_| rng.percent(60));
+    paid_meanwhile.chain(calls().flat_map(cursed)).collect()
 }
 
 /// Every point at which a process can stop.
@@ -113,9 +123,10 @@ fn crash_points() -> impl Iterator<Item = String> {
 
 /// Points at which the process stops, when it is there for the first time.
 pub(super) fn dooms(rng: &Rng) -> BTreeSet<String> {
-    let percent = |point: &String| {
-        let mut words = point.split(' ');
-        if words.any(is_common) { 4 } else { 40 }
+    let percent = |point: &String| match point.rsplit(' ').next().unwrap_or_default() {
+        "payment.late" | "late.refunded" => 90,
+        _ if point.split(' ').any(is_common) => 4,
+        _ => 40,
     };
     crash_points().filter(|it| rng.percent(percent(it))).collect()
 }

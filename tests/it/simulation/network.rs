@@ -52,15 +52,17 @@ impl Network {
             None => {}
         }
         let (provider, what) = (kinds::provider(&call.provider).1, call.what);
-        if let Some(fault) = self.shared.curse_of(provider, what) {
-            let mut faults = self.faults(&call);
+        // Nobody can pay what nobody holds.
+        let mut faults = self.faults(&call);
+        let possible = |fault: &str| {
+            fault == kinds::NO_ROUTE || faults.iter().any(|it| kinds::fault(it).0 == fault)
+        };
+        if let Some(fault) = self.shared.curse_of(provider, what, possible) {
             faults.retain(|it| kinds::fault(it).0 == fault);
-            match faults.first() {
-                Some(_) => self.spoil(&call, self.rng.pick(&faults).clone()),
-                None if fault == kinds::NO_ROUTE => return Err(self.no_route(&call)),
-                // Nobody can pay what nobody holds.
-                None => {}
+            if faults.is_empty() {
+                return Err(self.no_route(&call));
             }
+            self.spoil(&call, self.rng.pick(&faults).clone());
         } else if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
             if self.rng.percent(5) {
                 return Err(self.no_route(&call));

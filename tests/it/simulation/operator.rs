@@ -12,7 +12,7 @@ use paygate::mock::{ConsoleNotification, ConsoleRefund, State};
 use tokio::time::sleep;
 
 use super::audit;
-use super::buyers::Case;
+use super::buyers::{self, Case};
 use super::money;
 use super::rng::Rng;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ pub(super) async fn run_operator(shared: Arc<Shared>, at: usize, rng: Rng) {
     for _ in 0..rng.within(1..10) {
         sleep(rng.pause()).await;
         match rng.below(10) {
-            0 | 1 if closes => close(&shared, case).await,
+            0 | 1 if closes => close(&shared, case, &rng).await,
             2..6 if refunds => refund(&shared, case, &rng).await,
             6 if refunds => {
                 // Two operators, or one who is impatient.
@@ -50,7 +50,7 @@ async fn until_it_is_paid(shared: &Shared, case: &Case) {
     }
 }
 
-async fn close(shared: &Arc<Shared>, case: &Case) {
+async fn close(shared: &Arc<Shared>, case: &Case, rng: &Rng) {
     let no = case.number();
     let before = shared.records.order(&case.no);
     let Some(answer) = done(shared, |engine| async move { engine.close(&no).await }).await else {
@@ -72,6 +72,11 @@ async fn close(shared: &Arc<Shared>, case: &Case) {
     must(shared, matches_order, || format!("{} is {status:?}, and close said {kind:?}", case.no));
     if kind.is_ok() {
         shared.saw(audit::closed(shared, case));
+        // A buyer scans too late what no provider could close.
+        if rng.percent(90) {
+            sleep(rng.time(Duration::from_secs(5))).await;
+            case.items().iter().any(|item| buyers::pay(shared, item));
+        }
     }
 }
 

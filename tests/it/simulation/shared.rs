@@ -100,7 +100,7 @@ impl Shared {
         let trouble = *rng.pick(&[0, 5, 15, 30, 60]);
         let troubled = trouble > 0;
         let dooms = if troubled { coverage::dooms(&rng) } else { BTreeSet::new() };
-        let curses = if troubled { coverage::curses(&rng) } else { Vec::new() };
+        let curses = if troubled { coverage::curses(seed, &rng) } else { Vec::new() };
         let returns = AutoRefundPolicy { duplicate: rng.percent(85), late: rng.percent(85) };
         let providers = InProcess::open(None, Arc::new(clock.clone())).unwrap();
         let takes_ms = *rng.pick(&[0, 3_000, 600_000]);
@@ -172,10 +172,16 @@ impl Shared {
         }
     }
 
-    /// The fault that the world chose for the next of these calls.
-    pub(super) fn curse_of(&self, provider: &str, what: What) -> Option<&'static str> {
+    /// The fault that the world chose for the next of these calls which it is possible for.
+    pub(super) fn curse_of(
+        &self,
+        provider: &str,
+        what: What,
+        is_possible: impl Fn(&str) -> bool,
+    ) -> Option<&'static str> {
         let mut curses = self.curses.lock().unwrap();
-        let its = curses.iter().position(|it| it.0 == provider && it.1 == what)?;
+        let is_its = |it: &SpoiledCall| it.0 == provider && it.1 == what && is_possible(it.2);
+        let its = curses.iter().position(is_its)?;
         Some(curses.remove(its).2)
     }
 

@@ -44,6 +44,10 @@ pub(crate) enum Then {
     Fails,
     /// It does not answer until [`Crashing::wake`], and then goes on where it was.
     Stalls,
+    /// This write does not answer until [`Crashing::wake`]; whatever else is asked goes on.
+    Delays,
+    /// This write answers with an error; whatever else is asked goes on.
+    FailsOnce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,16 +117,35 @@ impl<S: Store> Crashing<S> {
     async fn gate(&self) -> Result<(), StoreError> {
         let state = *self.0.state.borrow();
         match (state, self.0.plan) {
+            (State::Struck, Some((.., Then::Delays | Then::FailsOnce))) => Ok(()),
             (State::Struck, Some((.., then))) => self.end(then).await,
             (State::Sound | State::Struck | State::Awake, _) => Ok(()),
+        }
+    }
+
+    /// The gate of one side of a write.
+    async fn write_gate(&self, write: u64, moment: Moment) -> Result<(), StoreError> {
+        match self.0.plan {
+            Some((at, when, then @ (Then::Delays | Then::FailsOnce)))
+                if (at, when) == (write, moment) =>
+            {
+                self.0.state.send_replace(State::Struck);
+                self.end(then).await
+            }
+            _ => {
+                self.strike_if(write, moment);
+                self.gate().await
+            }
         }
     }
 
     async fn end(&self, then: Then) -> Result<(), StoreError> {
         match then {
             Then::Dies => pending().await,
-            Then::Fails => Err(StoreError::new(StoreErrorKind::Io, "the disk failed, on demand")),
-            Then::Stalls => {
+            Then::Fails | Then::FailsOnce => {
+                Err(StoreError::new(StoreErrorKind::Io, "the disk failed, on demand"))
+            }
+            Then::Stalls | Then::Delays => {
                 let mut state = self.0.state.subscribe();
                 state.wait_for(|it| *it == State::Awake).await.unwrap();
                 Ok(())
@@ -146,11 +169,9 @@ impl<S: Store> Crashing<S> {
     async fn write<T>(&self, answer: BoxFuture<'_, Result<T, StoreError>>) -> Answer<T> {
         self.gate().await?;
         let write = self.0.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        self.strike_if(write, Moment::Before);
-        self.gate().await?;
+        self.write_gate(write, Moment::Before).await?;
         let answer = wait_for(answer);
-        self.strike_if(write, Moment::After);
-        self.gate().await?;
+        self.write_gate(write, Moment::After).await?;
         answer
     }
 }

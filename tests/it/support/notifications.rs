@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use paygate::Clock;
-use paygate::domain::ProviderId;
+use paygate::domain::{Pid, ProviderId};
+use paygate::error::Kind;
 use paygate::mock::{SimulatedOrder, keys};
 use paygate::provider::SigningKey;
 use serde_json::json;
@@ -35,10 +36,40 @@ pub(crate) fn notification(
     to: &str,
 ) -> Request<Full<Bytes>> {
     let order = shop.ledger(no).into_iter().find(|it| it.provider == provider).unwrap();
-    match provider {
-        ProviderId::Wxpay => wxpay(shop, &order, to),
-        ProviderId::Alipay => alipay(shop, &order, to),
+    notification_of(shop, &order, to)
+}
+
+/// The notification of the payment of `order`, as it stands there.
+pub(crate) fn notification_of(
+    shop: &Shop,
+    order: &SimulatedOrder,
+    to: &str,
+) -> Request<Full<Bytes>> {
+    match order.provider {
+        ProviderId::Wxpay => wxpay(shop, order, to),
+        ProviderId::Alipay => alipay(shop, order, &[], to),
     }
+}
+
+/// Alipay's notification of `order` with these parameters too.
+pub(crate) fn alipay_notification_with(
+    shop: &Shop,
+    order: &SimulatedOrder,
+    more: &[(&'static str, &str)],
+) -> Request<Full<Bytes>> {
+    alipay(shop, order, more, &address(ProviderId::Alipay))
+}
+
+/// Brings a notification to the engine, for the default merchant.
+pub(crate) async fn take(
+    shop: &Shop,
+    provider: ProviderId,
+    notification: Request<Full<Bytes>>,
+) -> Result<(), Kind> {
+    let (parts, body) = notification.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let taken = shop.engine.notify(provider, &Pid::default(), &parts.headers, body).await;
+    taken.map_err(|error| error.kind())
 }
 
 fn wxpay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>> {
@@ -81,7 +112,12 @@ fn wxpay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>> 
         .unwrap()
 }
 
-fn alipay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>> {
+fn alipay(
+    shop: &Shop,
+    order: &SimulatedOrder,
+    more: &[(&'static str, &str)],
+    to: &str,
+) -> Request<Full<Bytes>> {
     let amount = order.terms.amount.fen();
     let at = shop.clock.now().to_alipay();
     let mut parameters = vec![
@@ -100,6 +136,8 @@ fn alipay(shop: &Shop, order: &SimulatedOrder, to: &str) -> Request<Full<Bytes>>
         ("trade_status", "TRADE_SUCCESS".to_owned()),
         ("version", "1.0".to_owned()),
     ];
+    parameters.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    parameters.sort();
     let content: Vec<_> = parameters.iter().map(|(name, it)| format!("{name}={it}")).collect();
     let key = SigningKey::parse(ALIPAY_KEY.as_bytes()).unwrap();
     parameters.push(("sign", key.sign(content.join("&").as_bytes())));

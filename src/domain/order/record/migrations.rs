@@ -51,11 +51,9 @@ pub(super) fn prefix() -> String {
 fn version(record: &str) -> Result<u32, RecordError> {
     #[derive(Deserialize)]
     struct Versioned {
-        #[serde(default = "first")]
+        /// 0 stands for the record of version 1, which lacks the member.
+        #[serde(default)]
         v: u32,
-    }
-    fn first() -> u32 {
-        1
     }
     if record.starts_with(&prefix()) {
         return Ok(RECORD_VERSION);
@@ -177,6 +175,17 @@ mod tests {
         for text in ["", "[]", "{\"facts\":", "7"] {
             assert!(matches!(migrate(text), Err(RecordError::Invalid { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn what_holds_no_renamed_member_or_value_stays_as_it_was_written() {
+        let names = Names { members: &[("/a", "A")], values: &[("/b/c", "1", "2")] };
+        let renamed = |text: &str| renamed(text, "", &names).map(|it| it.get().to_owned());
+        let before = r#"{"a":{"z": 1, "c":1},"b":{"c":1,"d":{"z":1 ,"c":1}},"c":[ 1 ]}"#;
+        let after = r#"{"A":{"z": 1, "c":1},"b":{"c":2,"d":{"z":1 ,"c":1}},"c":[ 1 ]}"#;
+        assert_eq!(renamed(before).as_deref(), Some(after));
+        let second = r#"{"facts": {"way":1}, "v" : 2}"#;
+        assert_eq!(migrate(second).as_deref(), Ok(second), "it is of this version already");
     }
 
     #[test]

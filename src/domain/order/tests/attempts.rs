@@ -313,3 +313,12 @@ fn material_is_handed_out_until_30_seconds_before_its_end_or_the_attempts_expiry
         assert_eq!(found, Millis(end - 30_000), "{product:?}");
     }
 }
+
+#[test]
+fn an_attempt_is_unchanged_while_nobody_sent_or_queried_it() {
+    let before = attempt(1, lost());
+    let queried = Attempt { last_queried_at: Some(Millis(1)), ..before.clone() };
+    assert!(before.is_unchanged_since(&before));
+    assert!(!queried.is_unchanged_since(&before));
+    assert!(!attempt(1, live()).is_unchanged_since(&before));
+}

@@ -1,6 +1,7 @@
 //! Everything that can happen to an order, in tables: a state, what happens, and what follows.
 
 mod attempts;
+mod effects;
 mod next_attempt;
 mod orders;
 mod refund_requests;

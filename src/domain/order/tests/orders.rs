@@ -9,6 +9,7 @@ use crate::domain::order::{
     AutoRefundPolicy, Flags, Order, OrderStatus, Receipt, TradeUpdate, Transition,
 };
 use crate::domain::product::Product;
+use crate::domain::request::OrderTerms;
 use crate::domain::time::Millis;
 
 /// The price of the orders here.
@@ -260,4 +261,79 @@ fn the_current_attempt_is_the_last_that_was_not_superseded_and_has_not_ended() {
     for (attempts, current) in table {
         assert_eq!(order_of(PRICE, attempts.clone()).current().n, current, "{attempts:?}");
     }
+}
+
+#[test]
+fn an_offer_ends_with_what_is_offered_of_the_trade() {
+    let later = |state| Attempt { expires_at: Millis(9_000_000), ..attempt(2, state) };
+    let superseded = Attempt { superseded: true, ..later(live()) };
+    for beside in [superseded, later(refused())] {
+        let order = order_of(PRICE, vec![attempt(1, live()), beside.clone()]);
+        let until = order.attempts[0].lapses();
+        assert_eq!(order.offered_until(&order.attempts[0]), Some(until), "{beside:?}");
+        for (now, stays) in [(0, true), (until.0 - 1, true), (until.0, false)] {
+            assert_eq!(order.stays_open(&order.attempts[0], Millis(now)), stays, "{now}");
+        }
+    }
+    let closed = order_in("closed");
+    assert!(!closed.stays_open(&closed.attempts[0], Millis(0)), "it is offered to nobody");
+}
+
+#[test]
+fn paygate_sends_a_lost_attempt_again_only_while_its_buyer_waits_for_it() {
+    let waiting = || order_of(PRICE, vec![attempt(1, lost())]);
+    let last = Millis(super::EXPIRES - 60_001);
+    let awaits = |order: &Order, now| order.awaits_material(&order.attempts[0], now);
+    assert!(awaits(&waiting(), last));
+    assert!(!awaits(&waiting(), last.plus(1)), "it expires in a minute");
+    let of = |attempt| order_of(PRICE, vec![attempt]);
+    let lost_as = || attempt(1, lost());
+    assert!(!awaits(&of(attempt(1, live())), last), "it has material");
+    assert!(!awaits(&of(Attempt { superseded: true, ..lost_as() }), last));
+    assert!(!awaits(&of(Attempt { close_intended: true, ..lost_as() }), last));
+    assert!(!awaits(&Order { status: OrderStatus::Closed, ..waiting() }, last));
+    let chosen_since = Attempt { method: method(Product::Precreate), ..attempt(2, lost()) };
+    assert!(!awaits(&order_of(PRICE, vec![lost_as(), chosen_since]), last));
+}
+
+#[test]
+fn a_corrected_payment_has_an_unknown_refund_where_its_provider_reports_one() {
+    let id = TransactionId("420001".into());
+    let corrected = |order: &Order, amount, refunded| {
+        let receipt = Receipt { refunded, ..receipt("420001", amount) };
+        order.apply(Transition::Corrected { n: 1, receipt }).unwrap()
+    };
+    let unknown = |order: &Order| order.payment(&id).unwrap().refund_unknown;
+    let paid = pay(&open(), 1, receipt("420001", PRICE));
+    assert!(!unknown(&corrected(&paid, 90, false)));
+    let reported = corrected(&paid, 90, true);
+    assert!(unknown(&reported));
+    assert!(unknown(&corrected(&reported, 80, false)), "it stays unknown");
+    let known = super::refunds::returned(&paid, "420001", 30);
+    assert!(!unknown(&corrected(&known, 90, true)), "the refund that is known is the reported one");
+}
+
+#[test]
+fn what_can_be_paid_or_has_no_answer_is_an_open_trade() {
+    assert_eq!(open().open_trades(), [2, 1]);
+    for (state, is_open) in [
+        (live(), true),
+        (lost(), true),
+        (AttemptState::Prepared, true),
+        (refused(), false),
+        (AttemptState::Closed, false),
+        (AttemptState::Paid, false),
+    ] {
+        let order = order_of(PRICE, vec![attempt(1, state)]);
+        assert_eq!(order.open_trades().len(), usize::from(is_open), "{order:?}");
+    }
+}
+
+#[test]
+fn the_buyer_reads_the_body_of_an_order_or_else_its_subject() {
+    let with_body = OrderTerms { body: Some("two cups of tea".to_owned()), ..super::terms(1) };
+    assert_eq!(
+        (super::terms(1).description(), with_body.description()),
+        ("tea", "two cups of tea")
+    );
 }

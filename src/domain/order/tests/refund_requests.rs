@@ -121,3 +121,21 @@ fn every_refund_but_a_closed_one_holds_its_amount() {
     reported.reported_refund_total = Some(fen(90));
     assert_eq!(reported.refundable(), 10, "50 more are reported, by whomever");
 }
+
+#[test]
+fn a_refused_refund_that_is_requested_again_keeps_its_sendings_and_forgets_its_refusal() {
+    let refused = Refund {
+        refused_at: Some(Millis(1)),
+        last_queried_at: Some(Millis(2)),
+        ..refund("refused")
+    };
+    let again = refused.clone().requested_again(Millis(9));
+    let expected = Refund {
+        state: RefundState::Processing,
+        requested_at: Millis(9),
+        refused_at: None,
+        ..refused
+    };
+    assert_eq!(again, expected);
+    assert!(again.may_have_been_sent());
+}
