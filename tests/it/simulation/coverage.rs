@@ -104,7 +104,7 @@ pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
         let by_turns = faults[usize::try_from(seed).unwrap() % faults.len()];
         let at_random = *rng.pick(if rng.percent(40) { &own } else { &faults });
         let mut drawn = [by_turns, at_random];
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             drawn.reverse();
         }
         drawn.into_iter().filter(move |_| rng.percent(percent))
