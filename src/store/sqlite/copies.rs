@@ -32,7 +32,7 @@ pub(crate) fn back_up(store: &Path, target: &Path) -> Result<Backup, StoreError>
     let copied = file.open_without_writing(BUSY)?;
     check_own_log(&file, &copied)?;
     let new = target.beside("-new");
-    let orders = copy(&copied, file.database(), &new, |copy| log::mark_copy(copy))?;
+    let orders = copy(&copied, file.database(), &new, log::mark_copy)?;
     let named = fs::rename(&new, target.database());
     named
         .and_then(|()| sync_directory(target.database(), File::sync_all))
