@@ -1,9 +1,9 @@
 //! Decides whether a request path is a payment operation, is refused, or passes through.
 //!
 //! A path is an operation when it is spelt exactly like one. The guard refuses a path that another
-//! HTTP server could normalise into one ([`path_readings`](super::path_readings), a trailing slash,
-//! another case): it neither runs the operation nor forwards the request, since two servers must
-//! not disagree about one path.
+//! HTTP server could normalise into one (`path_readings`, a trailing slash, another case): it
+//! neither runs the operation nor forwards the request, since two servers must not disagree about
+//! one path.
 
 use percent_encoding::percent_decode_str;
 

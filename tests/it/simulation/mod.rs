@@ -61,7 +61,7 @@ const SEEDS: u64 = 500;
 const SEEDS_OF_COVERAGE: u64 = 2_000;
 
 /// The most worlds that it takes until a planted fault is noticed.
-const WORLDS_TO_NOTICE: u64 = 60;
+const WORLDS_TO_NOTICE: u64 = 150;
 
 #[test]
 fn no_world_makes_an_order_be_paid_twice() {
