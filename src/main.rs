@@ -195,14 +195,14 @@ fn reset_mock() -> CommandResult {
 fn back_up(file: &Path) -> CommandResult {
     let config = config::store_command_config(&config::environment()).map_err(misconfigured)?;
     let Backup { orders, .. } = config.back_up(file).map_err(not_started)?;
-    print(&format!("{} holds a copy of the store, with {orders} orders\n", file.display()))
+    print(&format!("{} holds a copy of the store; orders: {orders}\n", file.display()))
 }
 
 /// Puts a copy in the place of the store.
 fn restore(file: &Path) -> CommandResult {
     let config = config::store_command_config(&config::environment()).map_err(misconfigured)?;
     let Restored { orders, replaced, .. } = config.restore(file).map_err(not_started)?;
-    let mut text = format!("restored {orders} orders from {}\n", file.display());
+    let mut text = format!("restored {}; orders: {orders}\n", file.display());
     if let Some(replaced) = replaced {
         text += &format!("the store that stood there is {} now\n", replaced.display());
     }

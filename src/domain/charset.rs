@@ -18,6 +18,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// The bytes of a part of `bytes`' text, in the characters of the whole.
+#[cfg(feature = "alipay")]
 pub(crate) fn encode_as<'t>(part: &'t str, bytes: &[u8]) -> Cow<'t, [u8]> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Cow::Borrowed(part.as_bytes()),
@@ -26,6 +27,7 @@ pub(crate) fn encode_as<'t>(part: &'t str, bytes: &[u8]) -> Cow<'t, [u8]> {
 }
 
 /// A character encoding that a provider named, in which ASCII stands for itself.
+#[cfg(any(test, feature = "alipay"))]
 pub(crate) fn named(label: &str) -> Option<&'static Encoding> {
     Encoding::for_label(label.as_bytes()).filter(|encoding| encoding.is_ascii_compatible())
 }
