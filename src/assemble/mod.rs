@@ -284,7 +284,7 @@ impl MockResetConfig {
 }
 
 impl StoreCommandConfig {
-    /// Copies the store to `file`, which is not there yet. The store may be in use.
+    /// Copies the store to the new file `file`. The store may be in use.
     ///
     /// # Errors
     ///

@@ -33,7 +33,7 @@ impl StreamProgress {
         self.0.store(self.step().saturating_add(2) & !1, Ordering::Relaxed);
     }
 
-    /// The next piece is not there yet.
+    /// The peer has taken every piece, and the next one is awaited from its source.
     pub(super) fn waits_for_source(&self) {
         self.0.store(self.step() | 1, Ordering::Relaxed);
     }
