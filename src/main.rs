@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgAction, value_parser};
 use paygate::config::Config;
 use paygate::engine::Engine;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
@@ -22,41 +22,69 @@ use paygate::store::{Backup, Restored};
 use paygate::{AssembleError, SystemClock, config};
 use tower_layer::Layer;
 
-#[derive(Parser)]
-#[command(version, disable_help_subcommand = true, override_help = help_text())]
-struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
 enum Command {
     Serve,
     Check,
-    Mock {
-        #[arg(long, conflicts_with = "print_env")]
-        reset: bool,
-        #[arg(long)]
-        print_env: bool,
-    },
-    Backup {
-        file: PathBuf,
-    },
-    Restore {
-        file: PathBuf,
-    },
-    Schema {
-        name: Option<String>,
-    },
+    Mock,
+    ResetMock,
+    PrintMockEnvironment,
+    Backup { file: PathBuf },
+    Restore { file: PathBuf },
+    Schema { name: Option<String> },
     Health,
-    Help {
-        chapter: Option<String>,
-    },
+    Help { chapter: Option<String> },
+}
+
+impl Command {
+    /// Reads the arguments of the process.
+    ///
+    /// # Errors
+    ///
+    /// The text that `--help` and `--version` ask for is an error too, as clap has it.
+    fn from_arguments() -> Result<Command, clap::Error> {
+        let matches = command_line().try_get_matches()?;
+        let Some((name, matches)) = matches.subcommand() else { return Ok(Command::Serve) };
+        let text = |argument| matches.get_one::<String>(argument).cloned();
+        let file = || matches.get_one::<PathBuf>("file").cloned().unwrap_or_default();
+        Ok(match name {
+            "check" => Command::Check,
+            "mock" if matches.get_flag("reset") => Command::ResetMock,
+            "mock" if matches.get_flag("print-env") => Command::PrintMockEnvironment,
+            "mock" => Command::Mock,
+            "backup" => Command::Backup { file: file() },
+            "restore" => Command::Restore { file: file() },
+            "schema" => Command::Schema { name: text("name") },
+            "health" => Command::Health,
+            "help" => Command::Help { chapter: text("chapter") },
+            _ => Command::Serve,
+        })
+    }
+}
+
+fn command_line() -> clap::Command {
+    let flag = |name| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let file = || Arg::new("file").required(true).value_parser(value_parser!(PathBuf));
+    clap::Command::new("paygate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .override_help(help_text())
+        .subcommand(clap::Command::new("serve"))
+        .subcommand(clap::Command::new("check"))
+        .subcommand(
+            clap::Command::new("mock")
+                .arg(flag("reset").conflicts_with("print-env"))
+                .arg(flag("print-env")),
+        )
+        .subcommand(clap::Command::new("backup").arg(file()))
+        .subcommand(clap::Command::new("restore").arg(file()))
+        .subcommand(clap::Command::new("schema").arg(Arg::new("name")))
+        .subcommand(clap::Command::new("health"))
+        .subcommand(clap::Command::new("help").arg(Arg::new("chapter")))
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let command = match Command::from_arguments() {
+        Ok(command) => command,
         Err(help_or_error) => {
             let is_error = help_or_error.use_stderr();
             let _ = help_or_error.print();
@@ -68,12 +96,12 @@ fn main() -> ExitCode {
         Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
     let exit = runtime.block_on(async {
-        match arguments.command.unwrap_or(Command::Serve) {
+        match command {
             Command::Serve => exit_code(Box::pin(serve()).await),
             Command::Check => exit_code(check()),
-            Command::Mock { reset: true, .. } => exit_code(reset_mock()),
-            Command::Mock { print_env: true, .. } => exit_code(print_mock_environment()),
-            Command::Mock { .. } => exit_code(mock().await),
+            Command::Mock => exit_code(mock().await),
+            Command::ResetMock => exit_code(reset_mock()),
+            Command::PrintMockEnvironment => exit_code(print_mock_environment()),
             Command::Backup { file } => exit_code(back_up(&file)),
             Command::Restore { file } => exit_code(restore(&file)),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),

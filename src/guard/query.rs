@@ -47,7 +47,7 @@ pub fn read_query(bytes: &[u8]) -> Result<QueryRequest, Error> {
     let instance = schema::instance(scan(bytes).map_err(unreadable)?);
     let mut violations = Violations::of(&QUERY);
     let mut has_number = true;
-    for error in QUERY_PAYMENT.iter_errors(&instance) {
+    for error in schema::broken_rules(&QUERY_PAYMENT, &instance) {
         match error.kind() {
             ValidationErrorKind::OneOfNotValid { .. } => has_number = false,
             // Under the schema, a value that is not an object has both numbers.

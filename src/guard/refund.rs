@@ -72,7 +72,7 @@ fn checked_object(
 ) -> Result<Map<String, Value>, Error> {
     let instance = schema::instance(scan(bytes).map_err(unreadable)?);
     let mut has_number = true;
-    for error in schema.iter_errors(&instance) {
+    for error in schema::broken_rules(schema, &instance) {
         match error.kind() {
             ValidationErrorKind::OneOfNotValid { .. } => has_number = false,
             // Under the schema, a value that is not an object has both numbers.

@@ -1,21 +1,44 @@
 //! X.509 certificates of merchants and providers: names, serial numbers, keys. Paygate trusts none
 //! of them because of its signature: the operator or the provider supplied it.
 
+use std::time::Duration;
+
 #[cfg(feature = "alipay")]
 use rsa::BoxedUint;
-#[cfg(feature = "alipay")]
-use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::{Decode, Encode};
-#[cfg(feature = "alipay")]
-use x509_cert::der::{Tag, Tagged};
+use rsa::pkcs8::ObjectIdentifier;
+use rsa::pkcs8::der::asn1::{AnyRef, GeneralizedTime, UintRef, UtcTime};
+use rsa::pkcs8::der::{self, Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::keys::{KeyError, VerifyingKey, to_der};
 #[cfg(feature = "wxpay")]
 use crate::domain::time::Millis;
 
-/// An X.509 certificate (RFC 5280, section 4.1).
+/// What paygate reads of an X.509 certificate (RFC 5280, section 4.1).
 #[derive(Clone, Debug)]
-pub(crate) struct Certificate(x509_cert::Certificate);
+#[cfg_attr(not(all(feature = "wxpay", feature = "alipay")), allow(dead_code))]
+pub(crate) struct Certificate {
+    /// Big-endian, without leading zeros.
+    serial: Vec<u8>,
+    /// The most general name first, as encoded.
+    issuer: Vec<RelativeName>,
+    /// The end of its validity, since 1970.
+    not_after: Duration,
+    /// Its SubjectPublicKeyInfo, in DER.
+    public_key: Vec<u8>,
+    /// The algorithm with which its issuer signed it.
+    signature_algorithm: ObjectIdentifier,
+}
+
+/// One RelativeDistinguishedName of an issuer; most have one attribute.
+type RelativeName = Vec<NameAttribute>;
+
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "alipay"), allow(dead_code))]
+struct NameAttribute {
+    kind: ObjectIdentifier,
+    /// `None` when it is not one of the string types whose bytes are text.
+    value: Option<String>,
+}
 
 impl Certificate {
     /// Reads the first certificate of PEM, PEM with `\n` written out, bare base64, or DER.
@@ -25,8 +48,19 @@ impl Certificate {
     /// [`KeyError`] when `input` is no certificate.
     pub(crate) fn parse(input: &[u8]) -> Result<Certificate, KeyError> {
         let der = to_der(input, LABEL)?;
-        let certificate = x509_cert::Certificate::from_der(&der);
-        certificate.map(Certificate).map_err(|_| KeyError::NotA("an X.509 certificate"))
+        Certificate::from_der(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))
+    }
+
+    fn from_der(der: &[u8]) -> der::Result<Certificate> {
+        let mut reader = SliceReader::new(der)?;
+        let certificate = reader.sequence(|reader| {
+            let unsigned = reader.sequence(tbs_certificate)?;
+            let signature_algorithm = algorithm(reader)?;
+            let _signature = reader.tlv_bytes()?;
+            Ok::<_, der::Error>(Certificate { signature_algorithm, ..unsigned })
+        })?;
+        reader.finish()?;
+        Ok(certificate)
     }
 
     /// Reads every certificate of a PEM file, in its order, or the only one in another form.
@@ -49,21 +83,13 @@ impl Certificate {
     /// The serial number in hex, upper case, as WeChat Pay writes it.
     #[cfg(feature = "wxpay")]
     pub(crate) fn serial_hex(&self) -> String {
-        self.serial().iter().map(|byte| format!("{byte:02X}")).collect()
+        self.serial.iter().map(|byte| format!("{byte:02X}")).collect()
     }
 
     /// The serial number in decimal digits, as Alipay writes it.
     #[cfg(feature = "alipay")]
     pub(crate) fn serial_decimal(&self) -> String {
-        BoxedUint::from_be_slice_vartime(self.serial()).to_string_radix_vartime(10)
-    }
-
-    /// The bytes of the serial number without leading zeros.
-    #[cfg(any(feature = "wxpay", feature = "alipay"))]
-    fn serial(&self) -> &[u8] {
-        let bytes = self.0.tbs_certificate().serial_number().as_bytes();
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        bytes.get(zeros..).unwrap_or_default()
+        BoxedUint::from_be_slice_vartime(&self.serial).to_string_radix_vartime(10)
     }
 
     /// The RSA key that it certifies.
@@ -72,21 +98,19 @@ impl Certificate {
     ///
     /// [`KeyError`] when the key is no RSA key, or too short.
     pub(crate) fn key(&self) -> Result<VerifyingKey, KeyError> {
-        let key = self.0.tbs_certificate().subject_public_key_info().to_der();
-        VerifyingKey::from_der(&key.map_err(|_| KeyError::NotA("an RSA public key"))?)
+        VerifyingKey::from_der(&self.public_key)
     }
 
     /// The end of its validity.
     #[cfg(feature = "wxpay")]
     pub(crate) fn expires_at(&self) -> Millis {
-        let expires = self.0.tbs_certificate().validity().not_after.to_unix_duration();
-        Millis(i64::try_from(expires.as_millis()).unwrap_or(i64::MAX))
+        Millis(i64::try_from(self.not_after.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Whether its issuer signed it with RSA (PKCS #1: RFC 8017, appendix C).
     #[cfg(feature = "alipay")]
     pub(crate) fn is_rsa_signed(&self) -> bool {
-        self.0.signature_algorithm().oid.to_string().starts_with(PKCS1_OID)
+        self.signature_algorithm.to_string().starts_with(PKCS1_OID)
     }
 
     /// The issuer as Java's `X500Principal.getName()` writes it: the most specific name first,
@@ -97,32 +121,92 @@ impl Certificate {
     /// [`KeyError`] when a name in it is no plain text.
     #[cfg(feature = "alipay")]
     pub(crate) fn issuer(&self) -> Result<String, KeyError> {
-        let mut parts = Vec::new();
-        for rdn in self.0.tbs_certificate().issuer().iter_rdn() {
-            let attributes = rdn.iter().map(attribute).collect::<Result<Vec<_>, _>>()?;
-            parts.push(attributes.join("+"));
-        }
-        parts.reverse();
-        Ok(parts.join(","))
+        let names = self.issuer.iter().rev().map(|name| {
+            let attributes = name.iter().map(attribute_text).collect::<Result<Vec<_>, _>>()?;
+            Ok(attributes.join("+"))
+        });
+        Ok(names.collect::<Result<Vec<_>, _>>()?.join(","))
     }
 }
 
 #[cfg(feature = "alipay")]
-fn attribute(attribute: &AttributeTypeAndValue) -> Result<String, KeyError> {
-    let oid = attribute.oid.to_string();
-    let short = SHORT_NAMES.iter().find(|(known, _)| *known == oid).map(|(_, short)| *short);
-    let value = plain_text(attribute).ok_or(KeyError::NotA("a certificate with a plain issuer"))?;
-    Ok(format!("{}={value}", short.unwrap_or(&oid)))
+fn attribute_text(attribute: &NameAttribute) -> Result<String, KeyError> {
+    let kind = attribute.kind.to_string();
+    let short = SHORT_NAMES.iter().find(|(known, _)| *known == kind).map(|(_, short)| *short);
+    let value = attribute.value.as_deref();
+    let value = value.ok_or(KeyError::NotA("a certificate with a plain issuer"))?;
+    Ok(format!("{}={value}", short.unwrap_or(&kind)))
 }
 
-#[cfg(feature = "alipay")]
-fn plain_text(attribute: &AttributeTypeAndValue) -> Option<&str> {
-    match attribute.value.tag() {
+/// Reads a TBSCertificate's content, to its end.
+fn tbs_certificate(reader: &mut SliceReader<'_>) -> der::Result<Certificate> {
+    // The version: absent in the oldest certificates.
+    if Tag::peek(reader)?.is_context_specific() {
+        reader.tlv_bytes()?;
+    }
+    let serial = UintRef::decode(reader)?.as_bytes().to_vec();
+    let signature_algorithm = algorithm(reader)?;
+    let issuer = reader.sequence(|reader| {
+        let mut names = Vec::new();
+        while !reader.is_finished() {
+            names.push(relative_name(reader)?);
+        }
+        Ok::<_, der::Error>(names)
+    })?;
+    let not_after = reader.sequence(|reader| {
+        reader.tlv_bytes()?;
+        time(reader)
+    })?;
+    let _subject = reader.tlv_bytes()?;
+    let public_key = reader.tlv_bytes()?.to_vec();
+    skip_rest(reader)?;
+    Ok(Certificate { serial, issuer, not_after, public_key, signature_algorithm })
+}
+
+/// Reads an AlgorithmIdentifier.
+fn algorithm(reader: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
+    reader.sequence(|reader| {
+        let algorithm = ObjectIdentifier::decode(reader)?;
+        skip_rest(reader)?;
+        Ok(algorithm)
+    })
+}
+
+fn relative_name(reader: &mut SliceReader<'_>) -> der::Result<RelativeName> {
+    let set = AnyRef::decode(reader)?;
+    set.tag().assert_eq(Tag::Set)?;
+    let mut reader = SliceReader::new(set.value())?;
+    let mut attributes = Vec::new();
+    while !reader.is_finished() {
+        attributes.push(reader.sequence(|reader| {
+            let kind = ObjectIdentifier::decode(reader)?;
+            Ok::<_, der::Error>(NameAttribute { kind, value: plain_text(AnyRef::decode(reader)?) })
+        })?);
+    }
+    Ok(attributes)
+}
+
+fn plain_text(value: AnyRef<'_>) -> Option<String> {
+    match value.tag() {
         Tag::NumericString | Tag::PrintableString | Tag::Utf8String | Tag::Ia5String => {
-            std::str::from_utf8(attribute.value.value()).ok()
+            std::str::from_utf8(value.value()).ok().map(str::to_owned)
         }
         _ => None,
     }
+}
+
+fn time(reader: &mut SliceReader<'_>) -> der::Result<Duration> {
+    if Tag::peek(reader)? == Tag::UtcTime {
+        return Ok(UtcTime::decode(reader)?.to_unix_duration());
+    }
+    Ok(GeneralizedTime::decode(reader)?.to_unix_duration())
+}
+
+fn skip_rest(reader: &mut SliceReader<'_>) -> der::Result<()> {
+    while !reader.is_finished() {
+        reader.tlv_bytes()?;
+    }
+    Ok(())
 }
 
 const LABEL: &str = "CERTIFICATE";
@@ -147,3 +231,28 @@ const SHORT_NAMES: [(&str, &str); 9] = [
     ("0.9.2342.19200300.100.1.25", "DC"),
     ("0.9.2342.19200300.100.1.1", "UID"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_or_damaged_certificate_is_refused_or_read_and_never_a_panic() {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let der = rcgen::CertificateParams::default().self_signed(&pair).unwrap().der().to_vec();
+        assert!(Certificate::from_der(&der).is_ok());
+        for end in 0..der.len() {
+            assert!(Certificate::from_der(&der[..end]).is_err(), "{end} bytes of it were read");
+        }
+        for at in 0..der.len() {
+            for bit in 0..8 {
+                let mut damaged = der.clone();
+                damaged[at] ^= 1 << bit;
+                let _ = Certificate::from_der(&damaged);
+            }
+        }
+        let mut longer = der;
+        longer.push(0);
+        assert!(Certificate::from_der(&longer).is_err(), "a byte after it was ignored");
+    }
+}

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing::{Dispatch, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use self::queue::LogQueue;
 use crate::config::LogFormat;
@@ -76,8 +77,8 @@ pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     parse(filter).map(drop)
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(filter).map_err(TelemetryError::Filter)
+fn parse(filter: &str) -> Result<Targets, TelemetryError> {
+    filter.parse().map_err(TelemetryError::Filter)
 }
 
 fn subscriber<W>(
@@ -89,8 +90,9 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let targets = parse(filter)?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(parse(filter)?)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(writer)
         // A line that cannot be written is lost. Reporting that on standard error, which cannot be
         // written, would panic the task that logs.
@@ -99,8 +101,10 @@ where
         Dispatch::new(subscriber)
     }
     Ok(match format {
-        LogFormat::Json => dispatch(lines.json().flatten_event(true).finish()),
-        LogFormat::Auto | LogFormat::Text => dispatch(lines.with_ansi(colours).finish()),
+        LogFormat::Json => dispatch(lines.json().flatten_event(true).finish().with(targets)),
+        LogFormat::Auto | LogFormat::Text => {
+            dispatch(lines.with_ansi(colours).finish().with(targets))
+        }
     })
 }
 
