@@ -14,7 +14,6 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-#[cfg(feature = "sqlite")]
 use crate::clock::Clock;
 #[cfg(any(feature = "mock", feature = "sqlite"))]
 use crate::clock::SystemClock;
@@ -24,6 +23,8 @@ use crate::config::{
     Config, MerchantConfig, PricingChoice, StoreChoice, StoreCommandConfig, SwitchChoice,
 };
 use crate::engine::{self, Builder as EngineBuilder, Engine, Switching};
+#[cfg(feature = "sqlite")]
+use crate::error::debug_like_display;
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;
 use crate::merchant::webhook::Webhook;
@@ -344,7 +345,6 @@ fn feature_missing(feature: &str) -> AssembleError {
 
 /// Why [`Config::start`] did not start an engine.
 #[non_exhaustive]
-#[derive(Debug)]
 pub enum AssembleError {
     /// A setting is valid in form and cannot be used.
     Refused(String),
@@ -373,5 +373,7 @@ impl fmt::Display for AssembleError {
         }
     }
 }
+
+debug_like_display!(AssembleError);
 
 impl std::error::Error for AssembleError {}

@@ -11,6 +11,7 @@ use http::header::{FORWARDED, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::domain::address::is_public;
+use crate::error::debug_like_display;
 
 /// The networks whose `X-Forwarded-For` is trusted. The default trusts none.
 ///
@@ -94,7 +95,7 @@ impl TryFrom<Vec<IpNet>> for TrustedProxies {
 }
 
 /// Items of a list of proxies that are not networks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TrustedProxiesError {
     /// The items, at most 64 characters of each.
     pub refused: Vec<String>,
@@ -111,6 +112,8 @@ impl fmt::Display for TrustedProxiesError {
         )
     }
 }
+
+debug_like_display!(TrustedProxiesError);
 
 impl std::error::Error for TrustedProxiesError {}
 

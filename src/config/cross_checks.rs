@@ -95,7 +95,9 @@ fn is_own(url: &Url, listen: SocketAddr) -> bool {
 
 fn check_mock(reader: &mut Reader<'_>, config: &Config) {
     if !cfg!(feature = "mock") {
-        reader.report("PAYGATE_MODE", "is mock, and this build has no simulated providers");
+        let reason = "is mock, and this build is without the feature `mock`: add it to paygate's \
+                      features in Cargo.toml";
+        reader.report("PAYGATE_MODE", reason);
     }
     let listeners = [
         ("PAYGATE_LISTEN", Some(config.listen)),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::table::Variable;
+use crate::error::debug_like_display;
 
 /// One problem. It never holds a value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Problem {
 }
 
 /// All problems of a configuration. The program prints its `Display` and ends with exit code 64.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problems {
     problems: Vec<Problem>,
     help: HelpText,
@@ -72,6 +73,8 @@ impl fmt::Display for Problems {
         f.write_str("\n`paygate --help` explains every variable.\n")
     }
 }
+
+debug_like_display!(Problems);
 
 impl std::error::Error for Problems {}
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use crate::error::debug_like_display;
 use crate::store::StoreError;
 
 /// Why an engine did not start.
 #[non_exhaustive]
-#[derive(Debug)]
 pub enum StartError {
     /// A required part was not given.
     Missing(&'static str),
@@ -45,6 +45,8 @@ impl fmt::Display for StartError {
         }
     }
 }
+
+debug_like_display!(StartError);
 
 impl std::error::Error for StartError {}
 

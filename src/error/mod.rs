@@ -11,9 +11,12 @@
 //! assert_eq!((error.kind(), error.code()), (Kind::NoSuchOrder, 2001));
 //! ```
 
+mod startup;
 mod texts;
 
 use std::fmt;
+
+pub(crate) use self::startup::debug_like_display;
 
 /// vk-uni-pay's numbers, and paygate's from 4000 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

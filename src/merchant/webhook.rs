@@ -30,6 +30,7 @@ use crate::domain::event::OutboxEvent;
 use crate::domain::json::{Unreadable, Whole, scan};
 use crate::domain::time::Millis;
 use crate::engine::Deliver;
+use crate::error::debug_like_display;
 use crate::provider::BoxFuture;
 
 /// The shop's endpoint for events.
@@ -208,7 +209,7 @@ fn check_accepted(answer: &MerchantResponse) -> Result<(), String> {
 }
 
 /// The error of a webhook's URL or secret, fit for a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WebhookUrlError(&'static str);
 
 impl fmt::Display for WebhookUrlError {
@@ -216,6 +217,8 @@ impl fmt::Display for WebhookUrlError {
         f.write_str(self.0)
     }
 }
+
+debug_like_display!(WebhookUrlError);
 
 impl std::error::Error for WebhookUrlError {}
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
+use crate::error::debug_like_display;
 use crate::error::{Error, Kind, Text};
 use crate::secret::{Secret, bearer_token};
 
@@ -63,7 +64,7 @@ impl Access {
 pub(super) const TOKEN_CHARS_MIN: usize = 32;
 
 /// The error of a caller's token that is short enough to guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenTooShort;
 
 impl fmt::Display for TokenTooShort {
@@ -71,6 +72,8 @@ impl fmt::Display for TokenTooShort {
         write!(f, "a caller's token has at least {} characters", TOKEN_CHARS_MIN)
     }
 }
+
+debug_like_display!(TokenTooShort);
 
 impl std::error::Error for TokenTooShort {}
 

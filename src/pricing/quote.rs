@@ -16,6 +16,7 @@ use super::price_fields::{QuoteError, check_complete};
 use crate::domain::ids::OutTradeNo;
 use crate::domain::json::{Json, RawJson, Shape, scan};
 use crate::domain::time::{DAY_MS, MINUTE_MS, Millis};
+use crate::error::debug_like_display;
 use crate::error::{Error, Kind, Text};
 
 /// The key that verifies quotes.
@@ -242,7 +243,7 @@ impl From<InvalidQuote> for Error {
 }
 
 /// The error of a quote secret that is short enough to guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretTooShort;
 
 impl fmt::Display for SecretTooShort {
@@ -250,6 +251,8 @@ impl fmt::Display for SecretTooShort {
         write!(f, "the secret that signs quotes needs at least {SECRET_BYTES_MIN} bytes")
     }
 }
+
+debug_like_display!(SecretTooShort);
 
 impl std::error::Error for SecretTooShort {}
 

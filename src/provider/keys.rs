@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::debug_like_display;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
@@ -150,7 +152,7 @@ impl fmt::Debug for VerifyingKey {
 }
 
 /// Why a key is not accepted. Never holds the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
     /// Nothing but white space.
     Empty,
@@ -171,6 +173,8 @@ impl fmt::Display for KeyError {
         }
     }
 }
+
+debug_like_display!(KeyError);
 
 impl std::error::Error for KeyError {}
 

@@ -28,6 +28,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::error::debug_like_display;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -98,7 +100,6 @@ pub async fn bind(variable: &'static str, addr: SocketAddr) -> Result<TcpListene
 }
 
 /// The error of an address that cannot be bound.
-#[derive(Debug)]
 pub struct BindError {
     variable: &'static str,
     addr: SocketAddr,
@@ -116,6 +117,8 @@ impl fmt::Display for BindError {
         }
     }
 }
+
+debug_like_display!(BindError);
 
 impl Error for BindError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {

@@ -22,6 +22,7 @@ use crate::domain::ids::{ChannelNo, OutTradeNo, Pid, TransactionId};
 use crate::domain::order::Order;
 use crate::domain::time::Millis;
 use crate::domain::unmatched::UnmatchedPayment;
+use crate::error::debug_like_display;
 pub use crate::provider::BoxFuture;
 
 /// A durable map from `out_trade_no` to [`Order`].
@@ -190,7 +191,7 @@ pub enum EventUpdate {
 }
 
 /// Why a store refused or failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreError {
     /// What is wrong.
     pub kind: StoreErrorKind,
@@ -248,6 +249,8 @@ impl fmt::Display for StoreError {
         f.write_str(&self.message)
     }
 }
+
+debug_like_display!(StoreError);
 
 impl std::error::Error for StoreError {}
 

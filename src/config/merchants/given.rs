@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
 use super::provider_urls::read_provider_urls;
 use crate::config::reader::Reader;
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
+use crate::error::debug_like_display;
 
 /// The account of a live merchant at WeChat Pay, as texts. Each is what the variable of its name
 /// takes, `private_key` what `PAYGATE_WXPAY_PRIVATE_KEY` takes: keys and certificates in PEM,
@@ -165,7 +166,7 @@ impl crate::provider::alipay::AlipayMerchant {
 
 /// What is missing or invalid in a merchant's credentials, each with the name of its field. It
 /// never holds a text that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CredentialErrors(Vec<(String, String)>);
 
 impl CredentialErrors {
@@ -184,6 +185,8 @@ impl fmt::Display for CredentialErrors {
         Ok(())
     }
 }
+
+debug_like_display!(CredentialErrors);
 
 impl std::error::Error for CredentialErrors {}
 

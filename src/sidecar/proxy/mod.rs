@@ -36,6 +36,7 @@ use super::responses::{RefusalContext, SidecarRefusal, UpstreamFault};
 use super::server::{KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, PeerAddr};
 use crate::caller::TrustedProxies;
 use crate::error::Kind;
+use crate::error::debug_like_display;
 use body::{ForwardedBody, ProxyBody};
 use tunnel::{TunnelEnds, TunnelSlot};
 
@@ -67,7 +68,7 @@ impl Upstream {
 }
 
 /// The error of a URL that is not an upstream's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamError;
 
 impl fmt::Display for UpstreamError {
@@ -75,6 +76,8 @@ impl fmt::Display for UpstreamError {
         f.write_str("an upstream is http://host or http://host:port, without user, path or query")
     }
 }
+
+debug_like_display!(UpstreamError);
 
 impl Error for UpstreamError {}
 

@@ -246,3 +246,11 @@ fn the_errors_of_credentials_name_every_field_and_no_value() {
     let errors = WxpayMerchant::new(mocks).unwrap_err().to_string();
     assert!(errors.contains("a key of the simulated providers"), "{errors}");
 }
+
+#[tokio::test]
+async fn a_main_that_returns_why_it_did_not_start_prints_words() {
+    let problems = Config::read(&live(&[("PAYGATE_BODY_MAX", "64")])).unwrap_err();
+    assert_eq!(format!("{problems:?}"), problems.to_string());
+    let not_started = Engine::builder().store(Memory::new()).start().await.unwrap_err();
+    assert_eq!(format!("{not_started:?}"), not_started.to_string());
+}

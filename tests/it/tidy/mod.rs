@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pricing", &["domain", "error", "secret", "clock"]),
     ("reply", &["domain", "error", "secret", "clock"]),
     ("provider", &["domain", "error", "secret", "clock"]),
-    ("merchant", &["domain", "engine::Deliver", "provider::BoxFuture"]),
+    (
+        "merchant",
+        &["domain", "error::debug_like_display", "engine::Deliver", "provider::BoxFuture"],
+    ),
     ("store", &["domain", "error", "secret", "clock", "provider::BoxFuture"]),
     ("engine", &["domain", "error", "secret", "clock", "provider", "store"]),
     (
