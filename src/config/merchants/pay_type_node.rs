@@ -46,6 +46,10 @@ impl Credentials for PayTypeNode<'_, '_> {
     }
 
     fn report(&mut self, credential: &Credential, reason: ProblemReason) {
+        // `report_file_fields` has reported why the text is missing.
+        if !self.has(credential.field) && self.has(&file_field(credential.field)) {
+            return;
+        }
         let reason = format!("{}.{}: {reason}", self.place, credential.field);
         self.reader.report(MERCHANTS, reason);
     }
@@ -207,11 +211,16 @@ pub(super) fn redacted(key: &str) -> String {
     key.chars().filter(is_plain).take(32).collect()
 }
 
+/// The field that names the file whose text stands in `text_field`.
+fn file_field(text_field: &str) -> String {
+    format!("{}{PATH}", text_field.strip_suffix(CONTENT).unwrap_or(text_field))
+}
+
 /// The field with the text of the file that a field called `…Path` names.
 fn text_field(provider: ProviderId, field: &str) -> Option<String> {
     let name = field.strip_suffix(PATH)?;
     let is_key = key_fields(provider).contains(&name);
-    Some(if is_key { name.to_owned() } else { format!("{}Content", redacted(name)) })
+    Some(if is_key { name.to_owned() } else { format!("{}{CONTENT}", redacted(name)) })
 }
 
 fn key_fields(provider: ProviderId) -> &'static [&'static str] {
@@ -223,6 +232,9 @@ fn key_fields(provider: ProviderId) -> &'static [&'static str] {
 
 /// The end of the name of a field that names a file.
 const PATH: &str = "Path";
+
+/// The end of the name of the field with that file's text.
+const CONTENT: &str = "Content";
 
 /// Whether a value is empty, as a template's are.
 pub(super) fn is_blank(value: &Value) -> bool {

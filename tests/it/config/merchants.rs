@@ -211,7 +211,10 @@ fn a_field_that_names_a_file_is_refused_with_the_field_for_the_text() {
             "{provider}.h5.{path}: names a file, which paygate does not read: put \
                              the file's text into {text}"
         );
-        assert_refused(document("001", &[(provider, "h5", node)]), &words);
+        let document = document("001", &[(provider, "h5", node)]);
+        let missing = problems(&only(&file(&document.to_string()))).to_string();
+        assert!(!missing.contains(&format!("{text}: is required")), "{missing}");
+        assert_refused(document, &words);
     }
     // A node with files alone is no template.
     let files = json!({ "appId": "2014072300007148", "privateKeyPath": "canary.pem" });
