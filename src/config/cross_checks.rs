@@ -13,6 +13,7 @@ use crate::domain::notify_url::{self, MountPath, NOTIFY_URL_BYTES_MAX};
 /// Checks the rules that need more than one variable.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
     check_times(reader, config);
+    check_secrets(reader);
     check_listeners(reader, config);
     if !config.cors_origins.is_empty() && matches!(config.pricing, PricingChoice::CallerToken(_)) {
         let reason = "cannot be used with PAYGATE_PRICING=trusted: no page may hold the token";
@@ -38,6 +39,18 @@ fn check_times(reader: &mut Reader<'_>, config: &Config) {
     let leases = reader.starts_with("PAYGATE_STORE", "postgres");
     if leases && config.lease < config.call_budget.saturating_add(Duration::from_secs(10)) {
         reader.report("PAYGATE_LEASE", "is shorter than PAYGATE_CALL_BUDGET and 10s");
+    }
+}
+
+/// Whoever holds one secret must not hold another by it.
+fn check_secrets(reader: &mut Reader<'_>) {
+    for (name, first) in reader.repeated_secrets() {
+        let reason = if name == first {
+            "holds one secret twice".to_owned()
+        } else {
+            format!("is the same secret as {first}: each needs one of its own")
+        };
+        reader.report(name, reason);
     }
 }
 

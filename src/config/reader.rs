@@ -57,6 +57,26 @@ impl<'a> Reader<'a> {
         read.is_some_and(|(_, value)| value.bytes().trim_ascii().starts_with(start.as_bytes()))
     }
 
+    /// Every variable with a secret that stands in one before it, too, and that one. Two of a
+    /// provider's may be one: it is the provider's choice.
+    pub(super) fn repeated_secrets(&self) -> Vec<(&'static str, &'static str)> {
+        let secrets: Vec<(&'static str, &[u8])> = self
+            .values
+            .iter()
+            .filter(|(variable, _)| variable.secret)
+            .flat_map(|(variable, value)| secrets_of(variable, value.bytes()))
+            .filter(|(_, secret)| !secret.is_empty())
+            .collect();
+        let mut repeated = Vec::new();
+        for (at, (name, secret)) in secrets.iter().enumerate() {
+            let first = secrets.iter().take(at).find(|(earlier, same)| {
+                same == secret && !(is_providers(earlier) && is_providers(name))
+            });
+            repeated.extend(first.map(|(first, _)| (*name, *first)));
+        }
+        repeated
+    }
+
     /// Whether one of these variables has a problem.
     pub(super) fn has_problem(&self, which: impl Fn(&str) -> bool) -> bool {
         self.problems.iter().any(|problem| which(&problem.variable))
@@ -208,6 +228,20 @@ pub(super) struct ReadResult {
     pub(super) warnings: Vec<String>,
     /// The variables that are set.
     pub(super) values: Vec<(&'static Variable, RawValue)>,
+}
+
+fn is_providers(name: &str) -> bool {
+    name.starts_with("PAYGATE_WXPAY_") || name.starts_with("PAYGATE_ALIPAY_")
+}
+
+/// The secrets in the value of `variable`: one, or several with commas between.
+fn secrets_of<'v>(
+    variable: &'static Variable,
+    value: &'v [u8],
+) -> impl Iterator<Item = (&'static str, &'v [u8])> {
+    let has_list = variable.name == "PAYGATE_WEBHOOK_SECRET";
+    let secrets = value.split(move |byte| has_list && *byte == b',');
+    secrets.map(|secret| (variable.name, secret.trim_ascii()))
 }
 
 fn example_of(name: &str) -> String {

@@ -7,7 +7,7 @@ use paygate::config::{Config, PricingChoice};
 use paygate::domain::PayType;
 use paygate::provider::{alipay, wxpay};
 
-use super::kit::{PROVIDER, SHOP, live, live_alipay, problems, refused, with};
+use super::kit::{API_V3_KEY, PROVIDER, SHOP, TOKEN, live, live_alipay, problems, refused, with};
 
 #[test]
 fn live_mode_needs_a_store_a_public_url_a_price_and_a_merchant() {
@@ -226,4 +226,40 @@ fn a_notify_url_fits_the_providers() {
     Config::read(&live(&[("PAYGATE_PUBLIC_URL", &long)])).unwrap();
     let vars = live(&[("PAYGATE_PUBLIC_URL", &long), ("PAYGATE_MOUNT", &mount)]);
     refused(&vars, "PAYGATE_PUBLIC_URL", "error 101");
+}
+
+#[test]
+fn two_secrets_of_a_configuration_differ() {
+    let webhook = format!("whsec_{}", STANDARD.encode("a secret of 24 bytes or more"));
+    let url = ("PAYGATE_WEBHOOK_URL", "https://shop.example.com/events");
+    refused(
+        &live(&[("PAYGATE_ADMIN_TOKEN", TOKEN)]),
+        "PAYGATE_CALLER_TOKEN",
+        "is the same secret as PAYGATE_ADMIN_TOKEN",
+    );
+    let one_of_two = [url, ("PAYGATE_WEBHOOK_SECRET", &webhook), ("PAYGATE_ADMIN_TOKEN", &webhook)];
+    refused(
+        &live(&one_of_two),
+        "PAYGATE_WEBHOOK_SECRET",
+        "is the same secret as PAYGATE_ADMIN_TOKEN",
+    );
+    let twice = format!("{webhook}, {webhook}");
+    refused(
+        &live(&[url, ("PAYGATE_WEBHOOK_SECRET", &twice)]),
+        "PAYGATE_WEBHOOK_SECRET",
+        "holds one secret twice",
+    );
+    refused(
+        &live(&[("PAYGATE_ADMIN_TOKEN", API_V3_KEY)]),
+        "PAYGATE_WXPAY_API_V3_KEY",
+        "is the same secret as PAYGATE_ADMIN_TOKEN",
+    );
+    // One key pair for both providers, and one key for both versions of WeChat Pay's API.
+    let shared = [
+        ("PAYGATE_ALIPAY_APP_ID", "2014072300007148"),
+        ("PAYGATE_ALIPAY_PRIVATE_KEY", SHOP.private_pem.as_str()),
+        ("PAYGATE_ALIPAY_PUBLIC_KEY", &PROVIDER.public_pem),
+        ("PAYGATE_WXPAY_API_V2_KEY", API_V3_KEY),
+    ];
+    Config::read(&live(&shared)).unwrap();
 }

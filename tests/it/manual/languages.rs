@@ -233,8 +233,8 @@ fn environments_are_complete_and_valid() {
 fn file_of(folder: &TempDir, name: &str) -> String {
     let value = match name {
         "PAYGATE_WEBHOOK_SECRET" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
-        "PAYGATE_ADMIN_TOKEN" => "at-least-32-characters-that-nobody-can-guess",
-        "PAYGATE_CALLER_TOKEN" => "another-32-characters-that-nobody-can-guess",
+        "PAYGATE_ADMIN_TOKEN" => "another-32-characters-that-nobody-can-guess",
+        "PAYGATE_CALLER_TOKEN" => "at-least-32-characters-that-nobody-can-guess",
         "PAYGATE_MERCHANTS" => &json!({"_id": "001", "alipay": {"h5": {
             "appId": "2021000000000001", "privateKey": SHOP.private_pem,
             "alipayPublicKey": PROVIDER.public_pem,
