@@ -11,7 +11,7 @@ use super::locked::{LOCK_TIMEOUT, LockedWork, Wait};
 use super::parts::{Engine, EngineParts};
 use crate::domain::ids::{OutTradeNo, Pid, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::payment::Payment;
+use crate::domain::order::payment::{Payment, is_derived_refund_no};
 use crate::domain::order::refund::{Refund, RefundRequest, RefundState};
 use crate::domain::order::{Order, Transition};
 use crate::domain::time::SECOND_MS;
@@ -249,6 +249,11 @@ impl EngineParts {
                 return Err(exceeds(payment));
             }
             return Ok(refused.clone().requested_again(now));
+        }
+        // Another payment's refund of everything that is left may need it.
+        let derived = payment.derived_refund_no(order.out_trade_no());
+        if is_derived_refund_no(&number) && number != derived {
+            return Err(different_refund("transaction_id"));
         }
         if self.find_refund(&order.terms.pid, &number).await?.is_some() {
             return Err(different_refund("out_trade_no"));

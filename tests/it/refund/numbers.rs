@@ -49,6 +49,30 @@ async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
 }
 
 #[tokio::test]
+async fn the_number_that_paygate_derives_for_a_duplicate_is_kept_for_it() {
+    let alerts = AutoRefundPolicy { duplicate: false, late: false };
+    let (shop, _) = shop_with_webhook_and(|it| it.auto_refund(alerts)).await;
+    let code = shop.create(&qr(Alipay)).await.unwrap();
+    let winning = paid(&shop, Wxpay).await;
+    shop.pay(&code).unwrap();
+    assert_eq!(shop.notify().await, [Ok(())]);
+    let order = shop.order(NO).await;
+    let is_other = |it: &&paygate::domain::Payment| it.transaction_id != winning;
+    let duplicate = order.payments.iter().find(is_other).unwrap();
+    let number = duplicate.derived_refund_no(order.out_trade_no());
+    let of_winning = RefundRequest {
+        out_refund_no: Some(number.clone()),
+        refund_fee: Fen::new(100),
+        ..refund_all_of(&winning)
+    };
+    assert_eq!(kind(shop.engine.refund(of_winning).await), Some(Kind::Different));
+    let refunded = shop.engine.refund(refund_all_of(&duplicate.transaction_id)).await.unwrap();
+    assert_eq!(refunded.refund.out_refund_no, number);
+    settle(&shop).await;
+    check_money(&shop, 200, 100);
+}
+
+#[tokio::test]
 async fn a_refund_of_another_amount_under_the_number_is_not_the_requested_one() {
     // What the second request meets: the provider answers it, or only the query after it.
     for (provider, fault) in [

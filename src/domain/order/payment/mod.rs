@@ -219,6 +219,13 @@ impl Payment {
     }
 }
 
+/// Whether paygate derives refund numbers of this form: the shop's own would stand in their way.
+#[must_use]
+pub(crate) fn is_derived_refund_no(number: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    number.strip_prefix("pgr").is_some_and(|hex| hex.len() == 30 && hex.bytes().all(is_hex))
+}
+
 fn derived_refund_no(out_trade_no: &OutTradeNo, id: &TransactionId, nth: u32) -> String {
     let mut hash = Sha256::new()
         .chain_update(out_trade_no.as_str())
