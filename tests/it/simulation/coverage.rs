@@ -92,8 +92,8 @@ fn spoiled_calls((provider, what): (&'static str, What)) -> impl Iterator<Item =
 }
 
 /// Two faults for the first calls of each kind that can meet them: one at random, and one by turns,
-/// so that every fault is there in as many worlds. Hardly any trade is ordered again that a buyer
-/// can pay at that moment: such calls have faults of their own.
+/// so that every fault is there in as many worlds. Hardly any trade is ordered again, or closed,
+/// that a buyer can pay at that moment: such calls have faults of their own.
 pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
     let cursed = |call: (&'static str, What)| {
         let faults: Vec<SpoiledCall> = spoiled_calls(call).collect();
@@ -109,10 +109,15 @@ pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
         }
         drawn.into_iter().filter(move |_| rng.percent(percent))
     };
+    let mut payments = ["pay_first", "pay_before_reply"];
+    if seed % 4 < 2 {
+        payments.reverse();
+    }
     let paid_meanwhile = kinds::PROVIDERS.iter().flat_map(|provider| {
-        ["pay_first", "pay_before_reply"].map(|fault| (provider.1, What::Create, fault))
+        let calls = [(What::Create, 60), (What::Close, 30)];
+        let calls = calls.into_iter().filter(|(_, percent)| rng.percent(*percent));
+        calls.flat_map(move |(what, _)| payments.map(|fault| (provider.1, what, fault)))
     });
-    let paid_meanwhile = paid_meanwhile.filter(|_| rng.percent(60));
     paid_meanwhile.chain(calls().flat_map(cursed)).collect()
 }
 

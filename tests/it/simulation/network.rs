@@ -63,6 +63,10 @@ impl Network {
                 return Err(self.no_route(&call));
             }
             self.spoil(&call, self.rng.pick(&faults).clone());
+            if fault == "refund_ends" && self.rng.percent(50) {
+                // The provider answers with the end when the refund is requested again.
+                self.spoil(&call, FaultKind::LoseReply);
+            }
         } else if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
             if self.rng.percent(5) {
                 return Err(self.no_route(&call));
