@@ -18,8 +18,9 @@ pub(crate) const API_V3_KEY_BYTES: usize = 32;
 pub(crate) struct EncryptedResource {
     algorithm: String,
     nonce: String,
+    /// `null` is as good as absent.
     #[serde(default)]
-    associated_data: String,
+    associated_data: Option<String>,
     ciphertext: String,
 }
 
@@ -38,8 +39,9 @@ impl EncryptedResource {
         let nonce = Nonce::try_assume_unique_for_key(self.nonce.as_bytes())
             .map_err(|_| DecryptError::Nonce)?;
         let mut text = STANDARD.decode(&self.ciphertext).map_err(|_| DecryptError::Base64)?;
+        let associated_data = self.associated_data.as_deref().unwrap_or_default();
         let plain = LessSafeKey::new(key)
-            .open_in_place(nonce, Aad::from(self.associated_data.as_bytes()), &mut text)
+            .open_in_place(nonce, Aad::from(associated_data.as_bytes()), &mut text)
             .map_err(|_| DecryptError::Tag)?
             .len();
         text.truncate(plain);
@@ -83,7 +85,7 @@ mod tests {
         EncryptedResource {
             algorithm: "AEAD_AES_256_GCM".to_owned(),
             nonce: "fdasflkja484".to_owned(),
-            associated_data: "certificate".to_owned(),
+            associated_data: Some("certificate".to_owned()),
             ciphertext: CIPHERTEXT.to_owned(),
         }
     }
@@ -123,9 +125,9 @@ mod tests {
             let got = check(|resource| resource.ciphertext = text.to_owned());
             assert_eq!(got, Err(DecryptError::Base64), "{text}");
         }
-        let aad = "x".repeat(1 << 20);
+        let aad = Some("x".repeat(1 << 20));
         assert_eq!(check(|resource| resource.associated_data = aad), Err(DecryptError::Tag));
-        assert_eq!(check(|resource| resource.associated_data.clear()), Err(DecryptError::Tag));
+        assert_eq!(check(|resource| resource.associated_data = None), Err(DecryptError::Tag));
         assert_eq!(
             check(|resource| resource.algorithm = "none".to_owned()),
             Err(DecryptError::Algorithm)
@@ -135,13 +137,23 @@ mod tests {
         assert_eq!(known().decrypt(&other), Err(DecryptError::Tag));
     }
 
+    /// Sealed without associated data, as a notification without it is.
     #[test]
-    fn associated_data_may_be_missing() {
-        let sealed: EncryptedResource = serde_json::from_str(
-            r#"{"algorithm":"AEAD_AES_256_GCM","nonce":"fdasflkja484","ciphertext":"AAAA"}"#,
-        )
-        .unwrap();
-        assert_eq!(sealed.associated_data, "");
+    fn associated_data_may_be_missing_or_null() {
+        let sealing = UnboundKey::new(&AES_256_GCM, key().expose().as_bytes()).unwrap();
+        let nonce = Nonce::try_assume_unique_for_key(b"fdasflkja484").unwrap();
+        let mut sealed = b"plain".to_vec();
+        let sealing = LessSafeKey::new(sealing);
+        sealing.seal_in_place_append_tag(nonce, Aad::from(b""), &mut sealed).unwrap();
+        for associated_data in ["", r#""associated_data":null,"#, r#""associated_data":"","#] {
+            let ciphertext = STANDARD.encode(&sealed);
+            let resource: EncryptedResource = serde_json::from_str(&format!(
+                r#"{{"algorithm":"AEAD_AES_256_GCM","nonce":"fdasflkja484",{associated_data}
+                    "ciphertext":"{ciphertext}"}}"#
+            ))
+            .unwrap();
+            assert_eq!(resource.decrypt(&key()).unwrap(), b"plain", "{associated_data}");
+        }
     }
 
     const CIPHERTEXT: &str = "HgAfj6q+EIRdcFcPmMlPmzLsp1PPgfi525KzFw==";
