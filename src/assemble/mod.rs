@@ -107,6 +107,7 @@ impl Config {
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
+            .shutdown_grace(self.shutdown_grace)
             .auto_refund(self.auto_refund)
             .switching(match self.switch {
                 SwitchChoice::Close => Switching::Close,
