@@ -107,12 +107,7 @@ async fn serve() -> CommandResult {
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, mark, grace };
-    let signal = async {
-        signal.await;
-        engine.stop_waiting();
-    };
-    sidecar.run(signal, trigger, stopping).await;
-    engine.shutdown().await;
+    Box::pin(sidecar.run(signal, engine.shutdown(), trigger, stopping)).await;
     Ok(())
 }
 

@@ -141,10 +141,12 @@ impl Mock {
         self.providers.clone()
     }
 
-    /// Accepts no more connections, waits for those in flight, and stops.
+    /// Accepts no more connections, waits for those in flight, and stops. Another mock can have the
+    /// ledger's file then.
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        self.providers.close();
     }
 
     fn url(&self, path: &str) -> Url {

@@ -148,12 +148,15 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Serves until `until` completes, and then until the requests in flight are done or the grace
-    /// period is over. `trigger` begins the shutdown in between. The admin listener closes last, so
-    /// that `/readyz` can report the shutdown.
+    /// Serves until `until` completes. Then `trigger` begins the shutdown: the public listener
+    /// closes, and `hand_over` finishes what the engine does and closes the store. As soon as that
+    /// is done the admin listener closes and upgraded connections end, so that another process can
+    /// have store and ports, while requests to the upstream go on until they are done or the grace
+    /// period is over.
     pub async fn run(
         self,
         until: impl Future<Output = ()>,
+        hand_over: impl Future<Output = ()>,
         trigger: ShutdownTrigger,
         stopping: ShutdownWatch,
     ) {
@@ -163,16 +166,17 @@ where
         if let Ok(Some(addr)) = self.listeners.admin_addr() {
             tracing::info!(%addr, "serving health and admin");
         }
-        let (public_drained, drained) = shutdown_channel();
+        let (handing_over, handed_over) = shutdown_channel();
         let public = async {
-            let drain = Drain { stopping, grace: self.grace };
+            let drain = Drain { stopping, handed_over: handed_over.clone(), grace: self.grace };
             let mark = self.mark.clone();
             serve(self.listeners.public, self.payments, self.limits, mark, drain).await;
-            public_drained.begin_shutdown();
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
-                let drain = Drain { stopping: drained, grace: ADMIN_GRACE };
+                let stopping = handed_over.clone();
+                let handed_over = handed_over.clone();
+                let drain = Drain { stopping, handed_over, grace: ADMIN_GRACE };
                 let connections = self.limits.connections.min(ADMIN_CONNECTIONS);
                 let limits = Limits { connections, ..self.limits };
                 serve(listener, self.admin, limits, self.mark.clone(), drain).await;
@@ -182,12 +186,16 @@ where
             until.await;
             tracing::info!("stopping");
             trigger.begin_shutdown();
+            hand_over.await;
+            tracing::info!("another process can have the store and the ports");
+            handing_over.begin_shutdown();
         };
         tokio::join!(end, public, admin);
     }
 }
 
-/// The grace period of the admin listener: for a health probe in flight.
+/// The grace period of the admin listener: for a health probe in flight, and for the answers to
+/// operations that the engine finished.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Completes when the process receives SIGTERM or SIGINT, each from this call on.

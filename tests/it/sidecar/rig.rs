@@ -89,7 +89,9 @@ impl Rig {
             let _ = ended.await;
         };
         let mut running = JoinSet::new();
-        running.spawn(sidecar.run(until, trigger, stopping));
+        let engine = shop.engine.clone();
+        let hand_over = async move { engine.shutdown().await };
+        running.spawn(sidecar.run(until, hand_over, trigger, stopping));
         Rig { public, admin, shop, upstream: Some(upstream), end: Some(end), running }
     }
 
