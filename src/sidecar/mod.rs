@@ -8,6 +8,8 @@ mod activity;
 mod client_body;
 mod connections;
 mod exchange;
+mod engine_slot;
+mod inherited;
 mod process_mark;
 mod rejected_head;
 mod stream_stall;
@@ -34,11 +36,14 @@ use http_body::Body;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
+pub use self::engine_slot::EngineSlot;
+pub use self::inherited::{InheritedSockets, ListenerName, ListenerSockets};
 pub use self::proxy::body::ProxyBody;
 pub use self::server::PeerAddr;
 pub use self::shutdown::{ShutdownTrigger, ShutdownWatch, shutdown_channel};
 pub use crate::config::help::text as help_text;
 pub use crate::guard::schema;
+pub use crate::layer::{DeferredPayments, DeferredSettings, PaymentSlot};
 
 use self::admin::Admin;
 use self::descriptors::ADMIN_CONNECTIONS;
@@ -61,9 +66,22 @@ impl Listeners {
         public: SocketAddr,
         admin: Option<SocketAddr>,
     ) -> Result<Listeners, BindError> {
-        let public = bind("PAYGATE_LISTEN", public).await?;
+        Listeners::open(public, admin, &mut ListenerSockets::default()).await
+    }
+
+    /// As [`Listeners::bind`], but for the listeners whose sockets were inherited.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listeners::bind`].
+    pub async fn open(
+        public: SocketAddr,
+        admin: Option<SocketAddr>,
+        inherited: &mut ListenerSockets,
+    ) -> Result<Listeners, BindError> {
+        let public = open(ListenerName::Public, public, inherited).await?;
         let admin = match admin {
-            Some(addr) => Some(bind("PAYGATE_ADMIN_LISTEN", addr).await?),
+            Some(addr) => Some(open(ListenerName::Admin, addr, inherited).await?),
             None => None,
         };
         Ok(Listeners { public, admin })
@@ -85,6 +103,18 @@ impl Listeners {
     /// The operating system's error.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         self.admin.as_ref().map(TcpListener::local_addr).transpose()
+    }
+}
+
+async fn open(
+    name: ListenerName,
+    addr: SocketAddr,
+    inherited: &mut ListenerSockets,
+) -> Result<TcpListener, BindError> {
+    let variable = name.variable();
+    match inherited.take(name).map(TcpListener::from_std) {
+        None => bind(variable, addr).await,
+        Some(socket) => socket.map_err(|source| BindError { variable, addr, source }),
     }
 }
 
@@ -160,12 +190,6 @@ where
         trigger: ShutdownTrigger,
         stopping: ShutdownWatch,
     ) {
-        if let Ok(addr) = self.listeners.public_addr() {
-            tracing::info!(%addr, "serving payments");
-        }
-        if let Ok(Some(addr)) = self.listeners.admin_addr() {
-            tracing::info!(%addr, "serving health and admin");
-        }
         let (handing_over, handed_over) = shutdown_channel();
         let public = async {
             let drain = Drain { stopping, handed_over: handed_over.clone(), grace: self.grace };

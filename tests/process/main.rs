@@ -23,6 +23,8 @@ mod edge;
 mod faults;
 mod log;
 mod mock;
+#[cfg(unix)]
+mod restart;
 mod snippets;
 mod walk;
 

@@ -73,7 +73,7 @@ impl Rig {
             payments: layer.layer(Proxy::new(to, trusted, wanted.limits, mark.clone())),
             mark,
             admin: Admin::new(AdminParts {
-                engine: shop.engine.clone(),
+                engine: shop.engine.clone().into(),
                 ready: Arc::new(move || Box::pin(async move { wanted.ready })),
                 stopping: stopping.clone(),
                 schemas: vec![("reply", "{}")],
