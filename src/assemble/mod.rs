@@ -4,6 +4,7 @@
 mod shop_events;
 
 use std::fmt;
+use std::net::TcpListener;
 use std::path::Path;
 #[cfg(feature = "mock")]
 use std::path::PathBuf;
@@ -74,11 +75,32 @@ impl Config {
         &self,
         add: impl FnOnce(EngineBuilder) -> EngineBuilder,
     ) -> Result<(Engine, PaymentLayer), AssembleError> {
+        self.start_on(None, add).await
+    }
+
+    /// As [`Config::start`], with the simulated providers on a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::start`].
+    #[cfg(feature = "sidecar")]
+    pub async fn start_on_socket(
+        &self,
+        mock: Option<TcpListener>,
+    ) -> Result<(Engine, PaymentLayer), AssembleError> {
+        self.start_on(mock, |builder| builder).await
+    }
+
+    async fn start_on(
+        &self,
+        mock: Option<TcpListener>,
+        add: impl FnOnce(EngineBuilder) -> EngineBuilder,
+    ) -> Result<(Engine, PaymentLayer), AssembleError> {
         let pricing = self.pricing()?;
         let builder = add(with_store(self, self.builder())?);
         let engine = match self.mode {
             StoreMode::Live => self.start_live(builder).await?,
-            StoreMode::Mock => start_mock(self, builder).await?,
+            StoreMode::Mock => start_mock(self, mock, builder).await?,
         };
         let payments = PaymentLayer::new(engine.clone(), pricing)
             .body_bytes_max(self.body_bytes_max)
@@ -108,6 +130,7 @@ impl Config {
             .order_ttl(self.order_ttl)
             .call_limits(self.call_timeout, self.call_budget)
             .replay(self.replay_ttl, self.replay_max)
+            .shutdown_grace(self.shutdown_grace)
             .auto_refund(self.auto_refund)
             .switching(match self.switch {
                 SwitchChoice::Close => Switching::Close,
@@ -205,20 +228,27 @@ fn with_provider(
 /// Starts the simulated providers, and the engine that uses them. All configured merchants use
 /// their one set of keys.
 #[cfg(feature = "mock")]
-async fn start_mock(config: &Config, mut builder: EngineBuilder) -> Result<Engine, AssembleError> {
+async fn start_mock(
+    config: &Config,
+    socket: Option<TcpListener>,
+    mut builder: EngineBuilder,
+) -> Result<Engine, AssembleError> {
     use self::shop_events::{DeliveryLog, EngineEvents, RecordedWebhook};
     use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, keys};
 
     let webhook = config.webhook()?;
     let listen = config.mock_listen;
-    let mock = Mock::start(MockConfig {
+    let mock_config = MockConfig {
         listen,
         ledger_path: ledger_path(&config.store),
         clock: Arc::new(SystemClock),
         time_scale: DEFAULT_TIME_SCALE,
-    })
-    .await
-    .map_err(|source| AssembleError::Mock { listen, source })?;
+    };
+    let mock = match socket {
+        Some(socket) => Mock::start_on(socket, mock_config).await,
+        None => Mock::start(mock_config).await,
+    };
+    let mock = mock.map_err(|source| AssembleError::Mock { listen, source })?;
     tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
     let deliveries = Arc::new(DeliveryLog::default());
     let has_webhook = webhook.is_some();
@@ -244,7 +274,11 @@ async fn start_mock(config: &Config, mut builder: EngineBuilder) -> Result<Engin
 }
 
 #[cfg(not(feature = "mock"))]
-async fn start_mock(_: &Config, _: EngineBuilder) -> Result<Engine, AssembleError> {
+async fn start_mock(
+    _: &Config,
+    _: Option<TcpListener>,
+    _: EngineBuilder,
+) -> Result<Engine, AssembleError> {
     Err(feature_missing("mock"))
 }
 
@@ -377,3 +411,15 @@ impl fmt::Display for AssembleError {
 debug_like_display!(AssembleError);
 
 impl std::error::Error for AssembleError {}
+
+impl AssembleError {
+    /// Whether another process holds the store or the simulated providers' ledger.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        match self {
+            AssembleError::Store(error) => error.is_held(),
+            AssembleError::Mock { source, .. } => source.kind() == std::io::ErrorKind::WouldBlock,
+            AssembleError::Refused(_) | AssembleError::Engine(_) => false,
+        }
+    }
+}

@@ -100,4 +100,7 @@ Variables:
   Environment variables are the only configuration. A value marked `or ..._FILE` can stand in a
   file instead. White space around a value, a line break at its end included, does not count; an
   empty value counts as not set. Durations and sizes carry a unit.
+
+  Listening sockets can be inherited from systemd (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), as
+  `paygate help operations` describes. Their listeners bind no address.
 ";

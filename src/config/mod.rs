@@ -57,6 +57,8 @@ pub use settings::{
     Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
     WebhookConfig,
 };
+#[cfg(feature = "sidecar")]
+pub(crate) use source::inherited_sockets;
 pub use source::{VariableSource, environment};
 
 impl Config {

@@ -13,7 +13,8 @@ pub struct Problem {
     pub variable: String,
     /// The reason, in words that follow the variable's name: `has no unit`.
     pub reason: String,
-    /// The accepted form, and a line with an example; `None` for an unknown name.
+    /// The accepted form, and a line with an example; `None` for an unknown name, and where
+    /// the variable is not paygate's.
     pub accepted: Option<(&'static str, String)>,
 }
 
@@ -43,6 +44,12 @@ pub(super) enum HelpText {
 impl Problems {
     pub(super) fn new(problems: Vec<Problem>, help: HelpText) -> Problems {
         Problems { problems, help }
+    }
+
+    /// Problems that no variable in the table has.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn of_inherited_sockets(problems: Vec<Problem>) -> Problems {
+        Problems::new(problems, HelpText::Reference)
     }
 
     /// The exit code of a program with an invalid configuration (`EX_USAGE` of sysexits.h).

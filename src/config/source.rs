@@ -35,5 +35,16 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The variables by which a process gets sockets from the program that started it:
+/// sd_listen_fds(3).
+#[cfg(feature = "sidecar")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn inherited_sockets() -> BTreeMap<&'static str, String> {
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned())))
+        .collect()
+}
+
 /// What the name of every variable of paygate starts with.
 pub(super) const PREFIX: &str = "PAYGATE_";

@@ -45,6 +45,7 @@ pub struct Builder {
     pub(super) call_budget: Duration,
     pub(super) replay_ttl: Duration,
     pub(super) replay_max: usize,
+    pub(super) shutdown_grace: Duration,
     pub(super) switching: Switching,
     pub(super) auto_refund: AutoRefundPolicy,
     pub(super) reconcile_every: Option<Duration>,
@@ -74,6 +75,7 @@ impl Default for Builder {
             call_budget: Duration::from_secs(20),
             replay_ttl: Duration::from_secs(5 * 60),
             replay_max: 100_000,
+            shutdown_grace: Duration::from_secs(25),
             switching: Switching::default(),
             auto_refund: AutoRefundPolicy { duplicate: true, late: true },
             reconcile_every: Some(Duration::from_secs(1)),
@@ -135,6 +137,11 @@ impl Builder {
     /// and 100 000 by default.
     pub fn replay(self, ttl: Duration, max: usize) -> Builder {
         Builder { replay_ttl: ttl, replay_max: max, ..self }
+    }
+
+    /// How long [`Engine::shutdown`] waits for what is in flight; 25 s by default.
+    pub fn shutdown_grace(self, grace: Duration) -> Builder {
+        Builder { shutdown_grace: grace, ..self }
     }
 
     /// What the engine does when the buyer of an unpaid order chooses another payment method:

@@ -41,6 +41,7 @@ impl Engine {
     /// [`Kind::Busy`]: crate::error::Kind::Busy
     /// [`Kind::NoSuchOrder`]: crate::error::Kind::NoSuchOrder
     pub async fn close(&self, out_trade_no: &OutTradeNo) -> Result<(), Error> {
+        let _operation = self.begin_operation()?;
         // An unknown number is answered without the lock.
         self.0.commits.load(out_trade_no).await?;
         let closed = self.0.exclusively(

@@ -1,7 +1,7 @@
 //! The engine and the parts that it is made of.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
@@ -66,50 +66,6 @@ impl Engine {
     /// The store's, when it cannot be written to.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.0.store.ready().await
-    }
-
-    /// Ends every wait for the shop's acceptance (`await_notify`), those that begin later included,
-    /// and stops the background work. A server that lets its requests end at a signal calls this
-    /// with the signal, and [`Engine::shutdown`] after the last request:
-    ///
-    /// ```
-    /// # use paygate::Engine;
-    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, engine: Engine)
-    /// # -> std::io::Result<()> {
-    /// let waits = engine.clone();
-    /// axum::serve(listener, app)
-    ///     .with_graceful_shutdown(async move {
-    ///         drop(tokio::signal::ctrl_c().await);
-    ///         waits.stop_waiting();
-    ///     })
-    ///     .await?;
-    /// engine.shutdown().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Requests in flight still get their answers, and orders their events: an event that is not
-    /// sent any more is sent after the next start.
-    pub fn stop_waiting(&self) {
-        self.0.stopping.send_replace(true);
-    }
-
-    /// Ends the waits as [`Engine::stop_waiting`] does, waits until everything that was sent is
-    /// finished and recorded, handlers in flight included, then closes the store: a request after
-    /// that is refused. A handler that never returns holds it up.
-    ///
-    /// # Cancel safety
-    ///
-    /// A dropped future leaves the calls running; call it again.
-    pub async fn shutdown(&self) {
-        self.stop_waiting();
-        self.0.tasks.finish().await;
-        self.0.store.close().await;
-        let last =
-            std::mem::take(&mut *self.0.at_shutdown.lock().unwrap_or_else(PoisonError::into_inner));
-        for work in last {
-            work.await;
-        }
     }
 }
 

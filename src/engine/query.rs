@@ -76,6 +76,7 @@ impl Engine {
     ///
     /// A dropped future ends the wait, and no provider call that has begun.
     pub async fn query(&self, query: impl Into<Query>) -> Result<Queried, Error> {
+        let _operation = self.begin_operation()?;
         self.query_state(query.into()).await
     }
 

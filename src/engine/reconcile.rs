@@ -31,6 +31,7 @@ impl Engine {
     /// Queries the providers once about every order that is due: what the background does every
     /// second. Returns the number of orders, counted at each provider.
     pub async fn reconcile(&self) -> usize {
+        let Ok(_operation) = self.begin_operation() else { return 0 };
         let now = self.0.clock.now();
         let mut reconciled = 0;
         for at in ProviderId::ALL {
@@ -79,7 +80,11 @@ impl EngineParts {
                         horizon_ms = back_ms.saturating_add(HOUR_MS);
                     }
                     latest = now;
-                    engine.reconcile_provider(at, now.plus(horizon_ms)).await;
+                    tokio::select! {
+                        _ = engine.reconcile_provider(at, now.plus(horizon_ms)) => {}
+                        // It gives up queries alone: what it sends, it sends in other tasks.
+                        () = engine.cut_off() => return,
+                    }
                     horizon_ms = 0;
                     tokio::select! {
                         () = tokio::time::sleep(every) => {}

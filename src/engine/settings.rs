@@ -29,6 +29,8 @@ pub(super) struct Settings {
     pub(super) call_timeout: Duration,
     /// The longest that all provider calls of one request may take.
     pub(super) call_budget: Duration,
+    /// The longest that a shutdown waits for what is in flight.
+    pub(super) shutdown_grace: Duration,
     pub(super) switching: Switching,
     pub(super) auto_refund: AutoRefundPolicy,
     /// Whether the providers are simulated: then a buyer's private address is accepted.

@@ -38,6 +38,7 @@ impl Builder {
             order_ttl_ms,
             call_timeout: self.call_timeout,
             call_budget: self.call_budget,
+            shutdown_grace: self.shutdown_grace,
             switching: self.switching,
             auto_refund: self.auto_refund,
             simulated: self.simulated,

@@ -26,6 +26,7 @@ impl Engine {
     ///
     /// [`Kind::NotSent`] when the store cannot be read.
     pub async fn unmatched(&self, limit: usize) -> Result<Vec<UnmatchedPayment>, Error> {
+        let _operation = self.begin_operation()?;
         self.0.store.unmatched(limit).await.map_err(|error| store_unreachable(&error))
     }
 }

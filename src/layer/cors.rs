@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response};
+
+use crate::reply::ReplyWriter;
 
 /// The origins whose pages may call the payment operations.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +31,7 @@ impl Origins {
     }
 
     /// The request's origin, if it is listed: an origin is compared as the text it is.
-    pub(super) fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    fn listed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         self.listed
             .iter()
@@ -35,16 +39,33 @@ impl Origins {
             .then(|| origin.clone())
     }
 
-    /// Whether this is a preflight of a listed origin.
-    pub(super) fn is_preflight(&self, method: &Method, headers: &HeaderMap) -> bool {
-        method == Method::OPTIONS
-            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-            && self.listed(headers).is_some()
+    /// The answer to a preflight of a listed origin; none to another request.
+    pub(super) fn preflight_answer(
+        &self,
+        parts: &Parts,
+        reply: &ReplyWriter<'_>,
+    ) -> Option<Response<Bytes>> {
+        let is_preflight = parts.method == Method::OPTIONS
+            && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && self.listed(&parts.headers).is_some();
+        is_preflight.then(|| {
+            let mut answer = reply.no_content();
+            self.preflight(answer.headers_mut());
+            answer
+        })
+    }
+
+    /// An answer as the client gets it: a listed origin's page may read it, and an answer to HEAD
+    /// is without its body.
+    pub(super) fn finish(&self, parts: &Parts, answer: Response<Bytes>) -> Response<Bytes> {
+        let mut answer = answer;
+        self.allow(self.listed(&parts.headers), answer.headers_mut());
+        if parts.method == Method::HEAD { without_body(answer) } else { answer }
     }
 
     /// Lets a listed origin's page read the answer. As soon as any origin is listed, caches must
     /// keep the answers of origins apart.
-    pub(super) fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
+    fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if self.listed.is_empty() {
             return;
         }
@@ -61,7 +82,7 @@ impl Origins {
     }
 
     /// Adds the headers of a preflight's answer.
-    pub(super) fn preflight(&self, answer: &mut HeaderMap) {
+    fn preflight(&self, answer: &mut HeaderMap) {
         let headers = if self.credentials {
             "Authorization, Content-Type, X-Client-Info, X-Request-Id"
         } else {
@@ -71,4 +92,11 @@ impl Origins {
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
         answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
+}
+
+/// An answer to HEAD: the headers alone (RFC 9110, 9.3.2). A server of HTTP/2 would send the body.
+fn without_body(mut answer: Response<Bytes>) -> Response<Bytes> {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.map(|_| Bytes::new())
 }

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 
 use super::cors::Origins;
 use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
+use crate::domain::channel::ProviderId;
+use crate::domain::ids::Pid;
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Text};
@@ -70,17 +71,14 @@ impl PaymentHandler {
             language: Language::preferred(&parts.headers),
             mock: self.engine.is_simulated(),
         };
-        let origin = self.origins.listed(&parts.headers);
-        let mut answer = if self.origins.is_preflight(&parts.method, &parts.headers) {
-            let mut answer = reply.no_content();
-            self.origins.preflight(answer.headers_mut());
-            answer
-        } else {
-            let done = self.dispatch(route, &parts, body, &reply).await;
-            done.unwrap_or_else(|error| reply.refusal(&error))
+        let answer = match self.origins.preflight_answer(&parts, &reply) {
+            Some(answer) => answer,
+            None => {
+                let done = self.dispatch(route, &parts, body, &reply).await;
+                done.unwrap_or_else(|error| reply.refusal(&error))
+            }
         };
-        self.origins.allow(origin, answer.headers_mut());
-        if parts.method == Method::HEAD { without_body(answer) } else { answer }
+        self.origins.finish(&parts, answer)
     }
 
     async fn dispatch<B: Body>(
@@ -100,18 +98,25 @@ impl PaymentHandler {
                 self.query(parts, body, reply).await
             }
             RouteDecision::Operation(PaymentOperation::Notify { provider, merchant, .. }) => {
-                let taken = match self.guard.notification(parts, body).await {
-                    Ok(bytes) => {
-                        self.engine.notify(provider, &merchant, &parts.headers, bytes).await
-                    }
-                    Err(refused) => Err(refused),
-                };
-                Ok(match taken {
+                Ok(match self.notify(provider, &merchant, parts, body).await {
                     Ok(()) => reply.acknowledged(provider),
                     Err(error) => reply.not_acknowledged(provider, &error),
                 })
             }
         }
+    }
+
+    async fn notify<B: Body>(
+        &self,
+        provider: ProviderId,
+        merchant: &Pid,
+        parts: &Parts,
+        body: B,
+    ) -> Result<(), Error> {
+        let _operation = self.engine.begin_operation()?;
+        let read = self.guard.notification(parts, body);
+        let bytes = self.engine.until_cut_off(read).await?;
+        self.engine.notify(provider, merchant, &parts.headers, bytes).await
     }
 
     /// Token, guard, pricing, context, engine: in this order.
@@ -121,7 +126,9 @@ impl PaymentHandler {
         body: B,
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        let request = self.read_priced_request(parts, body).await?;
+        let _operation = self.engine.begin_operation()?;
+        let read = self.read_priced_request(parts, body);
+        let request = self.engine.until_cut_off(read).await?;
         let caller = self.caller(parts, &request.claims, request.is_pc)?;
         let out_trade_no = request.terms.out_trade_no.clone();
         let (provider, platform) = (request.provider, caller.platform);
@@ -239,13 +246,6 @@ impl PaymentHandler {
     pub(super) fn peer(&self, parts: &Parts) -> Option<IpAddr> {
         self.peer_addr.as_ref().and_then(|find| find(parts)).map(|socket| socket.ip())
     }
-}
-
-/// An answer to HEAD: the headers alone (RFC 9110, 9.3.2). A server of HTTP/2 would send the body.
-fn without_body(mut answer: Response<Bytes>) -> Response<Bytes> {
-    let length = HeaderValue::from(answer.body().len());
-    answer.headers_mut().insert(CONTENT_LENGTH, length);
-    answer.map(|_| Bytes::new())
 }
 
 impl fmt::Debug for PaymentHandler {

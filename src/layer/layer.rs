@@ -88,6 +88,11 @@ impl PaymentLayer {
         self.handler.inject_context = true;
         self
     }
+
+    /// The handler, for a service that several connections share.
+    pub(super) fn shared_handler(&self) -> Arc<PaymentHandler> {
+        Arc::new(self.handler.clone())
+    }
 }
 
 fn guard(engine: &Engine, body_bytes_max: usize) -> Guard {
@@ -98,7 +103,7 @@ impl<S> Layer<S> for PaymentLayer {
     type Service = PaymentService<S>;
 
     fn layer(&self, inner: S) -> PaymentService<S> {
-        PaymentService { inner, handler: Arc::new(self.handler.clone()) }
+        PaymentService { inner, handler: self.shared_handler() }
     }
 }
 

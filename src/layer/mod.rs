@@ -6,6 +6,8 @@
 #[expect(clippy::module_inception, reason = "the five files of a middleware")]
 mod layer;
 mod service;
+#[cfg(feature = "sidecar")]
+mod deferred;
 mod future;
 mod body;
 mod cors;
@@ -14,6 +16,8 @@ mod query;
 mod handler;
 
 pub use body::ResponseBody;
+#[cfg(feature = "sidecar")]
+pub use deferred::{DeferredPayments, DeferredSettings, PaymentSlot};
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
 pub use service::PaymentService;

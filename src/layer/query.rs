@@ -24,6 +24,19 @@ impl PaymentHandler {
         body: B,
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
+        let _operation = self.engine.begin_operation()?;
+        let read = self.read_permitted_query(parts, body);
+        let query = self.engine.until_cut_off(read).await?;
+        let queried = self.engine.query(query).await?;
+        Ok(reply.order(&OrderView {
+            order: &queried.order,
+            user_order_success: queried.user_order_success,
+            trade_state: queried.trade_state.as_deref(),
+            pay_order: None,
+        }))
+    }
+
+    async fn read_permitted_query<B: Body>(&self, parts: &Parts, body: B) -> Result<Query, Error> {
         self.guard.check_method(&parts.method)?;
         self.authorize(parts)?;
         let request = self.guard.query(parts, body).await?;
@@ -36,14 +49,7 @@ impl PaymentHandler {
                 OrderNumber::OutTradeNo(self.permitted_order(callback, parts, &request).await?)
             }
         };
-        let await_accepted = request.await_accepted;
-        let queried = self.engine.query(Query { number, await_accepted }).await?;
-        Ok(reply.order(&OrderView {
-            order: &queried.order,
-            user_order_success: queried.user_order_success,
-            trade_state: queried.trade_state.as_deref(),
-            pay_order: None,
-        }))
+        Ok(Query { number, await_accepted: request.await_accepted })
     }
 
     /// The order of the request's quote, if it is the requested one. The engine looks up the number

@@ -38,12 +38,26 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let route = self.handler.guard.route(request.uri().path());
-        if route == RouteDecision::PassThrough {
-            let request = self.handler.forward(request);
-            return ResponseFuture::forwarded(self.inner.call(request));
-        }
-        let handler = self.handler.clone();
-        ResponseFuture::payment(Box::pin(async move { handler.answer(route, request).await }))
+        call(&self.handler, &mut self.inner, request)
     }
+}
+
+/// Has `handler` answer a payment operation, and `inner` any other request.
+pub(super) fn call<S, B, R>(
+    handler: &Arc<PaymentHandler>,
+    inner: &mut S,
+    request: Request<B>,
+) -> ResponseFuture<S::Future>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+{
+    let route = handler.guard.route(request.uri().path());
+    if route == RouteDecision::PassThrough {
+        let request = handler.forward(request);
+        return ResponseFuture::forwarded(inner.call(request));
+    }
+    let handler = handler.clone();
+    ResponseFuture::payment(Box::pin(async move { handler.answer(route, request).await }))
 }

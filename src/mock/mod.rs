@@ -106,9 +106,26 @@ impl Mock {
     /// When the address cannot be bound, or the ledger's file cannot be read or written, holds
     /// something else, or is another mock's.
     pub async fn start(config: MockConfig) -> io::Result<Mock> {
+        let listen = config.listen;
+        Mock::serve(config, TcpListener::bind(listen)).await
+    }
+
+    /// As [`Mock::start`], on a socket that listens already; the address of `config` is unused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mock::start`].
+    pub async fn start_on(socket: std::net::TcpListener, config: MockConfig) -> io::Result<Mock> {
+        Mock::serve(config, async { TcpListener::from_std(socket) }).await
+    }
+
+    async fn serve(
+        config: MockConfig,
+        listener: impl Future<Output = io::Result<TcpListener>>,
+    ) -> io::Result<Mock> {
         let providers = InProcess::open(config.ledger_path.as_deref(), config.clock)?;
         providers.set_time_scale(config.time_scale);
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = listener.await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -141,10 +158,12 @@ impl Mock {
         self.providers.clone()
     }
 
-    /// Accepts no more connections, waits for those in flight, and stops.
+    /// Accepts no more connections, waits for those in flight, and stops. Another mock can have the
+    /// ledger's file then.
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        self.providers.close();
     }
 
     fn url(&self, path: &str) -> Url {

@@ -85,8 +85,12 @@ pub(super) struct Activity {
     responding: AtomicBool,
     /// A response was begun before its request's body had ended.
     body_unread: AtomicBool,
+    /// The response has left, and the rest of its request's body is thrown away.
+    lingers: AtomicBool,
     /// The listener needs the connection's place.
     unwanted: Notify,
+    /// A request's head is complete.
+    requested: Notify,
 }
 
 impl Activity {
@@ -99,7 +103,9 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             responding: AtomicBool::new(false),
             body_unread: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
             unwanted: Notify::new(),
+            requested: Notify::new(),
         })
     }
 
@@ -110,7 +116,21 @@ impl Activity {
             self.http2.store(true, Ordering::Relaxed);
         }
         self.head_started.store(false, Ordering::Relaxed);
+        self.requested.notify_one();
         InFlight(Arc::clone(self))
+    }
+
+    /// Whether the connection waits for nothing but its client's end.
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection has a request.
+    pub(super) async fn next_request(&self) {
+        while self.in_flight.load(Ordering::Relaxed) == 0 {
+            // The first time, this may be the request before.
+            self.requested.notified().await;
+        }
     }
 
     pub(super) fn begins_response(&self) {
@@ -333,6 +353,7 @@ impl AsyncWrite for ActivitySocket {
             ready!(Pin::new(&mut socket.stream).poll_shutdown(cx))?;
         }
         if socket.activity.body_unread.load(Ordering::Relaxed) {
+            socket.activity.lingers.store(true, Ordering::Relaxed);
             ready!(socket.poll_linger(cx));
         }
         Poll::Ready(Ok(()))

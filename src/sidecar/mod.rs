@@ -8,6 +8,8 @@ mod activity;
 mod client_body;
 mod connections;
 mod exchange;
+mod engine_slot;
+mod inherited;
 mod process_mark;
 mod rejected_head;
 mod stream_stall;
@@ -28,23 +30,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::error::debug_like_display;
-
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
+pub use self::engine_slot::EngineSlot;
+pub use self::inherited::{InheritedSockets, ListenerName, ListenerSockets};
 pub use self::proxy::body::ProxyBody;
 pub use self::server::PeerAddr;
 pub use self::shutdown::{ShutdownTrigger, ShutdownWatch, shutdown_channel};
 pub use crate::config::help::text as help_text;
 pub use crate::guard::schema;
+pub use crate::layer::{DeferredPayments, DeferredSettings, PaymentSlot};
 
 use self::admin::Admin;
 use self::descriptors::ADMIN_CONNECTIONS;
 use self::server::{ClientBody, Drain, Limits, ProcessMark, serve};
+use crate::error::debug_like_display;
 
 /// The sockets. The program binds them before anything else, so that it reports a taken port first.
 #[derive(Debug)]
@@ -63,9 +67,22 @@ impl Listeners {
         public: SocketAddr,
         admin: Option<SocketAddr>,
     ) -> Result<Listeners, BindError> {
-        let public = bind("PAYGATE_LISTEN", public).await?;
+        Listeners::open(public, admin, &mut ListenerSockets::default()).await
+    }
+
+    /// As [`Listeners::bind`], but for the listeners whose sockets were inherited.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listeners::bind`].
+    pub async fn open(
+        public: SocketAddr,
+        admin: Option<SocketAddr>,
+        inherited: &mut ListenerSockets,
+    ) -> Result<Listeners, BindError> {
+        let public = open(ListenerName::Public, public, inherited).await?;
         let admin = match admin {
-            Some(addr) => Some(bind("PAYGATE_ADMIN_LISTEN", addr).await?),
+            Some(addr) => Some(open(ListenerName::Admin, addr, inherited).await?),
             None => None,
         };
         Ok(Listeners { public, admin })
@@ -87,6 +104,18 @@ impl Listeners {
     /// The operating system's error.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         self.admin.as_ref().map(TcpListener::local_addr).transpose()
+    }
+}
+
+async fn open(
+    name: ListenerName,
+    addr: SocketAddr,
+    inherited: &mut ListenerSockets,
+) -> Result<TcpListener, BindError> {
+    let variable = name.variable();
+    match inherited.take(name).map(TcpListener::from_std) {
+        None => bind(variable, addr).await,
+        Some(socket) => socket.map_err(|source| BindError { variable, addr, source }),
     }
 }
 
@@ -151,31 +180,29 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Serves until `until` completes, and then until the requests in flight are done or the grace
-    /// period is over. `trigger` begins the shutdown in between. The admin listener closes last, so
-    /// that `/readyz` can report the shutdown.
+    /// Serves until `until` completes. Then `trigger` begins the shutdown: the public listener
+    /// closes, and `hand_over` finishes what the engine does and closes the store. As soon as that
+    /// is done the admin listener closes and upgraded connections end, so that another process can
+    /// have store and ports, while requests to the upstream go on until they are done or the grace
+    /// period is over.
     pub async fn run(
         self,
         until: impl Future<Output = ()>,
+        hand_over: impl Future<Output = ()>,
         trigger: ShutdownTrigger,
         stopping: ShutdownWatch,
     ) {
-        if let Ok(addr) = self.listeners.public_addr() {
-            tracing::info!(%addr, "serving payments");
-        }
-        if let Ok(Some(addr)) = self.listeners.admin_addr() {
-            tracing::info!(%addr, "serving health and admin");
-        }
-        let (public_drained, drained) = shutdown_channel();
+        let (handing_over, handed_over) = shutdown_channel();
         let public = async {
-            let drain = Drain { stopping, grace: self.grace };
+            let drain = Drain { stopping, handed_over: handed_over.clone(), grace: self.grace };
             let mark = self.mark.clone();
             serve(self.listeners.public, self.payments, self.limits, mark, drain).await;
-            public_drained.begin_shutdown();
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
-                let drain = Drain { stopping: drained, grace: ADMIN_GRACE };
+                let stopping = handed_over.clone();
+                let handed_over = handed_over.clone();
+                let drain = Drain { stopping, handed_over, grace: ADMIN_GRACE };
                 let connections = self.limits.connections.min(ADMIN_CONNECTIONS);
                 let limits = Limits { connections, ..self.limits };
                 serve(listener, self.admin, limits, self.mark.clone(), drain).await;
@@ -185,12 +212,16 @@ where
             until.await;
             tracing::info!("stopping");
             trigger.begin_shutdown();
+            hand_over.await;
+            tracing::info!("another process can have the store and the ports");
+            handing_over.begin_shutdown();
         };
         tokio::join!(end, public, admin);
     }
 }
 
-/// The grace period of the admin listener: for a health probe in flight.
+/// The grace period of the admin listener: for a health probe in flight, and for the answers to
+/// operations that the engine finished.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Completes when the process receives SIGTERM or SIGINT, each from this call on.

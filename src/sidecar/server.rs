@@ -20,8 +20,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
-use super::activity::ActivitySocket;
 pub use super::activity::Limits;
+use super::activity::{Activity, ActivitySocket};
 pub use super::client_body::{ClientBody, ClientBodyError};
 use super::connections::{Connections, Place};
 use super::exchange::ConnectionParts;
@@ -32,8 +32,8 @@ use super::shutdown::ShutdownWatch;
 use super::stream_stall::StreamExecutor;
 
 /// Serves `listener` until `drain` begins; then accepts no more connections, lets the requests in
-/// flight finish for at most the grace period, and closes the rest. A request with `mark` is a
-/// loop.
+/// flight finish for at most the grace period, and closes the rest. Upgraded connections end when
+/// the store was handed over. A request with `mark` is a loop.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -49,6 +49,7 @@ pub async fn serve<S, B>(
 {
     let places = Connections::new(limits.connections);
     let http = Arc::new(protocols(&limits));
+    let serving = Serving { service, limits, mark, http, drain: drain.clone() };
     let mut connections = JoinSet::new();
     // A connection that is accepted and has no place yet.
     let mut waiting = None;
@@ -66,21 +67,58 @@ pub async fn serve<S, B>(
                 continue;
             }
         };
-        let Some((stream, peer)) = waiting.take() else { continue };
+        let Some(accepted) = waiting.take() else { continue };
+        connections.spawn(serving.connection(accepted, place));
+    }
+    drop(listener);
+    if let Some(accepted) = waiting {
+        // Its client is connected already: it gets the place of one that ends.
+        connections.spawn(async move {
+            let place = places.place().await;
+            serving.connection(accepted, place).await;
+        });
+    }
+    finish(connections, drain.grace).await;
+}
+
+/// A connection that was accepted, and its peer.
+type Accepted = (TcpStream, SocketAddr);
+
+/// What the connections of one listener share.
+struct Serving<S> {
+    service: S,
+    limits: Limits,
+    mark: ProcessMark,
+    http: Arc<auto::Builder<StreamExecutor>>,
+    drain: Drain,
+}
+
+impl<S, B> Serving<S>
+where
+    S: Service<Request<ClientBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>> + Send,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Serves one connection.
+    fn connection(
+        &self,
+        (stream, peer): Accepted,
+        place: Place,
+    ) -> impl Future<Output = ()> + Send + use<S, B> {
         let parts = ConnectionParts {
-            service: service.clone(),
-            limits,
+            service: self.service.clone(),
+            limits: self.limits,
             peer,
             activity: place.activity(),
             tunnel: TunnelSlot::default(),
-            mark: mark.clone(),
+            mark: self.mark.clone(),
         };
-        let connection =
-            Connection { http: Arc::clone(&http), stopping: drain.stopping.clone(), place };
-        connections.spawn(connection.run(stream, parts));
+        let Drain { stopping, handed_over, .. } = self.drain.clone();
+        let connection = Connection { http: Arc::clone(&self.http), stopping, handed_over, place };
+        connection.run(stream, parts)
     }
-    drop(listener);
-    finish(connections, drain.grace).await;
 }
 
 /// When the listener drains, and for how long requests in flight may continue.
@@ -88,6 +126,8 @@ pub async fn serve<S, B>(
 pub struct Drain {
     /// Begins the drain.
     pub stopping: ShutdownWatch,
+    /// Ends upgraded connections: another process can serve their clients.
+    pub handed_over: ShutdownWatch,
     /// The grace period.
     pub grace: Duration,
 }
@@ -103,7 +143,7 @@ fn protocols(limits: &Limits) -> auto::Builder<StreamExecutor> {
     http
 }
 
-async fn accept(listener: &TcpListener, places: &Connections) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, places: &Connections) -> Accepted {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
@@ -148,6 +188,7 @@ fn log_panic(ended: Result<(), JoinError>) {
 struct Connection {
     http: Arc<auto::Builder<StreamExecutor>>,
     stopping: ShutdownWatch,
+    handed_over: ShutdownWatch,
     place: Place,
 }
 
@@ -180,17 +221,50 @@ impl Connection {
                 }
                 () = activity.exceeds(&limits) => return,
                 () = activity.is_shed() => return,
-                () = self.stopping.wait(), if !draining => {
+                () = lingers_on(&mut self.handed_over, &activity) => return,
+                () = drains(&mut self.stopping, &activity), if !draining => {
                     draining = true;
                     http.as_mut().graceful_shutdown();
                 }
             }
         }
         if let Some(tunnel) = tunnel.take() {
-            tunnel.await;
+            tokio::select! {
+                () = tunnel => {}
+                () = self.handed_over.wait() => {
+                    tracing::debug!("the stop ended an upgraded connection");
+                }
+            }
         }
     }
 }
+
+/// Returns when the connection takes no more requests. A client whose request is on the way would
+/// find it closed, and could not know what became of the request: it gets a moment for it, and
+/// learns by the answer that the connection ends.
+async fn drains(stopping: &mut ShutdownWatch, activity: &Activity) {
+    stopping.wait().await;
+    // Whether it came or not, the connection drains.
+    let _ = timeout(LAST_REQUEST, activity.next_request()).await;
+}
+
+/// Returns when the connection lingers although the store was handed over a moment ago: a client
+/// that does not close does not keep the process.
+async fn lingers_on(handed_over: &mut ShutdownWatch, activity: &Activity) {
+    handed_over.wait().await;
+    loop {
+        sleep(LAST_LINGER).await;
+        if activity.lingers() {
+            return;
+        }
+    }
+}
+
+/// How long a connection may linger at least after the store was handed over.
+const LAST_LINGER: Duration = Duration::from_secs(1);
+
+/// How long a connection without a request stays open when its listener drains.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Has the operating system probe a quiet peer. One that vanished without a word otherwise keeps
 /// its connection for ever.

@@ -197,6 +197,8 @@ pub struct StoreError {
     pub kind: StoreErrorKind,
     /// What is wrong and what helps, for the operator. Holds no order's data.
     pub message: String,
+    /// Whether another process holds the store.
+    is_held: bool,
 }
 
 /// What is wrong with a store.
@@ -224,7 +226,19 @@ impl StoreError {
     /// An error of `kind`, in words that hold no order's data.
     #[must_use]
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> StoreError {
-        StoreError { kind, message: message.into() }
+        StoreError { kind, message: message.into(), is_held: false }
+    }
+
+    /// The error of a store that another process holds.
+    #[cfg(feature = "sqlite")]
+    fn held(message: impl Into<String>) -> StoreError {
+        let error = StoreError::new(StoreErrorKind::Unavailable, message);
+        StoreError { is_held: true, ..error }
+    }
+
+    /// Whether another process holds the store: it is free when that process ends.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
     }
 
     fn number_taken() -> StoreError {

@@ -44,6 +44,7 @@ impl Engine {
         request: CreateRequest,
         caller: CallerContext,
     ) -> Result<Created, Error> {
+        let _operation = self.begin_operation()?;
         let resolved = Arc::new(self.0.resolve(request, caller)?);
         if let Some(known) = self.0.replay_from_cache(&resolved) {
             return known;

@@ -45,6 +45,7 @@ impl Engine {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<(), Error> {
+        let _operation = self.begin_operation()?;
         let merchant = self.0.providers.provider(pid, provider);
         let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
         let providers = &self.0.providers;

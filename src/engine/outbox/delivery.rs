@@ -58,6 +58,7 @@ impl Engine {
     /// Sends every event that is due once, and waits for the answers: what the background does all
     /// the time. Returns the number of events.
     pub async fn dispatch(&self) -> usize {
+        let Ok(_operation) = self.begin_operation() else { return 0 };
         let due = self.0.events_due(ROUND_MAX).await;
         let sent = due.len();
         let mut deliveries = Deliveries::default();
@@ -83,6 +84,7 @@ impl Engine {
         state: DeliveryState,
         limit: usize,
     ) -> Result<Vec<OutboxEvent>, Error> {
+        let _operation = self.begin_operation()?;
         let listed = self.0.store.outbox_list(state, limit).await;
         listed.map_err(|error| store_unreachable(&error))
     }
@@ -93,6 +95,7 @@ impl Engine {
     ///
     /// [`Kind::NotFound`] for an unknown number, [`Kind::NotSent`] when the store failed.
     pub async fn retry_event(&self, id: &EventId) -> Result<(), Error> {
+        let _operation = self.begin_operation()?;
         let unreachable = |error| store_unreachable(&error);
         let found = self.0.store.outbox_find(id).await.map_err(unreachable)?;
         let event = found.ok_or_else(no_such_event)?;
@@ -160,8 +163,12 @@ impl EngineParts {
         }
         match &self.outbox.webhook {
             Some(webhook) => {
-                let delivered = webhook.deliver(event, self.clock.now()).await;
-                delivered.map_err(Undelivered::Failed)
+                let delivered = webhook.deliver(event, self.clock.now());
+                tokio::select! {
+                    biased;
+                    delivered = delivered => delivered.map_err(Undelivered::Failed),
+                    () = self.cut_off() => Err(Undelivered::CutOff),
+                }
             }
             None => Err(Undelivered::NoReceiver),
         }

@@ -14,15 +14,21 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 impl EngineParts {
     /// Makes durable how the delivery of `event` ended.
     pub(super) async fn settle(&self, event: OutboxEvent, delivered: Result<(), Undelivered>) {
+        if let Err(Undelivered::CutOff) = delivered {
+            // It stays due: the next process sends it.
+            let (id, out_trade_no) = (&event.id, &event.out_trade_no);
+            tracing::info!(%id, %out_trade_no, "the stop did not wait for the answer to an event");
+            return;
+        }
         let now = self.clock.now();
         let tries = event.tries.saturating_add(1);
         let (state, next_at) = match &delivered {
             Ok(()) => (DeliveryState::Accepted, now),
             Err(Undelivered::NoReceiver) => (DeliveryState::Parked, now),
-            Err(Undelivered::Failed(_)) if is_last_try(tries, &event.id) => {
+            Err(Undelivered::Failed(_) | Undelivered::CutOff) if is_last_try(tries, &event.id) => {
                 (DeliveryState::Parked, now)
             }
-            Err(Undelivered::Failed(_)) => {
+            Err(Undelivered::Failed(_) | Undelivered::CutOff) => {
                 (DeliveryState::Pending, now.plus(retry_delay_ms(tries, &event.id)))
             }
         };
@@ -62,6 +68,8 @@ pub(super) enum Undelivered {
     NoReceiver,
     /// The receiver refused it, or was not reached.
     Failed(String),
+    /// The engine stopped before the receiver answered.
+    CutOff,
 }
 
 impl Display for Undelivered {
@@ -69,6 +77,7 @@ impl Display for Undelivered {
         match self {
             Undelivered::NoReceiver => f.write_str("there is neither a webhook nor a handler"),
             Undelivered::Failed(why) => f.write_str(why),
+            Undelivered::CutOff => f.write_str("paygate stopped before it was answered"),
         }
     }
 }

@@ -82,6 +82,7 @@ impl Engine {
     ///
     /// A dropped future stops nothing that was begun.
     pub async fn refund(&self, request: RefundRequest) -> Result<Refunded, Error> {
+        let _operation = self.begin_operation()?;
         let known = self.0.commits.load(&request.out_trade_no).await?;
         if let Some(recorded) = recorded(&known, &request)? {
             return Ok(recorded);
@@ -120,6 +121,7 @@ impl Engine {
     ///
     /// A dropped future stops no call that was begun.
     pub async fn query_refund(&self, out_refund_no: &str) -> Result<Refunded, Error> {
+        let _operation = self.begin_operation()?;
         for pid in self.0.providers.merchants.keys() {
             let found = self.0.find_refund(pid, out_refund_no).await?;
             if let Some(order) = found {
@@ -147,6 +149,7 @@ impl Engine {
     /// [`Kind::NoSuchOrder`]; [`Kind::NotRefunded`] when nothing was; [`Kind::NotSent`] when the
     /// store cannot tell.
     pub async fn query_refunds(&self, out_trade_no: &OutTradeNo) -> Result<Refunds, Error> {
+        let _operation = self.begin_operation()?;
         let order = self.0.commits.load(out_trade_no).await?;
         let refunds_of = |payment: &Payment| -> Vec<Refunded> {
             let refunds = payment.refunds.iter();

@@ -34,6 +34,7 @@ pub(in crate::mock) struct Ledger {
     /// The orders that have a notification to send, by the time at which it is due.
     due: BTreeSet<(Millis, OrderKey)>,
     journal: Option<File>,
+    closed: bool,
 }
 
 impl Ledger {
@@ -47,6 +48,7 @@ impl Ledger {
             refunds: BTreeMap::new(),
             due: BTreeSet::new(),
             journal: None,
+            closed: false,
         };
         let Some(path) = path else { return Ok(ledger) };
         let (file, orders) = read_file(path)?;
@@ -58,6 +60,12 @@ impl Ledger {
         orders.values().for_each(|order| ledger.index(order));
         ledger.orders = orders;
         Ok(ledger)
+    }
+
+    /// Closes the file, which ends its lock.
+    pub(in crate::mock) fn close(&mut self) {
+        self.journal = None;
+        self.closed = true;
     }
 
     /// The order under this number at `now`.
@@ -113,6 +121,9 @@ impl Ledger {
 
     /// Records `order`: on disk first.
     pub(in crate::mock) fn write(&mut self, order: SimulatedOrder) -> io::Result<()> {
+        if self.closed {
+            return Err(io::Error::other("the ledger was closed"));
+        }
         if let Some(journal) = &mut self.journal {
             let mut line = serde_json::to_vec(&order)?;
             line.push(b'\n');

@@ -71,6 +71,11 @@ impl World {
         })
     }
 
+    /// Closes the ledger's file; no change is written after that.
+    pub(super) fn close(&self) {
+        locked(&self.ledger).close();
+    }
+
     /// The time by which orders age: the clock's, plus what [`World::advance`] added.
     pub(super) fn now(&self) -> Millis {
         self.clock_time().plus(self.advanced_ms.load(Ordering::Relaxed))

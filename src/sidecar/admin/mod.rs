@@ -16,9 +16,9 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
+use super::engine_slot::EngineSlot;
 use super::responses::{RefusalContext, SidecarRefusal};
 use super::shutdown::ShutdownWatch;
-use crate::engine::Engine;
 use crate::error::Kind;
 use crate::secret::Secret;
 
@@ -35,7 +35,7 @@ pub struct AdminParts {
     /// The schemas' names and texts.
     pub schemas: Vec<(&'static str, &'static str)>,
     /// The engine that runs the operations.
-    pub engine: Engine,
+    pub engine: EngineSlot,
     /// The bearer token of the admin operations; without one they answer 403.
     pub token: Option<Secret>,
     /// The path before the operations, as `/pay`.

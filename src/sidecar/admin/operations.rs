@@ -87,7 +87,7 @@ impl AdminParts {
             AdminOperation::Payments => self.payments(request.uri().query(), &reply).await,
             AdminOperation::Webhooks => self.webhooks(request.uri().query(), &reply).await,
             AdminOperation::Retry(Some(id)) => {
-                self.engine.retry_event(&id).await.map(|()| reply.ok(&OkBody { code: 0 }))
+                self.retry(&id).await.map(|()| reply.ok(&OkBody { code: 0 }))
             }
             AdminOperation::Retry(None) => Err(no_such_event()),
         };
@@ -109,7 +109,7 @@ impl AdminParts {
     ) -> Result<Response<Bytes>, Error> {
         let QueryRequest { number, await_accepted, pay_order_info, .. } =
             read_query(&self.read(request).await?)?;
-        let queried = self.engine.query(Query { number, await_accepted }).await?;
+        let queried = self.engine.get()?.query(Query { number, await_accepted }).await?;
         let order = &queried.order;
         let user_order_success = queried.user_order_success;
         let row = (pay_order_info == Some(true)).then(|| pay_order_row(order, user_order_success));
@@ -119,6 +119,10 @@ impl AdminParts {
             trade_state: queried.trade_state.as_deref(),
             pay_order: row.as_deref(),
         }))
+    }
+
+    async fn retry(&self, id: &EventId) -> Result<(), Error> {
+        self.engine.get()?.retry_event(id).await
     }
 
     async fn payments(
@@ -132,7 +136,7 @@ impl AdminParts {
             "there is only one parameter, state: unmatched",
         );
         state_parameter(query.unwrap_or_default(), known, message)?;
-        let payments = self.engine.unmatched(LISTED_MAX).await?;
+        let payments = self.engine.get()?.unmatched(LISTED_MAX).await?;
         let payments = payments.iter().map(UnmatchedPaymentBody::new).collect();
         Ok(reply.ok(&PaymentListBody { code: 0, payments }))
     }
@@ -153,7 +157,7 @@ impl AdminParts {
         };
         let mut events = Vec::new();
         for state in states {
-            events.extend(self.engine.events(state, LISTED_MAX).await?);
+            events.extend(self.engine.get()?.events(state, LISTED_MAX).await?);
         }
         let webhooks = events.iter().map(WebhookEventBody::new).collect();
         Ok(reply.ok(&WebhookListBody { code: 0, webhooks }))

@@ -18,7 +18,7 @@ impl AdminParts {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let refund_request = read_refund(&self.read(request).await?)?;
-        let refunded = self.engine.refund(refund_request).await?;
+        let refunded = self.engine.get()?.refund(refund_request).await?;
         Ok(reply.ok(&RefundReplyBody { code: 0, refund: refund_body(&refunded) }))
     }
 
@@ -29,11 +29,11 @@ impl AdminParts {
     ) -> Result<Response<Bytes>, Error> {
         match read_query_refund(&self.read(request).await?)? {
             RefundQuery::OutRefundNo(number) => {
-                let refunded = self.engine.query_refund(&number).await?;
+                let refunded = self.engine.get()?.query_refund(&number).await?;
                 Ok(reply.ok(&RefundReplyBody { code: 0, refund: refund_body(&refunded) }))
             }
             RefundQuery::OutTradeNo(out_trade_no) => {
-                let refunds = self.engine.query_refunds(&out_trade_no).await?;
+                let refunds = self.engine.get()?.query_refunds(&out_trade_no).await?;
                 Ok(reply.ok(&RefundListBody {
                     code: 0,
                     refund_list: refunds.refunds.iter().map(refund_body).collect(),
@@ -50,7 +50,7 @@ impl AdminParts {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let out_trade_no = read_close(&self.read(request).await?)?;
-        self.engine.close(&out_trade_no).await?;
+        self.engine.get()?.close(&out_trade_no).await?;
         let out_trade_no = out_trade_no.as_str();
         Ok(reply.ok(&ClosedBody { code: 0, out_trade_no, status: -1 }))
     }

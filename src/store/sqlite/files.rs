@@ -98,11 +98,11 @@ impl DatabaseFile {
             pid if read.is_ok() && !pid.is_empty() => format!("process {pid}"),
             _ => "another process".to_owned(),
         };
-        let why = format!(
-            "is held by {holder}, and one process owns a store: end that one first, or name \
-             another file"
-        );
-        unavailable(self.database.display(), why)
+        StoreError::held(format!(
+            "{} is held by {holder}, and one process owns a store: end that one first, or name \
+             another file",
+            self.database.display()
+        ))
     }
 
     /// Whether the store is there, as [`DatabaseFile::is_store`], and can be written.

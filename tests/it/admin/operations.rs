@@ -30,7 +30,7 @@ fn admin(shop: &Shop, token: Option<&str>) -> Admin {
         ready: Arc::new(|| Box::pin(async { true })),
         stopping: shutdown_channel().1,
         schemas: Vec::new(),
-        engine: shop.engine.clone(),
+        engine: shop.engine.clone().into(),
         token: token.map(Secret::new),
         mount: "/pay".to_owned(),
         body_bytes_max: 1024,

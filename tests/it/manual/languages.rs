@@ -304,25 +304,46 @@ fn the_dependency_has_features_that_exist() {
     }
 }
 
-#[test]
-fn the_service_of_systemd_ends_after_paygate_does() {
-    for (at, block) in blocks_in("ini") {
-        let mut section = "";
-        let mut found = BTreeMap::new();
-        for line in block.text.lines().filter(|line| !line.is_empty()) {
-            match line.split_once('=') {
-                Some((name, value)) => {
-                    found.insert((section, name), value);
-                }
-                None => section = line,
+/// The settings of a unit of systemd, by their section and name.
+fn unit_settings(text: &str) -> BTreeMap<(&str, &str), &str> {
+    let mut section = "";
+    let mut found = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match line.split_once('=') {
+            Some((name, value)) => {
+                found.insert((section, name), value);
             }
+            None => section = line,
         }
-        let value = |name| found.get(&("[Service]", name)).copied().unwrap_or_default();
-        assert!(value("ExecStart").ends_with("/paygate"), "{at}");
-        let stop: u64 = value("TimeoutStopSec").parse().expect("seconds");
-        let grace = Config::read(&kit::live(&[])).expect("live mode").shutdown_grace;
-        assert!(stop > grace.as_secs() + 10, "{at}: {stop} s, and paygate takes {grace:?}");
     }
+    found
+}
+
+#[test]
+fn the_units_of_systemd_end_after_paygate_does_and_pass_its_listeners() {
+    let config = Config::read(&kit::live(&[])).expect("live mode");
+    let mut kinds = BTreeSet::new();
+    for (at, block) in blocks_in("ini") {
+        let found = unit_settings(&block.text);
+        let value = |section, name| found.get(&(section, name)).copied().unwrap_or_default();
+        if found.contains_key(&("[Socket]", "ListenStream")) {
+            kinds.insert("socket");
+            assert_eq!(value("[Socket]", "ListenStream"), config.listen.to_string(), "{at}");
+            assert_eq!(value("[Socket]", "FileDescriptorName"), "public", "{at}");
+            assert_eq!(value("[Socket]", "Accept"), "no", "{at}");
+        } else if found.contains_key(&("[Service]", "Sockets")) {
+            kinds.insert("service with sockets");
+            let sockets = value("[Service]", "Sockets");
+            assert_eq!(sockets, "paygate-public.socket paygate-admin.socket", "{at}");
+        } else {
+            kinds.insert("service");
+            assert!(value("[Service]", "ExecStart").ends_with("/paygate"), "{at}");
+            let stop: u64 = value("[Service]", "TimeoutStopSec").parse().expect("seconds");
+            let grace = config.shutdown_grace;
+            assert!(stop > grace.as_secs() + 10, "{at}: {stop} s, and paygate takes {grace:?}");
+        }
+    }
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
 }
 
 #[test]

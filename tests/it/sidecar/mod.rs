@@ -8,3 +8,4 @@ mod limits;
 mod passing;
 pub(crate) mod rig;
 mod streaming;
+mod waiting;

@@ -73,7 +73,7 @@ impl Rig {
             payments: layer.layer(Proxy::new(to, trusted, wanted.limits, mark.clone())),
             mark,
             admin: Admin::new(AdminParts {
-                engine: shop.engine.clone(),
+                engine: shop.engine.clone().into(),
                 ready: Arc::new(move || Box::pin(async move { wanted.ready })),
                 stopping: stopping.clone(),
                 schemas: vec![("reply", "{}")],
@@ -89,7 +89,9 @@ impl Rig {
             let _ = ended.await;
         };
         let mut running = JoinSet::new();
-        running.spawn(sidecar.run(until, trigger, stopping));
+        let engine = shop.engine.clone();
+        let hand_over = async move { engine.shutdown().await };
+        running.spawn(sidecar.run(until, hand_over, trigger, stopping));
         Rig { public, admin, shop, upstream: Some(upstream), end: Some(end), running }
     }
 

@@ -84,7 +84,7 @@ fn admin(shop: &Shop) -> Admin {
         ready: Arc::new(|| Box::pin(async { true })),
         stopping: shutdown_channel().1,
         schemas: Vec::new(),
-        engine: shop.engine.clone(),
+        engine: shop.engine.clone().into(),
         token: Some(Secret::new(TOKEN)),
         mount: "/pay".to_owned(),
         body_bytes_max: 1024,
