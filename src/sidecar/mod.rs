@@ -16,6 +16,8 @@ mod stream_stall;
 pub mod descriptors;
 pub mod admin;
 pub mod chapters;
+pub mod command;
+pub mod exit;
 pub mod health;
 pub mod proxy;
 pub mod server;
