@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::rejected_head::{HeadSize, worded};
+use super::request_lines::RequestLines;
 
 /// The least that a client must do, and the most that it may take.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,10 @@ pub(super) struct Activity {
     responding: AtomicBool,
     /// A response was begun before its request's body had ended.
     body_unread: AtomicBool,
+    /// The requests whose heads were complete.
+    begun: AtomicU64,
+    /// The number of the first request, from 0, whose target has a fragment.
+    fragment_at: AtomicU64,
     /// The listener needs the connection's place.
     unwanted: Notify,
 }
@@ -99,6 +104,8 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             responding: AtomicBool::new(false),
             body_unread: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            fragment_at: AtomicU64::new(u64::MAX),
             unwanted: Notify::new(),
         })
     }
@@ -110,7 +117,8 @@ impl Activity {
             self.http2.store(true, Ordering::Relaxed);
         }
         self.head_started.store(false, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        InFlight { activity: Arc::clone(self), number }
     }
 
     pub(super) fn begins_response(&self) {
@@ -187,12 +195,23 @@ impl Activity {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    /// From 0 on each connection.
+    number: u64,
+}
+
+impl InFlight {
+    /// Whether the request's target was sent with a fragment.
+    pub(super) fn has_fragment(&self) -> bool {
+        self.activity.fragment_at.load(Ordering::Relaxed) == self.number
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.since_ms.store(self.0.now_ms(), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.activity.since_ms.store(self.activity.now_ms(), Ordering::Relaxed);
+        self.activity.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -205,6 +224,7 @@ pub(super) struct ActivitySocket {
     limits: Limits,
     stalled: Option<Pin<Box<Sleep>>>,
     head: HeadSize,
+    lines: RequestLines,
     /// What is sent in place of the bytes that hyper is about to send.
     worded: Option<Bytes>,
     linger: Option<Pin<Box<Sleep>>>,
@@ -226,6 +246,7 @@ impl ActivitySocket {
             limits,
             stalled: None,
             head: HeadSize::default(),
+            lines: RequestLines::default(),
             worded: None,
             linger: None,
         }
@@ -298,8 +319,12 @@ impl AsyncRead for ActivitySocket {
         if socket.activity.on_read() {
             socket.head = HeadSize::default();
         }
+        let bytes = buf.filled().get(before..).unwrap_or_default();
         if socket.activity.in_flight.load(Ordering::Relaxed) == 0 {
-            socket.head.add(buf.filled().get(before..).unwrap_or_default());
+            socket.head.add(bytes);
+        }
+        if let Some(number) = socket.lines.read(bytes) {
+            socket.activity.fragment_at.fetch_min(number, Ordering::Relaxed);
         }
         Poll::Ready(read)
     }

@@ -77,7 +77,8 @@ impl ClientBody {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let earned = Duration::from_millis(bytes.saturating_mul(1000) / self.rate.max(1));
         self.patience = self.patience.saturating_add(earned);
-        let ended = frame.is_none() || self.body.is_end_stream();
+        // Nothing follows trailers, and the proxy's client reads no further.
+        let ended = frame.is_none_or(Frame::is_trailers) || self.body.is_end_stream();
         self.progress.on_frame(ended);
     }
 }

@@ -54,7 +54,11 @@ where
     ) -> Result<Response<ResponseStream<B>>, S::Error> {
         let in_flight = self.activity.begin(request.version());
         let (method, version) = (request.method().clone(), request.version());
-        let checked = check(&request, &self.mark);
+        let checked = match in_flight.has_fragment() {
+            // RFC 9112, 3.2; what hyper gives is the target without it.
+            true => Err(SidecarRefusal::Of(Kind::BadRequest)),
+            false => check(&request, &self.mark),
+        };
         let (mut parts, body) = request.into_parts();
         let body = ClientBody::new(body, &self.limits);
         let progress = body.progress();

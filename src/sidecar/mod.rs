@@ -10,6 +10,7 @@ mod connections;
 mod exchange;
 mod process_mark;
 mod rejected_head;
+mod request_lines;
 mod stream_stall;
 pub mod descriptors;
 pub mod admin;

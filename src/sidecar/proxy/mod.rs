@@ -196,9 +196,14 @@ impl ProxyState {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        // Without a length or coding, hyper sends a GET without its body.
-        if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
-            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        match parts.headers.get_mut(CONTENT_LENGTH) {
+            // `02` is 2 here, and need not be at the upstream.
+            Some(length) => *length = body.size_hint().exact().map_or(length.clone(), Into::into),
+            // Without a length or coding, hyper sends a GET without its body.
+            None if !body.is_end_stream() => {
+                parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            None => {}
         }
         parts.uri = target(upstream, &parts.uri);
         parts.version = Version::HTTP_11;
@@ -243,7 +248,9 @@ struct UpgradeRequest {
 
 impl UpgradeRequest {
     fn of(request: &mut Request<ClientBody>, idle: Duration) -> Option<UpgradeRequest> {
-        let protocol = headers::upgrade(request.headers())?;
+        // HTTP/1.0 has no upgrades (RFC 9110, 7.8).
+        let is_http_11 = request.version() == Version::HTTP_11;
+        let protocol = headers::upgrade(request.headers()).filter(|_| is_http_11)?;
         let slot = request.extensions_mut().remove::<TunnelSlot>()?;
         Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot, idle })
     }
