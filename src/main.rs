@@ -12,10 +12,11 @@ use paygate::config::Config;
 use paygate::engine::Engine;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
 use paygate::sidecar::admin::{Admin, AdminParts};
+use paygate::sidecar::limit_counters::LimitCounters;
 use paygate::sidecar::proxy::{Proxy, Upstream};
 use paygate::sidecar::server::{Limits, ProcessMark};
 use paygate::sidecar::{
-    Listeners, PeerAddr, Sidecar, chapters, descriptors, health, help_text, schema,
+    Listeners, PeerAddr, ShutdownWatch, Sidecar, chapters, descriptors, health, help_text, schema,
     shutdown_channel, shutdown_signal, telemetry,
 };
 use paygate::store::{Backup, Restored};
@@ -101,9 +102,10 @@ async fn serve() -> CommandResult {
     let payments =
         payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|peer| peer.0));
     let (limits, mark) = (limits(&config), ProcessMark::random());
-    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits, mark.clone());
+    let trusted = config.trusted_proxies.clone();
+    let proxy = Proxy::new(upstream, trusted, limits.clone(), mark.clone());
     let (trigger, stopping) = shutdown_channel();
-    let admin = admin(&config, &engine, stopping.clone());
+    let admin = admin(&config, &engine, stopping.clone(), limits.counters.clone());
     let payments = payments.layer(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, mark, grace };
@@ -137,7 +139,12 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownWatch) -> Admin {
+fn admin(
+    config: &Config,
+    engine: &Engine,
+    stopping: ShutdownWatch,
+    counters: LimitCounters,
+) -> Admin {
     let (engine, probed) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
@@ -151,6 +158,7 @@ fn admin(config: &Config, engine: &Engine, stopping: paygate::sidecar::ShutdownW
         token: config.admin_token.clone(),
         mount: config.mount.clone(),
         body_bytes_max: config.body_bytes_max,
+        counters,
     })
 }
 

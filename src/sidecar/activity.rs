@@ -20,11 +20,12 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::limit_counters::{Limit, LimitCounters};
 use super::rejected_head::{HeadSize, worded};
 use super::request_lines::RequestLines;
 
 /// The least that a client must do, and the most that it may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The longest time from the first byte of a request to its whole head.
     pub head: Duration,
@@ -50,6 +51,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// The most requests at a time on one HTTP/2 connection.
     pub streams: u32,
+    /// How often each of them acted.
+    pub counters: LimitCounters,
 }
 
 impl Default for Limits {
@@ -66,6 +69,7 @@ impl Default for Limits {
             upstreams: 10_000,
             head_bytes: 64 * 1024,
             streams: 100,
+            counters: LimitCounters::default(),
         }
     }
 }
@@ -158,22 +162,22 @@ impl Activity {
             && !self.responding.load(Ordering::Relaxed)
     }
 
-    /// Returns when the connection exceeds one of its limits. It checks once in the shortest of
+    /// Returns the limit that the connection exceeds. It checks once in the shortest of
     /// them instead of waking for every request, so it may be late by as much.
-    pub(super) async fn exceeds(&self, limits: &Limits) {
+    pub(super) async fn exceeds(&self, limits: &Limits) -> Limit {
         loop {
             sleep(limits.head.min(limits.idle)).await;
             if self.in_flight.load(Ordering::Relaxed) > 0 {
                 continue;
             }
             let head_started = self.head_started.load(Ordering::Relaxed);
-            let limit = match head_started && !self.http2.load(Ordering::Relaxed) {
-                true => limits.head,
-                false => limits.idle,
+            let (limit, time) = match head_started && !self.http2.load(Ordering::Relaxed) {
+                true => (Limit::HeadTimeout, limits.head),
+                false => (Limit::IdleTimeout, limits.idle),
             };
             let quiet_ms = self.now_ms().saturating_sub(self.since_ms.load(Ordering::Relaxed));
-            if Duration::from_millis(quiet_ms) >= limit {
-                return;
+            if Duration::from_millis(quiet_ms) >= time {
+                return limit;
             }
         }
     }
@@ -264,6 +268,7 @@ impl ActivitySocket {
         let stall = self.limits.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(stalled.as_mut().poll(cx));
+        self.limits.counters.count(Limit::StallTimeout);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 

@@ -8,6 +8,7 @@ mod activity;
 mod client_body;
 mod connections;
 mod exchange;
+pub mod limit_counters;
 mod process_mark;
 mod rejected_head;
 mod request_lines;
@@ -168,14 +169,14 @@ where
         let public = async {
             let drain = Drain { stopping, grace: self.grace };
             let mark = self.mark.clone();
-            serve(self.listeners.public, self.payments, self.limits, mark, drain).await;
+            serve(self.listeners.public, self.payments, self.limits.clone(), mark, drain).await;
             public_drained.begin_shutdown();
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
                 let drain = Drain { stopping: drained, grace: ADMIN_GRACE };
                 let connections = self.limits.connections.min(ADMIN_CONNECTIONS);
-                let limits = Limits { connections, ..self.limits };
+                let limits = Limits { connections, ..self.limits.clone() };
                 serve(listener, self.admin, limits, self.mark.clone(), drain).await;
             }
         };

@@ -26,6 +26,7 @@ pub use super::client_body::{ClientBody, ClientBodyError};
 use super::connections::{Connections, Place};
 use super::exchange::ConnectionParts;
 pub use super::exchange::PeerAddr;
+use super::limit_counters::Limit;
 pub use super::process_mark::ProcessMark;
 use super::proxy::tunnel::TunnelSlot;
 use super::shutdown::ShutdownWatch;
@@ -47,7 +48,7 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let places = Connections::new(limits.connections);
+    let places = Connections::new(&limits);
     let http = Arc::new(protocols(&limits));
     let mut connections = JoinSet::new();
     // A connection that is accepted and has no place yet.
@@ -69,7 +70,7 @@ pub async fn serve<S, B>(
         let Some((stream, peer)) = waiting.take() else { continue };
         let parts = ConnectionParts {
             service: service.clone(),
-            limits,
+            limits: limits.clone(),
             peer,
             activity: place.activity(),
             tunnel: TunnelSlot::default(),
@@ -93,7 +94,10 @@ pub struct Drain {
 }
 
 fn protocols(limits: &Limits) -> auto::Builder<StreamExecutor> {
-    let mut http = auto::Builder::new(StreamExecutor { stall: limits.stall });
+    let mut http = auto::Builder::new(StreamExecutor {
+        stall: limits.stall,
+        counters: limits.counters.clone(),
+    });
     // A client that has sent its request may close its side and read (RFC 9112, 9.6).
     http.http1().max_buf_size(limits.head_bytes).header_read_timeout(None).half_close(true);
     http.http2()
@@ -164,8 +168,8 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         keep_alive(&stream, parts.limits.keepalive);
         let activity = self.place.activity();
-        let (limits, tunnel) = (parts.limits, parts.tunnel.clone());
-        let socket = ActivitySocket::new(stream, Arc::clone(&activity), limits);
+        let (limits, tunnel) = (parts.limits.clone(), parts.tunnel.clone());
+        let socket = ActivitySocket::new(stream, Arc::clone(&activity), limits.clone());
         let service = service_fn(move |request: Request<Incoming>| parts.clone().answer(request));
         let socket = TokioIo::new(socket);
         let mut http = pin!(self.http.serve_connection_with_upgrades(socket, service));
@@ -178,8 +182,8 @@ impl Connection {
                     }
                     break;
                 }
-                () = activity.exceeds(&limits) => return,
-                () = activity.is_shed() => return,
+                limit = activity.exceeds(&limits) => return limits.counters.count(limit),
+                () = activity.is_shed() => return limits.counters.count(Limit::ConnectionsShed),
                 () = self.stopping.wait(), if !draining => {
                     draining = true;
                     http.as_mut().graceful_shutdown();

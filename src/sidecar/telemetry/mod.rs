@@ -58,6 +58,12 @@ pub fn flush() {
     }
 }
 
+/// How many lines were dropped because nobody read them.
+#[must_use]
+pub fn lines_dropped() -> u64 {
+    QUEUE.get().map_or(0, LogQueue::lines_dropped)
+}
+
 /// Writes a text to standard error, after the lines of the log.
 pub fn print_error(text: &str) {
     match QUEUE.get() {
