@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,19 +57,30 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A panic ends the program, too: its message waits in the log's queue.
+    let exit = panic::catch_unwind(run).unwrap_or(ExitCode::from(Exit::Internal as u8));
+    telemetry::flush();
+    exit
+}
+
+/// Runs the command of the arguments.
+fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(help_or_error) => {
-            let is_error = help_or_error.use_stderr();
-            let _ = help_or_error.print();
-            return ExitCode::from(if is_error { Exit::Configuration as u8 } else { 0 });
+        Err(error) if error.use_stderr() => {
+            telemetry::print_error(&error.render().to_string());
+            return ExitCode::from(Exit::Configuration as u8);
+        }
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
-    let exit = runtime.block_on(async {
+    runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => exit_code(Box::pin(serve()).await),
             Command::Check => exit_code(check()),
@@ -81,9 +93,7 @@ fn main() -> ExitCode {
             Command::Health => check_health().await,
             Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
-    });
-    telemetry::flush();
-    exit
+    })
 }
 
 /// Serves until a signal comes, then drains.
