@@ -188,13 +188,15 @@ async fn a_fragment_is_refused_behind_other_requests_too() {
                   2;a=#\r\n#\n\r\n0\r\nx-a: #\r\n\r\n";
     for before in [good, body, chunks] {
         let mut client = rig.client().await;
-        client.send(&format!("{before}GET /x#y HTTP/1.1\r\nhost: shop\r\n\r\n")).await;
+        let bad = "GET /x#y HTTP/1.1\r\nhost: shop\r\n\r\n";
+        client.send(&format!("{before}{bad}{bad}")).await;
         let mut upstream = rig.upstream().await;
         assert!(upstream.head().await.contains(" /good "));
         upstream.send(OK).await;
         assert!(client.message().await.starts_with("HTTP/1.1 200 "), "{before}");
         let got = client.message().await;
         assert!(got.starts_with("HTTP/1.1 400 ") && got.contains("bad_request"), "{before}: {got}");
+        assert_eq!(client.rest().await, "", "what follows a fragment is not read");
         let mut next = rig.client().await;
         next.send("GET /next HTTP/1.1\r\nhost: shop\r\n\r\n").await;
         let seen = upstream.until("GET /next ").await;
