@@ -82,10 +82,9 @@ where
             self.activity.leaves_body_unread();
         }
         // The fragments behind a first one are not counted.
-        if body_unread || has_fragment {
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+        let is_last = body_unread || has_fragment;
+        if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.activity.begins_response();
         Ok(ResponseStream::of(response, &method, in_flight))
