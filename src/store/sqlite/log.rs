@@ -2,10 +2,10 @@
 //!
 //! SQLite replays whatever log it finds. Somebody who puts a backup in the place of a store that a
 //! crash left with its log would get a mixture of the two, or the store as it was before, without
-//! a word. So each log has a number, `meta.log_id`. SQLite begins the log anew in a transaction that
-//! finds all of the log in the database: that transaction writes a new number, too. A database
-//! therefore has the number of its log, or the one before (`meta.log_before` of the log). What has
-//! another one was put there.
+//! a word. So each log has a number, `meta.log_id`. SQLite begins the log anew in a transaction
+//! that finds all of the log in the database: that transaction writes a new number, too. A
+//! database therefore has the number of its log, or the one before (`meta.log_before` of the log).
+//! What has another one was put there.
 //!
 //! Copies that SQLite makes, by `.backup` and by `VACUUM INTO`, have the numbers of their source;
 //! their schema cookie gives them away. A store has a high one, to which each change of the tables
