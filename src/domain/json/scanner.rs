@@ -330,7 +330,7 @@ pub(crate) mod visits {
     }
 
     pub(super) fn add(bytes: usize) {
-        COUNT.with(|count| count.set(count.get() + bytes));
+        COUNT.with(|count| count.set(count.get().saturating_add(bytes)));
     }
 
     /// The bytes since the last call.
