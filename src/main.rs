@@ -2,6 +2,7 @@
 //! with a code of sysexits.h.
 
 use std::io::{ErrorKind, Write as _};
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,12 +81,23 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    // A panic ends the program, too: its message waits in the log's queue.
+    let exit = panic::catch_unwind(run).unwrap_or(ExitCode::from(Exit::Internal as u8));
+    telemetry::flush();
+    exit
+}
+
+/// Runs the command of the arguments.
+fn run() -> ExitCode {
     let command = match Command::from_arguments() {
         Ok(command) => command,
-        Err(help_or_error) => {
-            let is_error = help_or_error.use_stderr();
-            let _ = help_or_error.print();
-            return ExitCode::from(if is_error { Exit::Configuration as u8 } else { 0 });
+        Err(error) if error.use_stderr() => {
+            telemetry::print_error(&error.render().to_string());
+            return ExitCode::from(Exit::Configuration as u8);
+        }
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     // Before there are threads: it changes the environment.
@@ -97,7 +109,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
-    let exit = runtime.block_on(async {
+    runtime.block_on(async {
         match command {
             Command::Serve => exit_code(Box::pin(serve(sockets)).await),
             Command::Check => exit_code(check()),
@@ -110,9 +122,7 @@ fn main() -> ExitCode {
             Command::Health => check_health().await,
             Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
-    });
-    telemetry::flush();
-    exit
+    })
 }
 
 /// Validates the configuration and prints its effective values.

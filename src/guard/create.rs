@@ -180,3 +180,51 @@ pub(super) fn decode_claims(root: &Map<String, Value>) -> ClientClaims {
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::json::visits;
+
+    /// A body is scanned once; a value inside `data` is passed over some times more.
+    const VISITS_MAX: usize = 8;
+
+    /// The visits for each byte of an order with `custom` in it.
+    fn visits_per_byte(custom: &str) -> usize {
+        let body = format!(
+            r#"{{"provider": "wxpay", "needQRcode": true, "data": {{
+                "out_trade_no": "2107151010101541001", "total_fee": 1, "subject": "tea",
+                "type": "goods", "custom": {{"a": {custom}}}}}}}"#
+        );
+        visits::take();
+        let read = read_create(body.as_bytes());
+        assert!(read.is_ok(), "{read:?}");
+        visits::take() / body.len()
+    }
+
+    #[test]
+    fn the_work_of_reading_a_body_is_linear_in_its_length_whatever_its_shape() {
+        let shapes: [(&str, &str, &str); 7] = [
+            ("[", "1,", "1]"),
+            ("[", "1.5e3,", "0]"),
+            ("[", "[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]],", "0]"),
+            ("[", "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}},", "0]"),
+            ("\"", "x", "\""),
+            ("\"", "\\u0061", "\""),
+            ("[", "\"\\\"\",", "0]"),
+        ];
+        for (start, piece, end) in shapes {
+            for size in [2_000, 16_000, 60_000] {
+                let custom = format!("{start}{}{end}", piece.repeat(size / piece.len()));
+                let visits = visits_per_byte(&custom);
+                assert!(
+                    visits <= VISITS_MAX,
+                    "{visits} visits of each byte: {piece}, {size} bytes"
+                );
+            }
+        }
+        let keys: String = (0..5_000).map(|n| format!("\"k{n}\":1,")).collect();
+        let visits = visits_per_byte(&format!("{{{keys}\"last\":1}}"));
+        assert!(visits <= VISITS_MAX, "{visits} visits of each byte: many keys");
+    }
+}

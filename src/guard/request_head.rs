@@ -76,7 +76,8 @@ fn one_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, InvalidHost> {
 }
 
 /// `name[:port]`, `[address][:port]`. The characters of a name are those of DNS, and `_`, `~`;
-/// the others of RFC 3986 (`,`, `%2f`, `;`) occur in no host and end up in logs and redirects.
+/// the others of RFC 3986 (`,`, `%2f`, `;`) occur in no host and end up in logs and redirects. No
+/// label is empty but the root's: servers that name folders by hosts would read `..` as a path.
 fn is_host(text: &str) -> bool {
     let after = match text.strip_prefix('[') {
         Some(rest) => {
@@ -91,7 +92,8 @@ fn is_host(text: &str) -> bool {
             let (name, after) = text.split_at(end);
             let plain =
                 name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-            if name.is_empty() || !plain {
+            let labels = name.strip_suffix('.').unwrap_or(name);
+            if !plain || labels.split('.').any(str::is_empty) {
                 return false;
             }
             after
@@ -124,6 +126,11 @@ mod tests {
         for bad in [
             "",
             ":80",
+            ".",
+            "..",
+            ".a",
+            "a..b:80",
+            "a..",
             "a b",
             "evil.com/path",
             "u@h",

@@ -20,10 +20,12 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::limit_counters::{Limit, LimitCounters};
 use super::rejected_head::{HeadSize, worded};
+use super::request_lines::RequestLines;
 
 /// The least that a client must do, and the most that it may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The longest time from the first byte of a request to its whole head.
     pub head: Duration,
@@ -49,6 +51,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// The most requests at a time on one HTTP/2 connection.
     pub streams: u32,
+    /// How often each of them acted.
+    pub counters: LimitCounters,
 }
 
 impl Default for Limits {
@@ -65,6 +69,7 @@ impl Default for Limits {
             upstreams: 10_000,
             head_bytes: 64 * 1024,
             streams: 100,
+            counters: LimitCounters::default(),
         }
     }
 }
@@ -87,6 +92,10 @@ pub(super) struct Activity {
     body_unread: AtomicBool,
     /// The response has left, and the rest of its request's body is thrown away.
     lingers: AtomicBool,
+    /// The requests whose heads were complete.
+    begun: AtomicU64,
+    /// The number of the first request, from 0, whose target has a fragment.
+    fragment_at: AtomicU64,
     /// The listener needs the connection's place.
     unwanted: Notify,
     /// A request's head is complete.
@@ -104,6 +113,8 @@ impl Activity {
             responding: AtomicBool::new(false),
             body_unread: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            fragment_at: AtomicU64::new(u64::MAX),
             unwanted: Notify::new(),
             requested: Notify::new(),
         })
@@ -117,7 +128,8 @@ impl Activity {
         }
         self.head_started.store(false, Ordering::Relaxed);
         self.requested.notify_one();
-        InFlight(Arc::clone(self))
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        InFlight { activity: Arc::clone(self), number }
     }
 
     /// Whether the connection waits for nothing but its client's end.
@@ -170,22 +182,22 @@ impl Activity {
             && !self.responding.load(Ordering::Relaxed)
     }
 
-    /// Returns when the connection exceeds one of its limits. It checks once in the shortest of
+    /// Returns the limit that the connection exceeds. It checks once in the shortest of
     /// them instead of waking for every request, so it may be late by as much.
-    pub(super) async fn exceeds(&self, limits: &Limits) {
+    pub(super) async fn exceeds(&self, limits: &Limits) -> Limit {
         loop {
             sleep(limits.head.min(limits.idle)).await;
             if self.in_flight.load(Ordering::Relaxed) > 0 {
                 continue;
             }
             let head_started = self.head_started.load(Ordering::Relaxed);
-            let limit = match head_started && !self.http2.load(Ordering::Relaxed) {
-                true => limits.head,
-                false => limits.idle,
+            let (limit, time) = match head_started && !self.http2.load(Ordering::Relaxed) {
+                true => (Limit::HeadTimeout, limits.head),
+                false => (Limit::IdleTimeout, limits.idle),
             };
             let quiet_ms = self.now_ms().saturating_sub(self.since_ms.load(Ordering::Relaxed));
-            if Duration::from_millis(quiet_ms) >= limit {
-                return;
+            if Duration::from_millis(quiet_ms) >= time {
+                return limit;
             }
         }
     }
@@ -207,12 +219,23 @@ impl Activity {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    /// From 0 on each connection.
+    number: u64,
+}
+
+impl InFlight {
+    /// Whether the request's target was sent with a fragment.
+    pub(super) fn has_fragment(&self) -> bool {
+        self.activity.fragment_at.load(Ordering::Relaxed) == self.number
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.since_ms.store(self.0.now_ms(), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.activity.since_ms.store(self.activity.now_ms(), Ordering::Relaxed);
+        self.activity.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -225,6 +248,7 @@ pub(super) struct ActivitySocket {
     limits: Limits,
     stalled: Option<Pin<Box<Sleep>>>,
     head: HeadSize,
+    lines: RequestLines,
     /// What is sent in place of the bytes that hyper is about to send.
     worded: Option<Bytes>,
     linger: Option<Pin<Box<Sleep>>>,
@@ -246,6 +270,7 @@ impl ActivitySocket {
             limits,
             stalled: None,
             head: HeadSize::default(),
+            lines: RequestLines::default(),
             worded: None,
             linger: None,
         }
@@ -263,6 +288,7 @@ impl ActivitySocket {
         let stall = self.limits.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(stalled.as_mut().poll(cx));
+        self.limits.counters.count(Limit::StallTimeout);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -318,8 +344,12 @@ impl AsyncRead for ActivitySocket {
         if socket.activity.on_read() {
             socket.head = HeadSize::default();
         }
+        let bytes = buf.filled().get(before..).unwrap_or_default();
         if socket.activity.in_flight.load(Ordering::Relaxed) == 0 {
-            socket.head.add(buf.filled().get(before..).unwrap_or_default());
+            socket.head.add(bytes);
+        }
+        if let Some(number) = socket.lines.read(bytes) {
+            socket.activity.fragment_at.fetch_min(number, Ordering::Relaxed);
         }
         Poll::Ready(read)
     }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Limits;
+use super::limit_counters::{Limit, LimitCounters};
 
 /// A request's body. It fails when its reader wants more and the client sends nothing for the stall
 /// limit, or has been waited for longer than its bytes take at the least rate.
@@ -26,6 +27,7 @@ pub struct ClientBody {
     /// How long the client may still be waited for.
     patience: Duration,
     waiting: Option<ClientWait>,
+    counters: LimitCounters,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl ClientBody {
             rate: limits.body_rate,
             patience: RATE_GRACE,
             waiting: None,
+            counters: limits.counters.clone(),
         }
     }
 
@@ -77,7 +80,8 @@ impl ClientBody {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let earned = Duration::from_millis(bytes.saturating_mul(1000) / self.rate.max(1));
         self.patience = self.patience.saturating_add(earned);
-        let ended = frame.is_none() || self.body.is_end_stream();
+        // Nothing follows trailers, and the proxy's client reads no further.
+        let ended = frame.is_none_or(Frame::is_trailers) || self.body.is_end_stream();
         self.progress.on_frame(ended);
     }
 }
@@ -141,7 +145,11 @@ impl Body for ClientBody {
             since: Instant::now(),
             ends: Box::pin(sleep(limit)),
         });
-        wait.ends.as_mut().poll(cx).map(|()| Some(Err(ClientBodyError::TooSlow)))
+        wait.ends.as_mut().poll(cx).map(|()| {
+            let is_stalled = client.stall < client.patience;
+            client.counters.count(if is_stalled { Limit::StallTimeout } else { Limit::BodyRate });
+            Some(Err(ClientBodyError::TooSlow))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::admin::{Admin, AdminParts};
 use super::exit::{CommandResult, Exit, internal, misconfigured, not_started, unavailable};
+use super::limit_counters::LimitCounters;
 use super::proxy::{Proxy, Upstream};
 use super::server::{Limits, PeerAddr, ProcessMark};
 use super::{
@@ -50,9 +51,10 @@ pub async fn serve(sockets: InheritedSockets) -> CommandResult {
         Err(error) => return Err(not_started(error)),
     }
     let (limits, mark) = (limits(&config), ProcessMark::random());
-    let proxy = Proxy::new(upstream, config.trusted_proxies.clone(), limits, mark.clone());
+    let trusted = config.trusted_proxies.clone();
+    let proxy = Proxy::new(upstream, trusted, limits.clone(), mark.clone());
     let (trigger, stopping) = shutdown_channel();
-    let admin = admin(&config, &slots.engine, stopping.clone());
+    let admin = admin(&config, &slots.engine, stopping.clone(), limits.counters.clone());
     let payments = slots.payments.in_front_of(proxy);
     let grace = config.shutdown_grace;
     let sidecar = Sidecar { listeners, payments, admin, limits, mark, grace };
@@ -193,7 +195,12 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn admin(config: &Config, engine: &EngineSlot, stopping: ShutdownWatch) -> Admin {
+fn admin(
+    config: &Config,
+    engine: &EngineSlot,
+    stopping: ShutdownWatch,
+    counters: LimitCounters,
+) -> Admin {
     let (engine, probed) = (engine.clone(), engine.clone());
     let schemas = schema::NAMES.iter().filter_map(|name| Some((*name, schema::text(name)?)));
     Admin::new(AdminParts {
@@ -212,5 +219,6 @@ fn admin(config: &Config, engine: &EngineSlot, stopping: ShutdownWatch) -> Admin
         token: config.admin_token.clone(),
         mount: config.mount.clone(),
         body_bytes_max: config.body_bytes_max,
+        counters,
     })
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use super::activity::Activity;
+use super::activity::{Activity, Limits};
+use super::limit_counters::{Limit, LimitCounters};
 
 /// The connections of one listener.
 #[derive(Clone, Debug)]
@@ -22,15 +23,20 @@ struct Places {
     taken: Mutex<HashMap<u64, Arc<Activity>>>,
     next: AtomicU64,
     warned: AtomicBool,
+    /// The connection that waits was counted.
+    counted: AtomicBool,
+    counters: LimitCounters,
 }
 
 impl Connections {
-    pub(super) fn new(max: usize) -> Connections {
+    pub(super) fn new(limits: &Limits) -> Connections {
         Connections(Arc::new(Places {
-            free: Arc::new(Semaphore::new(max)),
+            free: Arc::new(Semaphore::new(limits.connections)),
             taken: Mutex::default(),
             next: AtomicU64::new(0),
             warned: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+            counters: limits.counters.clone(),
         }))
     }
 
@@ -40,6 +46,9 @@ impl Connections {
     pub(super) async fn place(&self) -> Place {
         if let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() {
             return self.take(permit);
+        }
+        if !self.0.counted.swap(true, Ordering::Relaxed) {
+            self.0.counters.count(Limit::Connections);
         }
         if !self.0.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -69,12 +78,14 @@ impl Connections {
 
     /// Warns once of a lack of descriptors or memory.
     pub(super) fn warn_of_shortage(&self, error: &io::Error) {
+        self.0.counters.count(Limit::Descriptors);
         if !self.0.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "the listener cannot accept a connection");
         }
     }
 
     fn take(&self, permit: OwnedSemaphorePermit) -> Place {
+        self.0.counted.store(false, Ordering::Relaxed);
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let activity = Activity::new();
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -54,7 +54,12 @@ where
     ) -> Result<Response<ResponseStream<B>>, S::Error> {
         let in_flight = self.activity.begin(request.version());
         let (method, version) = (request.method().clone(), request.version());
-        let checked = check(&request, &self.mark);
+        let has_fragment = in_flight.has_fragment();
+        let checked = match has_fragment {
+            // RFC 9112, 3.2; what hyper gives is the target without it.
+            true => Err(SidecarRefusal::Of(Kind::BadRequest)),
+            false => check(&request, &self.mark),
+        };
         let (mut parts, body) = request.into_parts();
         let body = ClientBody::new(body, &self.limits);
         let progress = body.progress();
@@ -72,11 +77,14 @@ where
         };
         let mut response = response;
         // The rest of the body would be taken for the next request (RFC 9112, 9.6).
-        if version < Version::HTTP_2 && !progress.has_ended() {
+        let body_unread = version < Version::HTTP_2 && !progress.has_ended();
+        if body_unread {
             self.activity.leaves_body_unread();
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+        }
+        // The fragments behind a first one are not counted.
+        let is_last = body_unread || has_fragment;
+        if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.activity.begins_response();
         Ok(ResponseStream::of(response, &method, in_flight))

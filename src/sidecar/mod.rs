@@ -10,8 +10,10 @@ mod connections;
 mod exchange;
 mod engine_slot;
 mod inherited;
+pub mod limit_counters;
 mod process_mark;
 mod rejected_head;
+mod request_lines;
 mod stream_stall;
 pub mod descriptors;
 pub mod admin;
@@ -198,7 +200,7 @@ where
         let public = async {
             let drain = Drain { stopping, handed_over: handed_over.clone(), grace: self.grace };
             let mark = self.mark.clone();
-            serve(self.listeners.public, self.payments, self.limits, mark, drain).await;
+            serve(self.listeners.public, self.payments, self.limits.clone(), mark, drain).await;
         };
         let admin = async {
             if let Some(listener) = self.listeners.admin {
@@ -206,7 +208,7 @@ where
                 let handed_over = handed_over.clone();
                 let drain = Drain { stopping, handed_over, grace: ADMIN_GRACE };
                 let connections = self.limits.connections.min(ADMIN_CONNECTIONS);
-                let limits = Limits { connections, ..self.limits };
+                let limits = Limits { connections, ..self.limits.clone() };
                 serve(listener, self.admin, limits, self.mark.clone(), drain).await;
             }
         };

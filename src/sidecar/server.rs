@@ -26,6 +26,7 @@ pub use super::client_body::{ClientBody, ClientBodyError};
 use super::connections::{Connections, Place};
 use super::exchange::ConnectionParts;
 pub use super::exchange::PeerAddr;
+use super::limit_counters::Limit;
 pub use super::process_mark::ProcessMark;
 use super::proxy::tunnel::TunnelSlot;
 use super::shutdown::ShutdownWatch;
@@ -47,7 +48,7 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let places = Connections::new(limits.connections);
+    let places = Connections::new(&limits);
     let http = Arc::new(protocols(&limits));
     let serving = Serving { service, limits, mark, http, drain: drain.clone() };
     let mut connections = JoinSet::new();
@@ -109,7 +110,7 @@ where
     ) -> impl Future<Output = ()> + Send + use<S, B> {
         let parts = ConnectionParts {
             service: self.service.clone(),
-            limits: self.limits,
+            limits: self.limits.clone(),
             peer,
             activity: place.activity(),
             tunnel: TunnelSlot::default(),
@@ -133,7 +134,10 @@ pub struct Drain {
 }
 
 fn protocols(limits: &Limits) -> auto::Builder<StreamExecutor> {
-    let mut http = auto::Builder::new(StreamExecutor { stall: limits.stall });
+    let mut http = auto::Builder::new(StreamExecutor {
+        stall: limits.stall,
+        counters: limits.counters.clone(),
+    });
     // A client that has sent its request may close its side and read (RFC 9112, 9.6).
     http.http1().max_buf_size(limits.head_bytes).header_read_timeout(None).half_close(true);
     http.http2()
@@ -205,8 +209,8 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         keep_alive(&stream, parts.limits.keepalive);
         let activity = self.place.activity();
-        let (limits, tunnel) = (parts.limits, parts.tunnel.clone());
-        let socket = ActivitySocket::new(stream, Arc::clone(&activity), limits);
+        let (limits, tunnel) = (parts.limits.clone(), parts.tunnel.clone());
+        let socket = ActivitySocket::new(stream, Arc::clone(&activity), limits.clone());
         let service = service_fn(move |request: Request<Incoming>| parts.clone().answer(request));
         let socket = TokioIo::new(socket);
         let mut http = pin!(self.http.serve_connection_with_upgrades(socket, service));
@@ -219,8 +223,8 @@ impl Connection {
                     }
                     break;
                 }
-                () = activity.exceeds(&limits) => return,
-                () = activity.is_shed() => return,
+                limit = activity.exceeds(&limits) => return limits.counters.count(limit),
+                () = activity.is_shed() => return limits.counters.count(Limit::ConnectionsShed),
                 () = lingers_on(&mut self.handed_over, &activity) => return,
                 () = drains(&mut self.stopping, &activity), if !draining => {
                     draining = true;

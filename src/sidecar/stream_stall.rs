@@ -13,6 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::limit_counters::{Limit, LimitCounters};
+
 tokio::task_local! {
     static CURRENT: Arc<StreamProgress>;
 }
@@ -52,6 +54,7 @@ impl StreamProgress {
 #[derive(Clone, Debug)]
 pub(super) struct StreamExecutor {
     pub(super) stall: Duration,
+    pub(super) counters: LimitCounters,
 }
 
 impl<F> Executor<F> for StreamExecutor
@@ -64,6 +67,7 @@ where
             stream,
             progress: Arc::default(),
             stall: self.stall,
+            counters: self.counters.clone(),
             seen: 0,
             stalled: None,
         });
@@ -76,6 +80,7 @@ pin_project! {
         stream: F,
         progress: Arc<StreamProgress>,
         stall: Duration,
+        counters: LimitCounters,
         // The step since which `stalled` runs.
         seen: u64,
         stalled: Option<Pin<Box<Sleep>>>,
@@ -102,6 +107,10 @@ impl<F: Future> Future for WatchedStream<F> {
             *this.seen = step;
             stalled.as_mut().reset(Instant::now() + stall);
         }
-        stalled.as_mut().poll(cx)
+        let stalled = stalled.as_mut().poll(cx);
+        if stalled.is_ready() {
+            this.counters.count(Limit::StallTimeout);
+        }
+        stalled
     }
 }

@@ -48,15 +48,21 @@ async fn check_refuses(program: &Program, out_trade_no: &str) {
 
 /// Builds the disk that fails, where there is a compiler for it.
 async fn failing_disk(directory: &Path) -> Option<PathBuf> {
+    library(directory, "failing_disk").await
+}
+
+/// Builds what `source` puts before the system's library, where there is a compiler for it.
+pub(super) async fn library(directory: &Path, source: &str) -> Option<PathBuf> {
     if !cfg!(target_os = "linux") {
-        eprintln!("skipped: the failing disk is built for Linux");
+        eprintln!("skipped: {source} is built for Linux");
         return None;
     }
-    let library = directory.join("failing_disk.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/failing_disk.c");
+    let library = directory.join(source).with_extension("so");
+    let sources = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process"));
+    let source = sources.join(source).with_extension("c");
     let compiled = tokio::process::Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([library.as_os_str(), source.as_ref()])
+        .args([library.as_os_str(), source.as_os_str()])
         .kill_on_drop(true)
         .output();
     match tokio::time::timeout(HANGS, compiled).await.expect("it compiles") {
@@ -65,7 +71,7 @@ async fn failing_disk(directory: &Path) -> Option<PathBuf> {
             Some(library)
         }
         Err(error) => {
-            eprintln!("skipped: no C compiler to build the failing disk with ({error})");
+            eprintln!("skipped: no C compiler for the library ({error})");
             None
         }
     }

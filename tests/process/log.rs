@@ -1,20 +1,96 @@
 //! The log on standard error, and its reader.
 
-use super::faults::code_url;
-use super::{HANGS, Program, TempDir, ask, timeout};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use super::faults::{code_url, library};
+use super::{ADMIN, HANGS, Program, TempDir, ask, command, timeout};
+
+const DEAD: (&str, &str) = ("PAYGATE_UPSTREAM", "http://127.0.0.1:1");
 
 /// Standard error is a pipe of 64 KiB, and nobody reads it after the start.
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing() {
-    let dead = [("PAYGATE_UPSTREAM", "http://127.0.0.1:1")];
-    let mut program = Program::start(TempDir::new().unwrap(), &dead).await;
-    for n in 0..1_000 {
+async fn a_log_that_nobody_reads_stops_nothing_and_what_is_lost_is_counted() {
+    let variables = [DEAD, ("PAYGATE_LOG", "trace")];
+    let mut program = Program::start(TempDir::new().unwrap(), &variables).await;
+    // More lines than wait for a reader.
+    for n in 0..2_000 {
         let answer = ask(program.public(), &format!("GET /{n} HTTP/1.1\r\n"), "").await;
         assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     }
     code_url(&program.create("2107151010101541001").await);
     assert_eq!(program.ready().await, 200);
+    let metrics = ask(program.addresses[ADMIN], "GET /metrics HTTP/1.1\r\n", "").await;
+    let lost = metrics.lines().find_map(|it| it.strip_prefix("paygate_log_lines_dropped_total "));
+    assert!(lost.unwrap().parse::<u64>().unwrap() > 0, "{metrics}");
     program.signal("TERM").await;
     let ended = timeout(HANGS, program.child.wait()).await.expect("it ends").unwrap();
     assert_eq!(ended.code(), Some(0));
+}
+
+/// The program's main thread panics when it stops.
+struct Panicking {
+    faults: TempDir,
+    program: Program,
+}
+
+impl Panicking {
+    /// None without a C compiler.
+    async fn start(variable: (&str, &str)) -> Option<Panicking> {
+        let faults = TempDir::new().unwrap();
+        let clock = library(faults.path(), "failing_clock").await?;
+        let switch = faults.path().join("clock");
+        let variables = [
+            ("LD_PRELOAD", clock.to_str().unwrap()),
+            ("FAILING_CLOCK", switch.to_str().unwrap()),
+            variable,
+        ];
+        let program = Program::start(TempDir::new().unwrap(), &variables).await;
+        Some(Panicking { faults, program })
+    }
+
+    async fn stop(&self) {
+        File::create(self.faults.path().join("clock")).unwrap();
+        self.program.signal("TERM").await;
+    }
+}
+
+#[tokio::test]
+async fn the_message_of_a_panic_is_the_last_line_of_the_log_and_the_program_exits_with_70() {
+    let Some(panicking) = Panicking::start(DEAD).await else { return };
+    panicking.stop().await;
+    let (ended, log) = panicking.program.ended().await;
+    assert_eq!(ended.code(), Some(70), "{log}");
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("a thread panicked") && last.contains("Result::unwrap"), "{log}");
+}
+
+#[tokio::test]
+async fn a_panic_ends_the_program_although_nobody_reads_the_log() {
+    let Some(mut panicking) = Panicking::start(DEAD).await else { return };
+    // The pipe is full, and the thread that writes the log waits for its reader.
+    for n in 0..1_000 {
+        ask(panicking.program.public(), &format!("GET /{n} HTTP/1.1\r\n"), "").await;
+    }
+    panicking.stop().await;
+    let ended = timeout(HANGS, panicking.program.child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(ended.code(), Some(70));
+}
+
+#[tokio::test]
+async fn an_error_of_the_arguments_or_the_configuration_ends_the_program_although_nobody_reads_it()
+{
+    for arguments in [&[][..], &["sreve"], &["help", "erors"]] {
+        let (mut full, _reader) = UnixStream::pair().unwrap();
+        full.set_nonblocking(true).unwrap();
+        while full.write(&[b'x'; 4096]).is_ok() {}
+        full.set_nonblocking(false).unwrap();
+        let home = TempDir::new().unwrap();
+        let mut child =
+            command(home.path(), arguments, &[]).stderr(OwnedFd::from(full)).spawn().unwrap();
+        let ended = timeout(HANGS, child.wait()).await.expect("it ends").unwrap();
+        assert_eq!(ended.code(), Some(64), "{arguments:?}");
+    }
 }

@@ -28,4 +28,7 @@ pub use unreadable::Unreadable;
 pub use value::{Items, Json, JsonPart, Members, RawJson, Shape, scan};
 
 #[cfg(test)]
+pub(crate) use scanner::visits;
+
+#[cfg(test)]
 mod tests;

@@ -221,6 +221,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
+        #[cfg(test)]
+        visits::add(1);
         self.text.as_bytes().get(self.at).copied()
     }
 
@@ -287,6 +289,13 @@ fn undo_unicode(digits: &str) -> (char, &str) {
 
 /// The length, in bytes, of the value at the start of the scanned `text`.
 pub(super) fn value_len(text: &str) -> usize {
+    let length = end_of_value(text);
+    #[cfg(test)]
+    visits::add(length);
+    length
+}
+
+fn end_of_value(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut in_string = false;
     let mut escaped = false;
@@ -309,4 +318,23 @@ pub(super) fn value_len(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// How many bytes this thread has visited: a test bounds the work of reading a text by them.
+#[cfg(test)]
+pub(crate) mod visits {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(bytes: usize) {
+        COUNT.with(|count| count.set(count.get().saturating_add(bytes)));
+    }
+
+    /// The bytes since the last call.
+    pub(crate) fn take() -> usize {
+        COUNT.take()
+    }
 }

@@ -1,4 +1,4 @@
-//! The admin listener: health, schemas, and the admin operations.
+//! The admin listener: health, metrics, schemas, and the admin operations.
 
 pub(super) mod operations;
 pub(super) mod refunds;
@@ -17,8 +17,10 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::engine_slot::EngineSlot;
+use super::limit_counters::LimitCounters;
 use super::responses::{RefusalContext, SidecarRefusal};
 use super::shutdown::ShutdownWatch;
+use super::telemetry;
 use crate::error::Kind;
 use crate::secret::Secret;
 
@@ -42,6 +44,8 @@ pub struct AdminParts {
     pub mount: String,
     /// The most bytes of an operation's body.
     pub body_bytes_max: usize,
+    /// How often each limit acted.
+    pub counters: LimitCounters,
 }
 
 /// The service of the admin listener.
@@ -99,6 +103,7 @@ impl AdminParts {
         Ok(match (path, schema) {
             (_, Some(schema)) => answer(StatusCode::OK, "application/schema+json", schema),
             ("/readyz", None) => self.readiness().await,
+            ("/metrics", None) => answer(StatusCode::OK, METRICS, self.metrics()),
             ("/schemas", None) => answer(StatusCode::OK, "application/json", self.names()),
             _ => answer(StatusCode::OK, "text/plain", "ok\n"),
         })
@@ -128,6 +133,10 @@ impl AdminParts {
         self.schemas.iter().find(|schema| schema.0 == name).map(|schema| schema.1)
     }
 
+    fn metrics(&self) -> String {
+        self.counters.text(telemetry::lines_dropped())
+    }
+
     fn names(&self) -> String {
         let names: Vec<&str> = self.schemas.iter().map(|schema| schema.0).collect();
         serde_json::json!({ "schemas": names }).to_string()
@@ -135,7 +144,10 @@ impl AdminParts {
 }
 
 /// The paths that need no token, besides the schemas by name.
-const OPEN: [&str; 3] = ["/livez", "/readyz", "/schemas"];
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/schemas"];
+
+/// The content type of Prometheus's text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn answer(
     status: StatusCode,

@@ -31,6 +31,7 @@ use url::Url;
 
 use super::activity::Limits;
 use super::client_body::{ClientBody, ClientBodyError};
+use super::limit_counters::{Limit, LimitCounters};
 use super::process_mark::ProcessMark;
 use super::responses::{RefusalContext, SidecarRefusal, UpstreamFault};
 use super::server::{KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, PeerAddr};
@@ -158,8 +159,12 @@ impl ProxyState {
         let upstream = self.upstream.as_ref().ok_or(SidecarRefusal::Of(Kind::NotFound))?;
         check_forwardable(&request)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| SidecarRefusal::Upstream(UpstreamFault::Busy))?;
-        let upgrade = UpgradeRequest::of(&mut request, self.limits.tunnel);
+        let counters = &self.limits.counters;
+        let place = place.map_err(|_| {
+            counters.count(Limit::UpstreamConnections);
+            SidecarRefusal::Upstream(UpstreamFault::Busy)
+        })?;
+        let upgrade = UpgradeRequest::of(&mut request, &self.limits);
         let progress = request.body().progress();
         let request = self.outgoing(request, upstream, upgrade.as_ref());
         let response = tokio::select! {
@@ -167,6 +172,7 @@ impl ProxyState {
                 response.map_err(|error| refusal_for(&error, upstream))?
             }
             () = progress.is_quiet_for(self.limits.upstream) => {
+                counters.count(Limit::UpstreamTimeout);
                 tracing::warn!(upstream = %upstream.0, "the upstream did not answer in time");
                 return Err(SidecarRefusal::Upstream(UpstreamFault::Slow));
             }
@@ -199,9 +205,14 @@ impl ProxyState {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        // Without a length or coding, hyper sends a GET without its body.
-        if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
-            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        match parts.headers.get_mut(CONTENT_LENGTH) {
+            // `02` is 2 here, and need not be at the upstream.
+            Some(length) => *length = body.size_hint().exact().map_or(length.clone(), Into::into),
+            // Without a length or coding, hyper sends a GET without its body.
+            None if !body.is_end_stream() => {
+                parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            None => {}
         }
         parts.uri = target(upstream, &parts.uri);
         parts.version = Version::HTTP_11;
@@ -242,13 +253,17 @@ struct UpgradeRequest {
     client: OnUpgrade,
     slot: TunnelSlot,
     idle: Duration,
+    counters: LimitCounters,
 }
 
 impl UpgradeRequest {
-    fn of(request: &mut Request<ClientBody>, idle: Duration) -> Option<UpgradeRequest> {
-        let protocol = headers::upgrade(request.headers())?;
+    fn of(request: &mut Request<ClientBody>, limits: &Limits) -> Option<UpgradeRequest> {
+        // HTTP/1.0 has no upgrades (RFC 9110, 7.8).
+        let is_http_11 = request.version() == Version::HTTP_11;
+        let protocol = headers::upgrade(request.headers()).filter(|_| is_http_11)?;
         let slot = request.extensions_mut().remove::<TunnelSlot>()?;
-        Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot, idle })
+        let (idle, counters) = (limits.tunnel, limits.counters.clone());
+        Some(UpgradeRequest { protocol, client: hyper::upgrade::on(request), slot, idle, counters })
     }
 }
 
@@ -271,7 +286,8 @@ fn incoming(
             return Err(SidecarRefusal::Upstream(UpstreamFault::Failed));
         };
         let upstream = hyper::upgrade::on(&mut response);
-        let ends = TunnelEnds { client: upgrade.client, upstream, idle: upgrade.idle };
+        let UpgradeRequest { client, idle, counters, .. } = upgrade;
+        let ends = TunnelEnds { client, upstream, idle, counters };
         upgrade.slot.join(ends, place.take());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(UPGRADE, protocol);

@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
+use crate::sidecar::limit_counters::{Limit, LimitCounters};
+
 /// The tunnel that a connection's task runs after its HTTP part. It runs in that task, so it holds
 /// the connection's place and is drained with it.
 #[derive(Clone, Default)]
@@ -26,6 +28,7 @@ pub(in crate::sidecar) struct TunnelEnds {
     pub(in crate::sidecar) client: OnUpgrade,
     pub(in crate::sidecar) upstream: OnUpgrade,
     pub(in crate::sidecar) idle: Duration,
+    pub(in crate::sidecar) counters: LimitCounters,
 }
 
 impl TunnelSlot {
@@ -66,7 +69,10 @@ async fn joined(ends: TunnelEnds) {
                 tracing::debug!(%error, "an upgraded connection failed");
             }
         }
-        () = quiet(&moved, ends.idle) => tracing::debug!("a quiet upgraded connection ended"),
+        () = quiet(&moved, ends.idle) => {
+            ends.counters.count(Limit::TunnelTimeout);
+            tracing::debug!("a quiet upgraded connection ended");
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 mod queue;
 
 use std::fmt;
-use std::io::{IsTerminal, Write as _, stderr};
+use std::io::{self, IsTerminal, Write as _, stderr};
 use std::panic;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -36,18 +36,26 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
         LogFormat::Auto => LogFormat::Json,
         given => given,
     };
-    let report = |dropped| tracing::warn!(dropped, "standard error was not read: lines are lost");
-    let queue = LogQueue::start(stderr(), report).map_err(TelemetryError::Thread)?;
+    let queue = queue().map_err(TelemetryError::Thread)?;
     let dispatch = subscriber(filter, format, terminal, queue.clone())?;
     set_global_default(dispatch).map_err(TelemetryError::Taken)?;
     // The other hook writes to standard error, and waits for its reader.
     panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
-    drop(QUEUE.set(queue));
     Ok(())
 }
 
-/// The lines of this process's log.
+/// The lines of this process on their way to standard error.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// The queue, which starts with its first user.
+fn queue() -> io::Result<&'static LogQueue> {
+    if let Some(queue) = QUEUE.get() {
+        return Ok(queue);
+    }
+    let report = |dropped| tracing::warn!(dropped, "standard error was not read: lines are lost");
+    let queue = LogQueue::start(stderr(), report)?;
+    Ok(QUEUE.get_or_init(|| queue))
+}
 
 /// How long the end of the process waits for the reader of its log.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -59,12 +67,18 @@ pub fn flush() {
     }
 }
 
-/// Writes a text to standard error, after the lines of the log.
+/// How many lines were dropped because nobody read them.
+#[must_use]
+pub fn lines_dropped() -> u64 {
+    QUEUE.get().map_or(0, LogQueue::lines_dropped)
+}
+
+/// Writes a text to standard error, after the lines of the log. Call [`flush`] before the end.
 pub fn print_error(text: &str) {
-    match QUEUE.get() {
-        Some(queue) => queue.add(text.as_bytes()),
+    match queue() {
+        Ok(queue) => queue.add(text.as_bytes()),
         // The reader of standard error may be gone: the exit code remains.
-        None => drop(stderr().write_all(text.as_bytes())),
+        Err(_) => drop(stderr().write_all(text.as_bytes())),
     }
 }
 
@@ -116,7 +130,7 @@ pub enum TelemetryError {
     /// The process already has a logger.
     Taken(SetGlobalDefaultError),
     /// The thread that writes the log did not start.
-    Thread(std::io::Error),
+    Thread(io::Error),
 }
 
 impl fmt::Display for TelemetryError {
@@ -133,7 +147,6 @@ impl std::error::Error for TelemetryError {}
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

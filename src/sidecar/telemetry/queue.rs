@@ -28,6 +28,8 @@ struct Lines {
     waiting: VecDeque<Vec<u8>>,
     /// How many were dropped since the last one was added.
     dropped: u64,
+    /// How many were dropped in all.
+    dropped_ever: u64,
     /// Whether one is being written.
     is_writing: bool,
 }
@@ -55,7 +57,13 @@ impl LogQueue {
             self.0.added.notify_one();
         } else {
             lines.dropped = lines.dropped.saturating_add(1);
+            lines.dropped_ever = lines.dropped_ever.saturating_add(1);
         }
+    }
+
+    /// How many lines were dropped.
+    pub(super) fn lines_dropped(&self) -> u64 {
+        self.0.lines().dropped_ever
     }
 
     /// Waits until all lines are written, but no longer than `wait`.
@@ -166,6 +174,7 @@ mod tests {
             assert_eq!(lines.recv().unwrap(), n.to_string());
         }
         assert_eq!(reports.recv().unwrap(), 100);
+        assert_eq!(queue.lines_dropped(), 100);
         queue.add(b"last");
         permit.send(()).unwrap();
         queue.flush(Duration::from_secs(60));

@@ -194,6 +194,11 @@ impl DatabaseFile {
         Ok(OpenedFiles([find(self.database.clone())?, find(self.beside("-wal"))?]))
     }
 
+    /// The index of the write-ahead log.
+    pub(super) fn log_index(&self) -> PathBuf {
+        self.beside("-shm")
+    }
+
     /// The files that hold the store, the database last. The lock's is not one of them.
     #[cfg(feature = "mock")]
     pub(super) fn removable(&self) -> [PathBuf; 4] {

@@ -2,10 +2,10 @@
 //!
 //! SQLite replays whatever log it finds. Somebody who puts a backup in the place of a store that a
 //! crash left with its log would get a mixture of the two, or the store as it was before, without
-//! a word. So each log has a number, `meta.log_id`: the writer writes a new one as soon as SQLite
-//! began the log anew, which it does when all of the log is in the database. A database therefore
-//! has the number of its log, or the one before (`meta.log_before` of the log). What has another
-//! one was put there.
+//! a word. So each log has a number, `meta.log_id`. SQLite begins the log anew in a transaction
+//! that finds all of the log in the database: that transaction writes a new number, too. A
+//! database therefore has the number of its log, or the one before (`meta.log_before` of the log).
+//! What has another one was put there.
 //!
 //! Copies that SQLite makes, by `.backup` and by `VACUUM INTO`, have the numbers of their source;
 //! their schema cookie gives them away. A store has a high one, to which each change of the tables
@@ -132,7 +132,7 @@ pub(super) fn mark_copy(connection: &Connection) -> Result<()> {
     }
 }
 
-/// The statement that writes that a log was begun, for a transaction of its own.
+/// The statement that gives a log its number.
 pub(super) fn begin() -> String {
     format!("UPDATE meta SET log_before = log_id, log_id = {NEW_ID}")
 }
@@ -141,15 +141,27 @@ pub(super) fn begin() -> String {
 #[derive(Debug)]
 pub(super) struct LogWatch {
     file: File,
+    index: File,
     salts: [u8; 8],
 }
 
 impl LogWatch {
-    /// Watches the log at `path`, from what it is now.
-    pub(super) fn open(path: &Path) -> io::Result<LogWatch> {
+    /// Watches the log at `path` and its `index`, from what they are now.
+    pub(super) fn open(path: &Path, index: &Path) -> io::Result<LogWatch> {
         let mut file = File::open(path)?;
         let salts = read_salts(&mut file)?;
-        Ok(LogWatch { file, salts })
+        Ok(LogWatch { file, index: File::open(index)?, salts })
+    }
+
+    /// Whether the write transaction that is open may begin the log anew: all of the log was in the
+    /// database when it started. Another program may have put it there since; the transaction's
+    /// number does no harm then.
+    pub(super) fn may_begin(&mut self) -> io::Result<bool> {
+        // <https://www.sqlite.org/walformat.html>, 2.1: `mxFrame` and `nBackfill`.
+        let mut header = [0; 100];
+        self.index.seek(SeekFrom::Start(0))?;
+        self.index.read_exact(&mut header)?;
+        Ok(header[16..20] == header[96..100])
     }
 
     /// Whether the log was begun since the last call.

@@ -71,7 +71,7 @@ impl Opening {
         let failed = FirstFailure::default();
         let readers = Readers::start(file, &failed)?;
         let files = file.opened_files()?;
-        let log = LogWatch::open(files.log());
+        let log = LogWatch::open(files.log(), &file.log_index());
         let log = log.map_err(|error| failure::refused(files.log(), &error))?;
         let (opened_files, failure) = (files.clone(), Arc::clone(&failed));
         let parts = WriterParts { connection, opened_files, log, fence, lock, failed: failure };

@@ -2,6 +2,7 @@
 //! share one wait for the disk.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -84,7 +85,7 @@ pub(super) struct WriterParts {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(parts: WriterParts) -> std::io::Result<Writer> {
+    pub(super) fn start(parts: WriterParts) -> io::Result<Writer> {
         let (workers, queue) = Workers::new();
         let transactions = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&transactions);
@@ -174,13 +175,14 @@ struct Files<'w> {
     log: &'w mut LogWatch,
 }
 
-/// Checks that what was written is in the files of the store, and gives a new log its number.
+/// Checks that what was written is in the files of the store, and gives a log that another program
+/// began its number.
 fn check_files(statements: &mut Transactions<'_>, files: Files<'_>) -> Result<(), StoreError> {
     // What is in a file without a name is not durable.
     files.opened.check()?;
     let path = files.opened.log();
     let mut was_begun = || files.log.was_begun().map_err(|error| failure::unwatched(path, &error));
-    if was_begun()? {
+    if was_begun()? && !statements.has_numbered {
         let written = statements.begin_log();
         written.map_err(|error| failure::writing(files.opened.database(), &error))?;
         // After a long transaction this one may have begun another log: it has its number, too.
@@ -203,7 +205,8 @@ fn serve(
     let record_failure = |error: StoreError| failed.get_or_init(|| error).clone();
     let path = files.opened.database().to_owned();
     let commands = batch.iter().map(|request| &request.command);
-    let answers: Result<Vec<WriteAnswer>, StoreError> = match statements.write(commands) {
+    let answers: Result<Vec<WriteAnswer>, StoreError> = match statements.write(commands, files.log)
+    {
         Ok(answers) => check_files(statements, files).map(|()| answers).map_err(record_failure),
         Err(TransactionError::Busy) => Err(StoreError::new(
             StoreErrorKind::Unavailable,
@@ -212,6 +215,10 @@ fn serve(
         Err(TransactionError::Failed(error)) => {
             statements.roll_back();
             Err(record_failure(failure::writing(&path, &error)))
+        }
+        Err(TransactionError::Unwatched(error)) => {
+            statements.roll_back();
+            Err(record_failure(failure::unwatched(&path, &error)))
         }
     };
     // The write stays when its caller no longer waits.
@@ -235,6 +242,8 @@ enum TransactionError {
     Busy,
     /// For good.
     Failed(rusqlite::Error),
+    /// The write-ahead log cannot be watched: for good, too.
+    Unwatched(io::Error),
 }
 
 impl From<rusqlite::Error> for TransactionError {
@@ -246,6 +255,8 @@ impl From<rusqlite::Error> for TransactionError {
 /// The writer's statements.
 struct Transactions<'c> {
     written: &'c AtomicU64,
+    /// Whether the last transaction gave the write-ahead log a number.
+    has_numbered: bool,
     rows: WriteStatements<'c>,
     fence: i64,
     begin: Statement<'c>,
@@ -267,6 +278,7 @@ impl<'c> Transactions<'c> {
     ) -> rusqlite::Result<Transactions<'c>> {
         Ok(Transactions {
             written,
+            has_numbered: false,
             rows: WriteStatements::prepare(connection)?,
             fence,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
@@ -286,6 +298,7 @@ impl<'c> Transactions<'c> {
     fn write<'w>(
         &mut self,
         commands: impl Iterator<Item = &'w WriteCommand>,
+        log: &mut LogWatch,
     ) -> Result<Vec<WriteAnswer>, TransactionError> {
         match self.begin.execute([]) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
@@ -297,6 +310,10 @@ impl<'c> Transactions<'c> {
         if fence != self.fence {
             self.roll_back.execute([])?;
             return Ok(commands.map(|_| WriteAnswer::OtherOwner).collect());
+        }
+        self.has_numbered = log.may_begin().map_err(TransactionError::Unwatched)?;
+        if self.has_numbered {
+            self.begin_log.execute([])?;
         }
         let mut answers = Vec::new();
         for command in commands {
@@ -323,7 +340,7 @@ impl<'c> Transactions<'c> {
         }
     }
 
-    /// Gives the write-ahead log, which was begun anew, its number.
+    /// Gives the write-ahead log, which another program began anew, its number.
     fn begin_log(&mut self) -> rusqlite::Result<()> {
         match self.begin_log.execute([]) {
             // Another program writes: what it wrote in the log is the database's all the same.

@@ -1,7 +1,9 @@
 //! The admin listener.
 
 use paygate::Secret;
+use paygate::manual::chapters;
 use paygate::sidecar::health::is_ready;
+use paygate::sidecar::limit_counters::Limit;
 
 use crate::sidecar::rig::{Rig, Wanted, header};
 
@@ -52,6 +54,36 @@ async fn without_a_listener_nothing_is_ready() {
     rig.end();
     rig.ended().await;
     assert!(!is_ready(rig.admin).await);
+}
+
+#[tokio::test]
+async fn metrics_need_no_token_and_are_prometheus_text() {
+    let rig = Rig::start(Wanted::default()).await;
+    let got = get(&rig, "/metrics").await;
+    let form = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(header(&got, "content-type").as_deref(), Some(form));
+    for limit in Limit::ALL {
+        let label = limit.label();
+        check(&got, 200, &format!("\npaygate_limited_total{{limit=\"{label}\"}} 0\n"));
+    }
+    check(&got, 200, "# TYPE paygate_log_lines_dropped_total counter\n");
+    check(&got, 200, "\npaygate_log_lines_dropped_total 0\n");
+    let posted = rig.ask_admin("POST /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    check(&posted, 405, "method_not_allowed");
+}
+
+#[test]
+fn the_manual_lists_the_limits_that_are_counted() {
+    let runbook = chapters().find(|it| it.name == "operations").unwrap();
+    let listed: Vec<&str> = runbook
+        .text
+        .lines()
+        .skip_while(|line| *line != "## Metrics")
+        .take_while(|line| *line != "## Stop and deploy")
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(limit, _)| limit)
+        .collect();
+    assert_eq!(listed, Limit::ALL.map(Limit::label));
 }
 
 #[tokio::test]

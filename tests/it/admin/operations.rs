@@ -10,6 +10,7 @@ use paygate::domain::{EventType, ProviderId};
 use paygate::engine::OrderEvent;
 use paygate::mock::InProcess;
 use paygate::sidecar::admin::{Admin, AdminParts};
+use paygate::sidecar::limit_counters::LimitCounters;
 use paygate::sidecar::shutdown_channel;
 use paygate::store::Memory;
 use paygate::testing::guard::schema;
@@ -34,6 +35,7 @@ fn admin(shop: &Shop, token: Option<&str>) -> Admin {
         token: token.map(Secret::new),
         mount: "/pay".to_owned(),
         body_bytes_max: 1024,
+        counters: LimitCounters::default(),
     })
 }
 

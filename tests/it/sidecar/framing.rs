@@ -165,11 +165,81 @@ async fn a_request_line_and_a_host_leave_nothing_to_interpretation() {
         let request = format!("{method} HTTP/1.1\r\nhost: shop\r\n\r\n");
         check_answered(&rig, &request, 405, "method_not_allowed").await;
     }
+    for target in ["/x#y", "/#", "http://shop/x#y", "http://shop#y", "/x?y#z"] {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: shop\r\n\r\n");
+        check_answered(&rig, &request, 400, "bad_request").await;
+    }
+    let order = "POST /pay/createPayment#x HTTP/1.1\r\nhost: shop\r\n\r\n";
+    check_answered(&rig, order, 400, "bad_request").await;
     // An old health check has no host; the upstream would get its own address for one.
     let old = rig.ask_admin("GET /livez HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
     let old = rig.ask("GET /x HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("HTTP/1.0 400 "), "{old}");
+}
+
+#[tokio::test]
+async fn a_fragment_is_refused_behind_other_requests_too() {
+    let rig = Rig::start(Wanted::default()).await;
+    let good = "GET /good HTTP/1.1\r\nhost: shop\r\nreferer: /#a\r\n\r\n";
+    let body = "POST /good HTTP/1.1\r\nhost: shop\r\ncontent-length: 19\r\n\r\n\
+                GET /x#y HTTP/1.1\r\n";
+    let chunks = "POST /good HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n\
+                  2;a=#\r\n#\n\r\n0\r\nx-a: #\r\n\r\n";
+    for before in [good, body, chunks] {
+        let mut client = rig.client().await;
+        let bad = "GET /x#y HTTP/1.1\r\nhost: shop\r\n\r\n";
+        client.send(&format!("{before}{bad}{bad}")).await;
+        let mut upstream = rig.upstream().await;
+        assert!(upstream.head().await.contains(" /good "));
+        upstream.send(OK).await;
+        assert!(client.message().await.starts_with("HTTP/1.1 200 "), "{before}");
+        let got = client.message().await;
+        assert!(got.starts_with("HTTP/1.1 400 ") && got.contains("bad_request"), "{before}: {got}");
+        assert_eq!(client.rest().await, "", "what follows a fragment is not read");
+        let mut next = rig.client().await;
+        next.send("GET /next HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+        let seen = upstream.until("GET /next ").await;
+        assert!(!seen.contains("GET /x HTTP"), "{before}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_reaches_the_upstream_in_one_form() {
+    let rig = Rig::start(Wanted::default()).await;
+    let octal = "POST /x HTTP/1.1\r\nhost: shop\r\ncontent-length: 002\r\n\r\nab";
+    let (seen, _) = rig.exchange(octal, OK).await;
+    assert_eq!(header(&seen, "content-length").as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_request_with_trailers_keeps_its_connection() {
+    let rig = Rig::start(Wanted::default()).await;
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        client
+            .send(
+                "POST /x HTTP/1.1\r\nhost: shop\r\ntransfer-encoding: chunked\r\n\r\n\
+                 1\r\na\r\n0\r\nx-sum: 7\r\n\r\n",
+            )
+            .await;
+        let mut upstream = rig.upstream().await;
+        upstream.until("0\r\n\r\n").await;
+        upstream.send(OK).await;
+        let got = client.message().await;
+        assert_eq!(header(&got, "connection"), None, "{got}");
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_has_no_upgrades() {
+    let rig = Rig::start(Wanted::default()).await;
+    let old = "GET /x HTTP/1.0\r\nhost: shop\r\nconnection: upgrade\r\n\
+               upgrade: websocket\r\n\r\n";
+    let (seen, got) = rig.exchange(old, OK).await;
+    assert_eq!(header(&seen, "upgrade"), None, "{seen}");
+    assert_eq!(header(&seen, "connection"), None, "{seen}");
+    assert!(got.starts_with("HTTP/1.0 200 "), "{got}");
 }
 
 #[tokio::test]
@@ -281,10 +351,12 @@ async fn a_response_is_framed_in_one_way_or_refused() {
     assert_eq!(client.until("0\r\n\r\n").await, chunks);
     drop(upstream);
 
-    let twice = "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok";
-    let (_, got) = rig.exchange(request, twice).await;
-    assert_eq!(header(&got, "content-length").as_deref(), Some("2"));
-    assert!(got.ends_with("\r\n\r\nok"), "{got}");
+    for lengths in ["2, 2", "2\r\ncontent-length: 2"] {
+        let twice = format!("HTTP/1.1 200 OK\r\ncontent-length: {lengths}\r\n\r\nok");
+        let (_, got) = rig.exchange(request, &twice).await;
+        assert_eq!(header(&got, "content-length").as_deref(), Some("2"));
+        assert!(got.ends_with("\r\n\r\nok"), "{got}");
+    }
 
     for coding in ["gzip, chunked", "gzip", "identity", "chunked\r\ntransfer-encoding: chunked"] {
         let coded = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n{chunks}");

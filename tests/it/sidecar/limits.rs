@@ -24,6 +24,30 @@ async fn start(limits: Limits) -> Rig {
     Rig::start(Wanted { limits, ..Wanted::default() }).await
 }
 
+/// Waits until `/metrics` has the limits that acted, and how often; the others have 0. An end that
+/// a client sees is counted at the same time.
+async fn check_counted(rig: &Rig, expected: &[(&str, u64)]) {
+    loop {
+        let metrics = rig.ask_admin("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let acted: Vec<(&str, u64)> = metrics
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("paygate_limited_total{limit=\"")?.split_once("\"} ")
+            })
+            .map(|(limit, count)| (limit, count.parse().unwrap()))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        if acted == expected {
+            return;
+        }
+        let over = acted.iter().any(|it| {
+            expected.iter().find(|(limit, _)| *limit == it.0).is_none_or(|known| known.1 < it.1)
+        });
+        assert!(!over, "{acted:?} instead of {expected:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut() {
     let rig = start(Limits { head: SOON, ..patient() }).await;
@@ -32,6 +56,7 @@ async fn a_head_that_does_not_end_is_cut() {
         client.send(begun).await;
         assert_eq!(client.rest().await, "", "{begun}");
     }
+    check_counted(&rig, &[("head_timeout", 4)]).await;
 }
 
 #[tokio::test]
@@ -51,6 +76,7 @@ async fn a_second_head_that_does_not_end_is_cut_too() {
 async fn an_idle_connection_is_closed() {
     let rig = start(Limits { idle: SOON, ..patient() }).await;
     assert_eq!(rig.client().await.rest().await, "");
+    check_counted(&rig, &[("idle_timeout", 1)]).await;
 }
 
 #[tokio::test]
@@ -83,6 +109,7 @@ async fn a_body_that_does_not_go_on_is_a_408() {
     assert_eq!(upstream.rest().await, "ab");
     let got = client.rest().await;
     assert!(got.starts_with("HTTP/1.1 408 ") && got.contains("body_timeout"), "{got}");
+    check_counted(&rig, &[("stall_timeout", 1)]).await;
 }
 
 #[tokio::test]
@@ -99,6 +126,7 @@ async fn a_client_that_does_not_read_is_cut() {
         written += piece.len();
         assert!(written < 500_000_000, "the whole body was taken");
     }
+    check_counted(&rig, &[("stall_timeout", 1)]).await;
 }
 
 #[tokio::test]
@@ -147,6 +175,7 @@ async fn the_longest_idle_connection_ends_for_a_new_one() {
     assert!(clients[1].message().await.starts_with("HTTP/1.1 415 "));
     upstreams[0].send(OK).await;
     assert!(clients[0].message().await.starts_with("HTTP/1.1 200 "));
+    check_counted(&rig, &[("connections", 1), ("connections_shed", 1)]).await;
 }
 
 #[tokio::test]
@@ -166,6 +195,7 @@ async fn every_connection_to_the_upstream_in_use_is_a_503() {
     upstream.head().await;
     upstream.send(OK).await;
     assert!(first.message().await.starts_with("HTTP/1.1 200 "));
+    check_counted(&rig, &[("upstream_connections", 1)]).await;
 }
 
 #[tokio::test]
@@ -181,6 +211,7 @@ async fn an_upstream_that_does_not_answer_is_a_504() {
     let got = client.message().await;
     assert!(got.starts_with("HTTP/1.1 504 ") && got.contains("upstream_timeout"), "{got}");
     assert_eq!(upstream.rest().await, "ab");
+    check_counted(&rig, &[("upstream_timeout", 1)]).await;
 }
 
 #[tokio::test]
@@ -200,6 +231,7 @@ async fn a_body_that_trickles_is_a_408() {
     }
     let got = client.rest().await;
     assert!(got.starts_with("HTTP/1.1 408 ") && got.contains("body_timeout"), "{got}");
+    check_counted(&rig, &[("body_rate", 1)]).await;
 }
 
 #[tokio::test]
@@ -219,6 +251,7 @@ async fn a_quiet_tunnel_ends() {
     client.head().await;
     assert_eq!(client.rest().await, "");
     assert_eq!(upstream.rest().await, "");
+    check_counted(&rig, &[("tunnel_timeout", 1)]).await;
 }
 
 /// A connection of HTTP/2 that opens no window for responses.
@@ -257,6 +290,7 @@ async fn a_stream_whose_window_stays_closed_is_reset() {
         let body = answer.unwrap().into_body();
         assert!(body.collect().await.is_err(), "the stream is reset");
     }
+    check_counted(&rig, &[("stall_timeout", 2)]).await;
 }
 
 #[tokio::test]

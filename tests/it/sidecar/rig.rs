@@ -68,9 +68,10 @@ impl Rig {
         let pricing = Pricing::danger_trust_every_caller();
         let layer = PaymentLayer::new(shop.engine.clone(), pricing);
         let mark = ProcessMark::random();
+        let counters = wanted.limits.counters.clone();
         let sidecar = Sidecar {
             listeners,
-            payments: layer.layer(Proxy::new(to, trusted, wanted.limits, mark.clone())),
+            payments: layer.layer(Proxy::new(to, trusted, wanted.limits.clone(), mark.clone())),
             mark,
             admin: Admin::new(AdminParts {
                 engine: shop.engine.clone().into(),
@@ -80,6 +81,7 @@ impl Rig {
                 token: wanted.token,
                 mount: "/pay".to_owned(),
                 body_bytes_max: 1024,
+                counters,
             }),
             limits: wanted.limits,
             grace: wanted.grace,

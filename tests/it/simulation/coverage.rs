@@ -93,7 +93,8 @@ fn spoiled_calls((provider, what): (&'static str, What)) -> impl Iterator<Item =
 
 /// Two faults for the first calls of each kind that can meet them: one at random, and one by turns,
 /// so that every fault is there in as many worlds. Hardly any trade is ordered again, or closed,
-/// that a buyer can pay at that moment: such calls have faults of their own.
+/// that a buyer can pay at that moment, and few refunds end otherwise than well: such calls have
+/// faults of their own.
 pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
     let cursed = |call: (&'static str, What)| {
         let faults: Vec<SpoiledCall> = spoiled_calls(call).collect();
@@ -118,7 +119,9 @@ pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
         let calls = calls.into_iter().filter(|(_, percent)| rng.percent(*percent));
         calls.flat_map(move |(what, _)| payments.map(|fault| (provider.1, what, fault)))
     });
-    paid_meanwhile.chain(calls().flat_map(cursed)).collect()
+    let unwell = [("wxpay", What::Refund, "refund_ends")];
+    let unwell = unwell.into_iter().filter(|_| rng.percent(35));
+    paid_meanwhile.chain(unwell).chain(calls().flat_map(cursed)).collect()
 }
 
 /// Every point at which a process can stop.

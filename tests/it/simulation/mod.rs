@@ -58,7 +58,7 @@ const SEEDS: u64 = 500;
 
 /// Worlds from which on a run has to exercise everything that can happen; a shorter one prints what
 /// it exercised.
-const SEEDS_OF_COVERAGE: u64 = 2_000;
+const SEEDS_OF_COVERAGE: u64 = SEEDS;
 
 /// The most worlds that it takes until a planted fault is noticed.
 const WORLDS_TO_NOTICE: u64 = 150;

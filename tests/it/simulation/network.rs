@@ -64,8 +64,8 @@ impl Network {
             }
             self.spoil(&call, self.rng.pick(&faults).clone());
             if fault == "refund_ends" && self.rng.percent(50) {
-                // The provider answers with the end when the refund is requested again.
-                self.spoil(&call, FaultKind::LoseReply);
+                // At once: the provider answers the request with it.
+                self.spoil(&call, FaultKind::RefundSlow { ms: 0 });
             }
         } else if self.shared.troubled() && self.rng.percent(self.shared.trouble) {
             if self.rng.percent(5) {

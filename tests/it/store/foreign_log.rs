@@ -117,6 +117,38 @@ async fn a_copied_file_of_an_earlier_run_is_refused_beside_a_later_log() {
     }
 }
 
+/// The files as a crash leaves them right behind the first transaction of the log.
+fn crashed_behind_the_first_transaction(file: &TempStore) -> TempStore {
+    let left = crashed(file);
+    let log = fs::read(left.beside("-wal")).unwrap();
+    let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    // <https://www.sqlite.org/fileformat2.html>, "WAL file format": the page size is in the header,
+    // and the last frame of a transaction has the size of the database.
+    let frame = 24 + number(8) as usize;
+    let last = (32..log.len()).step_by(frame).find(|at| number(at + 4) != 0).unwrap();
+    fs::write(left.beside("-wal"), &log[..last + frame]).unwrap();
+    left
+}
+
+#[tokio::test]
+async fn a_log_has_its_number_from_its_first_transaction_on() {
+    let (file, copy) = (TempStore::new(), TempStore::new());
+    let store = file.open();
+    let first = claim(&store, "first-run", 20).await;
+    drop(store);
+    copy_the_file(&file.path, &copy.path);
+    let store = file.open();
+    for log in 0..3 {
+        claim(&store, &format!("second-run-{log}"), 5).await;
+        file.tamper("PRAGMA wal_checkpoint(RESTART)");
+        claim(&store, &format!("third-run-{log}"), 2).await;
+        let left = crashed_behind_the_first_transaction(&file);
+        check_whole(&crashed(&left), &first).await;
+        fs::copy(&copy.path, &left.path).unwrap();
+        check_refused(&left, &format!("log {log}"));
+    }
+}
+
 #[tokio::test]
 async fn the_files_of_every_crash_belong_together() {
     let file = TempStore::new();

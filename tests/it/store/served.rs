@@ -16,6 +16,7 @@ use paygate::error::Error;
 use paygate::mock::{InProcess, keys};
 use paygate::provider::{Transport, TransportFailure, alipay};
 use paygate::sidecar::admin::{Admin, AdminParts};
+use paygate::sidecar::limit_counters::LimitCounters;
 use paygate::sidecar::shutdown_channel;
 use paygate::store::{BoxFuture, Sqlite, Store};
 use paygate::testing::caller::{CallerRules, ClientInfo, resolve};
@@ -88,6 +89,7 @@ fn admin(shop: &Shop) -> Admin {
         token: Some(Secret::new(TOKEN)),
         mount: "/pay".to_owned(),
         body_bytes_max: 1024,
+        counters: LimitCounters::default(),
     })
 }
 
