@@ -205,9 +205,12 @@ pub(super) fn quiet(shared: &Shared) -> Vec<String> {
         let trades = ledger.iter().filter(|it| it.terms.subject == case.subject);
         let is_another_programs = |it: &&mock::SimulatedOrder| {
             let mut attempts = order.iter().flat_map(|it| &it.attempts);
+            // An attempt that never left does not show what stands at its provider.
+            let is_reported = it.payments.iter().any(|it| !it.notification.deliveries.is_empty());
             let is_its = |attempt: &Attempt| {
                 attempt.method.provider() == it.provider
                     && attempt.channel_no.as_str() == it.out_trade_no
+                    && (attempt.state != AttemptState::NotSent || is_reported)
             };
             case.is_contested && !attempts.any(is_its)
         };

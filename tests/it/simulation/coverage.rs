@@ -115,7 +115,7 @@ pub(super) fn curses(seed: u64, rng: &Rng) -> Vec<SpoiledCall> {
         payments.reverse();
     }
     let paid_meanwhile = kinds::PROVIDERS.iter().flat_map(|provider| {
-        let calls = [(What::Create, 60), (What::Close, 30)];
+        let calls = [(What::Create, 60), (What::Close, 20)];
         let calls = calls.into_iter().filter(|(_, percent)| rng.percent(*percent));
         calls.flat_map(move |(what, _)| payments.map(|fault| (provider.1, what, fault)))
     });

@@ -43,8 +43,8 @@ mod report;
 mod rng;
 mod shared;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use coverage::Coverage;
@@ -153,6 +153,10 @@ fn on_every_core(work: impl Fn() + Sync) {
     });
 }
 
+/// With a single subscriber, a thread without any decides whether the others' events are recorded.
+static ANOTHER_SUBSCRIBER: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(Trace::default()));
+
 /// Lives through the world number `seed`.
 fn simulate(seed: u64, flaw: Option<Flaw>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,6 +164,7 @@ fn simulate(seed: u64, flaw: Option<Flaw>) -> Report {
         .start_paused(true)
         .build()
         .unwrap();
+    LazyLock::force(&ANOTHER_SUBSCRIBER);
     let trace = Trace::default();
     let report = tracing::subscriber::with_default(trace.clone(), || {
         runtime.block_on(World::live(seed, flaw, trace))

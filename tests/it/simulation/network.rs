@@ -203,7 +203,7 @@ impl Network {
             ],
             (ProviderId::Alipay, What::Query) => &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005"],
             (ProviderId::Alipay, What::Close) => {
-                &["20000", "40006", "40005", "ACQ.INVALID_PARAMETER"]
+                &["20000", "40006", "40005", "40005", "ACQ.INVALID_PARAMETER"]
             }
             (ProviderId::Alipay, _) => {
                 &["20000", "ACQ.SYSTEM_ERROR", "40006", "40005", "ACQ.INVALID_PARAMETER"]

@@ -40,7 +40,7 @@ impl Process {
         let (wxpay, alipay) = MERCHANT.clone();
         let alipay = alipay::AlipayMerchant { choice: shared.choice, ..alipay };
         let engine = Engine::builder()
-            .store(Held::new(memory, crash_switch.clone(), shared))
+            .store(Held::new(memory, crash_switch.clone(), (shared, watch)))
             .clock(watch.clone())
             .transport(Network::new(crash_switch.clone(), shared))
             .public_url("https://shop.example.com".parse().unwrap())

@@ -19,6 +19,7 @@ use super::coverage::{Step, Topic};
 use super::crash::CrashSwitch;
 use super::flaw::Flaw;
 use super::kinds;
+use super::process::Watch;
 use super::rng::Rng;
 use super::shared::Shared;
 
@@ -119,12 +120,19 @@ pub(super) struct Held {
     crash_switch: CrashSwitch,
     rng: Rng,
     shared: Arc<Shared>,
+    /// The process's clock.
+    watch: Watch,
 }
 
 impl Held {
     /// A first process' store; [`Held::memory`] gives the next one's.
-    pub(super) fn new(memory: Memory, crash_switch: CrashSwitch, shared: &Arc<Shared>) -> Held {
-        Held { memory, crash_switch, rng: shared.rng.fork(), shared: shared.clone() }
+    pub(super) fn new(
+        memory: Memory,
+        crash_switch: CrashSwitch,
+        (shared, watch): (&Arc<Shared>, &Watch),
+    ) -> Held {
+        let (rng, shared) = (shared.rng.fork(), shared.clone());
+        Held { memory, crash_switch, rng, shared, watch: watch.clone() }
     }
 
     async fn moment(&self) {
@@ -314,7 +322,7 @@ impl Store for Held {
             self.crash_switch.pass().await;
             // The wait's spread follows from numbers that differ from run to run.
             let wait_ms = 5_000 << event.tries.clamp(1, 10);
-            let next = self.shared.clock.now().plus(wait_ms / 2);
+            let next = self.watch.now().plus(wait_ms / 2);
             let set = self.memory.outbox_set(&OutboxEvent { next_at: next, ..event.clone() }).await;
             self.shared.answered_store(&set, kinds::event_update);
             self.shared.reaches(&Step::Delivered.after(), &self.crash_switch, &self.rng);
