@@ -66,6 +66,18 @@ fn an_automatic_refund_takes_a_number_that_is_free() {
 }
 
 #[test]
+fn only_numbers_of_the_derived_form_are_kept_for_paygate() {
+    let out_trade_no = OutTradeNo::parse("order-1").unwrap();
+    let derived = derived_refund_no(&out_trade_no, &TransactionId("4200000001".into()), 0);
+    assert!(is_derived_refund_no(&derived), "{derived}");
+    let (head, last) = derived.split_at(derived.len() - 1);
+    for other in [head, &format!("{derived}0"), &format!("{head}g"), &format!("{head}A"), last] {
+        assert!(!is_derived_refund_no(other), "{other}");
+    }
+    assert!(!is_derived_refund_no(&derived.replace("pgr", "shop")));
+}
+
+#[test]
 fn a_refund_of_everything_left_keeps_its_number_until_that_is_used_up() {
     let out_trade_no = OutTradeNo::parse("order-1").unwrap();
     let derived = |nth| derived_refund_no(&out_trade_no, &TransactionId("4200000001".into()), nth);
