@@ -228,7 +228,8 @@ where
 /// operations that the engine finished.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Completes when the process receives SIGTERM or SIGINT, each from this call on.
+/// Completes when the process receives SIGTERM or SIGINT, each from this call on. SIGHUP, which a
+/// closing terminal sends, changes nothing.
 ///
 /// # Errors
 ///
@@ -238,7 +239,10 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // As long as somebody listens to it, it does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
     Ok(async move {
+        let _hangup = hangup;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -102,6 +102,8 @@ async fn it_serves_and_ends_on_sigterm() {
     let program = Program::start(TempDir::new().unwrap(), &[]).await;
     assert_eq!(program.ready().await, 200);
     assert_eq!(program.health().await.code(), Some(0));
+    // Its terminal closes: that ends nothing.
+    program.signal("HUP").await;
     let answer = program.create("no-2107151010101541001").await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"code\":0"), "{answer}");
     program.signal("TERM").await;
