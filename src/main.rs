@@ -61,7 +61,11 @@ impl Command {
 
 fn command_line() -> clap::Command {
     let flag = |name| Arg::new(name).long(name).action(ArgAction::SetTrue);
-    let file = || Arg::new("file").required(true).value_parser(value_parser!(PathBuf));
+    let file = || {
+        let file = Arg::new("file").value_name("FILE").required(true);
+        file.value_parser(value_parser!(PathBuf))
+    };
+    let optional = |name, shown| Arg::new(name).value_name(shown);
     clap::Command::new("paygate")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
@@ -75,9 +79,9 @@ fn command_line() -> clap::Command {
         )
         .subcommand(clap::Command::new("backup").arg(file()))
         .subcommand(clap::Command::new("restore").arg(file()))
-        .subcommand(clap::Command::new("schema").arg(Arg::new("name")))
+        .subcommand(clap::Command::new("schema").arg(optional("name", "NAME")))
         .subcommand(clap::Command::new("health"))
-        .subcommand(clap::Command::new("help").arg(Arg::new("chapter")))
+        .subcommand(clap::Command::new("help").arg(optional("chapter", "CHAPTER")))
 }
 
 fn main() -> ExitCode {
