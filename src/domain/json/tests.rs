@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::number::Decimal;
 use super::*;
 
 fn check_refused(why: Unreadable, texts: &[&str]) {
@@ -333,13 +334,19 @@ proptest! {
     }
 
     #[test]
-    fn a_short_whole_number_is_read_like_any_other(number in any::<i64>(), short in -99_i64..99) {
-        for number in [number, short] {
+    fn a_short_whole_number_is_read_like_any_other(
+        number in any::<i64>(),
+        short in -99_i64..99,
+        zeros in 0_u32..17,
+    ) {
+        for number in [number, short, short * 10_i64.pow(zeros)] {
             let written = format!("{number}");
             let fraction = format!("{number}.0");
+            let exact = Decimal::parse_token(&written).to_string();
             for text in [written, fraction] {
-                let whole = scan(text.as_bytes()).unwrap().whole();
-                prop_assert_eq!(whole, Some(Whole::Exact(number)));
+                let json = scan(text.as_bytes()).unwrap();
+                prop_assert_eq!(json.whole(), Some(Whole::Exact(number)));
+                prop_assert_eq!(String::from_utf8(json.canonical()).unwrap(), &*exact);
             }
         }
     }

@@ -193,9 +193,27 @@ const BETWEEN: [char; 6] = [' ', '\t', '\r', '\n', ',', ':'];
 
 /// A number that is written as a short whole one, as most are.
 fn short_whole(token: &str) -> Option<i64> {
+    if is_short_whole(token) { token.parse().ok() } else { None }
+}
+
+fn is_short_whole(token: &str) -> bool {
     let digits = token.strip_prefix('-').unwrap_or(token);
-    let is_short = digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_short { token.parse().ok() } else { None }
+    digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Writes a number as [`Decimal`] does: at once where it is short and whole.
+fn write_number(token: &str, out: &mut Vec<u8>) {
+    if !is_short_whole(token) {
+        return out.extend_from_slice(Decimal::parse_token(token).to_string().as_bytes());
+    }
+    let digits = token.trim_end_matches('0');
+    if digits.is_empty() || digits == "-" {
+        return out.push(b'0');
+    }
+    out.extend_from_slice(digits.as_bytes());
+    out.push(b'e');
+    let zeros = token.len().saturating_sub(digits.len());
+    out.extend_from_slice(zeros.to_string().as_bytes());
 }
 
 /// The text between the brackets or quotes.
@@ -207,7 +225,7 @@ fn inner(text: &str) -> &str {
 fn write_canonical(json: Json<'_>, out: &mut Vec<u8>) {
     match json.shape() {
         Shape::Null | Shape::Bool(_) => out.extend_from_slice(json.0.as_bytes()),
-        Shape::Number => out.extend_from_slice(Decimal::parse_token(json.0).to_string().as_bytes()),
+        Shape::Number => write_number(json.0, out),
         Shape::String(text) => write_string(&text, out),
         Shape::Array(items) => {
             out.push(b'[');
