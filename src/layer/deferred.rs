@@ -32,7 +32,7 @@ struct DeferredHandler {
     simulated: bool,
 }
 
-/// What a refusal needs to know of the layer that is not there yet.
+/// What a refusal needs of the layer, before the engine has started.
 #[derive(Clone, Debug)]
 pub struct DeferredSettings {
     /// The path prefix of the payment operations.

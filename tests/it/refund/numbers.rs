@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use paygate::domain::Fen;
 use paygate::domain::ProviderId::{Alipay, Wxpay};
 use paygate::domain::RefundState::{Processing, Success};
+use paygate::domain::{Fen, Payment, TransactionId};
 use paygate::engine::{AutoRefundPolicy, RefundRequest};
 use paygate::error::Kind;
 use paygate::mock::{FaultKind, InProcess, ProviderOperation};
@@ -19,8 +19,9 @@ use crate::support::requests::{NO, qr};
 use crate::support::shop::{ManualClock, Shop, body, kind, run_background};
 use crate::support::webhook::shop_with_webhook_and;
 
-#[tokio::test]
-async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
+/// A shop whose duplicates a person refunds, with an order that was paid twice: the payment that
+/// made it paid, and the duplicate.
+async fn paid_twice() -> (Shop, TransactionId, Payment) {
     let alerts = AutoRefundPolicy { duplicate: false, late: false };
     let (shop, _) = shop_with_webhook_and(|it| it.auto_refund(alerts)).await;
     let code = shop.create(&qr(Alipay)).await.unwrap();
@@ -28,17 +29,26 @@ async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
     shop.pay(&code).unwrap();
     assert_eq!(shop.notify().await, [Ok(())]);
     run_background().await;
-    let order = shop.order(NO).await;
-    let is_other = |it: &&paygate::domain::Payment| it.transaction_id != winning;
-    let duplicate = order.payments.iter().find(is_other).unwrap().transaction_id.clone();
-    let of = |id, no: &str| RefundRequest {
+    let payments = shop.order(NO).await.payments;
+    let duplicate = payments.into_iter().find(|it| it.transaction_id != winning).unwrap();
+    (shop, winning, duplicate)
+}
+
+/// A refund of the whole payment under a number.
+fn whole(id: &TransactionId, no: &str) -> RefundRequest {
+    RefundRequest {
         out_refund_no: Some(no.to_owned()),
         refund_fee: Fen::new(100),
         ..refund_all_of(id)
-    };
-    shop.engine.refund(of(&winning, "r-1")).await.unwrap();
-    shop.engine.refund(of(&duplicate, "r-2")).await.unwrap();
-    for other in [of(&duplicate, "r-1"), of(&winning, "r-2"), partial_refund("r-2", 100)] {
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
+    let (shop, winning, Payment { transaction_id: duplicate, .. }) = paid_twice().await;
+    shop.engine.refund(whole(&winning, "r-1")).await.unwrap();
+    shop.engine.refund(whole(&duplicate, "r-2")).await.unwrap();
+    for other in [whole(&duplicate, "r-1"), whole(&winning, "r-2"), partial_refund("r-2", 100)] {
         let error = shop.engine.refund(other.clone()).await.unwrap_err();
         let fields = error.violations().iter().map(|it| &*it.path).collect::<Vec<_>>();
         assert_eq!((error.kind(), fields), (Kind::Different, vec!["/transaction_id"]), "{other:?}");
@@ -50,22 +60,10 @@ async fn a_number_of_one_payment_refunds_no_other_payment_of_its_order() {
 
 #[tokio::test]
 async fn the_number_that_paygate_derives_for_a_duplicate_is_kept_for_it() {
-    let alerts = AutoRefundPolicy { duplicate: false, late: false };
-    let (shop, _) = shop_with_webhook_and(|it| it.auto_refund(alerts)).await;
-    let code = shop.create(&qr(Alipay)).await.unwrap();
-    let winning = paid(&shop, Wxpay).await;
-    shop.pay(&code).unwrap();
-    assert_eq!(shop.notify().await, [Ok(())]);
-    let order = shop.order(NO).await;
-    let is_other = |it: &&paygate::domain::Payment| it.transaction_id != winning;
-    let duplicate = order.payments.iter().find(is_other).unwrap();
-    let number = duplicate.derived_refund_no(order.out_trade_no());
-    let of_winning = RefundRequest {
-        out_refund_no: Some(number.clone()),
-        refund_fee: Fen::new(100),
-        ..refund_all_of(&winning)
-    };
-    assert_eq!(kind(shop.engine.refund(of_winning).await), Some(Kind::Different));
+    let (shop, winning, duplicate) = paid_twice().await;
+    let number = duplicate.derived_refund_no(shop.order(NO).await.out_trade_no());
+    let of_winning = shop.engine.refund(whole(&winning, &number)).await;
+    assert_eq!(kind(of_winning), Some(Kind::Different));
     let refunded = shop.engine.refund(refund_all_of(&duplicate.transaction_id)).await.unwrap();
     assert_eq!(refunded.refund.out_refund_no, number);
     settle(&shop).await;
