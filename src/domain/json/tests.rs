@@ -341,7 +341,7 @@ proptest! {
         short in -99_i64..99,
         zeros in 0_u32..17,
     ) {
-        for number in [number, short, short * 10_i64.pow(zeros)] {
+        for number in [number, short, short.saturating_mul(10_i64.pow(zeros))] {
             let written = format!("{number}");
             let fraction = format!("{number}.0");
             let exact = Decimal::parse_token(&written).to_string();
