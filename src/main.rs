@@ -15,7 +15,8 @@ use paygate::sidecar::exit::{
     CommandResult, Exit, internal, misconfigured, not_started, unavailable,
 };
 use paygate::sidecar::{
-    InheritedSockets, ListenerName, chapters, health, help_text, schema, shutdown_signal, telemetry,
+    InheritedSockets, ListenerName, chapters, health, help_text, schema, shutdown_signal,
+    survive_file_size_limit, telemetry,
 };
 use paygate::store::{Backup, Restored};
 use paygate::{SystemClock, config};
@@ -114,6 +115,9 @@ fn run() -> ExitCode {
         Err(error) => return exit_code(Err((Exit::Internal, error.to_string()))),
     };
     runtime.block_on(async {
+        if let Err(error) = survive_file_size_limit() {
+            return exit_code(Err(internal(error)));
+        }
         match command {
             Command::Serve => exit_code(Box::pin(serve(sockets)).await),
             Command::Check => exit_code(check()),

@@ -61,7 +61,7 @@ pub(super) fn can_contain(path: &[u8], names: &[&[u8]]) -> bool {
             if byte == b'%' { Escape::at(path.get(at + 1..).unwrap_or_default()) } else { None };
         let (byte, length) = match escape {
             // It can become any letter.
-            Some(Escape { byte: b'%' | 0xc0 | 0xc1, .. }) => return true,
+            Some(Escape { byte: b'%' | 0xc0 | 0xc1 | 0xe0 | 0xf0, .. }) => return true,
             Some(escape) => (escape.byte, 1 + escape.length),
             None => (byte, 1),
         };
@@ -115,15 +115,18 @@ fn decode(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// `c0 af` is `/` to a decoder of UTF-8 that does not check for the shortest form.
+/// `c0 af`, `e0 80 af` and `f0 80 80 af` are `/` to a decoder of UTF-8 that does not check for the
+/// shortest form.
 fn shorten_overlong(path: &[u8]) -> Vec<u8> {
     let mut shortened = Vec::with_capacity(path.len());
     let mut rest = path;
     loop {
         rest = match *rest {
             [] => return shortened,
-            [first @ (0xc0 | 0xc1), second @ 0x80..=0xbf, ref after @ ..] => {
-                shortened.push(((first & 1) << 6) | (second & 0x3f));
+            [high @ (0xc0 | 0xc1), low @ 0x80..=0xbf, ref after @ ..]
+            | [0xe0, high @ (0x80 | 0x81), low @ 0x80..=0xbf, ref after @ ..]
+            | [0xf0, 0x80, high @ (0x80 | 0x81), low @ 0x80..=0xbf, ref after @ ..] => {
+                shortened.push(((high & 1) << 6) | (low & 0x3f));
                 after
             }
             [byte, ref after @ ..] => {
@@ -245,6 +248,8 @@ mod tests {
         assert_eq!((end.apply)(b"/a?b#c"), b"/a");
         assert_eq!((end.apply)(b"/a\0b"), b"/a");
         assert_eq!(shorten_overlong(b"\xc0\xafa\xc1\xa3\xc0"), b"/ac\xc0");
+        assert_eq!(shorten_overlong(b"\xe0\x80\xafa\xe0\x81\xa3\xe0\xa0"), b"/ac\xe0\xa0");
+        assert_eq!(shorten_overlong(b"\xf0\x80\x80\xafa\xf0\x80\x81\xa3"), b"/ac");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::net::Ipv6Addr;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Uri, Version};
 
 use crate::error::{Error, Kind};
@@ -40,6 +40,22 @@ pub fn check_host(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
+/// Checks the coding of a request's body, which `hyper` has removed: `chunked`, once. Under another
+/// one the body is not what it seems (RFC 9112, 6.1: no sender applies `chunked` twice).
+///
+/// # Errors
+///
+/// [`Kind::BadRequest`].
+pub fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Error> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked =
+        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    match is_chunked && codings.next().is_none() {
+        true => Ok(()),
+        false => Err(Error::new(Kind::BadRequest)),
+    }
+}
+
 /// A path; `*` with `OPTIONS`; or a whole http URL without a user.
 fn is_valid_target(method: &Method, uri: &Uri) -> bool {
     match (uri.scheme_str(), uri.authority()) {
@@ -47,7 +63,11 @@ fn is_valid_target(method: &Method, uri: &Uri) -> bool {
         (None, None) => uri.path().starts_with('/'),
         // `DELETE orders`, `GET evil.example:80`: only CONNECT has such a target.
         (None, Some(_)) => false,
-        (Some("http" | "https"), Some(authority)) => is_host(authority.as_str()),
+        (Some("http" | "https"), Some(authority)) => {
+            let is_path = uri.path().starts_with('/');
+            let is_whole_server = uri.path() == "*" && method == Method::OPTIONS;
+            (is_path || is_whole_server) && is_host(authority.as_str())
+        }
         (Some(_), _) => false,
     }
 }
@@ -107,6 +127,15 @@ fn is_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_is_a_target_of_options_alone_in_http_2_too() {
+        let target = Uri::builder().scheme("http").authority("shop").path_and_query("*");
+        let target = target.build().unwrap();
+        assert!(is_valid_target(&Method::OPTIONS, &target));
+        assert!(!is_valid_target(&Method::GET, &target));
+        assert!(is_valid_target(&Method::GET, &"http://shop".parse().unwrap()));
+    }
 
     #[track_caller]
     fn check_head(method: &str, target: &str, host: Option<&str>, passes: bool) {

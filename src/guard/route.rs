@@ -80,20 +80,29 @@ impl Mount {
         if disguised { RouteDecision::Refuse } else { RouteDecision::PassThrough }
     }
 
-    /// Whether a reading is an operation, in any case and with any slashes at its end.
+    /// Whether a reading is an operation, in any case and with any slashes at its end, and before
+    /// them dots, white space or control characters: some servers cut these off.
     fn is_operation(&self, reading: &[u8]) -> bool {
         let mount = self.path.as_str().as_bytes();
         let Some((start, rest)) = reading.split_at_checked(mount.len()) else { return false };
         let Some(rest) = rest.strip_prefix(b"/") else { return false };
-        let end = rest.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-        let name = rest.get(..end).unwrap_or_default();
+        let name = without_end(rest, |byte| byte == b'/');
         let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
         let is_named = match name.len() == first.len() {
-            true => [CREATE, QUERY].iter().any(|known| name.eq_ignore_ascii_case(known)),
+            true => {
+                let name = without_end(name, |byte| matches!(byte, b'.' | 0..=b' ' | 0x7f));
+                [CREATE, QUERY].iter().any(|known| name.eq_ignore_ascii_case(known))
+            }
             false => first.eq_ignore_ascii_case(NOTIFY),
         };
         is_named && start.eq_ignore_ascii_case(mount)
     }
+}
+
+/// `text` without the bytes at its end that `is_cut_off`.
+fn without_end(text: &[u8], is_cut_off: impl Fn(u8) -> bool) -> &[u8] {
+    let end = text.iter().rposition(|byte| !is_cut_off(*byte)).map_or(0, |last| last + 1);
+    text.get(..end).unwrap_or_default()
 }
 
 const CREATE: &[u8] = b"createpayment";

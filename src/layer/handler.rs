@@ -16,7 +16,7 @@ use crate::domain::ids::Pid;
 use crate::domain::request::{CreateRequest, NeedQrcode};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Text};
-use crate::guard::request_head::check_host;
+use crate::guard::request_head::{check_host, check_transfer_coding};
 use crate::guard::{ClientRequest, Guard, PaymentOperation, RouteDecision};
 use crate::pricing::{self, PriceCallback, PriceOperation, PriceQuery, PriceSource, Pricing};
 use crate::reply::{self, Language, ReplyWriter};
@@ -89,6 +89,7 @@ impl PaymentHandler {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         check_host(&parts.headers)?;
+        check_transfer_coding(&parts.headers)?;
         match route {
             RouteDecision::PassThrough | RouteDecision::Refuse => Err(Error::new(Kind::NotFound)),
             RouteDecision::Operation(PaymentOperation::CreatePayment) => {

@@ -250,6 +250,29 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// A file that reaches its limit (`ulimit -f`) is then a disk without room, and does not end the
+/// process (SIGXFSZ: setrlimit(2)).
+///
+/// # Errors
+///
+/// The operating system's error when no handler can be installed.
+#[cfg(unix)]
+pub fn survive_file_size_limit() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // The handler stays for the life of the process.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+/// No such limit is known here.
+///
+/// # Errors
+///
+/// None on this platform.
+#[cfg(not(unix))]
+pub fn survive_file_size_limit() -> io::Result<()> {
+    Ok(())
+}
+
 /// Completes when the process receives Ctrl-C.
 ///
 /// # Errors

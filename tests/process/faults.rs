@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use paygate::store::{Sqlite, StoreMode};
 use serde_json::{Value, json};
 
-use super::{HANGS, Output, Program, TempDir, ask, mock_mode, run, text};
+use super::{HANGS, Output, PROGRAM, Program, TempDir, ask, mock_mode, run, text};
 
 const STORE: &str = "paygate-mock.db";
 
@@ -146,6 +146,26 @@ async fn after_a_disk_had_no_room_paygate_opens_the_store_anew_by_itself() {
         program.signal("TERM").await;
         assert_eq!(program.ended().await.0.code(), Some(0), "{fault}");
     }
+}
+
+#[tokio::test]
+async fn a_limit_of_the_size_of_files_is_a_disk_without_room() {
+    let limited = ["/bin/sh", "-c", "ulimit -f 800; exec \"$0\" serve", PROGRAM];
+    let program = Program::start_as(&limited, TempDir::new().unwrap(), &[]).await;
+    let paid_with = code_url(&program.create("order-000").await);
+    let mut numbers = (1..500).map(|n| format!("order-{n:03}"));
+    let (status, body) = loop {
+        let no = numbers.next().expect("the store reaches the limit");
+        let (status, body) = parse_answer(&program.create(&no).await);
+        if status != 200 {
+            break (status, body);
+        }
+    };
+    // Before or after the call to the provider.
+    assert!(status == 503 && [json!(5001), json!(5002)].contains(&body["code"]), "{body}");
+    assert_eq!(code_url(&program.create("order-000").await), paid_with);
+    program.signal("TERM").await;
+    assert_eq!(program.ended().await.0.code(), Some(0));
 }
 
 /// What a start would refuse, a store that is opened anew refuses, too.

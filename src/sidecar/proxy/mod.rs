@@ -38,6 +38,7 @@ use super::server::{KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, PeerAddr};
 use crate::caller::TrustedProxies;
 use crate::error::Kind;
 use crate::error::debug_like_display;
+use crate::guard::request_head::check_transfer_coding;
 use body::{ForwardedBody, ProxyBody};
 use tunnel::{TunnelEnds, TunnelSlot};
 
@@ -226,14 +227,8 @@ fn check_forwardable(request: &Request<ClientBody>) -> Result<(), SidecarRefusal
     if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
         return Err(SidecarRefusal::Of(Kind::BadRequest));
     }
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
     // The proxy would forward a coding under `chunked` without its name.
-    let chunked =
-        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    match chunked && codings.next().is_none() {
-        true => Ok(()),
-        false => Err(SidecarRefusal::Ambiguous),
-    }
+    check_transfer_coding(request.headers()).map_err(|_| SidecarRefusal::Ambiguous)
 }
 
 /// The request's path and query, byte for byte, at the upstream.
