@@ -15,6 +15,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+#[cfg(feature = "sqlite")]
 use crate::clock::Clock;
 #[cfg(any(feature = "mock", feature = "sqlite"))]
 use crate::clock::SystemClock;
@@ -24,7 +25,6 @@ use crate::config::{
     Config, MerchantConfig, PricingChoice, StoreChoice, StoreCommandConfig, SwitchChoice,
 };
 use crate::engine::{self, Builder as EngineBuilder, Engine, Switching};
-#[cfg(feature = "sqlite")]
 use crate::error::debug_like_display;
 use crate::layer::PaymentLayer;
 use crate::merchant::client::MerchantHttp;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+#[cfg(any(feature = "wxpay", feature = "alipay"))]
 use super::provider_urls::read_provider_urls;
 use crate::config::reader::Reader;
-#[cfg(any(feature = "wxpay", feature = "alipay"))]
 use crate::error::debug_like_display;
 
 /// The account of a live merchant at WeChat Pay, as texts. Each is what the variable of its name
