@@ -52,7 +52,7 @@ pub(crate) fn restore(
         let why = "is the store itself: name its copy";
         return Err(failure::unavailable(source.database().display(), why));
     }
-    let _lock = file.lock()?;
+    let lock = file.lock()?;
     if !source.is_store()? {
         return Err(failure::unavailable(copied.display(), "is not there: name a copy"));
     }
@@ -67,7 +67,8 @@ pub(crate) fn restore(
         log::mark_restored(&transaction, now)?;
         transaction.commit()
     })?;
-    let replaced = file.replace(&new, now).map_err(|error| failure::refused(&new, &error))?;
+    let replaced = lock.forget_commits().and_then(|()| file.replace(&new, now));
+    let replaced = replaced.map_err(|error| failure::refused(&new, &error))?;
     Ok(Restored { orders, replaced })
 }
 

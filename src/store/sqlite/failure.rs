@@ -84,6 +84,31 @@ pub(super) fn replaced(path: &Path) -> StoreError {
     StoreError::new(StoreErrorKind::Io, message)
 }
 
+/// The store at `path` has fewer transactions than its lock file has noted.
+pub(super) fn lost_commits(path: &Path) -> StoreError {
+    let path = path.display();
+    let message = format!(
+        "{path} lacks orders that paygate wrote: {path}-wal was removed or damaged, or an older \
+         database was put in its place. Everything was left as it is. Put back what belongs \
+         together. If it is lost, or you want the older database, move {path} and its -wal to \
+         another name and run paygate restore with that: then paygate takes every order in it for \
+         one that a buyer may pay"
+    );
+    StoreError::new(StoreErrorKind::Corrupt, message)
+}
+
+/// There is no database at `path`, and its lock file has noted that there was one.
+pub(super) fn missing(path: &Path) -> StoreError {
+    let path = path.display();
+    let message = format!(
+        "{path} was removed: {path}-lock knows that paygate wrote orders to it. Put it and its \
+         -wal back, or restore its last copy with paygate restore. To begin with an empty store \
+         remove {path}-lock, too, but not while orders may be unpaid, since providers remember \
+         every number"
+    );
+    StoreError::new(StoreErrorKind::Corrupt, message)
+}
+
 /// `path` has a write-ahead log beside it that is not its own.
 pub(super) fn foreign_log(path: &Path) -> StoreError {
     let path = path.display();

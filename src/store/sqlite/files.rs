@@ -1,13 +1,14 @@
 //! The files of one store: their paths, the lock of the process that owns them, their rights.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{corrupt, refused, unavailable};
+use super::lock::StoreLock;
 use super::log::Identity;
 use super::{failure, schema};
 use crate::domain::time::Millis;
@@ -68,41 +69,9 @@ impl DatabaseFile {
         &self.database
     }
 
-    /// Takes the store for this process. The lock is the kernel's: another process sees it at
-    /// once, and it ends with this one however it ends.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
-        let path = self.beside("-lock");
-        let mut file = private(OpenOptions::new().read(true).write(true).create(true))
-            .open(&path)
-            .map_err(|error| refused(&path, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(self.held_by(&mut file)),
-            Err(TryLockError::Error(error)) => {
-                let why = format!("cannot be locked ({error}): keep the store on a local disk");
-                return Err(unavailable(path.display(), why));
-            }
-        }
-        let holder = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(holder.as_bytes()))
-            .map_err(|error| refused(&path, &error))?;
-        Ok(file)
-    }
-
-    fn held_by(&self, file: &mut File) -> StoreError {
-        let mut holder = String::new();
-        let read = file.take(20).read_to_string(&mut holder);
-        let holder = match holder.trim() {
-            pid if read.is_ok() && !pid.is_empty() => format!("process {pid}"),
-            _ => "another process".to_owned(),
-        };
-        StoreError::held(format!(
-            "{} is held by {holder}, and one process owns a store: end that one first, or name \
-             another file",
-            self.database.display()
-        ))
+    /// Takes the store for this process.
+    pub(super) fn lock(&self) -> Result<StoreLock, StoreError> {
+        StoreLock::take(&self.beside("-lock"), &self.database)
     }
 
     /// Whether the store is there, as [`DatabaseFile::is_store`], and can be written.
@@ -335,13 +304,13 @@ fn file_number(_: &Path) -> io::Result<FileNumber> {
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600)
 }
 
 #[cfg(not(unix))]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 

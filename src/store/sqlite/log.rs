@@ -9,8 +9,8 @@
 //!
 //! Copies that SQLite makes, by `.backup` and by `VACUUM INTO`, have the numbers of their source;
 //! their schema cookie gives them away. A store has a high one, to which each change of the tables
-//! adds one; `.backup` gives its copy that of a new file, and `VACUUM INTO` adds one. A copy of
-//! `paygate backup` has [`COPY`] for a number.
+//! adds one; `.backup` gives its copy that of a new file, and `VACUUM INTO` adds one. The cookie is
+//! in the first page, and every log has one. A copy of `paygate backup` has [`COPY`] for a number.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -19,6 +19,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::failure;
+use super::schema::{self, APPLICATION_ID};
 use crate::domain::time::Millis;
 use crate::store::StoreError;
 
@@ -30,6 +31,11 @@ const COPY: i64 = -1;
 
 /// The `log_before` of a store that was a copy when it was opened.
 const ADOPTED: i64 = -2;
+
+/// Writes the database's first page, which has the cookie: a log without one would take that of any
+/// database. In SQL, within a transaction.
+pub(super) const WRITE_FIRST_PAGE: &str = "PRAGMA application_id = 1348565319";
+const _: () = assert!(APPLICATION_ID == 1_348_565_319);
 
 /// A random number of a log, in SQL.
 const NEW_ID: &str = "(random() & 9223372036854775807)";
@@ -93,8 +99,7 @@ pub(super) fn check(
 }
 
 fn has_numbers(connection: &Connection) -> Result<bool> {
-    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'log_id'";
-    Ok(connection.query_row(column, [], |_| Ok(())).optional()?.is_some())
+    schema::has_meta(connection, "log_id")
 }
 
 /// Gives the database of `connection`, whose tables are of this version, a number and the cookie

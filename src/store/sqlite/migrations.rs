@@ -19,10 +19,11 @@ use super::schema::{COMPATIBLE_FROM, VERSION, version};
 use crate::domain::order::record::{decode_record, encode_record};
 
 /// One step for each version: it turns the tables of the version before into its own.
-const MIGRATIONS: [TableMigration; 3] = [
+const MIGRATIONS: [TableMigration; 4] = [
     TableMigration { to: 2, apply: to_2 },
     TableMigration { to: 3, apply: to_3 },
     TableMigration { to: 4, apply: to_4 },
+    TableMigration { to: 5, apply: to_5 },
 ];
 
 const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].to == VERSION);
@@ -78,6 +79,12 @@ fn to_3(connection: &Connection) -> rusqlite::Result<()> {
 /// version before reads and writes these tables as well.
 fn to_4(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TO_4)
+}
+
+/// Transactions are counted, so that a lost write-ahead log is noticed. The version before reads
+/// and writes these tables as well.
+fn to_5(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("ALTER TABLE meta ADD COLUMN commits INTEGER NOT NULL DEFAULT 0")
 }
 
 const TO_2: &str = "

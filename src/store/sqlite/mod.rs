@@ -49,6 +49,7 @@ use writer::{WriteAnswer, WriteCommand};
 mod copies;
 mod failure;
 mod files;
+mod lock;
 mod log;
 mod migrations;
 mod opening;

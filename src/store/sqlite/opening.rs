@@ -9,9 +9,11 @@ use rusqlite::config::DbConfig;
 
 use super::failure::{self, FirstFailure};
 use super::files::{DatabaseFile, OpenedFiles};
+use super::lock::StoreLock;
 use super::log::{self, LogWatch};
 use super::reader::{ReadStatements, Readers};
 use super::rows::WriteStatements;
+use super::schema::Ownership;
 use super::writer::{Writer, WriterParts};
 use super::{migrations, schema};
 use crate::clock::{Clock, SystemClock};
@@ -39,6 +41,9 @@ impl Opening {
         let file = DatabaseFile::find(path)?;
         let lock = file.lock()?;
         if !file.is_there()? {
+            if lock.noted_commits() > 0 {
+                return Err(failure::missing(file.database()));
+            }
             file.create(mode)?;
         }
         Opening::start(&file, lock, mode)
@@ -59,13 +64,9 @@ impl Opening {
         self.files.check().map(|()| opening)
     }
 
-    fn start(
-        file: &DatabaseFile,
-        lock: std::fs::File,
-        mode: StoreMode,
-    ) -> Result<Opening, StoreError> {
+    fn start(file: &DatabaseFile, lock: StoreLock, mode: StoreMode) -> Result<Opening, StoreError> {
         file.restrict();
-        let (connection, fence) = own(file, mode)?;
+        let (connection, ownership) = own(file, mode, &lock)?;
         let restored = schema::restored(&connection);
         let restored = restored.map_err(|error| failure::opening(file.database(), &error))?;
         let failed = FirstFailure::default();
@@ -74,7 +75,7 @@ impl Opening {
         let log = LogWatch::open(files.log(), &file.log_index());
         let log = log.map_err(|error| failure::refused(files.log(), &error))?;
         let (opened_files, failure) = (files.clone(), Arc::clone(&failed));
-        let parts = WriterParts { connection, opened_files, log, fence, lock, failed: failure };
+        let parts = WriterParts { connection, opened_files, log, ownership, lock, failed: failure };
         let started = Writer::start(parts);
         let writer =
             started.map_err(|error| failure::unavailable(file.database().display(), error))?;
@@ -104,10 +105,17 @@ impl Drop for Opening {
 }
 
 /// Opens the database, judges it, and makes this process its owner.
-fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreError> {
+fn own(
+    file: &DatabaseFile,
+    mode: StoreMode,
+    lock: &StoreLock,
+) -> Result<(Connection, Ownership), StoreError> {
     let path = file.database();
     let failed = |error| failure::opening(path, &error);
     let connection = open_judged(file, mode)?;
+    if schema::lost_commits(&connection, lock.noted_commits()).map_err(failed)? {
+        return Err(failure::lost_commits(path));
+    }
     connection.execute_batch(SETTINGS).map_err(failed)?;
     migrations::migrate(&connection, check_statements).map_err(failed)?;
     let journal: String = connection
@@ -117,8 +125,9 @@ fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreE
         let why = "takes no write-ahead log: keep the store on a local disk";
         return Err(failure::unavailable(path.display(), why));
     }
-    let (fence, is_copy) = schema::take(&connection, SystemClock.now()).map_err(failed)?;
-    if is_copy {
+    let ownership = schema::take(&connection, SystemClock.now()).map_err(failed)?;
+    lock.note_commits(ownership.commits);
+    if ownership.is_copy {
         let path = path.display();
         tracing::warn!(
             %path,
@@ -127,7 +136,7 @@ fn own(file: &DatabaseFile, mode: StoreMode) -> Result<(Connection, i64), StoreE
     }
     empty_log(&connection).map_err(failed)?;
     connection.set_db_config(KEEP_LOG, false).map_err(failed)?;
-    Ok((connection, fence))
+    Ok((connection, ownership))
 }
 
 /// Puts all of the log into the database, unless another program reads or writes it.

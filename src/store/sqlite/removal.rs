@@ -1,11 +1,12 @@
 //! Removes a store of mock mode, so that its program starts over.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::failure;
 use super::files::DatabaseFile;
+use super::lock::StoreLock;
 use super::opening::open_judged;
 use crate::store::{StoreError, StoreMode};
 
@@ -13,7 +14,7 @@ use crate::store::{StoreError, StoreMode};
 #[derive(Debug)]
 pub(crate) struct HeldMockStore {
     file: DatabaseFile,
-    _lock: File,
+    lock: StoreLock,
 }
 
 impl HeldMockStore {
@@ -29,7 +30,7 @@ impl HeldMockStore {
         if file.is_there()? {
             drop(open_judged(&file, StoreMode::Mock)?);
         }
-        Ok(HeldMockStore { file, _lock: lock })
+        Ok(HeldMockStore { file, lock })
     }
 
     /// Removes the database and its companions, and returns the files that it removed. The lock's
@@ -39,6 +40,8 @@ impl HeldMockStore {
     ///
     /// `Unavailable` when the operating system refuses. Then the removal can be repeated.
     pub(crate) fn remove(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let forgotten = self.lock.forget_commits();
+        forgotten.map_err(|error| failure::refused(self.file.database(), &error))?;
         let mut removed = Vec::new();
         // The database last: without it, a log that is left could not be judged.
         for path in self.file.removable() {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::log::Identity;
 use super::{failure, log};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
@@ -12,7 +13,7 @@ use crate::store::{StoreError, StoreErrorKind, StoreMode};
 pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 
 /// The earliest version of the tables whose programs may open a store of [`VERSION`].
 pub(super) const COMPATIBLE_FROM: i32 = 3;
@@ -29,7 +30,8 @@ CREATE TABLE meta (
     compatible_from INTEGER,          -- a paygate that knows tables of this version may open it
     marked_version  INTEGER,          -- the version of the tables that compatible_from is about
     log_id          INTEGER,          -- of the write-ahead log, random: every new log has another
-    log_before      INTEGER           -- the log_id before that
+    log_before      INTEGER,          -- the log_id before that
+    commits         INTEGER NOT NULL DEFAULT 0 -- the transactions that were written: see lock.rs
 ) STRICT;
 
 CREATE TABLE orders (
@@ -183,14 +185,46 @@ fn is_compatible(connection: &Connection, version: i32) -> bool {
     from.is_ok_and(|from: i32| from <= VERSION)
 }
 
-/// Makes the caller the database's owner: no earlier owner can commit any more. The fence, and
-/// whether the database is a copy that was put there.
-pub(super) fn take(connection: &Connection, now: Millis) -> rusqlite::Result<(i64, bool)> {
+/// Whether `meta` has this column: an earlier version's has fewer.
+pub(super) fn has_meta(connection: &Connection, column: &str) -> rusqlite::Result<bool> {
+    let found = "SELECT 1 FROM pragma_table_info('meta') WHERE name = ?1";
+    Ok(connection.query_row(found, [column], |_| Ok(())).optional()?.is_some())
+}
+
+/// Whether the store lost some of the `noted` transactions that its owners wrote. A copy that was
+/// put there lost none.
+pub(super) fn lost_commits(connection: &Connection, noted: i64) -> rusqlite::Result<bool> {
+    if !has_meta(connection, "commits")? {
+        return Ok(false);
+    }
+    let is_copy = Identity::of(connection)?.is_some_and(|found| found.is_copy());
+    Ok(!is_copy && commits(connection)? < noted)
+}
+
+fn commits(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT commits FROM meta", [], |row| row.get(0))
+}
+
+/// What an owner has to know of its database.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ownership {
+    /// No other process raised it since.
+    pub(super) fence: i64,
+    /// How many transactions were written before.
+    pub(super) commits: i64,
+    /// Whether the database is a copy that was put there.
+    pub(super) is_copy: bool,
+}
+
+/// Makes the caller the database's owner: no earlier owner can commit any more.
+pub(super) fn take(connection: &Connection, now: Millis) -> rusqlite::Result<Ownership> {
     connection.execute_batch("BEGIN IMMEDIATE; UPDATE meta SET fence = fence + 1;")?;
+    connection.execute_batch(log::WRITE_FIRST_PAGE)?;
     let fence = connection.query_row("SELECT fence FROM meta", [], |row| row.get(0))?;
     let is_copy = log::adopt(connection, now)?;
+    let commits = commits(connection)?;
     connection.execute_batch("COMMIT")?;
-    Ok((fence, is_copy))
+    Ok(Ownership { fence, commits, is_copy })
 }
 
 /// When the store was restored from a copy, if ever.

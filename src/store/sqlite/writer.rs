@@ -1,7 +1,6 @@
 //! The one thread that writes: it gathers what waits into one transaction, so that many requests
 //! share one wait for the disk.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::failure::{self, FirstFailure};
 use super::files::OpenedFiles;
+use super::lock::StoreLock;
 use super::log::{self, LogWatch};
 use super::rows::{OrderRow, WriteOutcome, WriteStatements};
+use super::schema::Ownership;
 use super::workers::Workers;
 use crate::domain::event::OutboxEvent;
 use crate::domain::unmatched::UnmatchedPayment;
@@ -71,10 +72,10 @@ pub(super) struct Writer {
 pub(super) struct WriterParts {
     /// The database.
     pub(super) connection: Connection,
-    /// The fence this process raised.
-    pub(super) fence: i64,
+    /// The fence this process raised, and what was written before.
+    pub(super) ownership: Ownership,
     /// The lock, let go of when the connection is closed.
-    pub(super) lock: File,
+    pub(super) lock: StoreLock,
     /// The files that are written to.
     pub(super) opened_files: OpenedFiles,
     /// The write-ahead log.
@@ -118,8 +119,8 @@ impl Writer {
 }
 
 fn run(parts: WriterParts, queue: &Receiver<WriteRequest>, transactions: &AtomicU64) {
-    let WriterParts { connection, opened_files, mut log, fence, lock, failed } = parts;
-    match Transactions::prepare(&connection, fence, transactions) {
+    let WriterParts { connection, opened_files, mut log, ownership, lock, failed } = parts;
+    match Transactions::prepare(&connection, ownership, transactions) {
         Ok(mut statements) => {
             let mut expected = 1;
             while let Ok(first) = queue.recv() {
@@ -128,7 +129,7 @@ fn run(parts: WriterParts, queue: &Receiver<WriteRequest>, transactions: &Atomic
                 serve(
                     &mut statements,
                     batch,
-                    Files { opened: &opened_files, log: &mut log },
+                    Files { opened: &opened_files, log: &mut log, lock: &lock },
                     &failed,
                 );
                 if failed.get().is_some() {
@@ -173,10 +174,11 @@ fn gather(
 struct Files<'w> {
     opened: &'w OpenedFiles,
     log: &'w mut LogWatch,
+    lock: &'w StoreLock,
 }
 
-/// Checks that what was written is in the files of the store, and gives a log that another program
-/// began its number.
+/// Checks that what was written is in the files of the store, gives a log that another program
+/// began its number, and notes what was written.
 fn check_files(statements: &mut Transactions<'_>, files: Files<'_>) -> Result<(), StoreError> {
     // What is in a file without a name is not durable.
     files.opened.check()?;
@@ -188,6 +190,7 @@ fn check_files(statements: &mut Transactions<'_>, files: Files<'_>) -> Result<()
         // After a long transaction this one may have begun another log: it has its number, too.
         was_begun()?;
     }
+    files.lock.note_commits(statements.ownership.commits);
     Ok(())
 }
 
@@ -258,7 +261,7 @@ struct Transactions<'c> {
     /// Whether the last transaction gave the write-ahead log a number.
     has_numbered: bool,
     rows: WriteStatements<'c>,
-    fence: i64,
+    ownership: Ownership,
     begin: Statement<'c>,
     stored_fence: Statement<'c>,
     mark: Statement<'c>,
@@ -266,6 +269,8 @@ struct Transactions<'c> {
     undo: Statement<'c>,
     probe: Statement<'c>,
     begin_log: Statement<'c>,
+    write_first_page: Statement<'c>,
+    count: Statement<'c>,
     commit: Statement<'c>,
     roll_back: Statement<'c>,
 }
@@ -273,14 +278,14 @@ struct Transactions<'c> {
 impl<'c> Transactions<'c> {
     fn prepare(
         connection: &'c Connection,
-        fence: i64,
+        ownership: Ownership,
         written: &'c AtomicU64,
     ) -> rusqlite::Result<Transactions<'c>> {
         Ok(Transactions {
             written,
             has_numbered: false,
             rows: WriteStatements::prepare(connection)?,
-            fence,
+            ownership,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             stored_fence: connection.prepare("SELECT fence FROM meta")?,
             mark: connection.prepare("SAVEPOINT request")?,
@@ -288,6 +293,8 @@ impl<'c> Transactions<'c> {
             undo: connection.prepare("ROLLBACK TO request")?,
             probe: connection.prepare("UPDATE meta SET probes = probes + 1")?,
             begin_log: connection.prepare(&log::begin())?,
+            write_first_page: connection.prepare(log::WRITE_FIRST_PAGE)?,
+            count: connection.prepare("UPDATE meta SET commits = ?1")?,
             commit: connection.prepare("COMMIT")?,
             roll_back: connection.prepare("ROLLBACK")?,
         })
@@ -307,13 +314,14 @@ impl<'c> Transactions<'c> {
             begun => begun?,
         };
         let fence: i64 = self.stored_fence.query_row([], |row| row.get(0))?;
-        if fence != self.fence {
+        if fence != self.ownership.fence {
             self.roll_back.execute([])?;
             return Ok(commands.map(|_| WriteAnswer::OtherOwner).collect());
         }
         self.has_numbered = log.may_begin().map_err(TransactionError::Unwatched)?;
         if self.has_numbered {
             self.begin_log.execute([])?;
+            self.write_first_page.execute([])?;
         }
         let mut answers = Vec::new();
         for command in commands {
@@ -325,7 +333,13 @@ impl<'c> Transactions<'c> {
             self.keep.execute([])?;
             answers.push(WriteAnswer::Done(outcome));
         }
+        let is_written = |answer| matches!(answer, &WriteAnswer::Done(WriteOutcome::Written));
+        let commits = self.ownership.commits + i64::from(answers.iter().any(is_written));
+        if commits > self.ownership.commits {
+            self.count.execute([commits])?;
+        }
         self.commit.execute([])?;
+        self.ownership.commits = commits;
         self.written.fetch_add(1, Ordering::Relaxed);
         Ok(answers)
     }
@@ -342,7 +356,7 @@ impl<'c> Transactions<'c> {
 
     /// Gives the write-ahead log, which another program began anew, its number.
     fn begin_log(&mut self) -> rusqlite::Result<()> {
-        match self.begin_log.execute([]) {
+        match self.begin_log.execute([]).and_then(|_| self.write_first_page.execute([])) {
             // Another program writes: what it wrote in the log is the database's all the same.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
             begun => begun.map(drop),

@@ -24,7 +24,7 @@ pub(super) fn back_up(from: &Path, to: &Path) {
     config(from).back_up(to).unwrap();
 }
 
-fn restore(store: &Path, copy: &Path) -> Result<Restored, StoreError> {
+pub(super) fn restore(store: &Path, copy: &Path) -> Result<Restored, StoreError> {
     config(store).restore(copy).map_err(store_error)
 }
 

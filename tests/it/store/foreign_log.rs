@@ -24,7 +24,7 @@ async fn claim(store: &Sqlite, names: &str, count: i64) -> Vec<Order> {
 /// The files as a crash at this moment leaves them.
 fn crashed(file: &TempStore) -> TempStore {
     let left = TempStore::new();
-    for suffix in ["", "-wal", "-lock"] {
+    for suffix in ["", "-wal", "-lock"].into_iter().filter(|it| file.beside(it).exists()) {
         fs::copy(file.beside(suffix), left.beside(suffix)).unwrap();
     }
     left
@@ -82,6 +82,25 @@ async fn a_copy_that_is_put_beside_the_log_of_a_crash_is_refused_and_nothing_is_
     }
 }
 
+/// The copy is of what the crash left, and the log is still there. A log of few orders has none of
+/// the pages in which a copy differs from its source, but its first.
+#[tokio::test]
+async fn a_copy_of_a_crashed_store_beside_the_log_of_that_crash_is_refused() {
+    for (name, make) in [(".backup", sqlite_backup as Copy), ("VACUUM INTO", vacuum_into)] {
+        for last in 1..5 {
+            let file = TempStore::new();
+            let store = file.open();
+            claim(&store, "before-log", 30).await;
+            file.tamper("PRAGMA wal_checkpoint(TRUNCATE)");
+            claim(&store, "last-ones", last).await;
+            let (left, copied, copy) = (crashed(&file), crashed(&file), TempStore::new());
+            make(&copied.path, &copy.path);
+            fs::copy(&copy.path, &left.path).unwrap();
+            check_refused(&left, &format!("{name}, {last} orders in the log"));
+        }
+    }
+}
+
 fn check_refused(file: &TempStore, name: &str) {
     let content = |suffix| fs::read(file.beside(suffix)).unwrap();
     let before = [content(""), content("-wal")];
@@ -127,6 +146,8 @@ fn crashed_behind_the_first_transaction(file: &TempStore) -> TempStore {
     let frame = 24 + number(8) as usize;
     let last = (32..log.len()).step_by(frame).find(|at| number(at + 4) != 0).unwrap();
     fs::write(left.beside("-wal"), &log[..last + frame]).unwrap();
+    // It notes a later transaction.
+    fs::remove_file(left.beside("-lock")).unwrap();
     left
 }
 

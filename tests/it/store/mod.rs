@@ -17,6 +17,8 @@ mod damaged;
 #[cfg(all(feature = "sqlite", unix))]
 mod foreign_log;
 #[cfg(all(feature = "sqlite", unix))]
+mod lost_log;
+#[cfg(all(feature = "sqlite", unix))]
 mod moved;
 #[cfg(feature = "sqlite")]
 mod newer;

@@ -183,9 +183,9 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
-            |it| spoil(it, "PRAGMA user_version = 5"),
+            |it| spoil(it, "PRAGMA user_version = 6"),
             StoreErrorKind::Newer,
-            "newer paygate (tables 5, this one knows 4)",
+            "newer paygate (tables 6, this one knows 5)",
         ),
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
