@@ -76,7 +76,7 @@ pub struct ClientRequest {
 /// Those of [`read_create`](super::read_create); the priced fields may be absent.
 pub fn read_client(bytes: &[u8]) -> Result<ClientRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
-    let instance = schema::instance(document);
+    let instance = schema::body_instance(document);
     check_schema(&CREATE_PAYMENT_CLIENT, &instance, Violations::of(&fields::CREATE_CLIENT))?;
     // The schema has required every part: a missing one is a bug here, and the request is refused.
     decode(document, instance).ok_or_else(|| Error::new(Kind::BodyUnreadable))
@@ -109,7 +109,7 @@ impl ClientRequest {
     pub fn priced(&self, price: &RawJson) -> Result<CreateRequest, Error> {
         let price = price.json();
         let mut instance = self.instance.clone();
-        let mut data = schema::instance(price);
+        let mut data = schema::body_instance(price);
         if let (Some(fields), Some(openid)) = (data.as_object_mut(), self.own_openid(price)) {
             fields.insert("openid".to_owned(), openid.into());
         }

@@ -38,7 +38,7 @@ pub(super) fn prepare() {
 /// the only violation is a `quote` that is not a string.
 pub fn read_create(bytes: &[u8]) -> Result<CreateRequest, Error> {
     let document = scan(bytes).map_err(unreadable)?;
-    read_complete(document.member("data"), &schema::instance(document))
+    read_complete(document.member("data"), &schema::body_instance(document))
 }
 
 /// Reads a complete request from `instance`, which the schema checks, and `data` as written.

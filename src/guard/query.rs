@@ -44,7 +44,7 @@ pub struct QueryRequest {
 /// [`Kind::BodyUnreadable`], [`Kind::Invalid`] and, for an invalid quote alone,
 /// [`Kind::CallerNotAllowed`], as [`read_create`](super::read_create).
 pub fn read_query(bytes: &[u8]) -> Result<QueryRequest, Error> {
-    let instance = schema::instance(scan(bytes).map_err(unreadable)?);
+    let instance = schema::body_instance(scan(bytes).map_err(unreadable)?);
     let mut violations = Violations::of(&QUERY);
     let mut has_number = true;
     for error in schema::broken_rules(&QUERY_PAYMENT, &instance) {

@@ -70,7 +70,7 @@ fn checked_object(
     schema: &Validator,
     mut violations: Violations,
 ) -> Result<Map<String, Value>, Error> {
-    let instance = schema::instance(scan(bytes).map_err(unreadable)?);
+    let instance = schema::body_instance(scan(bytes).map_err(unreadable)?);
     let mut has_number = true;
     for error in schema::broken_rules(schema, &instance) {
         match error.kind() {

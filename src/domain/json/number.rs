@@ -1,6 +1,6 @@
 //! Numbers by their exact decimal value: no float, and no exponent is ever expanded.
 
-use std::fmt;
+use std::io::Write;
 
 /// The whole number that a JSON number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,11 @@ pub enum Whole {
 }
 
 /// A number as digits and the power of ten of the last one; one for every spelling of a value.
-pub(super) struct Decimal {
+pub(super) struct Decimal<'a> {
     negative: bool,
-    /// Neither leading nor trailing zeros; empty is zero.
-    digits: String,
+    /// Two runs of them, as they were written, with neither leading nor trailing zeros; both empty
+    /// are zero.
+    digits: [&'a str; 2],
     exponent: Exponent,
 }
 
@@ -37,21 +38,57 @@ enum Exponent {
 /// 10^30 and any length of a text together stay far inside an `i128`.
 const NEAR_DIGITS_MAX: usize = 30;
 
-impl Decimal {
+impl Decimal<'_> {
     /// Parses a scanned number token.
-    pub(super) fn parse_token(token: &str) -> Decimal {
+    pub(super) fn parse_token(token: &str) -> Decimal<'_> {
         let (negative, token) = sign(token);
         let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, ""));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = [whole, fraction].concat();
-        let digits = all.trim_end_matches('0');
-        let zeros = all.len().saturating_sub(digits.len());
-        let digits = digits.trim_start_matches('0');
-        if digits.is_empty() {
-            return Decimal { negative: false, digits: String::new(), exponent: Exponent::Near(0) };
+        let mut digits = [whole, fraction.trim_end_matches('0')];
+        let [first, second] = &mut digits;
+        if second.is_empty() {
+            *first = first.trim_end_matches('0');
         }
-        let plus = wide(zeros).saturating_sub(wide(fraction.len()));
-        Decimal { negative, digits: digits.to_owned(), exponent: Exponent::parse(exponent, plus) }
+        let written = wide(whole.len()).saturating_add(wide(fraction.len()));
+        let kept = wide(first.len()).saturating_add(wide(second.len()));
+        *first = first.trim_start_matches('0');
+        if first.is_empty() {
+            *second = second.trim_start_matches('0');
+        }
+        if digits == ["", ""] {
+            return Decimal { negative: false, digits, exponent: Exponent::Near(0) };
+        }
+        let zeros = written.saturating_sub(kept);
+        let plus = zeros.saturating_sub(wide(fraction.len()));
+        Decimal { negative, digits, exponent: Exponent::parse(exponent, plus) }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits == ["", ""]
+    }
+
+    /// Writes the digits and the exponent; `0` for zero.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        if self.is_zero() {
+            return out.push(b'0');
+        }
+        if self.negative {
+            out.push(b'-');
+        }
+        self.digits.iter().for_each(|digits| out.extend_from_slice(digits.as_bytes()));
+        out.push(b'e');
+        // A vector takes every byte.
+        drop(match &self.exponent {
+            Exponent::Near(0) => out.write_all(b"0"),
+            Exponent::Near(power) => match i64::try_from(*power) {
+                // Some times faster.
+                Ok(power) => write!(out, "{power}"),
+                Err(_) => write!(out, "{power}"),
+            },
+            Exponent::Far { negative, digits, plus } => {
+                write!(out, "{}{digits}{plus:+}", if *negative { "-" } else { "" })
+            }
+        });
     }
 
     pub(super) fn whole(&self) -> Whole {
@@ -63,12 +100,13 @@ impl Decimal {
             Exponent::Near(power) => usize::try_from(power).unwrap_or(usize::MAX),
         };
         // An i64 has at most 19 digits.
-        if self.digits.len().saturating_add(zeros) > 19 {
+        let [first, second] = self.digits;
+        if first.len().saturating_add(second.len()).saturating_add(zeros) > 19 {
             return beyond;
         }
         let sign = if self.negative { "-" } else { "" };
-        let text = format!("{sign}{}{:0<zeros$}", self.digits, "");
-        if self.digits.is_empty() { Whole::Exact(0) } else { exact(&text, beyond) }
+        let text = format!("{sign}{first}{second}{:0<zeros$}", "");
+        if self.is_zero() { Whole::Exact(0) } else { exact(&text, beyond) }
     }
 }
 
@@ -83,7 +121,11 @@ impl Exponent {
         if digits.len() > NEAR_DIGITS_MAX {
             return Exponent::Far { negative, digits: digits.to_owned(), plus };
         }
-        let power = digits.parse::<i128>().unwrap_or_default();
+        let power = match digits.len() {
+            0 => 0,
+            1..=18 => digits.parse::<i64>().unwrap_or_default().into(),
+            _ => digits.parse::<i128>().unwrap_or_default(),
+        };
         let power = if negative { power.saturating_neg() } else { power };
         Exponent::Near(power.saturating_add(plus))
     }
@@ -95,19 +137,4 @@ fn sign(text: &str) -> (bool, &str) {
 
 fn wide(len: usize) -> i128 {
     i128::try_from(len).unwrap_or(i128::MAX)
-}
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.digits.is_empty() {
-            return f.write_str("0");
-        }
-        write!(f, "{}{}e", if self.negative { "-" } else { "" }, self.digits)?;
-        match &self.exponent {
-            Exponent::Near(power) => write!(f, "{power}"),
-            Exponent::Far { negative, digits, plus } => {
-                write!(f, "{}{digits}{plus:+}", if *negative { "-" } else { "" })
-            }
-        }
-    }
 }

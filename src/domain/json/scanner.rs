@@ -136,11 +136,11 @@ impl<'a> Scanner<'a> {
         self.step();
         let from = self.at;
         loop {
+            self.skip(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20));
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..0x20) | None => return Err(Unreadable::Syntax),
-                Some(_) => self.step(),
+                _ => return Err(Unreadable::Syntax),
             }
         }
         let inside = self.text.get(from..self.at).unwrap_or_default();
@@ -208,16 +208,21 @@ impl<'a> Scanner<'a> {
 
     fn digits(&mut self) -> Result<(), Unreadable> {
         let from = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.step();
-        }
+        self.skip(|byte| byte.is_ascii_digit());
         (self.at > from).then_some(()).ok_or(Unreadable::Syntax)
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
-            self.step();
-        }
+        self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    }
+
+    /// Goes past the bytes that are such.
+    fn skip(&mut self, is_such: impl Fn(&u8) -> bool) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let length = rest.iter().take_while(|byte| is_such(byte)).count();
+        #[cfg(test)]
+        visits::add(length.saturating_add(1));
+        self.at = self.at.saturating_add(length);
     }
 
     fn peek(&self) -> Option<u8> {
@@ -296,28 +301,47 @@ pub(super) fn value_len(text: &str) -> usize {
 }
 
 fn end_of_value(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let ends_scalar =
+        |byte: &u8| matches!(byte, b',' | b':' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n');
+    match bytes.first() {
+        Some(b'"') => end_of_string(bytes, 0),
+        Some(b'{' | b'[') => end_of_nested(bytes),
+        _ => bytes.iter().position(ends_scalar).unwrap_or(bytes.len()),
+    }
+}
+
+/// Where the array or object ends that starts the text.
+fn end_of_nested(bytes: &[u8]) -> usize {
     let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = byte == b'\\' && !escaped;
-            if !in_string && depth == 0 {
-                return at.saturating_add(1);
-            }
-            continue;
-        }
+    let mut at = 0_usize;
+    while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => in_string = true,
+            b'"' => {
+                at = end_of_string(bytes, at);
+                continue;
+            }
             b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' if depth <= 1 => return at.saturating_add(depth),
+            b'}' | b']' if depth <= 1 => return at.saturating_add(1),
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => return at,
             _ => {}
         }
+        at = at.saturating_add(1);
     }
-    text.len()
+    bytes.len()
+}
+
+/// Where the string ends whose opening quote is at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start.saturating_add(1);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at.saturating_add(1),
+            b'\\' => at = at.saturating_add(2),
+            _ => at = at.saturating_add(1),
+        }
+    }
+    bytes.len()
 }
 
 /// How many bytes this thread has visited: a test bounds the work of reading a text by them.

@@ -293,6 +293,22 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// The value as text, the members of its objects from the last to the first.
+fn backwards(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(backwards).collect::<Vec<_>>().join(" , "))
+        }
+        serde_json::Value::Object(members) => {
+            let members = members.iter().rev().map(|(key, value)| {
+                format!("{} : {}", serde_json::Value::from(key.as_str()), backwards(value))
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
@@ -321,7 +337,7 @@ proptest! {
     fn a_value_is_built_as_it_was_written(value in value()) {
         let texts = [value.to_string(), serde_json::to_string_pretty(&value).unwrap()];
         for text in texts {
-            let built = scan(text.as_bytes()).unwrap().build(&|part| match part {
+            let built = scan(text.as_bytes()).unwrap().build(usize::MAX, &|part| match part {
                 JsonPart::Scalar(json) => serde_json::from_str(json.as_str()).unwrap(),
                 JsonPart::Array(items) => serde_json::Value::Array(items),
                 JsonPart::Object(members) => {
@@ -335,6 +351,34 @@ proptest! {
         }
     }
 
+    /// The canonical text of a value is one of its parts' texts, members by their keys.
+    #[test]
+    fn members_are_written_in_the_order_of_their_keys_at_any_depth(value in value()) {
+        fn canonical(json: Json<'_>) -> Vec<u8> {
+            let join = |parts: Vec<Vec<u8>>, [open, close]: [&[u8]; 2]| {
+                [open, &*parts.join(&b","[..]), close].concat()
+            };
+            match json.shape() {
+                Shape::Array(items) => join(items.map(canonical).collect(), [b"[", b"]"]),
+                Shape::Object(members) => {
+                    let mut members: Vec<_> = members.collect();
+                    members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    let written = members.into_iter().map(|(key, value)| {
+                        let key = serde_json::to_string(&key).unwrap();
+                        let key = scan(key.as_bytes()).unwrap().canonical();
+                        [&*key, b":", &*canonical(value)].concat()
+                    });
+                    join(written.collect(), [b"{", b"}"])
+                }
+                _ => json.canonical(),
+            }
+        }
+        for text in [value.to_string(), backwards(&value)] {
+            let json = scan(text.as_bytes()).unwrap();
+            prop_assert_eq!(json.canonical(), canonical(json));
+        }
+    }
+
     #[test]
     fn a_short_whole_number_is_read_like_any_other(
         number in any::<i64>(),
@@ -344,11 +388,12 @@ proptest! {
         for number in [number, short, short.saturating_mul(10_i64.pow(zeros))] {
             let written = format!("{number}");
             let fraction = format!("{number}.0");
-            let exact = Decimal::parse_token(&written).to_string();
+            let mut exact = Vec::new();
+            Decimal::parse_token(&written).write(&mut exact);
             for text in [written, fraction] {
                 let json = scan(text.as_bytes()).unwrap();
                 prop_assert_eq!(json.whole(), Some(Whole::Exact(number)));
-                prop_assert_eq!(String::from_utf8(json.canonical()).unwrap(), &*exact);
+                prop_assert_eq!(json.canonical(), &*exact);
             }
         }
     }

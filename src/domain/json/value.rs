@@ -1,6 +1,8 @@
 //! A scanned JSON value: its text, its members, its canonical text.
 
 use std::borrow::Cow;
+use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,11 +85,13 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// Builds a value of another type from the innermost parts out. One pass over the text, however
-    /// deep it nests; recurses at most [`scanner::DEPTH_MAX`] deep.
-    pub fn build<T>(self, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
+    /// Builds a value of another type from the innermost parts out. What is more than `depth` deep,
+    /// where this value is 1 deep, is left out: an array or object at that depth is empty. One pass
+    /// over the text, however deep it nests; recurses at most `depth` and [`scanner::DEPTH_MAX`]
+    /// deep.
+    pub fn build<T>(self, depth: usize, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
         let mut rest = self.0;
-        take_value(&mut rest, make)
+        take_value(&mut rest, depth, make)
     }
 
     /// One spelling for every way to write the same value: no white space, keys sorted, strings
@@ -96,7 +100,8 @@ impl<'a> Json<'a> {
     #[must_use]
     pub fn canonical(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.0.len());
-        write_canonical(self, &mut out);
+        let mut rest = self.0;
+        write_canonical(&mut rest, &mut out);
         out
     }
 }
@@ -109,7 +114,7 @@ impl<'a> Iterator for Items<'a> {
     type Item = Json<'a>;
 
     fn next(&mut self) -> Option<Json<'a>> {
-        let rest = self.0.trim_start_matches(BETWEEN);
+        let rest = past_between(self.0);
         let (value, rest) = rest.split_at_checked(scanner::value_len(rest))?;
         self.0 = rest;
         (!value.is_empty()).then_some(Json(value))
@@ -141,28 +146,43 @@ pub enum JsonPart<'a, T> {
 }
 
 /// Takes the value at the start of `rest`, which is scanned text.
-fn take_value<'a, T>(rest: &mut &'a str, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
+fn take_value<'a, T>(rest: &mut &'a str, depth: usize, make: &impl Fn(JsonPart<'a, T>) -> T) -> T {
+    let within = depth.saturating_sub(1);
     match rest.as_bytes().first() {
         Some(b'[') => {
-            *rest = inside(rest);
             let mut values = Vec::new();
+            if within == 0 {
+                take_text(rest);
+                return make(JsonPart::Array(values));
+            }
+            *rest = inside(rest);
             while is_within(rest, ']') {
-                values.push(take_value(rest, make));
+                values.push(take_value(rest, within, make));
             }
             make(JsonPart::Array(values))
         }
         Some(b'{') => {
-            *rest = inside(rest);
             let mut members = Vec::new();
+            if within == 0 {
+                take_text(rest);
+                return make(JsonPart::Object(members));
+            }
+            *rest = inside(rest);
             while is_within(rest, '}') {
-                let key = scanner::unescape(inner(take_scalar(rest)));
-                *rest = rest.trim_start_matches(BETWEEN);
-                members.push((key, take_value(rest, make)));
+                let key = take_key(rest);
+                members.push((key, take_value(rest, within, make)));
             }
             make(JsonPart::Object(members))
         }
-        _ => make(JsonPart::Scalar(Json(take_scalar(rest)))),
+        _ => make(JsonPart::Scalar(Json(take_text(rest)))),
     }
+}
+
+/// Takes the key at the start of `rest`, up to its value.
+fn take_key<'a>(rest: &mut &'a str) -> Cow<'a, str> {
+    let key = scanner::unescape(inner(take_text(rest)));
+    *rest = past_between(rest);
+    key
 }
 
 /// The text after the bracket at the start.
@@ -172,7 +192,7 @@ fn inside(text: &str) -> &str {
 
 /// Goes on to the next value of an array or object, or past its end.
 fn is_within(rest: &mut &str, end: char) -> bool {
-    *rest = rest.trim_start_matches(BETWEEN);
+    *rest = past_between(rest);
     match rest.strip_prefix(end) {
         Some(after) => {
             *rest = after;
@@ -182,14 +202,19 @@ fn is_within(rest: &mut &str, end: char) -> bool {
     }
 }
 
-fn take_scalar<'a>(rest: &mut &'a str) -> &'a str {
-    let (scalar, after) = rest.split_at_checked(scanner::value_len(rest)).unwrap_or((rest, ""));
+/// Takes the text of the value at the start of `rest`.
+fn take_text<'a>(rest: &mut &'a str) -> &'a str {
+    let (text, after) = rest.split_at_checked(scanner::value_len(rest)).unwrap_or((rest, ""));
     *rest = after;
-    scalar
+    text
 }
 
-/// What stands between the values of scanned text.
-const BETWEEN: [char; 6] = [' ', '\t', '\r', '\n', ',', ':'];
+/// Skips what stands between the values of scanned text.
+fn past_between(text: &str) -> &str {
+    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':');
+    let length = text.as_bytes().iter().take_while(|byte| is_between(byte)).count();
+    text.get(length..).unwrap_or_default()
+}
 
 /// A number that is written as a short whole one, as most are.
 fn short_whole(token: &str) -> Option<i64> {
@@ -201,19 +226,23 @@ fn is_short_whole(token: &str) -> bool {
     digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Writes a number as [`Decimal`] does: at once where it is short and whole.
+/// Writes a number as [`Decimal::write`] does: at once where it is short and whole.
 fn write_number(token: &str, out: &mut Vec<u8>) {
     if !is_short_whole(token) {
-        return out.extend_from_slice(Decimal::parse_token(token).to_string().as_bytes());
+        return Decimal::parse_token(token).write(out);
     }
-    let digits = token.trim_end_matches('0');
-    if digits.is_empty() || digits == "-" {
+    let token = token.as_bytes();
+    let zeros = token.iter().rev().take_while(|digit| **digit == b'0').count();
+    let digits = token.get(..token.len().saturating_sub(zeros)).unwrap_or_default();
+    if digits.is_empty() || digits == b"-" {
         return out.push(b'0');
     }
-    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(digits);
     out.push(b'e');
-    let zeros = token.len().saturating_sub(digits.len());
-    out.extend_from_slice(zeros.to_string().as_bytes());
+    match zeros {
+        0 => out.push(b'0'),
+        _ => drop(write!(out, "{zeros}")),
+    }
 }
 
 /// The text between the brackets or quotes.
@@ -221,44 +250,79 @@ fn inner(text: &str) -> &str {
     text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
 }
 
-/// Recurses at most [`scanner::DEPTH_MAX`] deep: the text is scanned.
-fn write_canonical(json: Json<'_>, out: &mut Vec<u8>) {
-    match json.shape() {
-        Shape::Null | Shape::Bool(_) => out.extend_from_slice(json.0.as_bytes()),
-        Shape::Number => write_number(json.0, out),
-        Shape::String(text) => write_string(&text, out),
-        Shape::Array(items) => {
+/// Writes the value at the start of `rest`, which is scanned text. One pass, however deep it nests;
+/// recurses at most [`scanner::DEPTH_MAX`] deep.
+fn write_canonical(rest: &mut &str, out: &mut Vec<u8>) {
+    match rest.as_bytes().first() {
+        Some(b'[') => {
+            *rest = inside(rest);
             out.push(b'[');
-            for (n, item) in items.enumerate() {
-                out.extend_from_slice(if n == 0 { b"" } else { b"," });
-                write_canonical(item, out);
+            let mut comma: &[u8] = b"";
+            while is_within(rest, ']') {
+                out.extend_from_slice(comma);
+                write_canonical(rest, out);
+                comma = b",";
             }
             out.push(b']');
         }
-        Shape::Object(members) => {
-            let mut members: Vec<_> = members.collect();
-            members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            out.push(b'{');
-            for (n, (key, value)) in members.into_iter().enumerate() {
-                out.extend_from_slice(if n == 0 { b"" } else { b"," });
-                write_string(&key, out);
-                out.push(b':');
-                write_canonical(value, out);
-            }
-            out.push(b'}');
-        }
+        Some(b'{') => write_object(rest, out),
+        Some(b'"') => write_string(&scanner::unescape(inner(take_text(rest))), out),
+        Some(b't' | b'f' | b'n') => out.extend_from_slice(take_text(rest).as_bytes()),
+        _ => write_number(take_text(rest), out),
     }
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
+/// Writes an object: its members as they come, and in their order where that is another.
+fn write_object(rest: &mut &str, out: &mut Vec<u8>) {
+    *rest = inside(rest);
+    out.push(b'{');
+    let start = out.len();
+    let mut members: Vec<(Cow<'_, str>, Range<usize>)> = Vec::new();
+    while is_within(rest, '}') {
+        if !members.is_empty() {
+            out.push(b',');
+        }
+        let from = out.len();
+        let key = take_key(rest);
+        write_string(&key, out);
+        out.push(b':');
+        write_canonical(rest, out);
+        members.push((key, from.saturating_sub(start)..out.len().saturating_sub(start)));
+    }
+    if !members.is_sorted_by(|(a, _), (b, _)| a <= b) {
+        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let written = out.split_off(start);
+        for (_, place) in members {
+            if out.len() > start {
+                out.push(b',');
+            }
+            out.extend_from_slice(written.get(place).unwrap_or_default());
         }
     }
+    out.push(b'}');
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    let mut rest = text.as_bytes();
+    while let Some((plain, from)) =
+        rest.iter().position(is_special).and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(plain);
+        let Some((special, after)) = from.split_first() else { break };
+        match special {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *special]),
+            _ => {
+                out.extend_from_slice(if *special < 0x10 { b"\\u000" } else { b"\\u001" });
+                out.extend(HEX.get(usize::from(special & 0xF)));
+            }
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
