@@ -295,8 +295,9 @@ pub static VARIABLES: &[Variable] = &[
         .example("60s"),
     Variable::new("PAYGATE_CONNECTIONS_MAX", VariableGroup::Limits)
         .doc(
-            "How many connections clients have at most, and paygate to the upstream; fewer where \
-             the process may have too few file descriptors. One more closes the longest idle one.",
+            "How many connections clients have at most; fewer where the process may have too few \
+             file descriptors. One more closes the longest idle one. paygate has seven eighths as \
+             many to the upstream, so that a slow one leaves room for payments.",
         )
         .form("a whole number, 1 to 10000000")
         .default("10000")

@@ -55,6 +55,16 @@ pub struct Limits {
     pub counters: LimitCounters,
 }
 
+impl Limits {
+    /// These limits with at most so many connections. One in eight is no request's to the upstream:
+    /// however slow that is, a payment finds one.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Limits {
+        let upstreams = connections.saturating_sub(connections / 8);
+        Limits { connections, upstreams, ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

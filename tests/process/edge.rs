@@ -72,3 +72,30 @@ async fn connections_have_keepalive() {
     let timer = line.split_whitespace().nth(5).unwrap();
     assert!(timer.starts_with("02:"), "{line}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_lack_of_descriptors_is_counted_and_ends_by_itself() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let program = Program::start(TempDir::new().unwrap(), &[]).await;
+    let id = i32::try_from(program.child.id().expect("it runs")).unwrap();
+    let limit = |current| {
+        let limit = Rlimit { current: Some(current), maximum: Some(256) };
+        prlimit(Pid::from_raw(id), Resource::Nofile, limit).unwrap();
+    };
+    // Whatever is open stays open.
+    limit(3);
+    let mut waiting = TcpStream::connect(program.public()).await.unwrap();
+    waiting.write_all(b"GET /x HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    limit(256);
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let metrics = ask(program.addresses[ADMIN], "GET /metrics HTTP/1.1\r\n", "").await;
+    let counted = metrics.lines().find(|line| line.contains(r#"{limit="descriptors"}"#)).unwrap();
+    assert!(!counted.ends_with(" 0"), "{counted}");
+    program.signal("TERM").await;
+    let (_, log) = program.ended().await;
+    assert_eq!(log.matches("cannot accept a connection").count(), 1, "{log}");
+}

@@ -199,6 +199,39 @@ async fn every_connection_to_the_upstream_in_use_is_a_503() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_answers_nobody_leaves_connections_to_payments() {
+    let rig = start(patient().with_connections(16)).await;
+    let get = "GET / HTTP/1.1\r\nhost: shop\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..14 {
+        let mut client = rig.client().await;
+        client.send(get).await;
+        let mut upstream = rig.upstream().await;
+        upstream.head().await;
+        held.push((client, upstream));
+    }
+    let mut refused = Vec::new();
+    for _ in 0..20 {
+        let mut client = rig.client().await;
+        client.send(get).await;
+        let busy = client.message().await;
+        assert!(busy.contains("upstream_busy"), "{busy}");
+        refused.push(client);
+    }
+    let payment = "POST /pay/createPayment HTTP/1.1\r\nhost: shop\r\ncontent-length: 0\r\n\r\n";
+    for _ in 0..3 {
+        let mut client = rig.client().await;
+        client.send(payment).await;
+        assert!(client.message().await.starts_with("HTTP/1.1 415 "));
+        refused.push(client);
+    }
+    for (client, upstream) in &mut held {
+        upstream.send(OK).await;
+        assert!(client.message().await.starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_does_not_answer_is_a_504() {
     let rig = start(Limits { upstream: SOON, ..patient() }).await;
     let mut client = rig.client().await;
