@@ -20,14 +20,33 @@ use super::{
     telemetry,
 };
 use crate::assemble::AssembleError;
+use crate::clock::SystemClock;
 use crate::config::{self, Config, Mode, PricingChoice};
+use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
+use crate::provider::BoxFuture;
 
-/// Serves until a signal comes, then drains.
+/// Serves until a signal comes, then drains. The future is boxed here, so that its code is compiled
+/// with the library and not a second time with the program.
 ///
 /// # Errors
 ///
 /// The exit code, and a text for the operator.
-pub async fn serve(sockets: InheritedSockets) -> CommandResult {
+#[must_use]
+pub fn serve(sockets: InheritedSockets) -> BoxFuture<'static, CommandResult> {
+    Box::pin(run(sockets))
+}
+
+/// Runs the simulated providers without an engine, as [`serve`] runs the sidecar.
+///
+/// # Errors
+///
+/// The exit code, and a text for the operator.
+#[must_use]
+pub fn mock(sockets: InheritedSockets) -> BoxFuture<'static, CommandResult> {
+    Box::pin(run_mock(sockets))
+}
+
+async fn run(sockets: InheritedSockets) -> CommandResult {
     let mut config = Config::from_env().map_err(misconfigured)?;
     telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -82,6 +101,26 @@ pub async fn serve(sockets: InheritedSockets) -> CommandResult {
     failed.into_inner().map_or(Ok(()), Err)
 }
 
+async fn run_mock(sockets: InheritedSockets) -> CommandResult {
+    let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
+    let mut sockets = sockets.assign(&[ListenerName::Mock]).map_err(misconfigured)?;
+    let config = config::mock_command_config(&with_addresses(&sockets)).map_err(misconfigured)?;
+    let signal = shutdown_signal().map_err(internal)?;
+    let clock = Arc::new(SystemClock);
+    let (listen, time_scale) = (config.listen, DEFAULT_TIME_SCALE);
+    let mock_config = MockConfig { listen, ledger_path: None, clock, time_scale };
+    let mock = match sockets.take(ListenerName::Mock) {
+        Some(socket) => Mock::start_on(socket, mock_config).await,
+        None => Mock::start(mock_config).await,
+    };
+    let mock = mock.map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
+    tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    signal.await;
+    mock.shutdown().await;
+    Ok(())
+}
+
 /// Finds the listeners of the inherited sockets. The configuration then has their addresses, and
 /// its checks are made of these.
 fn inherit(
@@ -101,7 +140,7 @@ fn inherit(
 
 /// The variables, with the addresses of the inherited sockets.
 #[must_use]
-pub fn with_addresses(sockets: &ListenerSockets) -> BTreeMap<String, String> {
+fn with_addresses(sockets: &ListenerSockets) -> BTreeMap<String, String> {
     let mut variables = config::environment();
     for (listener, addr) in sockets.addresses() {
         tracing::info!(%listener, %addr, "inherited a listening socket");
@@ -189,9 +228,7 @@ fn limits(config: &Config) -> Limits {
         upstream: edge.upstream_timeout,
         tunnel: edge.tunnel_timeout,
         keepalive: edge.keepalive,
-        connections,
-        upstreams: connections,
-        ..Limits::default()
+        ..Limits::default().with_connections(connections)
     }
 }
 
