@@ -5,19 +5,21 @@ use std::io::{ErrorKind, Write as _};
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, value_parser};
-use paygate::config;
 use paygate::config::Config;
-use paygate::mock::client_environment;
-use paygate::sidecar::command::{mock, serve};
+use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
+use paygate::sidecar::command::{serve, with_addresses};
 use paygate::sidecar::exit::{
     CommandResult, Exit, internal, misconfigured, not_started, unavailable,
 };
 use paygate::sidecar::{
-    InheritedSockets, chapters, health, help_text, schema, survive_file_size_limit, telemetry,
+    InheritedSockets, ListenerName, chapters, health, help_text, schema, shutdown_signal,
+    survive_file_size_limit, telemetry,
 };
 use paygate::store::{Backup, Restored};
+use paygate::{SystemClock, config};
 
 enum Command {
     Serve,
@@ -135,6 +137,27 @@ fn run() -> ExitCode {
 fn check() -> CommandResult {
     let config = Config::from_env().map_err(misconfigured)?;
     print(&config.describe())
+}
+
+/// Runs the simulated providers without an engine.
+async fn mock(sockets: InheritedSockets) -> CommandResult {
+    let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
+    let mut sockets = sockets.assign(&[ListenerName::Mock]).map_err(misconfigured)?;
+    let config = config::mock_command_config(&with_addresses(&sockets)).map_err(misconfigured)?;
+    let signal = shutdown_signal().map_err(internal)?;
+    let clock = Arc::new(SystemClock);
+    let (listen, time_scale) = (config.listen, DEFAULT_TIME_SCALE);
+    let mock_config = MockConfig { listen, ledger_path: None, clock, time_scale };
+    let mock = match sockets.take(ListenerName::Mock) {
+        Some(socket) => Mock::start_on(socket, mock_config).await,
+        None => Mock::start(mock_config).await,
+    };
+    let mock = mock.map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
+    tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
+    signal.await;
+    mock.shutdown().await;
+    Ok(())
 }
 
 /// Removes the files of mock mode.

@@ -127,11 +127,16 @@ impl Mock {
         providers.set_time_scale(config.time_scale);
         let listener = listener.await?;
         let addr = listener.local_addr()?;
+        Ok(Mock::on(listener, addr, providers))
+    }
+
+    /// No `async fn`: the code of the tasks is compiled here, and not again with a program.
+    fn on(listener: TcpListener, addr: SocketAddr, providers: InProcess) -> Mock {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(deliver::deliver(providers.clone(), stopped.clone()));
         tasks.spawn(http::server::serve(listener, providers.clone(), stopped));
-        Ok(Mock { addr, providers, stop, tasks })
+        Mock { addr, providers, stop, tasks }
     }
 
     /// The address of the listener.

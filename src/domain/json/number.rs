@@ -1,7 +1,5 @@
 //! Numbers by their exact decimal value: no float, and no exponent is ever expanded.
 
-use std::io::Write;
-
 /// The whole number that a JSON number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whole {
@@ -77,18 +75,18 @@ impl Decimal<'_> {
         }
         self.digits.iter().for_each(|digits| out.extend_from_slice(digits.as_bytes()));
         out.push(b'e');
-        // A vector takes every byte.
-        drop(match &self.exponent {
-            Exponent::Near(0) => out.write_all(b"0"),
+        let exponent = match &self.exponent {
+            Exponent::Near(0) => return out.push(b'0'),
             Exponent::Near(power) => match i64::try_from(*power) {
                 // Some times faster.
-                Ok(power) => write!(out, "{power}"),
-                Err(_) => write!(out, "{power}"),
+                Ok(power) => power.to_string(),
+                Err(_) => power.to_string(),
             },
             Exponent::Far { negative, digits, plus } => {
-                write!(out, "{}{digits}{plus:+}", if *negative { "-" } else { "" })
+                format!("{}{digits}{plus:+}", if *negative { "-" } else { "" })
             }
-        });
+        };
+        out.extend_from_slice(exponent.as_bytes());
     }
 
     pub(super) fn whole(&self) -> Whole {

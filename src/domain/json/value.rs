@@ -1,7 +1,6 @@
 //! A scanned JSON value: its text, its members, its canonical text.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -241,7 +240,7 @@ fn write_number(token: &str, out: &mut Vec<u8>) {
     out.push(b'e');
     match zeros {
         0 => out.push(b'0'),
-        _ => drop(write!(out, "{zeros}")),
+        _ => out.extend_from_slice(zeros.to_string().as_bytes()),
     }
 }
 

@@ -10,10 +10,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::files::{
-    DatabaseFile, make_private_file, open_for_writing, remove_if_there, sync_directory,
-};
+use super::files::{DatabaseFile, open_for_writing, remove_if_there, sync_directory};
 use super::opening::{BUSY, check_statements};
+use super::private::make_private_file;
 use super::{failure, log, migrations, schema};
 use crate::domain::time::Millis;
 use crate::store::{Backup, Restored, StoreError, StoreErrorKind, StoreMode};

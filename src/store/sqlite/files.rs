@@ -1,6 +1,6 @@
 //! The files of one store: their paths, the lock of the process that owns them, their rights.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{corrupt, refused, unavailable};
 use super::lock::StoreLock;
-use super::log::Identity;
+use super::log::{APPLICATION_ID, Identity};
+use super::private::{make_private, make_private_file};
 use super::{failure, schema};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreMode};
@@ -111,7 +112,7 @@ impl DatabaseFile {
         if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
             return Err(corrupt(shown, "it is no SQLite file"));
         }
-        if header[68..72] != schema::APPLICATION_ID.to_be_bytes() {
+        if header[68..72] != APPLICATION_ID.to_be_bytes() {
             return Err(corrupt(shown, "it is another program's SQLite file"));
         }
         Ok(true)
@@ -239,11 +240,6 @@ impl DatabaseFile {
     }
 }
 
-/// Makes an empty file that only its owner reads.
-pub(super) fn make_private_file(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().write(true).create_new(true)).open(path)
-}
-
 /// Removes a file, unless there is none.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -302,36 +298,6 @@ fn file_number(_: &Path) -> io::Result<FileNumber> {
 }
 
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-
-#[cfg(unix)]
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600)
-}
-
-#[cfg(not(unix))]
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
-}
-
-#[cfg(unix)]
-fn make_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = match fs::metadata(path) {
-        Ok(file) => file.permissions().mode(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    match mode & 0o077 {
-        0 => Ok(()),
-        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)),
-    }
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &Path) -> io::Result<()> {
-    Ok(())
-}
 
 /// A name is durable when its directory is.
 #[cfg(unix)]

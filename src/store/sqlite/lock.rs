@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::failure::{refused, unavailable};
-use super::files::private;
+use super::private::private;
 use crate::store::StoreError;
 
 /// Where the owner's process stands.

@@ -19,9 +19,11 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::failure;
-use super::schema::{self, APPLICATION_ID};
 use crate::domain::time::Millis;
 use crate::store::StoreError;
+
+/// Marks a SQLite file as paygate's: "PayG" in ASCII, at byte 68 of the file.
+pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
 /// The schema cookie of a store: "PayG", far above that of any copy.
 const COOKIE: i64 = 0x5061_7947;
@@ -99,7 +101,13 @@ pub(super) fn check(
 }
 
 fn has_numbers(connection: &Connection) -> Result<bool> {
-    schema::has_meta(connection, "log_id")
+    has_meta(connection, "log_id")
+}
+
+/// Whether `meta` has this column: an earlier version's has fewer.
+pub(super) fn has_meta(connection: &Connection, column: &str) -> Result<bool> {
+    let found = "SELECT 1 FROM pragma_table_info('meta') WHERE name = ?1";
+    Ok(connection.query_row(found, [column], |_| Ok(())).optional()?.is_some())
 }
 
 /// Gives the database of `connection`, whose tables are of this version, a number and the cookie

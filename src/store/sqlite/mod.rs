@@ -55,6 +55,7 @@ mod migrations;
 mod opening;
 #[cfg(test)]
 mod plans;
+mod private;
 mod reader;
 #[cfg(feature = "mock")]
 mod removal;

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
-use super::log::Identity;
+use super::log::{APPLICATION_ID, Identity, has_meta};
 use super::{failure, log};
 use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
-
-/// Marks a SQLite file as paygate's: "PayG" in ASCII, at byte 68 of the file.
-pub(super) const APPLICATION_ID: i32 = 0x5061_7947;
 
 /// The version of the tables that this program reads and writes.
 pub(super) const VERSION: i32 = 5;
@@ -183,12 +180,6 @@ fn is_compatible(connection: &Connection, version: i32) -> bool {
     let mark = "SELECT compatible_from FROM meta WHERE marked_version = ?1";
     let from = connection.query_row(mark, [version], |row| row.get(0));
     from.is_ok_and(|from: i32| from <= VERSION)
-}
-
-/// Whether `meta` has this column: an earlier version's has fewer.
-pub(super) fn has_meta(connection: &Connection, column: &str) -> rusqlite::Result<bool> {
-    let found = "SELECT 1 FROM pragma_table_info('meta') WHERE name = ?1";
-    Ok(connection.query_row(found, [column], |_| Ok(())).optional()?.is_some())
 }
 
 /// Whether the store lost some of the `noted` transactions that its owners wrote. A copy that was
