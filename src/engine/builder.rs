@@ -16,13 +16,13 @@ use super::outbox::listeners::{Deliver, Handled, Outbox};
 use super::outbox::order_event::OrderEvent;
 use super::parts::{Engine, EngineParts};
 use super::providers::{MerchantProviders, Providers};
-use super::rejected::RejectedNotifications;
 use super::replay_cache::ReplayCache;
 use super::settings::Switching;
 use super::start_error::StartError;
 use super::superseded::SupersededOrders;
 use super::tasks::Tasks;
 use super::waiters::Waiters;
+use crate::clock::throttled_count::ThrottledCount;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::event::EventType;
 use crate::domain::ids::Pid;
@@ -249,7 +249,7 @@ impl Builder {
             locks: Arc::new(OrderLocks::default()),
             waiters,
             outbox,
-            rejected: RejectedNotifications::default(),
+            rejected: ThrottledCount::default(),
             clock: self.clock,
             settings,
             tasks: Tasks::default(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::failures::{not_recorded, store_lost, store_unreachable};
+use super::order_log;
 use super::outbox::listeners::Outbox;
 use super::outbox::payload::{Cause, outbox_event};
 use super::progress::LockGuard;
@@ -17,7 +18,7 @@ use super::replay_cache::ReplayCache;
 use super::superseded::SupersededOrders;
 use super::waiters::Waiters;
 use crate::clock::Clock;
-use crate::domain::event::OutboxEvent;
+use crate::domain::event::{Effect, OutboxEvent};
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::order::attempt::Attempt;
 use crate::domain::order::refund::{ExternalRefund, RefundUpdate};
@@ -186,11 +187,13 @@ impl Commits {
         for _ in 0..COMMITS_MAX {
             let Some(transition) = decide(&order) else { return Ok(order) };
             let Some(next) = order.apply(transition.clone()) else { return Ok(order) };
-            let events = self.events(&order, &next, &transition);
+            let effects = next.effects_since(&order);
+            let events = self.events(&next, &effects, &transition);
             trace_commit(&next, transition.name());
             let committed = self.store.commit(&next, &events).await;
             match committed.map_err(|error| not_recorded(&error))? {
                 Committed::Done => {
+                    order_log::changed(&order, &next, &transition, &effects);
                     self.after_commit(&transition, &next, &events);
                     return Ok(next);
                 }
@@ -202,10 +205,14 @@ impl Commits {
     }
 
     /// The events that follow from a transition.
-    fn events(&self, before: &Order, after: &Order, transition: &Transition) -> Vec<OutboxEvent> {
+    fn events(
+        &self,
+        after: &Order,
+        effects: &[Effect],
+        transition: &Transition,
+    ) -> Vec<OutboxEvent> {
         let (at, message) = (self.clock.now(), message(transition));
         let cause = Cause { at, message, livemode: self.livemode };
-        let effects = after.effects_since(before);
         effects.iter().map(|effect| outbox_event(after, effect, cause)).collect()
     }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::commit::Report;
 use super::failures::interrupted;
+use super::order_log::{name_account, order_span};
 use super::parts::EngineParts;
 use super::progress::{LockGuard, Progress};
 use super::providers::CallBudget;
@@ -57,9 +60,11 @@ impl EngineParts {
         let locked = LockedWork::new(self.clone(), guard);
         let out_trade_no = out_trade_no.clone();
         let (done, result) = tokio::sync::oneshot::channel();
-        self.tasks.spawn(async move {
+        let span = order_span(&out_trade_no);
+        let work = async move {
             let result = match locked.engine.commits.load(&out_trade_no).await {
                 Ok(order) => {
+                    name_account(&order);
                     let fingerprint = Box::new(order.fingerprint.clone());
                     locked.guard.publish(Progress::Claimed(fingerprint));
                     work(locked, order).await
@@ -68,7 +73,8 @@ impl EngineParts {
             };
             // The caller may have left.
             drop(done.send(result));
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
         result.await.unwrap_or_else(|_| Err(interrupted())).map(Some)
     }
 }

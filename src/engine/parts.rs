@@ -9,11 +9,11 @@ use super::commit::Commits;
 use super::outbox::listeners::Outbox;
 use super::progress::Locks;
 use super::providers::Providers;
-use super::rejected::RejectedNotifications;
 use super::settings::Settings;
 use super::tasks::Tasks;
 use super::waiters::Waiters;
 use crate::clock::Clock;
+use crate::clock::throttled_count::ThrottledCount;
 use crate::domain::notify_url::MountPath;
 use crate::domain::time::Millis;
 use crate::provider::BoxFuture;
@@ -32,7 +32,7 @@ pub(super) struct EngineParts {
     pub(super) locks: Arc<Locks>,
     pub(super) waiters: Waiters,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) rejected: RejectedNotifications,
+    pub(super) rejected: ThrottledCount,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Arc<Settings>,
     pub(super) tasks: Tasks,

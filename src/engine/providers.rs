@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::Instant;
 
 use super::circuit_breaker::{CircuitBreakers, Operation};
@@ -14,6 +13,7 @@ use super::settings::Settings;
 use crate::clock::Clock;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
+use crate::domain::notify_url;
 use crate::domain::order::attempt::{Account, Attempt, Material};
 use crate::domain::order::{Order, Receipt, TradeUpdate};
 use crate::error::{Error, Kind};
@@ -55,9 +55,7 @@ impl Providers {
 
     /// Where `pay_type`'s provider reports payments to the merchant `pid`.
     pub(super) fn notify_url(&self, pay_type: PayType, pid: &Pid) -> String {
-        let merchant = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC);
-        let base = &self.settings.notify_base;
-        format!("{base}/notify/{}/{pay_type}/{merchant}", pay_type.provider())
+        notify_url::notify_url(&self.settings.notify_base, pay_type, pid)
     }
 
     /// The attempt `n`, with the account that opened it.

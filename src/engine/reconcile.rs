@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::commit::Report;
 use super::failures::CallFailure;
 use super::locked::{LOCK_TIMEOUT, LockedWork, Wait};
 use super::open_outcome::open_outcome;
+use super::order_log::{name_account, order_span};
 use super::parts::{Engine, EngineParts};
 use super::providers::CallBudget;
 use crate::domain::channel::ProviderId;
@@ -122,7 +124,9 @@ impl EngineParts {
                 reconciled += usize::from(matches!(running.join_next().await, Some(Ok(true))));
             }
             let engine = self.clone();
-            running.spawn(async move { engine.reconcile_order(&out_trade_no, at, horizon).await });
+            let span = order_span(&out_trade_no);
+            let work = async move { engine.reconcile_order(&out_trade_no, at, horizon).await };
+            running.spawn(work.instrument(span));
         }
         while let Some(done) = running.join_next().await {
             reconciled += usize::from(matches!(done, Ok(true)));
@@ -153,6 +157,7 @@ impl EngineParts {
         if order.due_with(at).is_none_or(|due| due > horizon) {
             return false;
         }
+        name_account(&order);
         let unpaid = self.query_due_trades(order, Scope { at: Some(at), horizon }).await;
         self.finish_trades(out_trade_no, Some(at), unpaid).await;
         true
@@ -168,12 +173,15 @@ impl EngineParts {
             return;
         }
         let (engine, order) = (self.clone(), order.clone());
-        self.tasks.spawn(async move {
+        let span = order_span(order.out_trade_no());
+        let work = async move {
+            name_account(&order);
             let out_trade_no = order.out_trade_no().clone();
             let scope = Scope { at: None, horizon: Millis(i64::MAX) };
             let unpaid = engine.query_due_trades(order, scope).await;
             engine.finish_trades(&out_trade_no, None, unpaid).await;
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
     }
 
     /// Closes trades that wait for their buyer, or sends them again, and retries the refunds that

@@ -11,6 +11,15 @@ use crate::domain::order::next_attempt::ORDER_TTL_MS;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
 
 impl Builder {
+    /// Checks what [`Builder::start`] refuses, short of the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start`].
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.checked_settings().map(drop)
+    }
+
     /// The settings, if an engine can work with them and with the parts that it was given.
     pub(super) fn checked_settings(&self) -> Result<Settings, StartError> {
         if self.merchants.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::in_flight::InFlightOperations;
 
@@ -17,15 +18,17 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Runs `work` to its end in a task of its own, unless the engine is shut down.
+    /// Runs `work` to its end in a task of its own, unless the engine is shut down. Its log lines
+    /// name what the caller's do.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Some(operation) = self.in_flight.begin() else { return };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         while running.try_join_next().is_some() {}
-        running.spawn(async move {
+        let work = async move {
             work.await;
             drop(operation);
-        });
+        };
+        running.spawn(work.in_current_span());
     }
 
     /// What runs here, and the operations beside it.

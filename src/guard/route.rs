@@ -41,6 +41,18 @@ pub enum PaymentOperation {
     },
 }
 
+impl PaymentOperation {
+    /// The name in the log: the last segment of the path, or `notify`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            PaymentOperation::CreatePayment => "createPayment",
+            PaymentOperation::QueryPayment => "queryPayment",
+            PaymentOperation::Notify { .. } => "notify",
+        }
+    }
+}
+
 /// The path prefix of the payment operations, by which requests are routed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
+use tracing::{Instrument as _, Span};
 
 use super::cors::Origins;
 use crate::caller::{self, CallerContext, CallerRules, ClientClaims, ClientInfo};
+use crate::clock::throttled_count::ThrottledCount;
 use crate::domain::channel::ProviderId;
 use crate::domain::ids::Pid;
 use crate::domain::request::{CreateRequest, NeedQrcode};
@@ -36,6 +38,16 @@ pub(super) struct PaymentHandler {
     pub(super) origins: Origins,
     pub(super) peer_addr: Option<FindPeer>,
     pub(super) inject_context: bool,
+    pub(super) rejected: Arc<ThrottledCount>,
+}
+
+/// The span of a request: every line about it names it.
+fn request_span(route: &RouteDecision, request_id: &str) -> Span {
+    let operation = match route {
+        RouteDecision::Operation(operation) => Some(operation.name()),
+        RouteDecision::PassThrough | RouteDecision::Refuse => None,
+    };
+    tracing::error_span!("request", requestId = request_id, operation)
 }
 
 impl PaymentHandler {
@@ -74,14 +86,29 @@ impl PaymentHandler {
         let answer = match self.origins.preflight_answer(&parts, &reply) {
             Some(answer) => answer,
             None => {
-                let done = self.dispatch(route, &parts, body, &reply).await;
-                done.unwrap_or_else(|error| reply.refusal(&error))
+                let span = request_span(&route, &request_id);
+                self.dispatch(route, &parts, body, &reply).instrument(span).await
             }
         };
         self.origins.finish(&parts, answer)
     }
 
     async fn dispatch<B: Body>(
+        &self,
+        route: RouteDecision,
+        parts: &Parts,
+        body: B,
+        reply: &ReplyWriter<'_>,
+    ) -> Response<Bytes> {
+        let done = self.try_dispatch(route, parts, body, reply).await;
+        done.unwrap_or_else(|error| {
+            let (code, reason) = (error.code(), error.texts().1);
+            tracing::debug!(code, reason, "paygate refused a request");
+            reply.refusal(&error)
+        })
+    }
+
+    async fn try_dispatch<B: Body>(
         &self,
         route: RouteDecision,
         parts: &Parts,
@@ -210,7 +237,15 @@ impl PaymentHandler {
     /// Checks the right to ask that a request's headers give, before its body costs any work.
     pub(super) fn authorize(&self, parts: &Parts) -> Result<(), Error> {
         match self.pricing.source() {
-            PriceSource::Caller(access) => access.authorize(&parts.headers, self.peer(parts)),
+            PriceSource::Caller(access) => {
+                let from = self.peer(parts);
+                access.authorize(&parts.headers, from).inspect_err(|_| {
+                    if let Some(count) = self.rejected.count(self.engine.now()) {
+                        let from = from.map(tracing::field::display);
+                        tracing::warn!(count, from, "paygate refused callers without the right");
+                    }
+                })
+            }
             PriceSource::Quote(_) | PriceSource::Callback(_) => Ok(()),
         }
     }

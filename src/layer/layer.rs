@@ -40,6 +40,7 @@ impl PaymentLayer {
                 origins: Origins::default(),
                 peer_addr: None,
                 inject_context: false,
+                rejected: Arc::default(),
             },
         }
     }

@@ -64,11 +64,12 @@ chapters! {
 [simulated_providers]: crate::manual::_11_simulated_providers
 [going_live]: crate::manual::_12_going_live
 [operations]: crate::manual::_13_operations
-[configuration]: crate::manual::_14_configuration
-[layer_and_library]: crate::manual::_15_layer_and_library
-[from_vk_uni_pay]: crate::manual::_16_from_vk_uni_pay
-[architecture]: crate::manual::_17_architecture
-[testing]: crate::manual::_18_testing
+[log]: crate::manual::_14_log
+[configuration]: crate::manual::_15_configuration
+[layer_and_library]: crate::manual::_16_layer_and_library
+[from_vk_uni_pay]: crate::manual::_17_from_vk_uni_pay
+[architecture]: crate::manual::_18_architecture
+[testing]: crate::manual::_19_testing
 ",
     _01_concepts "concepts"
         "order, attempt, payment, material, event; a glossary, also in Chinese"
@@ -96,14 +97,16 @@ chapters! {
         "what must be there before real money"
     _13_operations "operations"
         "the runbook: one heading for each symptom"
-    _14_configuration "configuration"
+    _14_log "log"
+        "every line of the log, its fields, and where the runbook has it"
+    _15_configuration "configuration"
         "every variable"
-    _15_layer_and_library "layer_and_library"
+    _16_layer_and_library "layer_and_library"
         "paygate in a Rust app: the layer, the engine, its tests"
-    _16_from_vk_uni_pay "from_vk_uni_pay"
+    _17_from_vk_uni_pay "from_vk_uni_pay"
         "for projects that use vk-uni-pay"
-    _17_architecture "architecture"
+    _18_architecture "architecture"
         "the life of a payment through the files, and the invariants"
-    _18_testing "testing"
+    _19_testing "testing"
         "how paygate is tested, and how to run the tests"
 }

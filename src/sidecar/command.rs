@@ -20,9 +20,7 @@ use super::{
     telemetry,
 };
 use crate::assemble::AssembleError;
-use crate::clock::SystemClock;
 use crate::config::{self, Config, Mode, PricingChoice};
-use crate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig};
 use crate::provider::BoxFuture;
 
 /// Serves until a signal comes, then drains. The future is boxed here, so that its code is compiled
@@ -36,24 +34,15 @@ pub fn serve(sockets: InheritedSockets) -> BoxFuture<'static, CommandResult> {
     Box::pin(run(sockets))
 }
 
-/// Runs the simulated providers without an engine, as [`serve`] runs the sidecar.
-///
-/// # Errors
-///
-/// The exit code, and a text for the operator.
-#[must_use]
-pub fn mock(sockets: InheritedSockets) -> BoxFuture<'static, CommandResult> {
-    Box::pin(run_mock(sockets))
-}
-
 async fn run(sockets: InheritedSockets) -> CommandResult {
     let mut config = Config::from_env().map_err(misconfigured)?;
     telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "a warning about the configuration");
+    }
     let mut sockets = inherit(sockets, &mut config)?;
     let waits = !sockets.is_empty();
-    let upstream =
-        config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(misconfigured)?;
+    let upstream = upstream(&config)?;
     let mock = sockets.take(ListenerName::Mock);
     let listeners = Listeners::open(config.listen, config.admin_listen, &mut sockets);
     let listeners = listeners.await.map_err(unavailable)?;
@@ -101,24 +90,19 @@ async fn run(sockets: InheritedSockets) -> CommandResult {
     failed.into_inner().map_or(Ok(()), Err)
 }
 
-async fn run_mock(sockets: InheritedSockets) -> CommandResult {
-    let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
-    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
-    let mut sockets = sockets.assign(&[ListenerName::Mock]).map_err(misconfigured)?;
-    let config = config::mock_command_config(&with_addresses(&sockets)).map_err(misconfigured)?;
-    let signal = shutdown_signal().map_err(internal)?;
-    let clock = Arc::new(SystemClock);
-    let (listen, time_scale) = (config.listen, DEFAULT_TIME_SCALE);
-    let mock_config = MockConfig { listen, ledger_path: None, clock, time_scale };
-    let mock = match sockets.take(ListenerName::Mock) {
-        Some(socket) => Mock::start_on(socket, mock_config).await,
-        None => Mock::start(mock_config).await,
-    };
-    let mock = mock.map_err(|error| unavailable(format!("PAYGATE_MOCK_LISTEN: {error}")))?;
-    tracing::info!(addr = %mock.addr(), "simulating WeChat Pay and Alipay");
-    signal.await;
-    mock.shutdown().await;
-    Ok(())
+/// Checks what [`serve`] refuses, short of its addresses and of another process that has the store.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub fn check(config: &Config) -> CommandResult {
+    telemetry::check_filter(&config.log).map_err(misconfigured)?;
+    upstream(config)?;
+    config.check().map_err(not_started)
+}
+
+fn upstream(config: &Config) -> Result<Option<Upstream>, (Exit, String)> {
+    config.upstream.as_ref().map(Upstream::from_url).transpose().map_err(misconfigured)
 }
 
 /// Finds the listeners of the inherited sockets. The configuration then has their addresses, and
@@ -140,7 +124,7 @@ fn inherit(
 
 /// The variables, with the addresses of the inherited sockets.
 #[must_use]
-fn with_addresses(sockets: &ListenerSockets) -> BTreeMap<String, String> {
+pub fn with_addresses(sockets: &ListenerSockets) -> BTreeMap<String, String> {
     let mut variables = config::environment();
     for (listener, addr) in sockets.addresses() {
         tracing::info!(%listener, %addr, "inherited a listening socket");

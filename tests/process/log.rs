@@ -5,8 +5,10 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use serde_json::{Value, json};
+
 use super::faults::{code_url, library};
-use super::{ADMIN, HANGS, Program, TempDir, ask, command, timeout};
+use super::{ADMIN, HANGS, Program, TOKEN, TempDir, ask, command, timeout};
 
 const DEAD: (&str, &str) = ("PAYGATE_UPSTREAM", "http://127.0.0.1:1");
 
@@ -94,3 +96,61 @@ async fn an_error_of_the_arguments_or_the_configuration_ends_the_program_althoug
         assert_eq!(ended.code(), Some(64), "{arguments:?}");
     }
 }
+
+#[tokio::test]
+async fn an_operator_reads_in_the_log_what_became_of_an_order_and_who_asked_for_it() {
+    const ORDER: &str = "2107151010101541009";
+    let variables = [("PAYGATE_LOG", "debug"), ("PAYGATE_ADMIN_TOKEN", TOKEN)];
+    let mut program = Program::start(TempDir::new().unwrap(), &variables).await;
+    code_url(&program.create(ORDER).await);
+    code_url(&program.create(ORDER).await);
+    program.pay(ORDER).await;
+    program.until("a buyer paid an order").await;
+    program.until(PARKED).await;
+    let refund = format!(r#"{{"out_trade_no":"{ORDER}","out_refund_no":"r-0000001"}}"#);
+    let admin = program.addresses[ADMIN];
+    let json = "content-type: application/json\r\n";
+    for (token, status) in [("wrong", 401), ("wrong", 401), (TOKEN, 200)] {
+        let head = format!(
+            "POST /pay/refund HTTP/1.1\r\nx-request-id: by-hand\r\n\
+             authorization: Bearer {token}\r\n{json}"
+        );
+        let answer = ask(admin, &head, &refund).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    program.until("a provider refunded a buyer").await;
+    program.signal("TERM").await;
+    let (_, log) = program.ended().await;
+    let all: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rejected = all.iter().filter(|it| it["message"] == REJECTED).collect::<Vec<_>>();
+    assert_eq!(rejected.len(), 1, "once a minute: {log}");
+    assert_eq!((&rejected[0]["from"], &rejected[0]["count"]), (&json!("127.0.0.1"), &json!(1)));
+
+    let about = all.iter().filter(|line| line["out_trade_no"] == ORDER);
+    let about = about.filter(|line| line["level"] != "DEBUG" || line["message"] == REPEATED);
+    let read: Vec<_> = about.map(|it| (&it["level"], &it["message"], &it["operation"])).collect();
+    let expected = json!([
+        ["INFO", "paygate opened a payment", "createPayment"],
+        ["DEBUG", REPEATED, "createPayment"],
+        ["INFO", "a buyer paid an order", "notify"],
+        ["ERROR", PARKED, null],
+        ["INFO", "an operator requests a refund", "refund"],
+    ]);
+    assert_eq!(json!(read[..5]), expected, "{log}");
+    let by_hand = |message| {
+        let line = all.iter().find(|line| line["message"] == message).unwrap();
+        (&line["requestId"], &line["from"], &line["pid"], &line["refund_fee"])
+    };
+    let wanted = by_hand("an operator requests a refund");
+    assert_eq!((wanted.0, wanted.1), (&json!("by-hand"), &json!("127.0.0.1")), "{log}");
+    assert_eq!(by_hand("a provider refunded a buyer").3, &json!(1), "{log}");
+    let paid = all.iter().find(|line| line["message"] == "a buyer paid an order").unwrap();
+    let account = (&paid["provider"], &paid["pid"], &paid["event"], &paid["paid_fee"]);
+    let wanted = (&json!("wxpay"), &json!("default"), &json!("payment.succeeded"), &json!(1));
+    assert_eq!(account, wanted, "{paid}");
+    assert!(paid["requestId"].is_string(), "{paid}");
+}
+
+const REPEATED: &str = "paygate answered a repeated request from memory";
+const PARKED: &str = "paygate parked an event: the shop has to get it some other way";
+const REJECTED: &str = "paygate refused operators without the admin token";

@@ -10,6 +10,7 @@ mod plan;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use self::created::Created;
 use self::resolve::Resolved;
@@ -18,6 +19,7 @@ use super::claim::Claimed;
 use super::failures::{busy, different_order, interrupted};
 use super::locked::LockedWork;
 use super::order_lock::{Follower, Join};
+use super::order_log::request_span;
 use super::parts::{Engine, EngineParts};
 use super::progress::{LockGuard, Progress, RequestKey};
 use crate::domain::caller::CallerContext;
@@ -47,6 +49,8 @@ impl Engine {
         let _operation = self.begin_operation()?;
         let resolved = Arc::new(self.0.resolve(request, caller)?);
         if let Some(known) = self.0.replay_from_cache(&resolved) {
+            let out_trade_no = &resolved.request.terms.out_trade_no;
+            tracing::debug!(%out_trade_no, "paygate answered a repeated request from memory");
             return known;
         }
         for _ in 0..ROUNDS_MAX {
@@ -74,10 +78,12 @@ impl EngineParts {
     ) -> Result<Created, Error> {
         let progress = guard.watch();
         let locked = LockedWork::new(self.clone(), guard);
-        self.tasks.spawn(async move {
+        let span = request_span(&resolved.request);
+        let work = async move {
             let result = Box::pin(work(&locked, &resolved)).await;
             locked.guard.finish(Progress::Done(Box::new(result)));
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
         end_of(progress).await
     }
 

@@ -140,6 +140,7 @@ impl<'a> CreateRun<'a> {
             false => order,
         };
         let created = self.present(&order, n)?;
+        tracing::debug!(n, "paygate answered a repeated request");
         Ok(Step::Done(Box::new(Created { replayed: true, ..created })))
     }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tracing::Instrument as _;
 
 use super::commit::Report;
 use super::failures::store_unreachable;
+use super::order_log::{name_account, order_span};
 use super::parts::{Engine, EngineParts};
 use super::verified_payment::{NotificationTarget, VerifiedPayment};
 use crate::domain::channel::ProviderId;
@@ -85,6 +87,17 @@ impl EngineParts {
     ) -> Result<(), Error> {
         let found = self.order_of(payment.target, payment.channel_no).await?;
         let Some(order) = found else { return self.record_unmatched_payment(payment).await };
+        let span = order_span(order.out_trade_no());
+        Box::pin(self.record_payment_of(order, payment)).instrument(span).await
+    }
+
+    /// As [`EngineParts::record_payment`], of a known order.
+    async fn record_payment_of(
+        self: &Arc<Self>,
+        order: Order,
+        payment: VerifiedPayment<'_>,
+    ) -> Result<(), Error> {
+        name_account(&order);
         let order = Box::pin(self.apply_payment(order, payment)).await?;
         self.settle_leftovers(&order);
         match order.payment(&payment.trade.transaction_id).map(|known| known.role) {

@@ -32,19 +32,8 @@ impl EngineParts {
                 (DeliveryState::Pending, now.plus(retry_delay_ms(tries, &event.id)))
             }
         };
-        if let Err(why) = &delivered {
-            let (id, out_trade_no) = (&event.id, &event.out_trade_no);
-            let state = state.name();
-            tracing::warn!(
-                %id,
-                %out_trade_no,
-                tries,
-                state,
-                %why,
-                "an event was not accepted"
-            );
-        }
         let settled = OutboxEvent { state, tries, next_at, ..event };
+        log_delivery(&settled, &delivered);
         match self.store.outbox_set(&settled).await {
             Ok(EventUpdate::Done) => self.waiters.wake(&settled.out_trade_no),
             // Paygate sends it again under the same id, but not all the time because a disk is
@@ -58,6 +47,21 @@ impl EngineParts {
                 tracing::error!(%error, "the store did not record the delivery of an event");
                 tokio::time::sleep(STORE_PAUSE).await;
             }
+        }
+    }
+}
+
+fn log_delivery(settled: &OutboxEvent, delivered: &Result<(), Undelivered>) {
+    let OutboxEvent { id, out_trade_no, tries, .. } = settled;
+    let event = settled.event.name();
+    match delivered {
+        Ok(()) => tracing::info!(%id, event, %out_trade_no, tries, "the shop accepted an event"),
+        Err(why) if settled.state == DeliveryState::Parked => tracing::error!(
+            %id, event, %out_trade_no, tries, %why,
+            "paygate parked an event: the shop has to get it some other way"
+        ),
+        Err(why) => {
+            tracing::warn!(%id, event, %out_trade_no, tries, %why, "an event was not accepted");
         }
     }
 }

@@ -77,7 +77,10 @@ impl Providers {
         let context = context.ok_or_else(|| Error::new(Kind::OutcomeUnknown))?;
         match self.query_refund_status(&context, budget).await? {
             Some(status) if !context.is_same_fee(&status) => {
-                tracing::error!(number, "{ANOTHER_REFUND}");
+                tracing::error!(
+                    out_refund_no = number,
+                    "the provider has another refund, of another amount, under this number"
+                );
                 Err(Error::new(Kind::OutcomeUnknown))
             }
             status => Ok(status),

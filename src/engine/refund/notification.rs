@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::domain::money::Fen;
 use crate::domain::order::Order;
 use crate::domain::order::attempt::Attempt;
 use crate::domain::order::payment::Payment;
 use crate::domain::order::refund::{ExternalRefund, Refund, RefundStatus, RefundUpdate};
 use crate::engine::commit::Report;
+use crate::engine::order_log::{name_account, order_span};
 use crate::engine::parts::EngineParts;
 use crate::engine::verified_payment::{NotificationTarget, VerifiedPayment};
 use crate::error::{Error, Kind};
@@ -37,8 +40,13 @@ impl EngineParts {
             tracing::error!(%channel_no, %provider, "a provider refunded an unknown order");
             Error::new(Kind::NoSuchOrder)
         })?;
-        let order = self.with_payment(target, order, &notification).await?;
-        Box::pin(self.apply_refund(order, notification)).await
+        let span = order_span(order.out_trade_no());
+        let recorded = async {
+            name_account(&order);
+            let order = self.with_payment(target, order, &notification).await?;
+            Box::pin(self.apply_refund(order, notification)).await
+        };
+        Box::pin(recorded).instrument(span).await
     }
 
     /// The order, after its provider was queried for the refunded payment, if that is unknown.

@@ -99,7 +99,10 @@ impl LockedWork {
         let answer = match providers.guarded(account, Operation::Refund, sent).await {
             Ok(status) if context.is_same_fee(&status) => RefundAnswer::Status(status),
             Ok(_) => {
-                tracing::error!(number, "{ANOTHER_REFUND}");
+                tracing::error!(
+                    out_refund_no = number,
+                    "the provider has another refund, of another amount, under this number"
+                );
                 RefundAnswer::Failure(Failure::unknown(ANOTHER_REFUND))
             }
             Err(CallFailure::NotMade(_)) => {
@@ -156,7 +159,7 @@ fn refund_update(number: &str, answer: RefundAnswer) -> (RefundUpdate, Option<Er
             Failure::Refused { code, message } | Failure::NumberInUse { code, message },
         ) => {
             tracing::warn!(
-                number,
+                out_refund_no = number,
                 code,
                 provider_message = message,
                 "the provider refused a refund"
@@ -165,12 +168,12 @@ fn refund_update(number: &str, answer: RefundAnswer) -> (RefundUpdate, Option<Er
             (RefundUpdate::Refused, Some(refusal))
         }
         RefundAnswer::Failure(Failure::NotSent(reason)) => {
-            tracing::info!(number, reason, "paygate sends a refund later");
+            tracing::info!(out_refund_no = number, reason, "paygate sends a refund later");
             (RefundUpdate::NotDone, None)
         }
         RefundAnswer::Failure(Failure::Throttled { code, message }) => {
             tracing::info!(
-                number,
+                out_refund_no = number,
                 code,
                 provider_message = message,
                 "paygate sends a throttled refund later"
@@ -178,7 +181,7 @@ fn refund_update(number: &str, answer: RefundAnswer) -> (RefundUpdate, Option<Er
             (RefundUpdate::NotDone, None)
         }
         RefundAnswer::Failure(Failure::OutcomeUnknown { reason, .. }) => {
-            tracing::warn!(number, reason, "the outcome of a refund is unknown");
+            tracing::warn!(out_refund_no = number, reason, "the outcome of a refund is unknown");
             (RefundUpdate::NoAnswer, None)
         }
     }

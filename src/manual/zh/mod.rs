@@ -15,11 +15,12 @@ chapters! {
 [simulated_providers]: crate::manual::_11_simulated_providers
 [going_live]: crate::manual::zh::_05_going_live
 [operations]: crate::manual::_13_operations
-[configuration]: crate::manual::_14_configuration
-[layer_and_library]: crate::manual::_15_layer_and_library
+[log]: crate::manual::_14_log
+[configuration]: crate::manual::_15_configuration
+[layer_and_library]: crate::manual::_16_layer_and_library
 [from_vk_uni_pay]: crate::manual::zh::_06_from_vk_uni_pay
-[architecture]: crate::manual::_17_architecture
-[testing]: crate::manual::_18_testing
+[architecture]: crate::manual::_18_architecture
+[testing]: crate::manual::_19_testing
 ",
     _01_create_payment "create_payment"
         "createPayment：请求与应答、参数、支付方式"

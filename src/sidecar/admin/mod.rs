@@ -21,6 +21,7 @@ use super::limit_counters::LimitCounters;
 use super::responses::{RefusalContext, SidecarRefusal};
 use super::shutdown::ShutdownWatch;
 use super::telemetry;
+use crate::clock::throttled_count::ThrottledCount;
 use crate::error::Kind;
 use crate::secret::Secret;
 
@@ -50,13 +51,17 @@ pub struct AdminParts {
 
 /// The service of the admin listener.
 #[derive(Clone)]
-pub struct Admin(Arc<AdminParts>);
+pub struct Admin {
+    parts: Arc<AdminParts>,
+    /// The requests without the token.
+    rejected: Arc<ThrottledCount>,
+}
 
 impl Admin {
     /// Serves `parts`.
     #[must_use]
     pub fn new(parts: AdminParts) -> Admin {
-        Admin(Arc::new(parts))
+        Admin { parts: Arc::new(parts), rejected: Arc::default() }
     }
 }
 
@@ -74,12 +79,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let parts = Arc::clone(&self.0);
+        let Admin { parts, rejected } = self.clone();
         Box::pin(async move {
             let refusal_context = RefusalContext::of(request.headers());
             let answer = match parts.operation(request.uri().path()).map(str::to_owned) {
                 Some(path) => {
-                    parts.dispatch(&path, request).await.map(|response| response.map(Full::new))
+                    let answer = parts.dispatch(&path, request, &rejected).await;
+                    answer.map(|response| response.map(Full::new))
                 }
                 // Health and schema requests have no body to read.
                 None => parts.answer(&request.map(drop)).await,
@@ -162,7 +168,7 @@ fn answer(
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Admin").field(&self.0).finish()
+        f.debug_tuple("Admin").field(&self.parts).finish()
     }
 }
 

@@ -1,13 +1,18 @@
 //! The admin operations, which need the bearer token.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, Request, Response};
 use http_body::Body;
+use tracing::Instrument as _;
 use url::form_urlencoded;
 
 use super::AdminParts;
 use crate::caller::request_id;
+use crate::clock::throttled_count::ThrottledCount;
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::event::{DeliveryState, EventId};
 use crate::engine::{Query, no_such_event};
 use crate::error::{Code, Error, Kind, Text, Violation};
@@ -19,6 +24,7 @@ use crate::reply::pay_order::pay_order_row;
 use crate::reply::{Language, OrderView, ReplyWriter};
 use crate::secret::bearer_token;
 use crate::sidecar::responses::SidecarRefusal;
+use crate::sidecar::server::PeerAddr;
 
 /// An admin operation, by its path below the mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,19 @@ impl AdminOperation {
         }
     }
 
+    /// The name in the log.
+    fn name(&self) -> &'static str {
+        match self {
+            AdminOperation::QueryPayment => "queryPayment",
+            AdminOperation::Refund => "refund",
+            AdminOperation::QueryRefund => "queryRefund",
+            AdminOperation::ClosePayment => "closePayment",
+            AdminOperation::Payments => "payments",
+            AdminOperation::Webhooks => "webhooks",
+            AdminOperation::Retry(_) => "retry",
+        }
+    }
+
     fn check_method(&self, method: &Method) -> Result<(), SidecarRefusal> {
         match self {
             AdminOperation::Payments | AdminOperation::Webhooks => match *method {
@@ -69,8 +88,10 @@ impl AdminParts {
         &self,
         path: &str,
         request: Request<B>,
+        rejected: &ThrottledCount,
     ) -> Result<Response<Bytes>, SidecarRefusal> {
-        self.authorize(request.headers())?;
+        let from = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
+        self.authorize(request.headers()).inspect_err(|_| log_rejected(rejected, from))?;
         let operation = AdminOperation::parse(path).ok_or(SidecarRefusal::Of(Kind::NotFound))?;
         operation.check_method(request.method())?;
         let request_id = request_id(request.headers());
@@ -79,19 +100,35 @@ impl AdminParts {
             language: Language::preferred(request.headers()),
             mock: self.engine.is_simulated(),
         };
+        let from = from.map(tracing::field::display);
+        let name = operation.name();
+        let span = tracing::error_span!("request", requestId = request_id, operation = name, from);
+        Ok(self.answer_operation(operation, request, &reply).instrument(span).await)
+    }
+
+    async fn answer_operation<B: Body>(
+        &self,
+        operation: AdminOperation,
+        request: Request<B>,
+        reply: &ReplyWriter<'_>,
+    ) -> Response<Bytes> {
         let done = match operation {
-            AdminOperation::QueryPayment => self.query(request, &reply).await,
-            AdminOperation::Refund => self.refund(request, &reply).await,
-            AdminOperation::QueryRefund => self.query_refund(request, &reply).await,
-            AdminOperation::ClosePayment => self.close_payment(request, &reply).await,
-            AdminOperation::Payments => self.payments(request.uri().query(), &reply).await,
-            AdminOperation::Webhooks => self.webhooks(request.uri().query(), &reply).await,
+            AdminOperation::QueryPayment => self.query(request, reply).await,
+            AdminOperation::Refund => self.refund(request, reply).await,
+            AdminOperation::QueryRefund => self.query_refund(request, reply).await,
+            AdminOperation::ClosePayment => self.close_payment(request, reply).await,
+            AdminOperation::Payments => self.payments(request.uri().query(), reply).await,
+            AdminOperation::Webhooks => self.webhooks(request.uri().query(), reply).await,
             AdminOperation::Retry(Some(id)) => {
                 self.retry(&id).await.map(|()| reply.ok(&OkBody { code: 0 }))
             }
             AdminOperation::Retry(None) => Err(no_such_event()),
         };
-        Ok(done.unwrap_or_else(|error| reply.refusal(&error)))
+        done.unwrap_or_else(|error| {
+            let (code, reason) = (error.code(), error.texts().1);
+            tracing::debug!(code, reason, "paygate refused a request");
+            reply.refusal(&error)
+        })
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), SidecarRefusal> {
@@ -122,6 +159,7 @@ impl AdminParts {
     }
 
     async fn retry(&self, id: &EventId) -> Result<(), Error> {
+        tracing::info!(%id, "an operator sends an event again");
         self.engine.get()?.retry_event(id).await
     }
 
@@ -161,6 +199,13 @@ impl AdminParts {
         }
         let webhooks = events.iter().map(WebhookEventBody::new).collect();
         Ok(reply.ok(&WebhookListBody { code: 0, webhooks }))
+    }
+}
+
+fn log_rejected(rejected: &ThrottledCount, from: Option<IpAddr>) {
+    if let Some(count) = rejected.count(SystemClock.now()) {
+        let from = from.map(tracing::field::display);
+        tracing::warn!(count, from, "paygate refused operators without the admin token");
     }
 }
 

@@ -5,6 +5,7 @@ use http::{Request, Response};
 use http_body::Body;
 
 use super::AdminParts;
+use crate::domain::money::Fen;
 use crate::engine::Refunded;
 use crate::error::Error;
 use crate::guard::{RefundQuery, body, read_close, read_query_refund, read_refund};
@@ -18,6 +19,10 @@ impl AdminParts {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let refund_request = read_refund(&self.read(request).await?)?;
+        let out_trade_no = refund_request.out_trade_no.as_str();
+        let out_refund_no = refund_request.out_refund_no.as_deref();
+        let refund_fee = refund_request.refund_fee.map(Fen::fen);
+        tracing::info!(out_trade_no, out_refund_no, refund_fee, "an operator requests a refund");
         let refunded = self.engine.get()?.refund(refund_request).await?;
         Ok(reply.ok(&RefundReplyBody { code: 0, refund: refund_body(&refunded) }))
     }
@@ -50,6 +55,7 @@ impl AdminParts {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let out_trade_no = read_close(&self.read(request).await?)?;
+        tracing::info!(%out_trade_no, "an operator closes an order");
         self.engine.get()?.close(&out_trade_no).await?;
         let out_trade_no = out_trade_no.as_str();
         Ok(reply.ok(&ClosedBody { code: 0, out_trade_no, status: -1 }))

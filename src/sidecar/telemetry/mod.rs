@@ -6,6 +6,7 @@
 //! A thread of its own writes the lines. When nobody reads them, they are dropped and counted:
 //! nothing that logs waits.
 
+mod json_line;
 mod queue;
 
 use std::fmt;
@@ -18,8 +19,10 @@ use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use self::json_line::JsonLine;
 use self::queue::LogQueue;
 use crate::config::LogFormat;
 
@@ -115,7 +118,10 @@ where
         Dispatch::new(subscriber)
     }
     Ok(match format {
-        LogFormat::Json => dispatch(lines.json().flatten_event(true).finish().with(targets)),
+        LogFormat::Json => {
+            let lines = lines.fmt_fields(JsonFields::new()).event_format(JsonLine);
+            dispatch(lines.finish().with(targets))
+        }
         LogFormat::Auto | LogFormat::Text => {
             dispatch(lines.with_ansi(colours).finish().with(targets))
         }
@@ -149,6 +155,8 @@ impl std::error::Error for TelemetryError {}
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use tracing::field::Empty;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -165,18 +173,60 @@ mod tests {
         }
     }
 
-    /// The line of one event that has a client's text.
-    fn logged(format: LogFormat) -> String {
+    /// What is logged while `work` is done.
+    fn logged_of(format: LogFormat, work: impl FnOnce()) -> String {
         let sheet = Sheet::default();
         let writer = sheet.clone();
         let dispatch = subscriber("info", format, false, move || writer.clone()).unwrap();
-        tracing::dispatcher::with_default(&dispatch, || {
+        tracing::dispatcher::with_default(&dispatch, work);
+        let bytes = sheet.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The line of one event that has a client's text.
+    fn logged(format: LogFormat) -> String {
+        logged_of(format, || {
             let user_agent = "a\r\nb\u{1b}[2Jc\u{7}";
             tracing::info!(user_agent, "seen");
             tracing::debug!("not seen");
-        });
-        let bytes = sheet.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_line_names_its_order_and_its_request_and_has_no_key_twice() {
+        let work = || {
+            let request = tracing::error_span!("request", requestId = "r-1", operation = "refund");
+            let _request = request.entered();
+            let order = tracing::error_span!("order", out_trade_no = "o-1", provider = Empty);
+            order.record("provider", "wxpay");
+            let _order = order.entered();
+            tracing::info!(
+                out_trade_no = "o-2",
+                n = 3,
+                fee = 5_u64,
+                is_paid = true,
+                level = "mine",
+                "paid"
+            );
+            tracing::info!("twice");
+        };
+        let text = logged_of(LogFormat::Json, work);
+        let lines: Vec<&str> = text.lines().collect();
+        let ours = |line: &str| {
+            let at = line.find(r#""target""#).unwrap();
+            line[at..].to_owned()
+        };
+        let target = r#""target":"paygate::sidecar::telemetry::tests""#;
+        assert_eq!(
+            ours(lines[0]),
+            format!(
+                r#"{target},"message":"paid","out_trade_no":"o-2","n":3,"fee":5,"is_paid":true,"provider":"wxpay","operation":"refund","requestId":"r-1"}}"#
+            )
+        );
+        assert!(lines[1].contains(r#""out_trade_no":"o-1""#), "{text}");
+        assert_eq!(lines[0].matches(r#""level""#).count(), 1, "{text}");
+        let text = logged_of(LogFormat::Text, work);
+        assert!(text.contains(r#"request{requestId="r-1" operation="refund"}:order{"#), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub(crate) mod blocks;
 mod languages;
+mod log_lines;
 mod links;
 #[cfg(feature = "mock")]
 mod shop_test;

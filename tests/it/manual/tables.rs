@@ -23,7 +23,7 @@ fn chapter(name: &str) -> Vec<(String, String)> {
 }
 
 /// `text` with `table` between the marks called `name`, if it has them.
-fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
+pub(super) fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let (before, rest) = text.split_once(&start)?;
     let (_, after) = rest.split_once(&end).expect("the end mark");

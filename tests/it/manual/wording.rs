@@ -49,7 +49,7 @@ fn the_runbooks_headings_are_words_of_the_log() {
 }
 
 /// Source text whose string literals are in one line: a `\` at a line's end joins the next.
-fn unbroken(source: &str) -> String {
+pub(super) fn unbroken(source: &str) -> String {
     let mut parts = source.split("\\\n");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + part.trim_start())

@@ -108,10 +108,10 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["std::env"], &["config/"], "only config reads the environment"),
     (
         &["std::time::SystemTime", "std::time::Instant", "std::time::UNIX_EPOCH"],
-        &["clock.rs"],
-        "only clock.rs reads the time; deadlines are tokio's",
+        &["clock/mod.rs"],
+        "only clock/mod.rs reads the time; deadlines are tokio's",
     ),
-    (&["Timestamp::now", "Zoned::now"], &["clock.rs"], "only clock.rs reads the time"),
+    (&["Timestamp::now", "Zoned::now"], &["clock/mod.rs"], "only clock/mod.rs reads the time"),
     (
         &["StatusCode"],
         // These speak HTTP with others than our callers, each in its own right.

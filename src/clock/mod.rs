@@ -1,5 +1,7 @@
 //! The time of day, which only this file reads.
 
+pub(crate) mod throttled_count;
+
 use std::fmt::Debug;
 use std::time::{SystemTime, UNIX_EPOCH};
 
