@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, value_parser};
 use paygate::config::Config;
 use paygate::mock::{DEFAULT_TIME_SCALE, Mock, MockConfig, client_environment};
-use paygate::sidecar::command::{serve, with_addresses};
+use paygate::sidecar::command::{self, serve, with_addresses};
 use paygate::sidecar::exit::{
     CommandResult, Exit, internal, misconfigured, not_started, unavailable,
 };
@@ -133,9 +133,10 @@ fn run() -> ExitCode {
     })
 }
 
-/// Validates the configuration and prints its effective values.
+/// Checks what `serve` refuses, and prints the configuration's effective values.
 fn check() -> CommandResult {
     let config = Config::from_env().map_err(misconfigured)?;
+    command::check(&config)?;
     print(&config.describe())
 }
 

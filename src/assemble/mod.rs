@@ -91,15 +91,43 @@ impl Config {
         self.start_on(mock, |builder| builder).await
     }
 
+    /// Checks what [`Config::start`] refuses: the keys of every merchant, the settings together,
+    /// and the store, if it is there. It makes nothing, calls nobody, and another process may have
+    /// the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::start`].
+    pub fn check(&self) -> Result<(), AssembleError> {
+        self.check_settings()?;
+        check_store(self)
+    }
+
+    /// As [`Config::check`], without the store.
+    fn check_settings(&self) -> Result<(), AssembleError> {
+        self.pricing()?;
+        match self.mode {
+            StoreMode::Live => {
+                self.with_accounts(self.builder())?.check().map_err(AssembleError::Engine)?;
+            }
+            StoreMode::Mock => drop(self.webhook()?),
+        }
+        Ok(())
+    }
+
     async fn start_on(
         &self,
         mock: Option<TcpListener>,
         add: impl FnOnce(EngineBuilder) -> EngineBuilder,
     ) -> Result<(Engine, PaymentLayer), AssembleError> {
+        // Before a store is made.
+        self.check_settings()?;
         let pricing = self.pricing()?;
         let builder = add(with_store(self, self.builder())?);
         let engine = match self.mode {
-            StoreMode::Live => self.start_live(builder).await?,
+            StoreMode::Live => {
+                self.with_accounts(builder)?.start().await.map_err(AssembleError::Engine)?
+            }
             StoreMode::Mock => start_mock(self, mock, builder).await?,
         };
         let payments = PaymentLayer::new(engine.clone(), pricing)
@@ -142,14 +170,15 @@ impl Config {
         }
     }
 
-    async fn start_live(&self, mut builder: EngineBuilder) -> Result<Engine, AssembleError> {
+    /// The builder with the webhook and the merchants of live mode.
+    fn with_accounts(&self, mut builder: EngineBuilder) -> Result<EngineBuilder, AssembleError> {
         if let Some(webhook) = self.webhook()? {
             builder = builder.webhook(webhook);
         }
         for merchant in &self.merchants {
             builder = with_merchant(merchant, builder)?;
         }
-        builder.start().await.map_err(AssembleError::Engine)
+        Ok(builder)
     }
 
     fn webhook(&self) -> Result<Option<Webhook>, AssembleError> {
@@ -188,6 +217,18 @@ fn with_store(config: &Config, builder: EngineBuilder) -> Result<EngineBuilder, 
         StoreChoice::Sqlite(path) => {
             let store = crate::store::sqlite::Sqlite::open_as(path, config.mode);
             Ok(builder.store(store.map_err(AssembleError::Store)?))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        StoreChoice::Sqlite(_) => Err(feature_missing("sqlite")),
+    }
+}
+
+fn check_store(config: &Config) -> Result<(), AssembleError> {
+    match &config.store {
+        StoreChoice::Memory => Ok(()),
+        #[cfg(feature = "sqlite")]
+        StoreChoice::Sqlite(path) => {
+            crate::store::sqlite::check(path, config.mode).map_err(AssembleError::Store)
         }
         #[cfg(not(feature = "sqlite"))]
         StoreChoice::Sqlite(_) => Err(feature_missing("sqlite")),

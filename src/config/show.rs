@@ -8,6 +8,11 @@ use super::reader::RawValue;
 use super::settings::{Config, EffectiveValue, MerchantConfig, Mode};
 use super::table::{DefaultValue, VARIABLES, Variable};
 use crate::domain::channel::PayType;
+use crate::domain::notify_url::{self, MountPath};
+#[cfg(feature = "alipay")]
+use crate::provider::alipay::AlipayVerification;
+#[cfg(feature = "wxpay")]
+use crate::provider::wxpay::{WxpayAccount, WxpayVerification};
 
 /// Every variable's effective value.
 pub(super) fn effective_values(
@@ -39,6 +44,7 @@ pub(super) fn describe(config: &Config) -> String {
     }
     for merchant in &config.merchants {
         let _ = writeln!(text, "merchant {}: {}", merchant.pid, pay_types(config.mode, merchant));
+        describe_accounts(&mut text, config, merchant);
     }
     for warning in &config.warnings {
         let _ = writeln!(text, "warning: {warning}");
@@ -52,6 +58,43 @@ fn pay_types(mode: Mode, merchant: &MerchantConfig) -> String {
     }
     let names: Vec<&str> = merchant.pay_types().into_iter().map(PayType::name).collect();
     if names.is_empty() { "no pay type".to_owned() } else { names.join(", ") }
+}
+
+/// The accounts and apps of a merchant of live mode, what verifies the providers' messages, and
+/// where the providers send their notifications.
+fn describe_accounts(text: &mut String, config: &Config, merchant: &MerchantConfig) {
+    let notifies = |pay_type: PayType| {
+        let (Some(url), Ok(mount)) = (&config.public_url, MountPath::parse(&config.mount)) else {
+            return String::new();
+        };
+        let base = notify_url::notify_base(url, &mount);
+        format!(", notified at {}", notify_url::notify_url(&base, pay_type, &merchant.pid))
+    };
+    #[cfg(feature = "wxpay")]
+    for (pay_type, app) in merchant.wxpay.iter().flat_map(|merchant| &merchant.apps) {
+        let WxpayAccount { mch_id, serial_no, verification, .. } = &*app.account;
+        let verified = match verification {
+            WxpayVerification::PublicKey { id, .. } => format!("the public key {id}"),
+            WxpayVerification::Certificates => "platform certificates".to_owned(),
+        };
+        let (app_id, notifies) = (&app.app_id, notifies(*pay_type));
+        let _ = writeln!(
+            text,
+            "  {pay_type}: app {app_id}, account {mch_id}, API certificate {serial_no}, verified \
+             by {verified}{notifies}"
+        );
+    }
+    #[cfg(feature = "alipay")]
+    for (pay_type, app) in merchant.alipay.iter().flat_map(|merchant| &merchant.apps) {
+        let verified = match &app.verification {
+            AlipayVerification::PublicKey(_) => "Alipay's public key",
+            AlipayVerification::Certificates { .. } => "certificates",
+        };
+        let (app_id, notifies) = (&app.app_id, notifies(*pay_type));
+        let seller = app.seller_id.as_deref().map_or(String::new(), |id| format!(", seller {id}"));
+        let _ =
+            writeln!(text, "  {pay_type}: app {app_id}{seller}, verified by {verified}{notifies}");
+    }
 }
 
 fn origin(value: &RawValue) -> String {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
 
+use super::channel::PayType;
 use super::ids::Pid;
 use super::parse_error::ParseError;
 
@@ -129,6 +131,12 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 #[must_use]
 pub(crate) fn notify_base(public_url: &Url, mount: &MountPath) -> String {
     format!("{}{mount}", public_url.as_str().trim_end_matches('/'))
+}
+
+/// Where a provider notifies of a pay type's payments to a merchant.
+pub(crate) fn notify_url(base: &str, pay_type: PayType, pid: &Pid) -> String {
+    let merchant = utf8_percent_encode(pid.as_str(), NON_ALPHANUMERIC);
+    format!("{base}/notify/{}/{pay_type}/{merchant}", pay_type.provider())
 }
 
 /// Checks the length of a merchant's notify URLs.

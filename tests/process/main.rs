@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
+mod check;
 mod copies;
 mod edge;
 mod faults;

@@ -71,6 +71,31 @@ pub(crate) fn restore(
     Ok(Restored { orders, replaced })
 }
 
+/// Checks whether the store at `store` can be opened in `mode`, if it is there, or made. It changes
+/// nothing, and another process may hold it.
+pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
+    let file = DatabaseFile::find(store)?;
+    // Taking the lock would make its file. The store of another process is that one's to judge.
+    let lock = file.beside("-lock").exists().then(|| file.lock()).transpose();
+    let noted = match lock {
+        Ok(lock) => lock.map_or(0, |lock| lock.noted_commits()),
+        Err(_) => 0,
+    };
+    match file.is_there()? {
+        false if noted > 0 => return Err(failure::missing(file.database())),
+        false => return Ok(()),
+        true => {}
+    }
+    let connection = file.open_without_writing(BUSY)?;
+    check_own_log(&file, &connection)?;
+    schema::judge(&connection, file.database(), mode)?;
+    match schema::lost_commits(&connection, noted) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(failure::lost_commits(file.database())),
+        Err(error) => Err(failure::opening(file.database(), &error)),
+    }
+}
+
 /// A store that a crash left must not be copied with another's log. While a process owns the
 /// store, its log is its own.
 fn check_own_log(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {

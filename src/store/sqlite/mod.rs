@@ -36,7 +36,7 @@ use crate::domain::order::Order;
 use crate::domain::order::record::{RecordError, decode_record, encode_record};
 use crate::domain::time::Millis;
 use crate::domain::unmatched::UnmatchedPayment;
-pub(crate) use copies::{back_up, restore};
+pub(crate) use copies::{back_up, check, restore};
 use opening::Opening;
 use reader::{EventRow, ReadStatements, UnmatchedRow};
 #[cfg(feature = "mock")]

@@ -129,6 +129,16 @@ fn every_effective_value_is_described_with_its_source() {
     assert_eq!(line("PAYGATE_CALLER_TOKEN"), "PAYGATE_CALLER_TOKEN=*** (environment)");
     assert_eq!(line("PAYGATE_ADMIN_TOKEN"), "PAYGATE_ADMIN_TOKEN= (not set)");
     assert!(text.contains("merchant default: wxpay_mp-weixin, "), "{text}");
+    // What an operator compares with the providers' consoles.
+    let account = |pay_type: &str| {
+        let start = format!("  {pay_type}: ");
+        text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default()
+    };
+    let wxpay = account("wxpay_mp-weixin");
+    assert!(wxpay.starts_with("app wx") && wxpay.contains(", account 19"), "{text}");
+    assert!(wxpay.contains(", verified by platform certificates, "), "{text}");
+    let notified = "/pay/notify/wxpay/wxpay_mp-weixin/default";
+    assert!(wxpay.contains(", notified at https://") && wxpay.ends_with(notified), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::provider::wxpay::decrypt::EncryptedResource;
 /// # Errors
 ///
 /// [`NotificationError::Forged`] when it is another merchant's, [`NotificationError::Unreadable`]
-/// when it lacks a documented part.
+/// when it lacks a documented part, or no account's APIv3 key opens it.
 pub(super) fn parse_notification<'a>(
     body: &[u8],
     accounts: impl Iterator<Item = &'a WxpayAccount>,
@@ -64,8 +64,9 @@ fn decrypt<'a>(
             Err(error) => why = Some(error),
         }
     }
+    // WeChat Pay signed it: most likely the configured APIv3 key is not the merchant's.
     let why = why.map_or_else(String::new, |error| error.to_string());
-    Err(NotificationError::forged(format!("its resource {why}")))
+    Err(NotificationError::unreadable(format!("its resource {why}")))
 }
 
 fn parse_payment(

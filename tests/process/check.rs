@@ -1,0 +1,88 @@
+//! `paygate check`: whatever `serve` refuses it refuses, and it makes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Program, TempDir, mock_mode, run, text};
+
+type Prepare = fn(&Path);
+
+/// What is wrong, how it is made, the variables, the exit code, and a word of the message.
+type Case = (&'static str, Prepare, &'static [(&'static str, &'static str)], i32, &'static str);
+
+const CASES: [Case; 9] = [
+    ("a log filter", |_| {}, &[("PAYGATE_LOG", "paygate=loud")], 64, "PAYGATE_LOG"),
+    (
+        "an upstream's path",
+        |_| {},
+        &[("PAYGATE_UPSTREAM", "http://127.0.0.1:1/x")],
+        64,
+        "PAYGATE_UPSTREAM",
+    ),
+    ("a secret", |_| {}, &[("PAYGATE_CALLER_TOKEN", "short")], 64, "PAYGATE_CALLER_TOKEN"),
+    ("no directory", |_| {}, &[("PAYGATE_STORE", "sqlite:none/p.db")], 69, "directory is missing"),
+    ("no store", |home| fs::write(home.join("p.db"), "milk").unwrap(), STORE, 69, "no SQLite file"),
+    ("an empty file", |home| fs::write(home.join("p.db"), "").unwrap(), STORE, 69, "it is empty"),
+    (
+        "a lonely log",
+        |home| fs::write(home.join("p.db-wal"), "").unwrap(),
+        STORE,
+        69,
+        "only its -wal file is there",
+    ),
+    ("a lost store", |home| fs::write(home.join("p.db-lock"), LOCK).unwrap(), STORE, 69, "-lock"),
+    ("a directory", |home| fs::create_dir(home.join("p.db")).unwrap(), STORE, 69, "is a directory"),
+];
+
+const STORE: &[(&str, &str)] = &[("PAYGATE_STORE", "sqlite:p.db")];
+
+/// Of a process that wrote three transactions.
+const LOCK: &str = "4711                \n3                   \n";
+
+fn names(home: &Path) -> Vec<String> {
+    let files = fs::read_dir(home).unwrap();
+    let mut names: Vec<_> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The exit code and the message, which a log may come before.
+async fn refused(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let mut all = mock_mode();
+    all.extend(variables.iter().copied());
+    let all: Vec<_> = all.into_iter().collect();
+    let output = run(home, arguments, &all).await;
+    let said = text(&output.stderr);
+    let message = said.find("paygate: ").map_or("", |at| &said[at..]);
+    (output.status.code().unwrap(), message.to_owned())
+}
+
+#[tokio::test]
+async fn what_serve_refuses_check_refuses_in_the_same_words_and_makes_nothing() {
+    for (name, prepare, variables, code, word) in CASES {
+        let home = TempDir::new().unwrap();
+        prepare(home.path());
+        let before = names(home.path());
+        let checked = refused(home.path(), &["check"], variables).await;
+        assert_eq!(names(home.path()), before, "{name}: check made a file");
+        assert_eq!(checked.0, code, "{name}: {}", checked.1);
+        assert!(checked.1.contains(word), "{name}: {}", checked.1);
+        let served = refused(home.path(), &[], variables).await;
+        assert_eq!(served, checked, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn check_passes_beside_the_process_that_has_the_store_and_before_there_is_one() {
+    let home = TempDir::new().unwrap();
+    let variables: Vec<_> = mock_mode().into_iter().collect();
+    let output = run(home.path(), &["check"], &variables).await;
+    assert_eq!((output.status.code(), names(home.path()).len()), (Some(0), 0));
+    let program = Program::start(home, &[]).await;
+    program.create("2107151010101541001").await;
+    let output = run(program.home.path(), &["check"], &variables).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    program.create("2107151010101541002").await;
+    assert_eq!(program.ready().await, 200);
+}
