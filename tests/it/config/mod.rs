@@ -14,7 +14,7 @@ mod merchants;
 mod mock;
 mod table;
 
-use kit::{live, mock, problems, refused, with};
+use kit::{live, live_alipay, mock, problems, refused, with};
 use paygate::config::{
     Config, Mode, PricingChoice, StoreChoice, health_address, mock_command_config,
 };
@@ -139,6 +139,12 @@ fn every_effective_value_is_described_with_its_source() {
     assert!(wxpay.contains(", verified by platform certificates, "), "{text}");
     let notified = "/pay/notify/wxpay/wxpay_mp-weixin/default";
     assert!(wxpay.contains(", notified at https://") && wxpay.ends_with(notified), "{text}");
+    let text = Config::read(&live_alipay(&[])).unwrap().describe();
+    let notified = "https://pay.example.com/pay/notify/alipay/alipay_qr/default";
+    let alipay = format!(
+        "  alipay_qr: app 2014072300007148, verified by Alipay's public key, notified at {notified}\n"
+    );
+    assert!(text.contains(&alipay), "{text}");
 }
 
 #[test]
