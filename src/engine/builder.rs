@@ -250,6 +250,7 @@ impl Builder {
             waiters,
             outbox,
             rejected: ThrottledCount::default(),
+            unlisted: ThrottledCount::default(),
             clock: self.clock,
             settings,
             tasks: Tasks::default(),

@@ -34,11 +34,11 @@ impl CallFailure {
                 unknown.provider_error(code, message)
             }
             CallFailure::Failed(Failure::OutcomeUnknown { reason, provider_error }) => {
-                let (code, message) = provider_error.clone().unwrap_or_default();
+                let (code, message) = provider_error.clone().unzip();
                 tracing::warn!(
                     reason,
-                    code,
-                    provider_message = message,
+                    code = code.as_deref(),
+                    provider_message = message.as_deref(),
                     "the provider did not answer a call"
                 );
                 with_provider_error(unknown, provider_error.as_ref())
@@ -74,11 +74,11 @@ impl CallFailure {
                 Error::new(Kind::NotSent)
             }
             Failure::OutcomeUnknown { reason, provider_error } => {
-                let (code, message) = provider_error.clone().unwrap_or_default();
+                let (code, message) = provider_error.clone().unzip();
                 tracing::warn!(
                     reason,
-                    code,
-                    provider_message = message,
+                    code = code.as_deref(),
+                    provider_message = message.as_deref(),
                     "the outcome of a provider call is unknown"
                 );
                 with_provider_error(Error::new(Kind::OutcomeUnknown), provider_error.as_ref())

@@ -33,6 +33,8 @@ pub(super) struct EngineParts {
     pub(super) waiters: Waiters,
     pub(super) outbox: Arc<Outbox>,
     pub(super) rejected: ThrottledCount,
+    /// Looks for due work that the store did not answer: several a second, once it is broken.
+    pub(super) unlisted: ThrottledCount,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Arc<Settings>,
     pub(super) tasks: Tasks,

@@ -102,7 +102,11 @@ impl EngineParts {
         let due = match self.store.due(horizon, ROUND_MAX).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(%error, "the store did not list the orders that are due");
+                if let Some(count) = self.unlisted.count(self.clock.now()) {
+                    tracing::error!(
+                        %error, count, "the store did not list the orders that are due"
+                    );
+                }
                 Vec::new()
             }
         };

@@ -86,3 +86,23 @@ async fn check_passes_beside_the_process_that_has_the_store_and_before_there_is_
     program.create("2107151010101541002").await;
     assert_eq!(program.ready().await, 200);
 }
+
+#[tokio::test]
+async fn check_leaves_a_store_without_its_log_as_it_is() {
+    let program = Program::start(TempDir::new().unwrap(), &[]).await;
+    program.create("2107151010101541001").await;
+    program.signal("KILL").await;
+    let home = program.killed().await;
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(home.path().join(format!("paygate-mock.db{suffix}"))).unwrap();
+    }
+    let before = names(home.path());
+    for arguments in [&["check"][..], &[]] {
+        let (code, message) = refused(home.path(), arguments, &[]).await;
+        assert_eq!(code, 69, "{arguments:?}: {message}");
+        assert!(message.contains("lacks orders that paygate wrote"), "{arguments:?}: {message}");
+        if arguments == ["check"] {
+            assert_eq!(names(home.path()), before);
+        }
+    }
+}

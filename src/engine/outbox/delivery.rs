@@ -150,7 +150,9 @@ impl EngineParts {
     async fn events_due(&self, limit: usize) -> Vec<OutboxEvent> {
         let due = self.store.outbox_due(self.clock.now(), limit).await;
         due.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the store did not list the events that are due");
+            if let Some(count) = self.unlisted.count(self.clock.now()) {
+                tracing::error!(%error, count, "the store did not list the events that are due");
+            }
             Vec::new()
         })
     }

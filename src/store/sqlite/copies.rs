@@ -86,7 +86,11 @@ pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
         false => return Ok(()),
         true => {}
     }
-    let connection = file.open_without_writing(BUSY)?;
+    let alone = (!file.beside("-wal").exists()).then(|| file.open_alone()).flatten();
+    let connection = match alone {
+        Some(alone) => alone,
+        None => file.open_without_writing(BUSY)?,
+    };
     check_own_log(&file, &connection)?;
     schema::judge(&connection, file.database(), mode)?;
     match schema::lost_commits(&connection, noted) {

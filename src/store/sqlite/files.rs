@@ -157,8 +157,8 @@ impl DatabaseFile {
     /// The files that the store has by its names: the database, and its write-ahead log once
     /// something was written.
     pub(super) fn opened_files(&self) -> Result<OpenedFiles, StoreError> {
-        let find = |path: PathBuf| match file_number(&path) {
-            Ok(number) => Ok((path, number)),
+        let find = |path: PathBuf| match fs::metadata(&path) {
+            Ok(found) => Ok((path, number_of(&found))),
             Err(error) => Err(refused(&path, &error)),
         };
         Ok(OpenedFiles([find(self.database.clone())?, find(self.beside("-wal"))?]))
@@ -201,14 +201,18 @@ impl DatabaseFile {
         if fs::metadata(self.beside("-wal")).map_or(true, |log| log.len() == 0) {
             return None;
         }
+        // What cannot be read alone may be whole with its log.
+        Identity::of(&self.open_alone()?).ok()?
+    }
+
+    /// A connection that reads the database as if it had no log, and makes no file.
+    pub(super) fn open_alone(&self) -> Option<Connection> {
         let escaped = self.database.to_str()?.replace('%', "%25").replace('?', "%3f");
         let address = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
-        // What cannot be read alone may be whole with its log.
-        let connection = Connection::open_with_flags(address, flags).ok()?;
-        Identity::of(&connection).ok()?
+        Connection::open_with_flags(address, flags).ok()
     }
 
     /// Puts the whole database `new` in the place of this one, which gets another name, as does its
@@ -269,11 +273,14 @@ impl OpenedFiles {
         &self.0[1].0
     }
 
-    /// Whether the names still mean these files. Two `stat`s, some 2 µs: little beside the wait
-    /// for a disk that a transaction is.
+    /// Whether the names still mean these files, and the database is not emptied. Two `stat`s, some
+    /// 2 µs: little beside the wait for a disk that a transaction is.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let is_same = |(path, number): &&(PathBuf, FileNumber)| {
-            file_number(path).is_ok_and(|found| found == *number)
+            // SQLite itself empties the log.
+            let may_be_empty = path == self.log();
+            let found = fs::metadata(path).ok().filter(|found| may_be_empty || found.len() > 0);
+            found.is_some_and(|found| number_of(&found) == *number)
         };
         match self.0.iter().find(|file| !is_same(file)) {
             Some((path, _)) => Err(failure::replaced(path)),
@@ -287,14 +294,14 @@ impl OpenedFiles {
 type FileNumber = (u64, u64);
 
 #[cfg(unix)]
-fn file_number(path: &Path) -> io::Result<FileNumber> {
+fn number_of(found: &fs::Metadata) -> FileNumber {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+    (found.dev(), found.ino())
 }
 
 #[cfg(not(unix))]
-fn file_number(_: &Path) -> io::Result<FileNumber> {
-    Ok((0, 0))
+fn number_of(_: &fs::Metadata) -> FileNumber {
+    (0, 0)
 }
 
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);

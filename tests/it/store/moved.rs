@@ -12,7 +12,8 @@ use super::sqlite::TempStore;
 #[tokio::test]
 async fn a_store_whose_files_were_removed_or_replaced_accepts_nothing_more() {
     type Move = fn(&TempStore);
-    let cases: [(&str, Move, &str); 5] = [
+    let cases: [(&str, Move, &str); 6] = [
+        ("the database is emptied", |it| fs::write(it.beside(""), "").unwrap(), "paygate.db was"),
         ("the database is removed", |it| remove(it, ""), "paygate.db was"),
         ("everything is removed", everything, "paygate.db was"),
         ("a copy is put in its place", |it| replace(it, ""), "paygate.db was"),
