@@ -54,10 +54,11 @@ impl Certificate {
     fn from_der(der: &[u8]) -> der::Result<Certificate> {
         let mut reader = SliceReader::new(der)?;
         let certificate = reader.sequence(|reader| {
-            let unsigned = reader.sequence(tbs_certificate)?;
-            let signature_algorithm = algorithm(reader)?;
+            let certificate = reader.sequence(tbs_certificate)?;
+            // The same as in the certificate (RFC 5280, section 4.1.1.2).
+            let _signature_algorithm = algorithm(reader)?;
             let _signature = reader.tlv_bytes()?;
-            Ok::<_, der::Error>(Certificate { signature_algorithm, ..unsigned })
+            Ok::<_, der::Error>(certificate)
         })?;
         reader.finish()?;
         Ok(certificate)

@@ -181,6 +181,8 @@ impl std::error::Error for KeyError {}
 /// The DER behind any of the accepted text forms; `label` ends the PEM label. Reads certificates
 /// too (`label` = `CERTIFICATE`): the first block.
 pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyError> {
+    // DER of over 127 bytes, as every key and certificate has, is no UTF-8: a byte from 0x81 on
+    // stands behind its first one, 0x30.
     let Ok(text) = std::str::from_utf8(input) else { return Ok(input.to_vec()) };
     let text = text.replace("\\n", "\n").replace('\r', "");
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
@@ -189,14 +191,10 @@ pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyEr
     }
     let base64 = match text.find("-----BEGIN ") {
         Some(_) => pem_body(text, label).ok_or(KeyError::NotA("a PEM block of the right kind"))?,
-        None if text.starts_with('0') && !text.is_ascii() => return Ok(input.to_vec()),
         None => text,
     };
     let compact: String = base64.chars().filter(|c| !c.is_whitespace()).collect();
-    STANDARD.decode(compact).or_else(|_| match input.first() {
-        Some(0x30) => Ok(input.to_vec()),
-        _ => Err(KeyError::NotA("PEM, base64 or DER")),
-    })
+    STANDARD.decode(compact).map_err(|_| KeyError::NotA("PEM, base64 or DER"))
 }
 
 /// The text between the first `BEGIN … label` line and its `END` line.
