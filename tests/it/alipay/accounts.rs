@@ -53,3 +53,23 @@ async fn nothing_is_sent_to_another_app_or_version_than_the_attempts() {
     }
     assert!(transport.sent().is_empty());
 }
+
+#[cfg(feature = "mock")]
+#[test]
+fn an_app_with_one_key_of_the_simulated_provider_is_known_by_it() {
+    let url: url::Url = "https://gateway.example.com/gateway.do".parse().unwrap();
+    let mock = paygate::mock::keys::alipay_merchant(url.clone());
+    let mock = &mock.apps[&PayType::AlipayH5];
+    let certified = paygate::mock::keys::alipay_merchant_by_certificates(url);
+    let certified = &certified.apps[&PayType::AlipayH5];
+    for own in [app(), with_certificates()] {
+        assert_eq!(gateway(own.clone()).has_mock_keys(), Some(false));
+        for app in [
+            AlipayApp { signing: mock.signing.clone(), ..own.clone() },
+            AlipayApp { verification: mock.verification.clone(), ..own.clone() },
+            AlipayApp { verification: certified.verification.clone(), ..own.clone() },
+        ] {
+            assert_eq!(gateway(app).has_mock_keys(), Some(true));
+        }
+    }
+}

@@ -190,6 +190,23 @@ async fn what_no_call_can_be_made_about_is_not_adopted() {
 }
 
 #[tokio::test]
+async fn a_payment_that_names_no_app_is_adopted_where_the_merchant_has_one() {
+    let merchant = Merchant::with_money().await;
+    let (no, trade) = merchant.payment_notification(&*provider(ProviderId::Alipay)).await;
+    let mut message = (*trade.message).clone();
+    message.as_object_mut().unwrap().remove("app_id");
+    let trade = PaidTrade { message: Arc::new(message), ..trade };
+    let url: url::Url = "http://127.0.0.1:1/gateway.do".parse().unwrap();
+    let mut apps = keys::alipay_merchant(url);
+    let adopted = AlipayGateway::new(apps.clone()).unwrap().adopt(&no, &trade, NOTIFY_URL);
+    assert_eq!(adopted, None, "it may be any of several");
+    apps.apps.retain(|_, app| app.app_id == keys::ALIPAY_APP_MP_ALIPAY);
+    let adopted = AlipayGateway::new(apps).unwrap().adopt(&no, &trade, NOTIFY_URL).unwrap();
+    assert_eq!(adopted.account.id, keys::ALIPAY_APP_MP_ALIPAY);
+    assert_eq!(adopted.method.app_id, keys::ALIPAY_APP_MP_ALIPAY);
+}
+
+#[tokio::test]
 async fn the_pay_type_follows_the_app_and_the_way_that_was_paid_by() {
     let merchant = Merchant::with_money().await;
     let provider = provider(ProviderId::Wxpay);
@@ -204,6 +221,9 @@ async fn the_pay_type_follows_the_app_and_the_way_that_was_paid_by() {
         // An app that is not configured here and pays into the same account.
         ("wxother000000001", "APP", PayType::WxpayAppPlus, Product::App),
         ("wxother000000001", "FACEPAY", PayType::WxpayMpWeixin, Product::Jsapi),
+        // The way that was paid by, where the app's usual one is another.
+        (keys::WXPAY_APP_H5, "JSAPI", PayType::WxpayH5, Product::Jsapi),
+        (keys::WXPAY_APP_H5, "MWEB", PayType::WxpayH5, Product::H5),
     ] {
         let mut message = (*trade.message).clone();
         message["appid"] = json!(app_id);

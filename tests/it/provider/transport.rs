@@ -258,5 +258,8 @@ async fn an_error_never_repeats_the_url() {
     let uri = format!("http://{authority}/?app_auth_token=canary");
     let result = Http::new().send(get(&uri), LONG).await;
     assert!(!format!("{result:?}").contains("canary"), "{result:?}");
+    let Err(TransportFailure::NotSent(reason)) = result else { panic!("{result:?}") };
+    assert!(reason.starts_with("127.0.0.1 cannot be reached: "), "{reason}");
+    assert!(reason.contains("Connection refused"), "the last cause: {reason}");
     assert!(!format!("{:?}", Http::new()).is_empty());
 }

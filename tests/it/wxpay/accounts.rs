@@ -79,3 +79,27 @@ async fn nothing_is_sent_to_another_account_or_version_than_the_attempts() {
     }
     assert!(transport.seen().is_empty());
 }
+
+#[cfg(feature = "mock")]
+#[test]
+fn an_account_with_one_key_of_the_simulated_provider_is_known_by_it() {
+    let mock =
+        paygate::mock::keys::wxpay_merchant("https://api.mch.weixin.qq.com".parse().unwrap());
+    let mock = &mock.apps[&PayType::WxpayH5].account;
+    let has_mock_keys = |account: WxpayAccount| {
+        let mut app = merchant(public_key()).apps.remove(&PayType::WxpayH5).unwrap();
+        app.account = Arc::new(account);
+        V3::new(WxpayMerchant { apps: [(PayType::WxpayH5, app)].into() }).unwrap().has_mock_keys()
+    };
+    let own = || account(public_key());
+    for account in [own(), account(WxpayVerification::Certificates)] {
+        assert_eq!(has_mock_keys(account), Some(false));
+    }
+    for account in [
+        WxpayAccount { signing: mock.signing.clone(), ..own() },
+        WxpayAccount { api_v3_key: mock.api_v3_key.clone(), ..own() },
+        WxpayAccount { verification: mock.verification.clone(), ..own() },
+    ] {
+        assert_eq!(has_mock_keys(account), Some(true));
+    }
+}

@@ -276,6 +276,36 @@ async fn a_list_that_cannot_be_trusted_is_no_list_and_nothing_is_ordered() {
 }
 
 #[tokio::test]
+async fn a_certificate_is_trusted_until_the_moment_of_its_expiry() {
+    // 2022-12-31 00:00:00 UTC.
+    const END: Millis = Millis(1_672_444_800_000);
+    let last = || entry(OLD, &certificate(&WECHAT_PAIR, OLD, 2022).pem(), API_V3_KEY);
+    let until = |now: Millis| {
+        let stage = stage(&[last()], old_signs(), now);
+        let setup = CertificateSetup::new(WxpayVerification::Certificates, stage);
+        setup.transport.clock.pass_ms(now.since(NOW));
+        setup
+    };
+    let setup = until(END.plus(-1));
+    setup.open().await.unwrap();
+    setup.transport.clock.pass_ms(1);
+    assert!(matches!(setup.open().await, Err(Failure::NotSent(_))));
+    assert_eq!(setup.counts(), (1, 1), "no answer could be verified any more");
+
+    let Err(Failure::NotSent(reason)) = until(END).open().await else { panic!("it was sent") };
+    assert!(reason.contains("there is no platform certificate that has not expired"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_list_of_sixteen_certificates_is_one() {
+    let list = vec![old_entry(); 16];
+    let stage = stage(&list, old_signs(), NOW);
+    let setup = CertificateSetup::new(WxpayVerification::Certificates, stage);
+    setup.open().await.unwrap();
+    assert_eq!(setup.counts(), (1, 1));
+}
+
+#[tokio::test]
 async fn an_unreachable_wechat_pay_is_asked_again_after_five_seconds() {
     let setup = CertificateSetup::ordinary();
     let good = stage(&[old_entry()], old_signs(), NOW);

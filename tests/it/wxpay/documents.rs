@@ -112,6 +112,9 @@ fn what_the_shop_adds_is_sent_as_it_was_written() {
     scene.terms.other = Some(raw("{}"));
     let document = scene.plan(&v3()).unwrap().document;
     assert!(document.ends_with(r#""currency":"CNY"}}"#), "no empty scene: {document}");
+    scene.terms.other = Some(raw(r#"{"scene_info": {"device_id":"7"}}"#));
+    let document = scene.plan(&v3()).unwrap().document;
+    assert!(document.ends_with(r#""CNY"},"scene_info":{"device_id":"7"}}"#), "{document}");
 }
 
 /// Numbers that no float holds, escapes, white space, and keys that stand in no alphabet's order.
@@ -448,12 +451,33 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
         assert_eq!(error, expected);
         assert!(!error.to_string().contains("0123456789abcdef"));
     }
+    assert_eq!(MerchantError::ApiV3Key.to_string(), "the APIv3 key is not 32 bytes");
     assert_eq!(V3::new(WxpayMerchant::default()).unwrap_err(), MerchantError::NoApp);
 
-    let mut two = merchant(public_key());
-    let other = WxpayAccount { api_v3_key: Secret::new("f".repeat(32)), ..account(public_key()) };
-    two.apps.get_mut(&PayType::WxpayH5).unwrap().account = Arc::new(other);
-    assert_eq!(V3::new(two).unwrap_err(), MerchantError::TwoAccounts);
+    let verified_by = |id: &str, key: &SigningKey| WxpayVerification::PublicKey {
+        id: id.to_owned(),
+        key: key.verifying_key(),
+    };
+    let own = || account(public_key());
+    let others = [
+        WxpayAccount { serial_no: "0".repeat(40), ..own() },
+        WxpayAccount { signing: WECHAT_KEY.clone(), ..own() },
+        WxpayAccount { api_v3_key: Secret::new("f".repeat(32)), ..own() },
+        WxpayAccount { base_url: "https://h.example".parse().unwrap(), ..own() },
+        WxpayAccount { verification: verified_by("PUB_KEY_ID_2", &WECHAT_KEY), ..own() },
+        WxpayAccount { verification: verified_by(PUBLIC_KEY_ID, &MERCHANT_KEY), ..own() },
+        WxpayAccount { verification: WxpayVerification::Certificates, ..own() },
+    ];
+    for other in others {
+        let mut two = merchant(public_key());
+        two.apps.get_mut(&PayType::WxpayH5).unwrap().account = Arc::new(other);
+        assert_eq!(V3::new(two).unwrap_err(), MerchantError::TwoAccounts);
+    }
+    for verification in [public_key(), WxpayVerification::Certificates] {
+        let mut twice = merchant(verification.clone());
+        twice.apps.get_mut(&PayType::WxpayH5).unwrap().account = Arc::new(account(verification));
+        assert!(V3::new(twice).is_ok(), "the same account again");
+    }
 
     let mut alipay = merchant(public_key());
     let app = alipay.apps.remove(&PayType::WxpayH5).unwrap();

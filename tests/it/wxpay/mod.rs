@@ -184,6 +184,10 @@ type AnswerRequest = dyn Fn(&Request<Bytes>) -> TransportResult + Send + Sync;
 struct ScriptedTransport {
     answer: Box<AnswerRequest>,
     seen: Mutex<Vec<Request<Bytes>>>,
+    /// How long each request might take.
+    timeouts: Mutex<Vec<Duration>>,
+    /// How long each one took.
+    delay: Duration,
     clock: SetClock,
 }
 
@@ -200,6 +204,8 @@ impl ScriptedTransport {
         ScriptedTransport {
             answer: Box::new(answer),
             seen: Mutex::default(),
+            timeouts: Mutex::default(),
+            delay: Duration::ZERO,
             clock: SetClock::at(NOW),
         }
     }
@@ -228,11 +234,15 @@ impl Transport for ScriptedTransport {
     fn send<'a>(
         &'a self,
         request: Request<Bytes>,
-        _timeout: Duration,
+        timeout: Duration,
     ) -> BoxFuture<'a, TransportResult> {
         Box::pin(async move {
+            self.timeouts.lock().unwrap().push(timeout);
             // Others get their turn, as they would while a real answer is awaited.
-            tokio::task::yield_now().await;
+            match self.delay {
+                Duration::ZERO => tokio::task::yield_now().await,
+                delay => tokio::time::sleep(delay).await,
+            }
             let answer = (self.answer)(&request);
             self.seen.lock().unwrap().push(request);
             answer

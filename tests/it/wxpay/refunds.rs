@@ -225,6 +225,15 @@ async fn an_unsigned_refusal_is_final_when_there_is_no_such_refund() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refund_and_the_query_that_confirms_its_refusal_share_the_time_of_one_call() {
+    let delay = Duration::from_secs(3);
+    let transport = transport(refusal(403, "NOT_ENOUGH", ""), absent());
+    let transport = ScriptedTransport { delay, ..transport };
+    Case::default().refund(&transport).await.unwrap_err();
+    assert_eq!(*transport.timeouts.lock().unwrap(), [8, 5].map(Duration::from_secs));
+}
+
 #[tokio::test]
 async fn an_unsigned_refusal_of_a_refund_that_exists_is_not_its_end() {
     for (status, code) in FINAL {

@@ -538,6 +538,17 @@ async fn a_close_is_done_when_wechat_pay_signed_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_close_and_the_query_that_confirms_it_share_the_time_of_one_call() {
+    let v3 = v3();
+    let attempt = Scene::of(PayType::WxpayH5).attempt(&v3);
+    let closed = refusal(400, "ORDER_CLOSED", "");
+    let delay = Duration::from_secs(3);
+    let transport = ScriptedTransport { delay, ..ScriptedTransport::always(Ok(closed)) };
+    v3.close(&attempt, transport.call()).await.unwrap_err();
+    assert_eq!(*transport.timeouts.lock().unwrap(), [8, 5].map(Duration::from_secs));
+}
+
 #[tokio::test]
 async fn an_unsigned_closed_already_is_confirmed_by_a_query() {
     let v3 = v3();
