@@ -201,3 +201,82 @@ fn has_no_room(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
         || code.is_some_and(|code| WRITES.contains(&code.extended_code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sqlite(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    fn path() -> &'static Path {
+        Path::new("/var/lib/paygate/paygate.db")
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_used_now_is_not_called_damaged() {
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_READONLY,
+            ffi::SQLITE_PERM,
+            ffi::SQLITE_IOERR,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_PROTOCOL,
+        ] {
+            let error = opening(path(), &sqlite(code));
+            assert_eq!(error.kind, StoreErrorKind::Unavailable, "{code}: {error}");
+            let is_busy = [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED].contains(&code);
+            assert_eq!(error.message.contains("another program"), is_busy, "{code}: {error}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_ERROR] {
+            let error = opening(path(), &sqlite(code));
+            assert_eq!(error.kind, StoreErrorKind::Corrupt, "{code}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_refused_for_the_damage_of_its_source_or_for_its_disk() {
+        for (code, kind) in [
+            (ffi::SQLITE_CORRUPT, StoreErrorKind::Corrupt),
+            (ffi::SQLITE_NOTADB, StoreErrorKind::Corrupt),
+            (ffi::SQLITE_FULL, StoreErrorKind::Unavailable),
+        ] {
+            let error = copying(path(), Path::new("/mnt/copy.db"), &sqlite(code));
+            assert_eq!(error.kind, kind, "{code}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_the_operating_system_refuses_has_its_remedy() {
+        for (kind, remedy) in [
+            (io::ErrorKind::PermissionDenied, "let paygate's user own"),
+            (io::ErrorKind::StorageFull, "make room"),
+            (io::ErrorKind::QuotaExceeded, "make room"),
+            (io::ErrorKind::ReadOnlyFilesystem, "mount its disk"),
+            (io::ErrorKind::Other, "check the file"),
+        ] {
+            let error = refused(path(), &io::Error::from(kind));
+            assert_eq!(error.kind, StoreErrorKind::Unavailable);
+            assert!(error.message.contains(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_disk_that_took_no_more_bytes_is_full() {
+        for (code, kind) in [
+            (ffi::SQLITE_FULL, StoreErrorKind::Full),
+            (ffi::SQLITE_IOERR_WRITE, StoreErrorKind::Full),
+            (ffi::SQLITE_IOERR_SHMSIZE, StoreErrorKind::Full),
+            (ffi::SQLITE_IOERR_FSYNC, StoreErrorKind::Io),
+            (ffi::SQLITE_IOERR_READ, StoreErrorKind::Io),
+            (ffi::SQLITE_CORRUPT, StoreErrorKind::Io),
+        ] {
+            let error = writing(path(), &sqlite(code));
+            assert_eq!(error.kind, kind, "{code}: {error}");
+        }
+    }
+}

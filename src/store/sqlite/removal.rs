@@ -54,3 +54,52 @@ impl HeldMockStore {
         Ok(removed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Sqlite, StoreErrorKind};
+
+    /// A store of `mode` that nobody holds.
+    fn closed(mode: StoreMode) -> (tempfile::TempDir, DatabaseFile) {
+        let home = tempfile::tempdir().unwrap();
+        let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        drop(Sqlite::open_as(file.database(), mode).unwrap());
+        (home, file)
+    }
+
+    #[test]
+    fn a_removed_store_is_gone_with_its_companions_and_can_be_made_again() {
+        let (_home, file) = closed(StoreMode::Mock);
+        fs::write(file.beside("-new"), "half of one").unwrap();
+        let held = HeldMockStore::hold(file.database()).unwrap();
+        assert!(file.database().exists(), "it is only held");
+        let removed = held.remove().unwrap();
+        assert!(removed.contains(&file.beside("-new")), "{removed:?}");
+        assert_eq!(removed.last(), Some(&file.database().to_owned()));
+        assert!(removed.iter().all(|path| !path.exists()), "{removed:?}");
+        assert_eq!(held.remove().unwrap(), [PathBuf::new(); 0], "nothing is left to remove");
+        drop(held);
+        drop(Sqlite::open_as(file.database(), StoreMode::Mock).unwrap());
+    }
+
+    #[test]
+    fn a_companion_that_cannot_be_removed_keeps_the_database() {
+        let (_home, file) = closed(StoreMode::Mock);
+        fs::create_dir(file.beside("-new")).unwrap();
+        let held = HeldMockStore::hold(file.database()).unwrap();
+        assert_eq!(held.remove().unwrap_err().kind, StoreErrorKind::Unavailable);
+        assert!(file.database().exists());
+        fs::remove_dir(file.beside("-new")).unwrap();
+        held.remove().unwrap();
+        assert!(!file.database().exists());
+    }
+
+    #[test]
+    fn a_store_of_real_money_is_not_held_for_removal() {
+        let (_home, file) = closed(StoreMode::Live);
+        let error = HeldMockStore::hold(file.database()).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::OtherMode);
+        assert!(file.database().exists());
+    }
+}

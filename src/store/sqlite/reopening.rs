@@ -115,3 +115,117 @@ impl Reopening {
 fn is_passing(error: &StoreError) -> bool {
     matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Full)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::DatabaseFile;
+    use super::super::lock::StoreLock;
+    use super::*;
+
+    struct TestStore {
+        file: DatabaseFile,
+        reopening: Arc<Reopening>,
+        _home: tempfile::TempDir,
+    }
+
+    impl TestStore {
+        fn open() -> TestStore {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("paygate.db");
+            let opening = Opening::new(&path, StoreMode::Live).unwrap();
+            let reopening = Reopening::new(opening, StoreMode::Live);
+            TestStore { file: DatabaseFile::find(&path).unwrap(), reopening, _home: home }
+        }
+
+        /// Lets the opening fail, and asks the store for something.
+        fn fail(&self, kind: StoreErrorKind) {
+            let error = self.record_failure(kind);
+            assert_eq!(self.reopening.serving().err(), Some(error));
+        }
+
+        fn record_failure(&self, kind: StoreErrorKind) -> StoreError {
+            let error = StoreError::new(kind, "the write failed");
+            self.reopening.current().failed.set(error.clone()).unwrap();
+            error
+        }
+
+        /// Lets the opening fail for a full disk while another process holds the store.
+        fn fail_beside_another_process(&self) -> StoreLock {
+            let error = self.record_failure(StoreErrorKind::Full);
+            self.reopening.current().stop()();
+            let lock = self.file.lock().unwrap();
+            assert_eq!(self.reopening.serving().err(), Some(error));
+            lock
+        }
+
+        fn next(&self) -> Next {
+            *self.reopening.next()
+        }
+    }
+
+    fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+        for _ in 0..1_500 {
+            if is_so() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("not within 15 s: {what}");
+    }
+
+    #[test]
+    fn a_store_whose_disk_was_full_is_opened_anew_each_time() {
+        let store = TestStore::open();
+        for _ in 0..2 {
+            let failed = store.reopening.current();
+            store.fail(StoreErrorKind::Full);
+            wait_until("it serves again", || store.reopening.serving().is_ok());
+            assert!(!Arc::ptr_eq(&failed, &store.reopening.current()));
+            wait_until("the thread ended", || Arc::strong_count(&store.reopening) == 1);
+            assert_eq!(store.next(), Next::OnDemand);
+        }
+    }
+
+    #[test]
+    fn a_store_that_failed_for_another_cause_is_not_opened_anew() {
+        for kind in [StoreErrorKind::Io, StoreErrorKind::Corrupt] {
+            let store = TestStore::open();
+            store.fail(kind);
+            assert_eq!(store.next(), Next::OnDemand, "no thread was started");
+        }
+    }
+
+    #[test]
+    fn a_store_that_another_process_holds_for_a_while_is_opened_after_it() {
+        let store = TestStore::open();
+        let lock = store.fail_beside_another_process();
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(10));
+            assert_eq!(store.next(), Next::Running, "it tries again");
+            assert!(store.reopening.serving().is_err());
+        }
+        drop(lock);
+        wait_until("it serves again", || store.reopening.serving().is_ok());
+    }
+
+    #[test]
+    fn a_store_that_was_closed_meanwhile_stays_closed() {
+        let store = TestStore::open();
+        let lock = store.fail_beside_another_process();
+        store.reopening.close()();
+        drop(lock);
+        wait_until("the thread ended", || Arc::strong_count(&store.reopening) == 1);
+        assert_eq!(store.next(), Next::Never);
+        assert!(store.reopening.serving().is_err());
+    }
+
+    #[test]
+    fn a_store_whose_database_was_removed_meanwhile_stays_closed() {
+        let store = TestStore::open();
+        std::fs::remove_file(store.file.database()).unwrap();
+        store.fail(StoreErrorKind::Full);
+        wait_until("the thread ended", || Arc::strong_count(&store.reopening) == 1);
+        assert_eq!(store.next(), Next::Never);
+        assert!(!store.file.database().exists(), "none is made");
+    }
+}

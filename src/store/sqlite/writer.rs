@@ -368,3 +368,38 @@ impl<'c> Transactions<'c> {
         drop(self.roll_back.execute([]));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::DatabaseFile;
+    use super::super::schema;
+    use super::*;
+    use crate::domain::time::Millis;
+    use crate::store::StoreMode;
+
+    #[test]
+    fn a_write_that_meets_another_writer_can_be_repeated_and_one_that_fails_cannot() {
+        let home = tempfile::tempdir().unwrap();
+        let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        file.create(StoreMode::Mock).unwrap();
+        let connection = file.open_for_writing().unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let ownership = schema::take(&connection, Millis(0)).unwrap();
+        let mut log = LogWatch::open(&file.beside("-wal"), &file.log_index()).unwrap();
+        let written = AtomicU64::new(0);
+        let mut transactions = Transactions::prepare(&connection, ownership, &written).unwrap();
+        let mut write = || transactions.write([WriteCommand::Probe].iter(), &mut log);
+
+        let other = file.open_for_writing().unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(write(), Err(TransactionError::Busy)));
+        other.execute_batch("COMMIT").unwrap();
+        let answers = write().ok().unwrap();
+        assert!(matches!(answers[..], [WriteAnswer::Done(WriteOutcome::Written)]));
+        assert_eq!(written.load(Ordering::Relaxed), 1);
+
+        connection.execute_batch("PRAGMA query_only = ON").unwrap();
+        assert!(matches!(write(), Err(TransactionError::Failed(_))));
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use paygate::AssembleError;
 use paygate::config::{StoreCommandConfig, store_command_config};
 use paygate::domain::Order;
-use paygate::store::{Claim, Restored, Sqlite, Store, StoreError, StoreErrorKind};
+use paygate::store::{Backup, Claim, Restored, Sqlite, Store, StoreError, StoreErrorKind};
 
 use super::orders::order;
 use super::sqlite::TempStore;
@@ -21,7 +21,11 @@ fn config(store: &Path) -> StoreCommandConfig {
 }
 
 pub(super) fn back_up(from: &Path, to: &Path) {
-    config(from).back_up(to).unwrap();
+    try_back_up(from, to).unwrap();
+}
+
+pub(super) fn try_back_up(from: &Path, to: &Path) -> Result<Backup, StoreError> {
+    config(from).back_up(to).map_err(store_error)
 }
 
 pub(super) fn restore(store: &Path, copy: &Path) -> Result<Restored, StoreError> {

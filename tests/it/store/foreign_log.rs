@@ -1,15 +1,15 @@
 //! A database and the write-ahead log beside it belong together, or the store is refused.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
 use futures_util::future::join_all;
 use paygate::domain::Order;
-use paygate::store::{Claim, Sqlite, Store, StoreErrorKind};
+use paygate::store::{Claim, Sqlite, Store, StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use super::copies::back_up;
+use super::copies::{back_up, restore, try_back_up};
 use super::orders::order;
 use super::sqlite::TempStore;
 
@@ -99,6 +99,31 @@ async fn a_copy_of_a_crashed_store_beside_the_log_of_that_crash_is_refused() {
             check_refused(&left, &format!("{name}, {last} orders in the log"));
         }
     }
+}
+
+/// While a process owns the store, the log is that process's own.
+#[tokio::test]
+async fn a_database_beside_a_foreign_log_is_copied_by_nobody_unless_its_owner_runs() {
+    let (file, copy) = (TempStore::new(), TempStore::new());
+    let store = file.open();
+    claim(&store, "before-copy", 30).await;
+    back_up(&file.path, &copy.path);
+    claim(&store, "last-ones", 5).await;
+    let left = crashed(&file);
+    fs::copy(&copy.path, &left.path).unwrap();
+    let target = left.beside("-copy");
+    let is_foreign = |error: &StoreError| error.message.contains("do not belong together");
+    for error in [
+        try_back_up(&left.path, &target).unwrap_err(),
+        restore(&TempStore::new().path, &left.path).unwrap_err(),
+    ] {
+        assert!(is_foreign(&error), "{error}");
+        assert!(!target.exists());
+    }
+    let owner = File::open(left.beside("-lock")).unwrap();
+    owner.try_lock().unwrap();
+    let copied = try_back_up(&left.path, &target);
+    assert!(!copied.as_ref().is_err_and(is_foreign), "{copied:?}");
 }
 
 fn check_refused(file: &TempStore, name: &str) {
