@@ -48,3 +48,46 @@ pub(super) fn missing_openid() -> Text {
         "openid is required: the buyer's user_id or open_id at Alipay",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::caller::Browser;
+
+    fn caller(platform: Platform, is_pc: bool) -> CallerContext {
+        CallerContext {
+            client_ip: None,
+            user_agent: String::new(),
+            platform,
+            is_pc,
+            browser: Browser::Other,
+            os: None,
+            app_id: None,
+            device_id: None,
+            locale: None,
+            source: "http",
+            request_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_merchants_choices_decide_how_apps_and_browsers_pay() {
+        for app_to_h5 in [false, true] {
+            for web_pages in [false, true] {
+                let choice = AlipayChoice { app_to_h5, web_pages };
+                let product = |platform, is_pc| {
+                    select(&caller(platform, is_pc), false, choice).map(|(_, product)| product)
+                };
+                let in_app = if app_to_h5 { Product::Precreate } else { Product::AppPay };
+                assert_eq!(product(Platform::App, false), Some(in_app));
+                let page = |page| if web_pages { page } else { Product::Precreate };
+                assert_eq!(product(Platform::H5, false), Some(page(Product::WapPay)));
+                assert_eq!(product(Platform::H5, true), Some(page(Product::PagePay)));
+                assert_eq!(product(Platform::MpAlipay, false), Some(Product::Create));
+                assert_eq!(product(Platform::MpWeixin, false), None);
+                let code = select(&caller(Platform::App, false), true, choice);
+                assert_eq!(code, Some((PayType::AlipayH5, Product::Precreate)));
+            }
+        }
+    }
+}

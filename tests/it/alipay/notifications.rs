@@ -145,6 +145,7 @@ fn what_alipay_did_not_sign_for_this_app_is_forged() {
         ("no base64", whole(&[("sign", "***")])),
         ("a cut sign", whole(&[("sign", &sign[..340])])),
         ("signed by the shop itself", signed_by(&SHOP, &payment())),
+        ("an empty one, signed by the shop", signed_by(&SHOP, &with(payment(), &[("body", "")]))),
         ("another amount", whole(&[("total_amount", "0.02")])),
         ("another number", whole(&[("out_trade_no", "2107151010101541002")])),
         ("another state", whole(&[("trade_status", "TRADE_FINISHED")])),
@@ -253,11 +254,12 @@ fn a_refund_differs_from_a_payment_by_the_refunded_amount() {
     let at = Some(NOW.plus(2_000));
     let gmt = ("gmt_refund", "2021-07-15 10:10:12.320");
     let closed = ("trade_status", "TRADE_CLOSED");
-    let rows: [(&[(&str, &str)], _, _, _); 6] = [
+    let rows: [(&[(&str, &str)], _, _, _); 7] = [
         (&[gmt, ("refund_fee", "0.01"), ("out_biz_no", "R-1")], all(1), Some("R-1"), at),
         (&[gmt, ("refund_fee", "0.01"), ("out_biz_no", "R-1"), closed], all(1), Some("R-1"), at),
         (&[("refund_fee", "0.01")], all(1), None, None),
         (&[gmt], RefundFee::Unknown, None, at),
+        (&[gmt, ("refund_fee", "0.00")], RefundFee::Unknown, None, at),
         (&[closed], RefundFee::Unknown, None, None),
         (
             &[closed, ("gmt_payment", "-"), ("out_biz_no", "R-1")],

@@ -307,18 +307,23 @@ async fn a_list_of_sixteen_certificates_is_one() {
 
 #[tokio::test]
 async fn an_unreachable_wechat_pay_is_asked_again_after_five_seconds() {
-    let setup = CertificateSetup::ordinary();
-    let good = stage(&[old_entry()], old_signs(), NOW);
-    let down = Err(TransportFailure::NotSent("down".to_owned()));
-    setup.change(ServerState { list: down, order: good.order.clone() });
-    setup.open().await.unwrap_err();
-    setup.transport.clock.pass_ms(4_999);
-    setup.open().await.unwrap_err();
-    assert_eq!(setup.counts(), (1, 0));
-    setup.transport.clock.pass_ms(1);
-    setup.change(good);
-    setup.open().await.unwrap();
-    assert_eq!(setup.counts(), (2, 1));
+    for down in [
+        Err(TransportFailure::NotSent("down".to_owned())),
+        Ok(refusal(500, "SYSTEM_ERROR", "")),
+        Ok(refusal(429, "FREQUENCY_LIMITED", "")),
+    ] {
+        let setup = CertificateSetup::ordinary();
+        let good = stage(&[old_entry()], old_signs(), NOW);
+        setup.change(ServerState { list: down, order: good.order.clone() });
+        setup.open().await.unwrap_err();
+        setup.transport.clock.pass_ms(4_999);
+        setup.open().await.unwrap_err();
+        assert_eq!(setup.counts(), (1, 0));
+        setup.transport.clock.pass_ms(1);
+        setup.change(good);
+        setup.open().await.unwrap();
+        assert_eq!(setup.counts(), (2, 1));
+    }
 }
 
 #[tokio::test]

@@ -68,6 +68,14 @@ async fn a_signature_that_was_refused_for_its_time_is_no_fault_of_the_order() {
 }
 
 #[tokio::test]
+async fn a_failure_for_another_cause_names_the_clock_only_where_it_is_wrong() {
+    let failed = || refusal(500, "SYSTEM_ERROR", "系统超时");
+    assert_eq!(reasons(failed()).await, ["HTTP 500 SYSTEM_ERROR"; 3]);
+    let behind = format!("HTTP 500 SYSTEM_ERROR: {BEHIND}");
+    assert_eq!(reasons(at(LATER, failed())).await, [&*behind; 3]);
+}
+
+#[tokio::test]
 async fn a_refusal_for_another_cause_stays_what_it_is_whatever_the_clock() {
     let v3 = v3();
     let attempt = Scene::of(PayType::WxpayMpWeixin).attempt(&v3);
