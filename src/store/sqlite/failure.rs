@@ -266,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn a_look_up_that_another_program_held_up_found_no_damage() {
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_INTERRUPT,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_SCHEMA,
+        ] {
+            assert_eq!(reading(path(), &sqlite(code)).kind, StoreErrorKind::Io, "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_IOERR, ffi::SQLITE_ERROR] {
+            assert_eq!(reading(path(), &sqlite(code)).kind, StoreErrorKind::Corrupt, "{code}");
+        }
+    }
+
+    #[test]
     fn only_a_disk_that_took_no_more_bytes_is_full() {
         for (code, kind) in [
             (ffi::SQLITE_FULL, StoreErrorKind::Full),

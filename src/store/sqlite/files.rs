@@ -337,6 +337,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::store::StoreErrorKind;
 
     fn files() -> (tempfile::TempDir, DatabaseFile) {
         let home = tempfile::tempdir().unwrap();
@@ -357,6 +358,43 @@ mod tests {
         };
         files.create_durably(StoreMode::Mock, sync).unwrap();
         assert_eq!(synced.into_inner(), [("file", true, false), ("directory", false, true)]);
+    }
+
+    #[test]
+    fn a_bare_name_is_a_file_of_the_working_directory() {
+        let found = DatabaseFile::find(Path::new("no-such-store.db")).unwrap();
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(found.database(), here.join("no-such-store.db"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_taken_for_a_missing_one() {
+        let path = Path::new("/dev/null/paygate.db");
+        let file = DatabaseFile { database: path.to_owned() };
+        assert_eq!(file.is_store().unwrap_err().kind, StoreErrorKind::Unavailable);
+        assert!(remove_if_there(path).is_err() && make_private(path).is_err());
+        let (_home, files) = files();
+        let missing = files.database();
+        assert!(!files.is_store().unwrap());
+        assert!(remove_if_there(missing).is_ok() && make_private(missing).is_ok());
+    }
+
+    #[test]
+    fn a_replaced_database_keeps_its_log_under_its_new_name() {
+        let (_home, files) = files();
+        let write = |suffix: &str| fs::write(files.beside(suffix), suffix).unwrap();
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+        write("-new");
+        assert_eq!(files.replace(&files.beside("-new"), Millis(6)).unwrap(), None);
+        ["-wal", "-shm", "-new"].map(write);
+        let kept = files.replace(&files.beside("-new"), Millis(7)).unwrap();
+        assert_eq!(kept, Some(files.beside("-before-7")));
+        assert_eq!(read(files.beside("-before-7-wal")), "-wal");
+        assert_eq!(read(files.database().to_owned()), "-new");
+        assert!(!files.beside("-wal").exists() && !files.beside("-shm").exists());
+        ["-wal", "-new"].map(write);
+        fs::create_dir(files.beside("-before-8-wal")).unwrap();
+        assert!(files.replace(&files.beside("-new"), Millis(8)).is_err(), "the log is in its way");
     }
 
     #[test]

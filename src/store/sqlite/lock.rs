@@ -106,3 +106,45 @@ fn held_by(owner: Option<i64>, database: &Path) -> StoreError {
         database.display()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::DatabaseFile;
+    use super::*;
+    use crate::store::StoreErrorKind;
+
+    fn file() -> (tempfile::TempDir, DatabaseFile) {
+        let home = tempfile::tempdir().unwrap();
+        let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        (home, file)
+    }
+
+    #[test]
+    fn the_next_owner_waits_for_this_one_and_for_no_other_failure() {
+        let (_home, file) = file();
+        let lock = file.lock().unwrap();
+        let error = file.lock().unwrap_err();
+        assert!(error.is_held() && error.kind == StoreErrorKind::Unavailable, "{error}");
+        assert!(error.message.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(lock);
+        std::fs::remove_file(file.beside("-lock")).unwrap();
+        std::fs::create_dir(file.beside("-lock")).unwrap();
+        let error = file.lock().unwrap_err();
+        assert!(!error.is_held() && error.kind == StoreErrorKind::Unavailable, "{error}");
+    }
+
+    #[test]
+    fn the_next_owner_reads_how_many_transactions_this_one_noted() {
+        let (_home, file) = file();
+        let noted = || file.lock().unwrap().noted_commits();
+        assert_eq!(noted(), 0, "a new store");
+        file.lock().unwrap().note_commits(1_234_567_890_123);
+        assert_eq!(noted(), 1_234_567_890_123);
+        file.lock().unwrap().note_commits(7);
+        assert_eq!(noted(), 7, "nothing of the longer number is left");
+        file.lock().unwrap().forget_commits().unwrap();
+        assert_eq!(noted(), 0);
+        std::fs::write(file.beside("-lock"), "some other text").unwrap();
+        assert_eq!(noted(), 0, "nothing is known");
+    }
+}

@@ -121,6 +121,7 @@ mod tests {
     use super::super::files::DatabaseFile;
     use super::super::lock::StoreLock;
     use super::*;
+    use crate::store::Sqlite;
 
     struct TestStore {
         file: DatabaseFile,
@@ -217,6 +218,20 @@ mod tests {
         wait_until("the thread ended", || Arc::strong_count(&store.reopening) == 1);
         assert_eq!(store.next(), Next::Never);
         assert!(store.reopening.serving().is_err());
+    }
+
+    #[test]
+    fn a_store_that_was_dropped_meanwhile_is_not_opened_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        let dropped = Sqlite::open(file.database()).unwrap();
+        let reopening = Arc::clone(&dropped.reopening);
+        let store = TestStore { file, reopening, _home: home };
+        let lock = store.fail_beside_another_process();
+        drop(dropped);
+        drop(lock);
+        wait_until("the thread ended", || Arc::strong_count(&store.reopening) == 1);
+        assert_eq!(store.next(), Next::Never);
     }
 
     #[test]

@@ -38,3 +38,28 @@ impl UnreadableRows {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_passed_over_until_it_can_be_read() {
+        let rows = UnreadableRows::default();
+        assert!(rows.add("A") && rows.add("B"));
+        assert!(!rows.add("A"), "it is known");
+        assert!(rows.contains("A") && !rows.contains("C"));
+        assert_eq!(rows.beyond(10), 12);
+        rows.remove("A");
+        assert!(!rows.contains("A") && rows.contains("B"));
+        assert_eq!(rows.beyond(10), 11);
+    }
+
+    #[test]
+    fn at_most_ten_thousand_numbers_are_kept() {
+        let rows = UnreadableRows::default();
+        assert!((0..NUMBERS_MAX).all(|number| rows.add(&number.to_string())));
+        assert!(!rows.add("another"));
+        assert_eq!(rows.beyond(0), NUMBERS_MAX);
+    }
+}

@@ -402,4 +402,18 @@ mod tests {
         connection.execute_batch("PRAGMA query_only = ON").unwrap();
         assert!(matches!(write(), Err(TransactionError::Failed(_))));
     }
+
+    #[test]
+    fn one_transaction_takes_1024_requests_and_the_next_one_the_rest() {
+        let (sender, queue) = std::sync::mpsc::channel();
+        let places = Arc::new(Semaphore::new(2 * WAITING_MAX));
+        for _ in 0..=WAITING_MAX {
+            let (answer, _) = oneshot::channel();
+            let _waiting = Arc::clone(&places).try_acquire_owned().unwrap();
+            sender.send(WriteRequest { command: WriteCommand::Probe, answer, _waiting }).unwrap();
+        }
+        let first = gather(&queue, queue.recv().unwrap(), 1);
+        assert_eq!(first.len(), WAITING_MAX);
+        assert_eq!(gather(&queue, queue.recv().unwrap(), first.len()).len(), 1);
+    }
 }

@@ -110,6 +110,7 @@ async fn what_was_committed_is_there_after_reopening() {
     assert_eq!(store.claim(&changed).await, Ok(Claim::Fresh));
     let changed = later(&changed, live());
     assert_eq!(store.commit(&changed, &[]).await, Ok(Committed::Done));
+    assert_eq!(store.transactions(), 3, "none of them met another");
     store.close().await;
     drop(store);
     assert!(!file.beside("-wal").exists(), "one file is the whole store");
@@ -276,13 +277,16 @@ async fn a_refused_store_keeps_its_write_ahead_log() {
 #[test]
 fn a_place_without_a_store_is_refused_where_one_must_be_missing() {
     let file = TempStore::new();
-    let cases: [(PathBuf, StoreErrorKind, &str); 4] = [
+    let cases: [(PathBuf, StoreErrorKind, &str); 6] = [
         (file.directory.path().join("no/paygate.db"), StoreErrorKind::Unavailable, "directory"),
         (file.directory.path().to_owned(), StoreErrorKind::Unavailable, "is a directory"),
         (file.directory.path().join("dangling.db"), StoreErrorKind::Unavailable, "a link"),
         (PathBuf::from("/"), StoreErrorKind::Unavailable, "names no file"),
+        (file.directory.path().join("loop.db"), StoreErrorKind::Unavailable, "cannot be used"),
+        (PathBuf::from("/dev/null/paygate.db"), StoreErrorKind::Unavailable, "cannot be used"),
     ];
     std::os::unix::fs::symlink("/nowhere/paygate.db", &cases[2].0).unwrap();
+    std::os::unix::fs::symlink(&cases[4].0, &cases[4].0).unwrap();
     for (path, kind, remedy) in cases {
         let error = Sqlite::open(&path).unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
