@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_looked_at_is_not_taken_for_a_missing_one() {
+    fn a_file_that_cannot_be_opened_is_not_taken_for_a_missing_one() {
         let path = Path::new("/dev/null/paygate.db");
         let file = DatabaseFile { database: path.to_owned() };
         assert_eq!(file.is_store().unwrap_err().kind, StoreErrorKind::Unavailable);
