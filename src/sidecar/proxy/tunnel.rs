@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::sync::OwnedSemaphorePermit;
@@ -89,18 +89,18 @@ async fn quiet(moved: &AtomicU64, idle: Duration) {
 }
 
 /// The client's side. It counts the bytes of both directions.
-struct CountedSide {
-    side: TokioIo<Upgraded>,
+struct CountedSide<S> {
+    side: S,
     moved: Arc<AtomicU64>,
 }
 
-impl CountedSide {
+impl<S> CountedSide<S> {
     fn count(&self, bytes: usize) {
         self.moved.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
-impl AsyncRead for CountedSide {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedSide<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ impl AsyncRead for CountedSide {
     }
 }
 
-impl AsyncWrite for CountedSide {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedSide<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,5 +130,41 @@ impl AsyncWrite for CountedSide {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.side).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bytes_of_both_directions_are_counted() {
+        let (client, mut peer) = duplex(64);
+        let moved = Arc::new(AtomicU64::new(0));
+        let mut client = CountedSide { side: client, moved: Arc::clone(&moved) };
+        client.write_all(b"hello").await.unwrap();
+        assert_eq!(moved.load(Ordering::Relaxed), 5);
+        peer.write_all(b"you").await.unwrap();
+        client.read_exact(&mut [0; 3]).await.unwrap();
+        assert_eq!(moved.load(Ordering::Relaxed), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_ends_when_no_byte_has_moved_for_its_limit() {
+        let limit = Duration::from_secs(60);
+        let begun = Instant::now();
+        quiet(&AtomicU64::new(0), limit).await;
+        assert_eq!(begun.elapsed(), limit);
+
+        let (moved, begun) = (AtomicU64::new(0), Instant::now());
+        let one_byte = async {
+            sleep(Duration::from_secs(40)).await;
+            moved.fetch_add(1, Ordering::Relaxed);
+        };
+        tokio::join!(quiet(&moved, limit), one_byte);
+        assert_eq!(begun.elapsed(), Duration::from_secs(45) + limit, "noticed at the next quarter");
     }
 }
