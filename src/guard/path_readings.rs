@@ -253,6 +253,13 @@ mod tests {
     }
 
     #[test]
+    fn a_path_over_the_limit_is_refused_unread() {
+        let path = |length: usize| [&b"/"[..], &vec![b'a'; length - 1]].concat();
+        assert!(!any_reading(&path(PATH_BYTES_MAX), |_| false));
+        assert!(any_reading(&path(PATH_BYTES_MAX + 1), |_| false));
+    }
+
+    #[test]
     fn letters_are_found_however_they_are_encoded() {
         for path in
             ["/notify", "/NOTIFY", "/n%6ftify", "/%25", "/%u006eotify", "/%c1%ae", "%6Eotify"]
