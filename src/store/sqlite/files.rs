@@ -386,13 +386,13 @@ mod tests {
         let read = |path: PathBuf| fs::read_to_string(path).unwrap();
         write("-new");
         assert_eq!(files.replace(&files.beside("-new"), Millis(6)).unwrap(), None);
-        ["-wal", "-shm", "-new"].map(write);
+        ["-wal", "-shm", "-new"].iter().for_each(|suffix| write(suffix));
         let kept = files.replace(&files.beside("-new"), Millis(7)).unwrap();
         assert_eq!(kept, Some(files.beside("-before-7")));
         assert_eq!(read(files.beside("-before-7-wal")), "-wal");
         assert_eq!(read(files.database().to_owned()), "-new");
         assert!(!files.beside("-wal").exists() && !files.beside("-shm").exists());
-        ["-wal", "-new"].map(write);
+        ["-wal", "-new"].iter().for_each(|suffix| write(suffix));
         fs::create_dir(files.beside("-before-8-wal")).unwrap();
         assert!(files.replace(&files.beside("-new"), Millis(8)).is_err(), "the log is in its way");
     }

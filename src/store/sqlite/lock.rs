@@ -110,7 +110,6 @@ fn held_by(owner: Option<i64>, database: &Path) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::super::files::DatabaseFile;
-    use super::*;
     use crate::store::StoreErrorKind;
 
     fn file() -> (tempfile::TempDir, DatabaseFile) {
