@@ -372,6 +372,7 @@ mod tests {
         let path = Path::new("/dev/null/paygate.db");
         let file = DatabaseFile { database: path.to_owned() };
         assert_eq!(file.is_store().unwrap_err().kind, StoreErrorKind::Unavailable);
+        assert!(DatabaseFile::find(path).is_err());
         assert!(remove_if_there(path).is_err() && make_private(path).is_err());
         let (_home, files) = files();
         let missing = files.database();

@@ -180,7 +180,7 @@ fn only_the_owner_reads_the_files() {
 #[test]
 fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
     type Spoil = fn(&TempStore);
-    let cases: [(&str, Spoil, StoreErrorKind, &str); 12] = [
+    let cases: [(&str, Spoil, StoreErrorKind, &str); 14] = [
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
@@ -201,6 +201,18 @@ fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
         (
             "no database",
             |it| fs::write(&it.path, "shopping list").unwrap(),
+            StoreErrorKind::Corrupt,
+            "no SQLite file",
+        ),
+        (
+            "the beginning of a database",
+            |it| fs::write(&it.path, "SQLite format 3\0").unwrap(),
+            StoreErrorKind::Corrupt,
+            "no SQLite file",
+        ),
+        (
+            "a long text",
+            |it| fs::write(&it.path, "shopping list ".repeat(10)).unwrap(),
             StoreErrorKind::Corrupt,
             "no SQLite file",
         ),
