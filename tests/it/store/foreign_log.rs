@@ -101,6 +101,22 @@ async fn a_copy_of_a_crashed_store_beside_the_log_of_that_crash_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_log_that_another_program_began_gets_a_number_of_its_own() {
+    let file = TempStore::new();
+    let store = file.open();
+    let number = || {
+        let connection = Connection::open(&file.path).unwrap();
+        connection.query_row("SELECT log_id FROM meta", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    claim(&store, "own-log", 1).await;
+    let before = number();
+    file.tamper("PRAGMA wal_checkpoint(TRUNCATE); UPDATE meta SET probes = probes + 1");
+    assert_eq!(number(), before, "the other program knows of no numbers");
+    claim(&store, "others-log", 1).await;
+    assert_ne!(number(), before);
+}
+
 /// While a process owns the store, the log is that process's own.
 #[tokio::test]
 async fn a_database_beside_a_foreign_log_is_copied_by_nobody_unless_its_owner_runs() {
