@@ -147,9 +147,15 @@ mod tests {
         let mut client = CountedSide { side: client, moved: Arc::clone(&moved) };
         client.write_all(b"hello").await.unwrap();
         assert_eq!(moved.load(Ordering::Relaxed), 5);
-        peer.write_all(b"you").await.unwrap();
-        client.read_exact(&mut [0; 3]).await.unwrap();
-        assert_eq!(moved.load(Ordering::Relaxed), 8);
+        let in_two_parts = async {
+            peer.write_all(b"to ").await.unwrap();
+            tokio::task::yield_now().await;
+            peer.write_all(b"you").await.unwrap();
+        };
+        let mut answer = [0; 6];
+        let (read, ()) = tokio::join!(client.read_exact(&mut answer), in_two_parts);
+        assert_eq!(read.unwrap(), 6);
+        assert_eq!(moved.load(Ordering::Relaxed), 11);
     }
 
     #[tokio::test(start_paused = true)]
