@@ -35,7 +35,7 @@ pub(super) fn effective_values(
     VARIABLES.iter().map(effective).collect()
 }
 
-/// One variable a line, then the merchants and the warnings.
+/// One variable a line, then the merchants, the webhook and the warnings.
 pub(super) fn describe(config: &Config) -> String {
     let mut text = String::new();
     for EffectiveValue { name, redacted, origin } in &config.effective {
@@ -45,6 +45,16 @@ pub(super) fn describe(config: &Config) -> String {
     for merchant in &config.merchants {
         let _ = writeln!(text, "merchant {}: {}", merchant.pid, pay_types(config.mode, merchant));
         describe_accounts(&mut text, config, merchant);
+    }
+    if let Some(webhook) = &config.webhook {
+        let lengths: Vec<String> =
+            webhook.keys.iter().map(|key| format!("{} bytes", key.len())).collect();
+        let _ = writeln!(
+            text,
+            "webhook: signed as Standard Webhooks has it, with keys of {}; the shop's library \
+             takes the text of PAYGATE_WEBHOOK_SECRET as it is, with whsec_",
+            lengths.join(" and ")
+        );
     }
     for warning in &config.warnings {
         let _ = writeln!(text, "warning: {warning}");

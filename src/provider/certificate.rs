@@ -21,6 +21,8 @@ pub(crate) struct Certificate {
     serial: Vec<u8>,
     /// The most general name first, as encoded.
     issuer: Vec<RelativeName>,
+    /// Whether its issuer is itself.
+    is_root: bool,
     /// The end of its validity, since 1970.
     not_after: Duration,
     /// Its SubjectPublicKeyInfo, in DER.
@@ -108,6 +110,12 @@ impl Certificate {
         Millis(i64::try_from(self.not_after.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// Whether its issuer is itself, as a root's is.
+    #[cfg(feature = "alipay")]
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_root
+    }
+
     /// Whether its issuer signed it with RSA (PKCS #1: RFC 8017, appendix C).
     #[cfg(feature = "alipay")]
     pub(crate) fn is_rsa_signed(&self) -> bool {
@@ -147,7 +155,8 @@ fn tbs_certificate(reader: &mut SliceReader<'_>) -> der::Result<Certificate> {
     }
     let serial = UintRef::decode(reader)?.as_bytes().to_vec();
     let signature_algorithm = algorithm(reader)?;
-    let issuer = reader.sequence(|reader| {
+    let issuer_name = reader.tlv_bytes()?;
+    let issuer = SliceReader::new(issuer_name)?.sequence(|reader| {
         let mut names = Vec::new();
         while !reader.is_finished() {
             names.push(relative_name(reader)?);
@@ -158,10 +167,10 @@ fn tbs_certificate(reader: &mut SliceReader<'_>) -> der::Result<Certificate> {
         reader.tlv_bytes()?;
         time(reader)
     })?;
-    let _subject = reader.tlv_bytes()?;
+    let is_root = reader.tlv_bytes()? == issuer_name;
     let public_key = reader.tlv_bytes()?.to_vec();
     skip_rest(reader)?;
-    Ok(Certificate { serial, issuer, not_after, public_key, signature_algorithm })
+    Ok(Certificate { serial, issuer, is_root, not_after, public_key, signature_algorithm })
 }
 
 /// Reads an AlgorithmIdentifier.

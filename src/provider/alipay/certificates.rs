@@ -24,18 +24,18 @@ pub fn app_cert_sn(input: &[u8]) -> Result<String, KeyError> {
 ///
 /// # Errors
 ///
-/// [`KeyError`] when `input` holds no RSA-signed certificate, or one that cannot be read.
+/// [`KeyError`] when `input` holds no RSA-signed certificate, or one that cannot be read, or none
+/// that is a root: the app's own certificate, or Alipay's, in the place of the roots.
 pub fn root_cert_sn(input: &[u8]) -> Result<String, KeyError> {
-    let mut sns = Vec::new();
-    for certificate in Certificate::parse_all(input)? {
-        if certificate.is_rsa_signed() {
-            sns.push(sn(&certificate)?);
-        }
-    }
-    if sns.is_empty() {
+    let mut certificates = Certificate::parse_all(input)?;
+    certificates.retain(Certificate::is_rsa_signed);
+    if certificates.is_empty() {
         return Err(KeyError::NotA("a bundle with an RSA-signed certificate"));
     }
-    Ok(sns.join("_"))
+    if !certificates.iter().any(Certificate::is_root) {
+        return Err(KeyError::NotA("Alipay's roots (alipayRootCert.crt): another issued it"));
+    }
+    Ok(certificates.iter().map(sn).collect::<Result<Vec<_>, _>>()?.join("_"))
 }
 
 /// `alipay_cert_sn` and the key of `alipayCertPublicKey_RSA2.crt`: of its first certificate. The
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     /// A certificate for a key of `leaf`'s algorithm, by an issuer called `names` with a key of
-    /// `by`'s.
+    /// `by`'s. It is the issuer's own where the issuer is called a root.
     fn certificate(
         names: &[(DnType, &str)],
         serial: &[u8],
@@ -75,10 +75,13 @@ mod tests {
         for (name, value) in names {
             issuer.distinguished_name.push(name.clone(), *value);
         }
-        let issuer = Issuer::new(issuer, KeyPair::generate_for(by).unwrap());
         let key = KeyPair::generate_for(leaf).unwrap();
         let mut params = CertificateParams::default();
+        if names.iter().any(|(_, value)| value.starts_with("Root ")) {
+            params.distinguished_name = issuer.distinguished_name.clone();
+        }
         params.serial_number = Some(SerialNumber::from_slice(serial));
+        let issuer = Issuer::new(issuer, KeyPair::generate_for(by).unwrap());
         (params.signed_by(&key, &issuer).unwrap().pem(), key)
     }
 
@@ -139,6 +142,8 @@ mod tests {
         let expected = "1c538974caa2fe371fc5dc20c426236f_329338f83f5ff5fc6d0f68dc8b515ea1";
         assert_eq!(root_cert_sn(bundle.concat().as_bytes()).as_deref(), Ok(expected));
         assert!(root_cert_sn(bundle[0].as_bytes()).is_err(), "no RSA-signed certificate");
+        let refused = root_cert_sn(leaf().0.as_bytes()).unwrap_err().to_string();
+        assert!(refused.contains("alipayRootCert.crt"), "another's certificate: {refused}");
     }
 
     #[test]

@@ -182,6 +182,11 @@ fn a_webhook_needs_a_secret() {
     for (secret, keys) in [(secret(&old), vec![&old]), (rotated, vec![&new, &old])] {
         let config = Config::read(&live(&[url, ("PAYGATE_WEBHOOK_SECRET", &secret)])).unwrap();
         let keys: Vec<_> = keys.into_iter().map(|key| key.clone().into_bytes()).collect();
+        // What the shop gets, too: the secret's form, and not the secret.
+        let lengths = vec!["24 bytes"; keys.len()].join(" and ");
+        let text = config.describe();
+        assert!(text.contains(&format!("with keys of {lengths}; the shop's library")), "{text}");
+        assert!(!text.contains(secret.as_str()) && text.contains("with whsec_"), "{text}");
         assert_eq!(config.webhook.unwrap().keys, keys);
     }
     let config = Config::read(&live(&[])).unwrap();
