@@ -71,8 +71,8 @@ pub(crate) fn restore(
     Ok(Restored { orders, replaced })
 }
 
-/// Checks whether the store at `store` can be opened in `mode`, if it is there, or made. It changes
-/// nothing, and another process may hold it.
+/// Checks whether the store at `store` can be opened in `mode`, if it is there, or made. It makes
+/// no file and changes nothing of the store; another process may hold it.
 pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
     let file = DatabaseFile::find(store)?;
     // Taking the lock would make its file. The store of another process is that one's to judge.
