@@ -15,7 +15,7 @@ use paygate::sidecar::exit::{
     CommandResult, Exit, internal, misconfigured, not_started, unavailable,
 };
 use paygate::sidecar::{
-    InheritedSockets, ListenerName, chapters, health, help_text, schema, shutdown_signal,
+    InheritedSockets, ListenerName, alerts, chapters, health, help_text, schema, shutdown_signal,
     survive_file_size_limit, telemetry,
 };
 use paygate::store::{Backup, Restored};
@@ -31,6 +31,7 @@ enum Command {
     Restore { file: PathBuf },
     Schema { name: Option<String> },
     Health,
+    TestAlert,
     Help { chapter: Option<String> },
 }
 
@@ -54,6 +55,7 @@ impl Command {
             "restore" => Command::Restore { file: file() },
             "schema" => Command::Schema { name: text("name") },
             "health" => Command::Health,
+            "test-alert" => Command::TestAlert,
             "help" => Command::Help { chapter: text("chapter") },
             _ => Command::Serve,
         })
@@ -82,6 +84,7 @@ fn command_line() -> clap::Command {
         .subcommand(clap::Command::new("restore").arg(file()))
         .subcommand(clap::Command::new("schema").arg(optional("name", "NAME")))
         .subcommand(clap::Command::new("health"))
+        .subcommand(clap::Command::new("test-alert"))
         .subcommand(clap::Command::new("help").arg(optional("chapter", "CHAPTER")))
 }
 
@@ -128,6 +131,7 @@ fn run() -> ExitCode {
             Command::Restore { file } => exit_code(restore(&file)),
             Command::Schema { name } => exit_code(print_schema(name.as_deref())),
             Command::Health => check_health().await,
+            Command::TestAlert => exit_code(test_alert().await),
             Command::Help { chapter } => exit_code(print_chapter(chapter.as_deref())),
         }
     })
@@ -143,7 +147,7 @@ fn check() -> CommandResult {
 /// Runs the simulated providers without an engine.
 async fn mock(sockets: InheritedSockets) -> CommandResult {
     let config = config::mock_command_config(&config::environment()).map_err(misconfigured)?;
-    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format, None).map_err(misconfigured)?;
     let mut sockets = sockets.assign(&[ListenerName::Mock]).map_err(misconfigured)?;
     let config = config::mock_command_config(&with_addresses(&sockets)).map_err(misconfigured)?;
     let signal = shutdown_signal().map_err(internal)?;
@@ -230,11 +234,19 @@ async fn check_health() -> ExitCode {
     }
 }
 
+/// Sends one alert to the configured receiver.
+async fn test_alert() -> CommandResult {
+    let config = config::test_alert_config(&config::environment()).map_err(misconfigured)?;
+    let receiver = config.format.receiver();
+    alerts::send_test(config).await.map_err(unavailable)?;
+    print(&format!("{receiver} took the alert\n"))
+}
+
 fn exit_code(outcome: CommandResult) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
-            telemetry::print_error(&format!("paygate: {message}\n"));
+            telemetry::print_exit(exit as u8, &message);
             ExitCode::from(exit as u8)
         }
     }

@@ -79,6 +79,7 @@ Commands:
   restore FILE   put such a copy in the place of the store, which no process holds
   schema [NAME]  print a JSON Schema, or list their names
   health         ask the running sidecar's /readyz; exit code 0 or 1
+  test-alert     send one alert to PAYGATE_ALERT_URL, and print whether it was taken
   help [CHAPTER] print a chapter of the manual, or list its chapters
 
 Options:

@@ -1,11 +1,11 @@
 //! The configuration of the commands that need a few variables only: `paygate mock`, `health`,
-//! `backup` and `restore`.
+//! `test-alert`, `backup` and `restore`.
 
 use std::net::SocketAddr;
 
 use super::problem::Problems;
 use super::reader::Reader;
-use super::settings::{LogFormat, Mode, StoreChoice};
+use super::settings::{AlertConfig, LogFormat, Mode, StoreChoice};
 use super::source::VariableSource;
 use super::{cross_checks, parse, values};
 use crate::domain::address::reachable;
@@ -111,6 +111,20 @@ pub fn store_command_config(source: &dyn VariableSource) -> Result<StoreCommandC
         reader.report(STORE, "is memory, of which no copy is made");
     }
     reader.finish().map(|_| StoreCommandConfig { mode, store })
+}
+
+/// Reads the configuration of `paygate test-alert`.
+///
+/// # Errors
+///
+/// A variable of the alerts is invalid, or no receiver is set.
+pub fn test_alert_config(source: &dyn VariableSource) -> Result<AlertConfig, Problems> {
+    let mut reader = Reader::new(source);
+    reader.check_names();
+    reader.require("PAYGATE_ALERT_URL", "is not set, so that there is no receiver of alerts");
+    let alerts = values::read_alerts(&mut reader);
+    reader.finish()?;
+    Ok(alerts.unwrap_or_else(|| unreachable!("its absence was reported")))
 }
 
 /// The address that `paygate health` asks: the admin address, or loopback where that is every

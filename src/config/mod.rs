@@ -50,12 +50,12 @@ pub use merchants::given::CredentialErrors;
 pub use merchants::given::WxpayCredentials;
 pub use mock_and_health::{
     MockCommandConfig, MockResetConfig, StoreCommandConfig, health_address, mock_client_address,
-    mock_command_config, mock_reset_config, store_command_config,
+    mock_command_config, mock_reset_config, store_command_config, test_alert_config,
 };
 pub use problem::{Problem, Problems};
 pub use settings::{
-    Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
-    WebhookConfig,
+    AlertConfig, AlertFormat, Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice,
+    StoreChoice, SwitchChoice, WebhookConfig,
 };
 #[cfg(feature = "sidecar")]
 pub(crate) use source::inherited_sockets;

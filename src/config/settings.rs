@@ -74,6 +74,8 @@ pub struct Config {
     pub log: String,
     /// The form of log lines.
     pub log_format: LogFormat,
+    /// The receiver of alerts. The sidecar alone sends them.
+    pub alerts: Option<AlertConfig>,
     /// Every merchant. In mock mode none of them has keys: paygate uses the mock's for all.
     pub merchants: Vec<MerchantConfig>,
     /// Warnings for the operator, one sentence each.
@@ -172,6 +174,62 @@ pub enum LogFormat {
     Text,
     /// JSON.
     Json,
+}
+
+/// The receiver of alerts.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlertConfig {
+    /// Where alerts are sent. It holds the robot's key.
+    pub url: Url,
+    /// The form of their bodies.
+    pub format: AlertFormat,
+    /// The secret by which DingTalk or Feishu verifies them.
+    pub secret: Option<Secret>,
+}
+
+impl fmt::Debug for AlertConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Alerts").field(&self.format).finish()
+    }
+}
+
+/// The form of an alert's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AlertFormat {
+    /// A group robot of WeCom (企业微信群机器人).
+    Wecom,
+    /// A custom robot of DingTalk (钉钉自定义机器人).
+    Dingtalk,
+    /// A custom bot of Feishu or Lark (飞书自定义机器人).
+    Feishu,
+    /// A JSON object with a text and the lines' fields.
+    Json,
+}
+
+impl AlertFormat {
+    /// The form that the receiver at `host` takes.
+    #[must_use]
+    pub fn of_host(host: &str) -> AlertFormat {
+        match host {
+            "qyapi.weixin.qq.com" => AlertFormat::Wecom,
+            "oapi.dingtalk.com" => AlertFormat::Dingtalk,
+            "open.feishu.cn" | "open.larksuite.com" => AlertFormat::Feishu,
+            _ => AlertFormat::Json,
+        }
+    }
+
+    /// The name of the receiver's product.
+    #[must_use]
+    pub fn receiver(self) -> &'static str {
+        match self {
+            AlertFormat::Wecom => "WeCom",
+            AlertFormat::Dingtalk => "DingTalk",
+            AlertFormat::Feishu => "Feishu",
+            AlertFormat::Json => "an endpoint that takes JSON",
+        }
+    }
 }
 
 /// The endpoint for events.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::reader::RawValue;
-use super::settings::{Config, EffectiveValue, MerchantConfig, Mode};
+use super::settings::{AlertConfig, Config, EffectiveValue, MerchantConfig, Mode};
 use super::table::{DefaultValue, VARIABLES, Variable};
 use crate::domain::channel::PayType;
 use crate::domain::notify_url::{self, MountPath};
@@ -54,6 +54,16 @@ pub(super) fn describe(config: &Config) -> String {
             "webhook: signed as Standard Webhooks has it, with keys of {}; the shop's library \
              takes the text of PAYGATE_WEBHOOK_SECRET as it is, with whsec_",
             lengths.join(" and ")
+        );
+    }
+    if let Some(AlertConfig { url, format, secret }) = &config.alerts {
+        let host = url.host_str().unwrap_or_default();
+        let signed = if secret.is_some() { ", signed" } else { "" };
+        let _ = writeln!(
+            text,
+            "alerts: every ERROR of the log, to {} at {host}{signed}; `paygate test-alert` sends \
+             one",
+            format.receiver()
         );
     }
     for warning in &config.warnings {

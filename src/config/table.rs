@@ -160,7 +160,8 @@ impl Variable {
 const DURATION: &str = "a whole number with a unit: ms, s, m, h or d";
 const ADDRESS: &str = "an IP address and a port";
 const BOOLEAN: &str = "true or false";
-const AUTO_REFUND: &str = "refund (refund it and send events), or alert (send an event only)";
+const AUTO_REFUND: &str =
+    "refund (refund it and send events), or alert (send an event, log an ERROR)";
 const PRIVATE_KEY: &str =
     "an RSA private key of 2048 bits or more: PKCS#1 or PKCS#8, as PEM, bare base64, or a DER file";
 const PUBLIC_KEY: &str =
@@ -419,6 +420,22 @@ pub static VARIABLES: &[Variable] = &[
         .form("auto (text on a terminal, else json), text, or json")
         .default("auto")
         .example("json"),
+    Variable::new("PAYGATE_ALERT_URL", VariableGroup::Logs)
+        .doc(
+            "A group robot of WeCom, DingTalk or Feishu, or another endpoint: paygate sends it the \
+             ERROR lines of the log.",
+        )
+        .form("an http or https URL without fragment, not of a link-local or metadata address")
+        .secret("/run/secrets/alert-url"),
+    Variable::new("PAYGATE_ALERT_FORMAT", VariableGroup::Logs)
+        .doc("The form of alerts.")
+        .form("auto (by the host of PAYGATE_ALERT_URL, else json), wecom, dingtalk, feishu or json")
+        .default("auto")
+        .example("feishu"),
+    Variable::new("PAYGATE_ALERT_SECRET", VariableGroup::Logs)
+        .doc("The secret with which a robot of DingTalk or Feishu verifies signatures, if it does.")
+        .form("the text that DingTalk or Feishu shows for the robot")
+        .secret("/run/secrets/alert-secret"),
     Variable::new("PAYGATE_MERCHANTS", VariableGroup::Merchants)
         .doc(
             "vk-uni-pay's vk-pay-config documents: each one's _id is a data.pid. In mock mode \

@@ -9,13 +9,14 @@ use super::parse;
 use super::problem::ProblemReason;
 use super::reader::Reader;
 use super::settings::{
-    Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice, StoreChoice, SwitchChoice,
-    WebhookConfig,
+    AlertConfig, AlertFormat, Config, EdgeLimits, LogFormat, MerchantConfig, Mode, PricingChoice,
+    StoreChoice, SwitchChoice, WebhookConfig,
 };
 use super::table::{DefaultValue, VARIABLES, Variable, VariableGroup};
 use crate::domain::ids::Pid;
 use crate::domain::order::AutoRefundPolicy;
 use crate::domain::product::AlipayChoice;
+use crate::secret::Secret;
 
 /// Reads every variable of the table.
 pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
@@ -57,6 +58,7 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
         webhook: read_webhook(reader),
         log: reader.value("PAYGATE_LOG", parse::log_filter),
         log_format: read_log_format(reader),
+        alerts: read_alerts(reader),
         merchants: read_all_merchants(reader, mode),
         warnings: Vec::new(),
         effective: Vec::new(),
@@ -84,6 +86,40 @@ pub(super) fn read_mode(reader: &mut Reader<'_>) -> Mode {
 pub(super) fn read_log_format(reader: &mut Reader<'_>) -> LogFormat {
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     reader.value("PAYGATE_LOG_FORMAT", |text| parse::choice(text, &formats))
+}
+
+pub(super) fn read_alerts(reader: &mut Reader<'_>) -> Option<AlertConfig> {
+    const URL: &str = "PAYGATE_ALERT_URL";
+    const FORMAT: &str = "PAYGATE_ALERT_FORMAT";
+    const SECRET: &str = "PAYGATE_ALERT_SECRET";
+    let formats = [
+        ("auto", None),
+        ("wecom", Some(AlertFormat::Wecom)),
+        ("dingtalk", Some(AlertFormat::Dingtalk)),
+        ("feishu", Some(AlertFormat::Feishu)),
+        ("json", Some(AlertFormat::Json)),
+    ];
+    let url = reader.optional(URL, parse::shop_url);
+    let format = reader.value(FORMAT, |text| parse::choice(text, &formats));
+    let secret = reader.optional(SECRET, |text| Ok(Secret::new(text)));
+    if !reader.is_set(URL) {
+        for name in
+            [FORMAT, SECRET].into_iter().filter(|name| reader.is_set(name)).collect::<Vec<_>>()
+        {
+            reader.warn(format!("{name} has no effect without {URL}"));
+        }
+    }
+    let url = url?;
+    let by_host = AlertFormat::of_host(url.host_str().unwrap_or_default());
+    if url.scheme() == "http" && by_host != AlertFormat::Json {
+        reader.report(URL, "is not https, although it holds the robot's key");
+    }
+    let format = format.unwrap_or(by_host);
+    if secret.is_some() && matches!(format, AlertFormat::Wecom | AlertFormat::Json) {
+        let receiver = format.receiver();
+        reader.warn(format!("{SECRET} has no effect: {receiver} verifies no signature"));
+    }
+    Some(AlertConfig { url, format, secret })
 }
 
 pub(super) fn read_store(reader: &mut Reader<'_>, mode: Mode) -> StoreChoice {

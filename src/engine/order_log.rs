@@ -68,6 +68,7 @@ fn happened(order: &Order, effect: &Effect) {
     let (out_trade_no, pid) = (order.out_trade_no(), order.terms.pid.as_str());
     let (event, transaction_id) = (effect.event.name(), &*effect.transaction_id.0);
     let paid_fee = payment.map(|payment| payment.total_fee.fen());
+    let refunds_by_itself = payment.is_some_and(|payment| payment.auto_refund);
     let out_refund_no = effect.out_refund_no.as_deref();
     let refund_fee = refund.map(|refund| refund.refund_fee.fen());
     match effect.event {
@@ -75,6 +76,12 @@ fn happened(order: &Order, effect: &Effect) {
             event, %out_trade_no, provider, pid, transaction_id, paid_fee,
             "a buyer paid an order"
         ),
+        EventType::PaymentDuplicate | EventType::PaymentLate if !refunds_by_itself => {
+            tracing::error!(
+                event, %out_trade_no, provider, pid, transaction_id, paid_fee,
+                "a buyer paid a paid or closed order: it is for an operator to refund that"
+            )
+        }
         EventType::PaymentDuplicate => tracing::warn!(
             event, %out_trade_no, provider, pid, transaction_id, paid_fee,
             "a buyer paid a paid order again"

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::admin::{Admin, AdminParts};
+use super::alerts::Alerts;
 use super::exit::{CommandResult, Exit, internal, misconfigured, not_started, unavailable};
 use super::limit_counters::LimitCounters;
 use super::proxy::{Proxy, Upstream};
@@ -35,8 +36,21 @@ pub fn serve(sockets: InheritedSockets) -> BoxFuture<'static, CommandResult> {
 }
 
 async fn run(sockets: InheritedSockets) -> CommandResult {
-    let mut config = Config::from_env().map_err(misconfigured)?;
-    telemetry::init(&config.log, config.log_format).map_err(misconfigured)?;
+    let config = Config::from_env().map_err(misconfigured)?;
+    let alerts = Alerts::start(&config).map_err(misconfigured)?;
+    telemetry::init(&config.log, config.log_format, alerts.as_ref().map(Alerts::logs))
+        .map_err(misconfigured)?;
+    let ended = Box::pin(run_configured(config, sockets)).await;
+    if let Some(alerts) = alerts {
+        if let Err((exit, reason)) = &ended {
+            alerts.add_exit(*exit, reason);
+        }
+        alerts.finish().await;
+    }
+    ended
+}
+
+async fn run_configured(mut config: Config, sockets: InheritedSockets) -> CommandResult {
     for warning in &config.warnings {
         tracing::warn!(%warning, "a warning about the configuration");
     }

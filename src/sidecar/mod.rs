@@ -5,6 +5,7 @@
 //! drain at shutdown ([`server`]).
 
 mod activity;
+pub mod alerts;
 mod client_body;
 mod connections;
 mod exchange;

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
+mod alerts;
 #[path = "../it/manual/blocks.rs"]
 mod blocks;
 mod check;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use serde_json::Map;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::LogFields;
 
 /// Writes an event's fields, then those of the spans around it that it has not itself, the
 /// innermost span's first: a line about an order names its order, and the request that led to it.
@@ -27,7 +28,7 @@ where
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         let metadata = event.metadata();
-        let mut line = Line(Vec::new());
+        let mut line = LogFields::default();
         line.add("timestamp", timestamp.into());
         line.add("level", metadata.level().as_str().into());
         line.add("target", metadata.target().into());
@@ -40,46 +41,6 @@ where
                 line.add(&key, value);
             }
         }
-        writeln!(writer, "{}", line.text())
-    }
-}
-
-/// The members of a line, in their order.
-struct Line(Vec<(String, Value)>);
-
-impl Line {
-    /// Adds a member, unless its key is there.
-    fn add(&mut self, key: &str, value: Value) {
-        if self.0.iter().all(|(known, _)| known != key) {
-            self.0.push((key.to_owned(), value));
-        }
-    }
-
-    fn text(&self) -> String {
-        let members =
-            self.0.iter().map(|(key, value)| format!("{}:{value}", Value::from(key.as_str())));
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-    }
-}
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), format!("{value:?}").into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), value.into());
+        writeln!(writer, "{}", line.to_json())
     }
 }

@@ -6,6 +6,7 @@
 //! A thread of its own writes the lines. When nobody reads them, they are dropped and counted:
 //! nothing that logs waits.
 
+pub(super) mod fields;
 mod json_line;
 mod queue;
 
@@ -17,22 +18,33 @@ use std::time::Duration;
 
 use tracing::dispatcher::{SetGlobalDefaultError, set_global_default};
 use tracing::{Dispatch, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry};
 
+use self::fields::LogFields;
 use self::json_line::JsonLine;
 use self::queue::LogQueue;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::LogFormat;
 
+/// Something else that takes the process's logs, by a filter of its own.
+pub type OtherLogs = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Sends the process's logs to standard error, those that `filter` lets pass (`info`,
-/// `paygate=debug,hyper=warn`).
+/// `paygate=debug,hyper=warn`), and to `other`.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`] for an invalid filter, or for a process that already has a logger.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+pub fn init(
+    filter: &str,
+    format: LogFormat,
+    other: Option<OtherLogs>,
+) -> Result<(), TelemetryError> {
     let terminal = stderr().is_terminal();
     let format = match format {
         LogFormat::Auto if terminal => LogFormat::Text,
@@ -40,12 +52,18 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
         given => given,
     };
     let queue = queue().map_err(TelemetryError::Thread)?;
-    let dispatch = subscriber(filter, format, terminal, queue.clone())?;
+    let lines = lines(filter, format, terminal, queue.clone())?;
+    let dispatch = Dispatch::new(tracing_subscriber::registry().with(other).with(lines));
     set_global_default(dispatch).map_err(TelemetryError::Taken)?;
+    // Nobody else sets it.
+    let _ = FORMAT.set(format);
     // The other hook writes to standard error, and waits for its reader.
     panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
     Ok(())
 }
+
+/// The form of the lines, once the process has a log.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// The lines of this process on their way to standard error.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
@@ -76,6 +94,25 @@ pub fn lines_dropped() -> u64 {
     QUEUE.get().map_or(0, LogQueue::lines_dropped)
 }
 
+/// Writes why the program ends to standard error, as its log has lines: as text, or as a line of
+/// JSON. Call [`flush`] before the end.
+pub fn print_exit(code: u8, reason: &str) {
+    if FORMAT.get() != Some(&LogFormat::Json) {
+        return print_error(&format!("paygate: {reason}\n"));
+    }
+    let mut line = LogFields::default();
+    line.add("timestamp", SystemClock.now().to_rfc3339().into());
+    line.add("level", "ERROR".into());
+    line.add("target", "paygate".into());
+    line.add("message", EXITS.into());
+    line.add("code", code.into());
+    line.add("reason", reason.into());
+    print_error(&format!("{}\n", line.to_json()));
+}
+
+/// The line about the end of a program that fails.
+pub(super) const EXITS: &str = "paygate exits";
+
 /// Writes a text to standard error, after the lines of the log. Call [`flush`] before the end.
 pub fn print_error(text: &str) {
     match queue() {
@@ -98,32 +135,30 @@ fn parse(filter: &str) -> Result<Targets, TelemetryError> {
     filter.parse().map_err(TelemetryError::Filter)
 }
 
-fn subscriber<W>(
+/// The lines of the log, as text or JSON.
+fn lines<S, W>(
     filter: &str,
     format: LogFormat,
     colours: bool,
     writer: W,
-) -> Result<Dispatch, TelemetryError>
+) -> Result<Box<dyn Layer<S> + Send + Sync>, TelemetryError>
 where
+    S: Subscriber + for<'l> LookupSpan<'l>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let targets = parse(filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         // A line that cannot be written is lost. Reporting that on standard error, which cannot be
         // written, would panic the task that logs.
         .log_internal_errors(false);
-    fn dispatch(subscriber: impl Subscriber + Send + Sync) -> Dispatch {
-        Dispatch::new(subscriber)
-    }
     Ok(match format {
         LogFormat::Json => {
             let lines = lines.fmt_fields(JsonFields::new()).event_format(JsonLine);
-            dispatch(lines.finish().with(targets))
+            Box::new(lines.with_filter(targets))
         }
         LogFormat::Auto | LogFormat::Text => {
-            dispatch(lines.with_ansi(colours).finish().with(targets))
+            Box::new(lines.with_ansi(colours).with_filter(targets))
         }
     })
 }
@@ -177,7 +212,8 @@ mod tests {
     fn logged_of(format: LogFormat, work: impl FnOnce()) -> String {
         let sheet = Sheet::default();
         let writer = sheet.clone();
-        let dispatch = subscriber("info", format, false, move || writer.clone()).unwrap();
+        let lines = lines("info", format, false, move || writer.clone()).unwrap();
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(lines));
         tracing::dispatcher::with_default(&dispatch, work);
         let bytes = sheet.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -65,6 +65,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "reply",
             "manual",
             "provider::BoxFuture",
+            // Alerts go out as requests to the shop do.
+            "merchant::client",
         ],
     ),
     // Its notifications go to the shop.
