@@ -39,7 +39,7 @@ impl CallFailure {
                     reason,
                     code = code.as_deref(),
                     provider_message = message.as_deref(),
-                    "the provider did not answer a call"
+                    "the provider gave no usable answer"
                 );
                 with_provider_error(unknown, provider_error.as_ref())
             }

@@ -13,8 +13,8 @@ use tokio::io::AsyncBufReadExt;
 
 const ORDER: &str = "2107151010101541001";
 
-/// A receiver that answers each request with status 200 and the next of its answers, and with the
-/// last of them from then on.
+/// A receiver that answers each request with the next of its answers, and with the last of them
+/// from then on.
 pub(super) struct Robot {
     addr: SocketAddr,
     received: mpsc::UnboundedReceiver<(String, Value)>,
@@ -22,7 +22,12 @@ pub(super) struct Robot {
 }
 
 impl Robot {
-    pub(super) async fn start(answers: &'static [&'static str]) -> Robot {
+    /// One that answers with status 200 and these bodies.
+    pub(super) async fn start(bodies: &'static [&'static str]) -> Robot {
+        Robot::start_with("200 OK", bodies).await
+    }
+
+    pub(super) async fn start_with(status: &'static str, bodies: &'static [&'static str]) -> Robot {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (sender, received) = mpsc::unbounded_channel();
@@ -38,16 +43,16 @@ impl Robot {
                 }
                 let length = head.split("content-length: ").nth(1).unwrap();
                 let length = length.lines().next().unwrap().parse().unwrap();
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).await.unwrap();
-                let answer = answers.get(n).or(answers.last()).unwrap();
+                let mut received = vec![0; length];
+                stream.read_exact(&mut received).await.unwrap();
+                let body = bodies.get(n).or(bodies.last()).unwrap();
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}",
-                    answer.len()
+                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
                 );
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let target = head.split(' ').nth(1).unwrap().to_owned();
-                sender.send((target, serde_json::from_slice(&body).unwrap())).unwrap();
+                sender.send((target, serde_json::from_slice(&received).unwrap())).unwrap();
             }
         });
         Robot { addr, received, _running: running }

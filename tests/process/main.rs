@@ -23,6 +23,7 @@ mod check;
 mod copies;
 mod edge;
 mod faults;
+mod incidents;
 mod log;
 mod mock;
 #[cfg(unix)]
@@ -346,8 +347,12 @@ impl Program {
 
     /// The answer to a payment by QR code.
     async fn create(&self, out_trade_no: &str) -> String {
+        self.create_by("wxpay", out_trade_no).await
+    }
+
+    async fn create_by(&self, provider: &str, out_trade_no: &str) -> String {
         let body = serde_json::json!({
-            "provider": "wxpay",
+            "provider": provider,
             "needQRcode": true,
             "data": {
                 "out_trade_no": out_trade_no, "total_fee": 1, "subject": "tea", "type": "goods"

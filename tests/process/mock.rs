@@ -20,7 +20,7 @@ impl Program {
     }
 
     /// Asks for one of the mock's own operations.
-    async fn mock(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) async fn mock(&self, method: &str, path: &str, body: &Value) -> Value {
         let head = format!("{method} /_mock/{path} HTTP/1.1\r\ncontent-type: application/json\r\n");
         json_of(&ask(self.providers(), &head, &body.to_string()).await)
     }

@@ -24,7 +24,8 @@
 //! | `GET events` | the shop's events of the payment `?provider=` and `?transaction_id=` name |
 //! | `GET qr/{provider}/{number}` | the last QR code of the order, as SVG |
 //! | `POST faults`, `GET faults`, `DELETE faults` | adds a [`SimulatedFault`], lists, clears them |
-//! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute |
+//! | `POST clock` | `{"advance_ms": 60000}`: orders age by a minute; `{"ahead_ms": 600000}`: the |
+//! | | providers' clocks are ten minutes ahead of this machine's |
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -49,8 +50,9 @@ use crate::mock::world::refund::RefundSettings;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClockAdvance {
-    advance_ms: i64,
+struct ClockChange {
+    advance_ms: Option<i64>,
+    ahead_ms: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -148,8 +150,11 @@ fn change(world: &World, request: &Request<Bytes>, path: &str) -> Result<Value, 
             Ok(faults(world))
         }
         "clock" => {
-            let ClockAdvance { advance_ms } = parse(request)?;
-            world.advance(advance_ms);
+            let ClockChange { advance_ms, ahead_ms } = parse(request)?;
+            world.advance(advance_ms.unwrap_or(0));
+            if let Some(ms) = ahead_ms {
+                world.set_ahead(ms);
+            }
             Ok(json!({ "now": world.now() }))
         }
         _ => Err(unknown_operation()),

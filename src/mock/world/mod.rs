@@ -40,6 +40,8 @@ pub(super) struct World {
     late_requests: Mutex<Vec<(Millis, Request<Bytes>)>>,
     clock: Arc<dyn Clock>,
     advanced_ms: AtomicI64,
+    /// How far the providers' clocks are ahead of this machine's.
+    ahead_ms: AtomicI64,
     /// The divisor of the providers' real waits between notifications.
     time_scale: AtomicU32,
     refund_settings: Mutex<RefundSettings>,
@@ -65,6 +67,7 @@ impl World {
             late_requests: Mutex::default(),
             clock,
             advanced_ms: AtomicI64::new(0),
+            ahead_ms: AtomicI64::new(0),
             time_scale: AtomicU32::new(1),
             refund_settings: Mutex::default(),
             wake: Notify::new(),
@@ -78,12 +81,17 @@ impl World {
 
     /// The time by which orders age: the clock's, plus what [`World::advance`] added.
     pub(super) fn now(&self) -> Millis {
-        self.clock_time().plus(self.advanced_ms.load(Ordering::Relaxed))
+        self.clock.now().plus(self.advanced_ms.load(Ordering::Relaxed))
     }
 
-    /// The clock's time: signatures carry it, and the providers compare timestamps with it.
+    /// The providers' time of day: signatures carry it, and they compare timestamps with it.
     pub(super) fn clock_time(&self) -> Millis {
-        self.clock.now()
+        self.clock.now().plus(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets the providers' clocks `ms` ahead of this machine's; behind it where that is negative.
+    pub(super) fn set_ahead(&self, ms: i64) {
+        self.ahead_ms.store(ms, Ordering::Relaxed);
     }
 
     pub(super) fn advance(&self, ms: i64) {

@@ -17,7 +17,7 @@ use super::schema::Ownership;
 use super::writer::{Writer, WriterParts};
 use super::{migrations, schema};
 use crate::clock::{Clock, SystemClock};
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY_MS, Millis};
 use crate::store::{StoreError, StoreMode};
 
 /// How long the writer waits for another program that writes to the file (a person's SQLite
@@ -69,6 +69,14 @@ impl Opening {
         let (connection, ownership) = own(file, mode, &lock)?;
         let restored = schema::restored(&connection);
         let restored = restored.map_err(|error| failure::opening(file.database(), &error))?;
+        let is_recent = |at: &Millis| SystemClock.now().since(*at) < DAY_MS;
+        if let Some(at) = restored.filter(is_recent).filter(|_| !ownership.is_copy) {
+            let restored_at = at.to_rfc3339();
+            tracing::warn!(
+                restored_at,
+                "the store was restored: it lacks what came after the copy"
+            );
+        }
         let failed = FirstFailure::default();
         let readers = Readers::start(file, &failed)?;
         let files = file.opened_files()?;
