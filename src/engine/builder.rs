@@ -249,7 +249,7 @@ impl Builder {
             locks: Arc::new(OrderLocks::default()),
             waiters,
             outbox,
-            rejected: ThrottledCount::default(),
+            forged: Default::default(),
             unlisted: ThrottledCount::default(),
             clock: self.clock,
             settings,

@@ -32,7 +32,8 @@ pub(super) struct EngineParts {
     pub(super) locks: Arc<Locks>,
     pub(super) waiters: Waiters,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) rejected: ThrottledCount,
+    /// Forged notifications of WeChat Pay, and of Alipay.
+    pub(super) forged: [ThrottledCount; 2],
     /// Looks for due work that the store did not answer: several a second, once it is broken.
     pub(super) unlisted: ThrottledCount,
     pub(super) clock: Arc<dyn Clock>,

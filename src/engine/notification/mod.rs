@@ -218,7 +218,12 @@ impl EngineParts {
     fn unverifiable(&self, provider: ProviderId, error: &NotificationError) -> Error {
         match error {
             NotificationError::Forged { why } => {
-                if let Some(count) = self.rejected.count(self.clock.now()) {
+                let [wxpay, alipay] = &self.forged;
+                let forged = match provider {
+                    ProviderId::Wxpay => wxpay,
+                    ProviderId::Alipay => alipay,
+                };
+                if let Some(count) = forged.count(self.clock.now()) {
                     tracing::warn!(%provider, why, count, "paygate rejected forged notifications");
                 }
             }

@@ -103,6 +103,8 @@ impl Engine {
         let again = OutboxEvent { state: DeliveryState::Pending, tries: 0, next_at: now, ..event };
         match self.0.store.outbox_set(&again).await.map_err(unreachable)? {
             EventUpdate::Done => {
+                let (event, out_trade_no) = (again.event.name(), &again.out_trade_no);
+                tracing::info!(%id, event, %out_trade_no, "an operator sends an event again");
                 self.0.outbox.wake();
                 Ok(())
             }

@@ -159,7 +159,6 @@ impl AdminParts {
     }
 
     async fn retry(&self, id: &EventId) -> Result<(), Error> {
-        tracing::info!(%id, "an operator sends an event again");
         self.engine.get()?.retry_event(id).await
     }
 
