@@ -1,8 +1,9 @@
 //! Reads variables by the table, and collects problems and warnings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::file;
+use super::parse;
 use super::problem::{HelpText, Problem, ProblemReason, Problems};
 use super::source::{PREFIX, VariableSource};
 use super::suggest;
@@ -92,10 +93,8 @@ impl<'a> Reader<'a> {
 
     /// The value as one line of text, without the white space around it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        let Ok(text) = String::from_utf8(self.bytes(name)?) else {
-            self.report(name, "is not UTF-8");
-            return None;
-        };
+        let bytes = self.bytes(name)?;
+        let text = parse::utf8(&bytes).map_err(|reason| self.report(name, reason)).ok()?;
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.contains(char::is_control) {
             self.report(name, "holds a line break or another control character");
@@ -200,6 +199,11 @@ impl<'a> Reader<'a> {
 
     fn read_file(&mut self, variable: &'static Variable, path: PathBuf) -> Option<RawValue> {
         let name_file = variable.name_file();
+        if holds_key(&path) {
+            let reason = format!("{name_file} holds the text, not a path: set {}", variable.name);
+            self.report(variable.name, reason);
+            return None;
+        }
         match file::read_file(&path, FILE_BYTES_MAX) {
             Err(reason) => {
                 self.report(variable.name, format!("the file in {name_file} {reason}"));
@@ -228,6 +232,12 @@ pub(super) struct ReadResult {
     pub(super) warnings: Vec<String>,
     /// The variables that are set.
     pub(super) values: Vec<(&'static Variable, RawValue)>,
+}
+
+/// Whether a path is the text of a key: PEM, or the base64 of DER, which no path is as long as.
+fn holds_key(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.contains("-----BEGIN") || (text.starts_with("MII") && text.len() > 256)
 }
 
 fn is_providers(name: &str) -> bool {

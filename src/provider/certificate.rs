@@ -9,7 +9,8 @@ use rsa::pkcs8::ObjectIdentifier;
 use rsa::pkcs8::der::asn1::{AnyRef, GeneralizedTime, UintRef, UtcTime};
 use rsa::pkcs8::der::{self, Decode, Reader, SliceReader, Tag, Tagged};
 
-use super::keys::{KeyError, VerifyingKey, to_der};
+use super::key_form::{KeyError, Wanted, to_der};
+use super::keys::VerifyingKey;
 #[cfg(feature = "wxpay")]
 use crate::domain::time::Millis;
 
@@ -49,8 +50,8 @@ impl Certificate {
     ///
     /// [`KeyError`] when `input` is no certificate.
     pub(crate) fn parse(input: &[u8]) -> Result<Certificate, KeyError> {
-        let der = to_der(input, LABEL)?;
-        Certificate::from_der(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))
+        let der = to_der(input, Wanted::Certificate)?;
+        Certificate::from_der(&der).map_err(|_| Wanted::Certificate.refusal(&der))
     }
 
     fn from_der(der: &[u8]) -> der::Result<Certificate> {
@@ -101,7 +102,10 @@ impl Certificate {
     ///
     /// [`KeyError`] when the key is no RSA key, or too short.
     pub(crate) fn key(&self) -> Result<VerifyingKey, KeyError> {
-        VerifyingKey::from_der(&self.public_key)
+        VerifyingKey::from_der(&self.public_key).map_err(|error| match error {
+            KeyError::TooShort(_) => error,
+            _ => KeyError::NotA("the certificate of an RSA key, which the provider requires"),
+        })
     }
 
     /// The end of its validity.
@@ -218,8 +222,6 @@ fn skip_rest(reader: &mut SliceReader<'_>) -> der::Result<()> {
     }
     Ok(())
 }
-
-const LABEL: &str = "CERTIFICATE";
 
 #[cfg(feature = "alipay")]
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

@@ -10,7 +10,8 @@ use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::provider::certificate::Certificate;
-use crate::provider::keys::{KeyError, SigningKey, VerifyingKey};
+use crate::provider::key_form::KeyError;
+use crate::provider::keys::{SigningKey, VerifyingKey};
 use crate::provider::mock_keys::is_mock_key;
 
 /// One id, key or certificate, by its name in either place.
@@ -64,8 +65,7 @@ pub(in crate::config) fn parse_text<T>(
     parse: impl Fn(&str) -> Result<T, ProblemReason>,
 ) -> Option<T> {
     parse_bytes(credentials, credential, |bytes| {
-        let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
-        parse(text.trim_start_matches('\u{feff}').trim())
+        parse(parse::utf8(bytes)?.trim_start_matches('\u{feff}').trim())
     })
 }
 
@@ -135,7 +135,9 @@ pub(in crate::config) fn check_own_certificate(
     let key =
         Certificate::parse(bytes).and_then(|certificate| certificate.key()).map_err(key_reason)?;
     if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
-        return Err("is not the private key's certificate".into());
+        return Err(
+            "is not the private key's certificate: set the two that were made together".into()
+        );
     }
     Ok(())
 }

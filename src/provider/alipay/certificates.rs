@@ -8,7 +8,8 @@
 use md5::{Digest, Md5};
 
 use crate::provider::certificate::Certificate;
-use crate::provider::keys::{KeyError, VerifyingKey};
+use crate::provider::key_form::KeyError;
+use crate::provider::keys::VerifyingKey;
 
 /// `app_cert_sn` of `appCertPublicKey_<appid>.crt`.
 ///

@@ -445,7 +445,8 @@ fn a_certificates_serial_number_is_read_in_every_form() {
     let made = certificate(&WECHAT_PAIR, &high, 2030).pem();
     assert_eq!(serial_no(made.as_bytes()), Ok(high), "no sign byte");
     for garbage in ["hello", "AAAA", &WECHAT_PAIR.serialize_pem()] {
-        assert!(matches!(serial_no(garbage.as_bytes()), Err(KeyError::NotA(_))), "{garbage}");
+        let error = serial_no(garbage.as_bytes()).unwrap_err();
+        assert!(matches!(error, KeyError::NotA(_) | KeyError::Mistaken(_)), "{garbage}");
     }
     assert_eq!(serial_no(b" "), Err(KeyError::Empty));
 }
