@@ -13,6 +13,8 @@ pub(super) mod pay_type_node;
 pub(super) mod provider_urls;
 #[cfg(feature = "wxpay")]
 pub(super) mod wxpay;
+#[cfg(feature = "wxpay")]
+pub(super) mod wxpay_accounts;
 
 use std::path::Path;
 
@@ -56,8 +58,7 @@ pub(super) fn read_merchants(
         if merchants.iter().any(|merchant| merchant.pid == pid) {
             reader.report(MERCHANTS, format!("{place}: the _id {pid} stands there twice"));
         }
-        let others = &merchants;
-        let mut document = MerchantDocument { reader, mode, urls, web_pages, others, document };
+        let mut document = MerchantDocument { reader, mode, urls, web_pages, document };
         let merchant = document.read(pid);
         merchants.push(merchant);
     }
