@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::certificates::{CertificateEnd, ConfiguredCertificate};
 use super::file;
 use super::parse;
 use super::problem::{HelpText, Problem, ProblemReason, Problems};
@@ -14,6 +15,7 @@ pub(super) struct Reader<'a> {
     source: &'a dyn VariableSource,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    certificates: Vec<ConfiguredCertificate>,
     values: Vec<(&'static Variable, RawValue)>,
 }
 
@@ -36,7 +38,13 @@ impl RawValue {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a dyn VariableSource) -> Reader<'a> {
-        Reader { source, problems: Vec::new(), warnings: Vec::new(), values: Vec::new() }
+        Reader {
+            source,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            certificates: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// Whether the variable, or its file, is set. An empty text counts as not set: tools that pass
@@ -147,6 +155,11 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning.into());
     }
 
+    /// Adds a certificate that was read.
+    pub(super) fn note_certificate(&mut self, place: String, end: CertificateEnd) {
+        self.certificates.push(ConfiguredCertificate { place, end });
+    }
+
     /// Reports every `PAYGATE_*` name that is not in the table, and warns of empty texts.
     pub(super) fn check_names(&mut self) {
         for (name, nearest) in suggest::unknown_names(self.source) {
@@ -168,7 +181,8 @@ impl<'a> Reader<'a> {
     /// The warnings and values, or all problems in the order of the table.
     pub(super) fn finish(mut self) -> Result<ReadResult, Problems> {
         if self.problems.is_empty() {
-            return Ok(ReadResult { warnings: self.warnings, values: self.values });
+            let Reader { warnings, certificates, values, .. } = self;
+            return Ok(ReadResult { warnings, certificates, values });
         }
         self.problems.sort_by_key(|problem| {
             VARIABLES.iter().position(|variable| variable.name == problem.variable)
@@ -230,6 +244,8 @@ impl<'a> Reader<'a> {
 pub(super) struct ReadResult {
     /// One sentence each, for the operator.
     pub(super) warnings: Vec<String>,
+    /// In the order in which they were read.
+    pub(super) certificates: Vec<ConfiguredCertificate>,
     /// The variables that are set.
     pub(super) values: Vec<(&'static Variable, RawValue)>,
 }

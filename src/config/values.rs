@@ -59,6 +59,7 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
         log_format: read_log_format(reader),
         merchants: read_all_merchants(reader, mode),
         warnings: Vec::new(),
+        certificates: Vec::new(),
         effective: Vec::new(),
     }
 }

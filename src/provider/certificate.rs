@@ -11,7 +11,6 @@ use rsa::pkcs8::der::{self, Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::key_form::{KeyError, Wanted, to_der};
 use super::keys::VerifyingKey;
-#[cfg(feature = "wxpay")]
 use crate::domain::time::Millis;
 
 /// What paygate reads of an X.509 certificate (RFC 5280, section 4.1).
@@ -85,7 +84,6 @@ impl Certificate {
     }
 
     /// The serial number in hex, upper case, as WeChat Pay writes it.
-    #[cfg(feature = "wxpay")]
     pub(crate) fn serial_hex(&self) -> String {
         self.serial.iter().map(|byte| format!("{byte:02X}")).collect()
     }
@@ -109,7 +107,6 @@ impl Certificate {
     }
 
     /// The end of its validity.
-    #[cfg(feature = "wxpay")]
     pub(crate) fn expires_at(&self) -> Millis {
         Millis(i64::try_from(self.not_after.as_millis()).unwrap_or(i64::MAX))
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::certificates::CertificateEnd;
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
@@ -31,6 +32,9 @@ pub(in crate::config) trait Credentials {
 
     /// Adds a problem of the credential.
     fn report(&mut self, credential: &Credential, reason: ProblemReason);
+
+    /// Adds the certificate that the credential is.
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd);
 }
 
 impl Credentials for Reader<'_> {
@@ -44,6 +48,10 @@ impl Credentials for Reader<'_> {
 
     fn report(&mut self, credential: &Credential, reason: ProblemReason) {
         Reader::report(self, credential.variable, reason);
+    }
+
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd) {
+        Reader::note_certificate(self, credential.variable.to_owned(), end);
     }
 }
 
@@ -77,6 +85,24 @@ pub(in crate::config) fn parse_bytes<T>(
 ) -> Option<T> {
     let bytes = credentials.read(credential)?;
     parse(&bytes).map_err(|reason| credentials.report(credential, reason)).ok()
+}
+
+/// Parses a certificate, or several, and notes when it `ends`.
+pub(in crate::config) fn parse_certificate<T>(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+    parse: impl Fn(&[u8]) -> Result<T, ProblemReason>,
+    ends: impl Fn(&[u8]) -> Result<CertificateEnd, ProblemReason>,
+) -> Option<T> {
+    let (parsed, end) =
+        parse_bytes(credentials, credential, |bytes| Ok((parse(bytes)?, ends(bytes)?)))?;
+    credentials.note_certificate(credential, end);
+    Some(parsed)
+}
+
+/// The end of the first certificate in `bytes`.
+pub(in crate::config) fn own_end(bytes: &[u8]) -> Result<CertificateEnd, ProblemReason> {
+    Certificate::parse(bytes).map(|one| CertificateEnd::of(&one)).map_err(key_reason)
 }
 
 /// Reads the app id of each pay type: its own variable's, or else the one in `default`.

@@ -11,6 +11,7 @@ use super::credentials::{parse_text, require};
 use super::provider_urls::ProviderUrls;
 #[cfg(feature = "wxpay")]
 use super::wxpay;
+use crate::config::certificates::CertificateEnd;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
@@ -52,6 +53,11 @@ impl Credentials for PayTypeNode<'_, '_> {
         }
         let reason = format!("{}.{}: {reason}", self.place, credential.field);
         self.reader.report(MERCHANTS, reason);
+    }
+
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd) {
+        let place = format!("{MERCHANTS}: {}.{}", self.place, credential.field);
+        self.reader.note_certificate(place, end);
     }
 }
 
