@@ -8,6 +8,7 @@ use url::{Host, Url};
 use super::reader::Reader;
 use super::settings::{Config, MerchantConfig, Mode, PricingChoice};
 use super::values::NO_NOTIFY_URL;
+use crate::domain::address::is_public;
 use crate::domain::notify_url::{self, MountPath, NOTIFY_URL_BYTES_MAX};
 
 /// Checks the rules that need more than one variable.
@@ -139,6 +140,7 @@ fn check_live(reader: &mut Reader<'_>, config: &Config) {
     reader.require("PAYGATE_PUBLIC_URL", reason);
     if let Some(url) = &config.public_url {
         check_notify_urls(reader, config, url);
+        warn_of_unreachable(reader, config, url);
     }
     if config.merchants.iter().all(|merchant| merchant.providers().is_empty()) {
         report_no_provider(reader);
@@ -162,6 +164,30 @@ fn report_no_provider(reader: &mut Reader<'_>) {
     }
 }
 
+/// Warns of a public URL that the providers surely do not reach.
+fn warn_of_unreachable(reader: &mut Reader<'_>, config: &Config, public_url: &Url) {
+    let is_inner_name = |name: &str| {
+        let name = name.trim_end_matches('.');
+        !name.contains('.') || INNER_DOMAINS.iter().any(|domain| name.ends_with(domain))
+    };
+    let is_unreachable = match public_url.host() {
+        Some(Host::Domain(name)) => is_inner_name(name),
+        Some(Host::Ipv4(ip)) => !is_public(ip.into()),
+        Some(Host::Ipv6(ip)) => !is_public(ip.into()),
+        None => false,
+    };
+    let (Ok(mount), true) = (MountPath::parse(&config.mount), is_unreachable) else { return };
+    let base = notify_url::notify_base(public_url, &mount);
+    let first = config.merchants.iter().find_map(|merchant| {
+        Some(notify_url::notify_url(&base, *merchant.pay_types().first()?, &merchant.pid))
+    });
+    reader.warn(format!(
+        "PAYGATE_PUBLIC_URL is an address inside your network: no provider reaches {}, and \
+         paygate learns of a payment only when it asks",
+        first.unwrap_or(base)
+    ));
+}
+
 /// Checks the length of every merchant's notify URLs.
 fn check_notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url) {
     let Ok(mount) = MountPath::parse(&config.mount) else { return };
@@ -176,3 +202,8 @@ fn check_notify_urls(reader: &mut Reader<'_>, config: &Config, public_url: &Url)
         }
     }
 }
+
+/// The ends of names that only a machine or a private network resolves (RFC 6761, 6762, 8375; the
+/// last two by custom and by ICANN's resolution of 2024).
+const INNER_DOMAINS: [&str; 6] =
+    [".localhost", ".local", ".test", ".home.arpa", ".lan", ".internal"];

@@ -26,6 +26,7 @@
     )
 )]
 
+mod certificates;
 mod cross_checks;
 mod file;
 pub(crate) mod help;
@@ -42,6 +43,8 @@ pub(crate) mod table;
 mod values;
 
 use std::fmt;
+
+use crate::clock::{Clock as _, SystemClock};
 
 #[cfg(feature = "alipay")]
 pub use merchants::given::AlipayCredentials;
@@ -84,6 +87,9 @@ impl Config {
         let read = reader.finish()?;
         config.effective = show::effective_values(config.mode, &read.values);
         config.warnings = read.warnings;
+        let now = SystemClock.now();
+        config.warnings.extend(read.certificates.iter().filter_map(|one| one.warning(now)));
+        config.certificates = read.certificates;
         Ok(config)
     }
 

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::problem::ProblemReason;
 use crate::caller::TrustedProxies;
+use crate::domain::charset::is_utf16;
 use crate::domain::notify_url::{self, MountPath};
 use crate::domain::order::next_attempt::ORDER_TTL_MS;
 use crate::domain::request::BODY_BYTES_MAX;
@@ -16,6 +17,14 @@ use crate::merchant::client::check_service_url;
 use crate::merchant::webhook;
 use crate::pricing::Pricing;
 use crate::secret::Secret;
+
+/// The text in `bytes`.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, ProblemReason> {
+    if is_utf16(bytes) {
+        return Err("is in UTF-16: save it as UTF-8".into());
+    }
+    std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
+}
 
 /// `300ms`, `8s`, `5m`, `2h`, `7d`: longer than 0, at most a year.
 pub(super) fn duration(text: &str) -> Result<Duration, ProblemReason> {

@@ -1,8 +1,10 @@
 //! Reads variables by the table, and collects problems and warnings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::certificates::{CertificateEnd, ConfiguredCertificate};
 use super::file;
+use super::parse;
 use super::problem::{HelpText, Problem, ProblemReason, Problems};
 use super::source::{PREFIX, VariableSource};
 use super::suggest;
@@ -13,6 +15,7 @@ pub(super) struct Reader<'a> {
     source: &'a dyn VariableSource,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    certificates: Vec<ConfiguredCertificate>,
     values: Vec<(&'static Variable, RawValue)>,
 }
 
@@ -35,7 +38,13 @@ impl RawValue {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a dyn VariableSource) -> Reader<'a> {
-        Reader { source, problems: Vec::new(), warnings: Vec::new(), values: Vec::new() }
+        Reader {
+            source,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            certificates: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// Whether the variable, or its file, is set. An empty text counts as not set: tools that pass
@@ -92,10 +101,8 @@ impl<'a> Reader<'a> {
 
     /// The value as one line of text, without the white space around it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        let Ok(text) = String::from_utf8(self.bytes(name)?) else {
-            self.report(name, "is not UTF-8");
-            return None;
-        };
+        let bytes = self.bytes(name)?;
+        let text = parse::utf8(&bytes).map_err(|reason| self.report(name, reason)).ok()?;
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.contains(char::is_control) {
             self.report(name, "holds a line break or another control character");
@@ -148,6 +155,11 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning.into());
     }
 
+    /// Adds a certificate that was read.
+    pub(super) fn note_certificate(&mut self, place: String, end: CertificateEnd) {
+        self.certificates.push(ConfiguredCertificate { place, end });
+    }
+
     /// Reports every `PAYGATE_*` name that is not in the table, and warns of empty texts.
     pub(super) fn check_names(&mut self) {
         for (name, nearest) in suggest::unknown_names(self.source) {
@@ -169,7 +181,8 @@ impl<'a> Reader<'a> {
     /// The warnings and values, or all problems in the order of the table.
     pub(super) fn finish(mut self) -> Result<ReadResult, Problems> {
         if self.problems.is_empty() {
-            return Ok(ReadResult { warnings: self.warnings, values: self.values });
+            let Reader { warnings, certificates, values, .. } = self;
+            return Ok(ReadResult { warnings, certificates, values });
         }
         self.problems.sort_by_key(|problem| {
             VARIABLES.iter().position(|variable| variable.name == problem.variable)
@@ -200,6 +213,11 @@ impl<'a> Reader<'a> {
 
     fn read_file(&mut self, variable: &'static Variable, path: PathBuf) -> Option<RawValue> {
         let name_file = variable.name_file();
+        if holds_key(&path) {
+            let reason = format!("{name_file} holds the text, not a path: set {}", variable.name);
+            self.report(variable.name, reason);
+            return None;
+        }
         match file::read_file(&path, FILE_BYTES_MAX) {
             Err(reason) => {
                 self.report(variable.name, format!("the file in {name_file} {reason}"));
@@ -226,8 +244,16 @@ impl<'a> Reader<'a> {
 pub(super) struct ReadResult {
     /// One sentence each, for the operator.
     pub(super) warnings: Vec<String>,
+    /// In the order in which they were read.
+    pub(super) certificates: Vec<ConfiguredCertificate>,
     /// The variables that are set.
     pub(super) values: Vec<(&'static Variable, RawValue)>,
+}
+
+/// Whether a path is the text of a key: PEM, or the base64 of DER, which no path is as long as.
+fn holds_key(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.contains("-----BEGIN") || (text.starts_with("MII") && text.len() > 256)
 }
 
 fn is_providers(name: &str) -> bool {

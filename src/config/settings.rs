@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::certificates::ConfiguredCertificate;
 use crate::caller::TrustedProxies;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
@@ -80,6 +81,7 @@ pub struct Config {
     pub merchants: Vec<MerchantConfig>,
     /// Warnings for the operator, one sentence each.
     pub warnings: Vec<String>,
+    pub(super) certificates: Vec<ConfiguredCertificate>,
     pub(super) effective: Vec<EffectiveValue>,
 }
 

@@ -46,6 +46,9 @@ pub(super) fn describe(config: &Config) -> String {
         let _ = writeln!(text, "merchant {}: {}", merchant.pid, pay_types(config.mode, merchant));
         describe_accounts(&mut text, config, merchant);
     }
+    for certificate in &config.certificates {
+        let _ = writeln!(text, "{}", certificate.describe());
+    }
     if let Some(webhook) = &config.webhook {
         let lengths: Vec<String> =
             webhook.keys.iter().map(|key| format!("{} bytes", key.len())).collect();

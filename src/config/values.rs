@@ -61,6 +61,7 @@ pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
         alerts: read_alerts(reader),
         merchants: read_all_merchants(reader, mode),
         warnings: Vec::new(),
+        certificates: Vec::new(),
         effective: Vec::new(),
     }
 }
@@ -246,7 +247,10 @@ fn read_all_merchants(reader: &mut Reader<'_>, mode: Mode) -> Vec<MerchantConfig
     }
     let documents = read_merchants(reader, mode, &urls, choice.web_pages);
     let known = mode == Mode::Mock || !default.providers().is_empty();
-    known.then_some(default).into_iter().chain(documents).collect()
+    let mut merchants: Vec<_> = known.then_some(default).into_iter().chain(documents).collect();
+    #[cfg(feature = "wxpay")]
+    super::merchants::wxpay_accounts::hold_together(reader, &mut merchants);
+    merchants
 }
 
 fn read_live_default(reader: &mut Reader<'_>, urls: &ProviderUrls, merchant: &mut MerchantConfig) {

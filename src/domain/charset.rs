@@ -17,6 +17,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Whether `bytes` are a text in UTF-16, as Windows writes it: by its byte order mark, or by the
+/// zero beside each of its first characters, which are ASCII.
+pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xff, 0xfe, ..]
+            | [0xfe, 0xff, ..]
+            | [1..=0x7f, 0, 1..=0x7f, 0, ..]
+            | [0, 1..=0x7f, 0, 1..=0x7f, ..]
+    )
+}
+
 /// The bytes of a part of `bytes`' text, in the characters of the whole.
 #[cfg(feature = "alipay")]
 pub(crate) fn encode_as<'t>(part: &'t str, bytes: &[u8]) -> Cow<'t, [u8]> {

@@ -171,7 +171,7 @@ pub(super) fn different_order(fields: &[&'static str]) -> Error {
     Error::new(Kind::Different)
         .text(Text::new(
             format!("同一 out_trade_no 的参数与首次请求不一致：{list}"),
-            format!("the same out_trade_no with other parameters: {list}"),
+            format!("the same out_trade_no came with other parameters before: {list}"),
         ))
         .violations_of(violations.collect())
 }

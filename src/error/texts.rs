@@ -41,17 +41,18 @@ impl Kind {
                 "请求行或请求头无效，或 Host 缺失、重复",
                 "the request line or a header is invalid, or Host is missing or doubled",
             ),
-            Kind::MethodNotAllowed => ("请求方法不支持，请使用 POST", "use POST"),
+            Kind::MethodNotAllowed => ("请求方法必须是 POST", "the method must be POST"),
             Kind::UnsupportedMediaType => (
-                "请求体必须是未压缩的 application/json",
-                "the body must be application/json, not encoded",
+                "请求头 Content-Type 必须是 application/json，且不能有 Content-Encoding",
+                "the header Content-Type must be application/json, and Content-Encoding must be \
+                 absent",
             ),
             Kind::BodyTooLarge => ("请求体过大", "the body is too large"),
-            Kind::BodyTimeout => ("请求体接收超时", "the body did not arrive in time"),
-            Kind::BodyUnreadable => ("请求体无法解析", "the body is unreadable"),
-            Kind::Invalid => ("参数错误", "the request breaks a rule"),
-            Kind::CallerNotAllowed => ("调用方未授权", "the caller is not allowed to ask"),
-            Kind::ShopRefused => ("业务系统拒绝了请求", "the shop refused"),
+            Kind::BodyTimeout => ("请求体没有及时到齐", "the body did not arrive in time"),
+            Kind::BodyUnreadable => ("请求体无法读取", "paygate cannot read the body"),
+            Kind::Invalid => ("请求中有字段不符合规则", "a field of the request breaks its rule"),
+            Kind::CallerNotAllowed => ("调用方没有权限", "the caller is not allowed to ask"),
+            Kind::ShopRefused => ("业务系统拒绝了请求", "the shop refused the request"),
             Kind::PayTypeNotPossible => {
                 ("当前环境不支持该支付方式", "this pay type is not possible here")
             }
@@ -59,29 +60,44 @@ impl Kind {
                 ("该支付方式需要付款人的公网 IP", "this pay type needs the buyer's public address")
             }
             Kind::AlreadyPaid => ("订单已支付", "the order is paid"),
-            Kind::Different => {
-                ("相同订单号的参数不一致", "the same number came with other parameters before")
+            Kind::Different => (
+                "同一个号码的参数与首次请求不一致",
+                "the same number came with other parameters before",
+            ),
+            Kind::Busy => {
+                ("订单正在处理，请稍后重试", "the order is busy; repeat the request later")
             }
-            Kind::Busy => ("订单正在处理，请稍后重试", "the order is busy; try again"),
-            Kind::SwitchRejected => {
-                ("订单已选择其他支付方式", "the order is being paid another way")
-            }
+            Kind::SwitchRejected => (
+                "订单正在使用其他支付方式，不能更换",
+                "the order is being paid another way and does not switch",
+            ),
             Kind::Closed => ("订单已关闭", "the order is closed"),
-            Kind::ProviderRefused => ("支付平台拒绝了请求", "the provider refused"),
-            Kind::NotSent => {
-                ("服务暂不可用，未发起支付，请稍后重试", "nothing was sent; safe to repeat")
-            }
+            Kind::ProviderRefused => ("支付平台拒绝了请求", "the provider refused the request"),
+            Kind::NotSent => (
+                "服务暂时不可用，paygate 没有向支付平台发送任何请求，请稍后重试",
+                "paygate sent nothing to the provider; it is safe to repeat the request",
+            ),
             Kind::OutcomeUnknown => (
-                "支付结果未知，请使用相同订单号重试",
-                "the outcome is unknown; repeat with the same number",
+                "支付平台的处理结果未知，请用相同的号码重试",
+                "the provider's outcome is unknown; repeat the request with the same number",
             ),
             Kind::NoSuchOrder => ("订单不存在", "there is no such order"),
             Kind::NotPaid => ("订单未支付", "the order is not paid"),
-            Kind::NotRefunded => ("订单未退款", "nothing was refunded"),
-            Kind::TooSoon => ("订单正在处理，请稍后再退款", "the order is busy; try again"),
-            Kind::RefundExceeds => ("超出可退金额", "the refund exceeds what is left"),
-            Kind::Unverifiable => ("验签失败", "not verifiable"),
-            Kind::Mismatched => ("支付金额与订单不一致", "the payment does not fit its order"),
+            Kind::NotRefunded => (
+                "订单没有退款，或没有该号码的退款",
+                "the order has no refund, or there is no refund with this number",
+            ),
+            Kind::TooSoon => (
+                "订单正在处理，退款没有被记录，请稍后重试",
+                "the order is busy and the refund was not recorded; repeat the request later",
+            ),
+            Kind::RefundExceeds => {
+                ("退款金额超出可退金额", "the refund exceeds what is left of the payment")
+            }
+            Kind::Unverifiable => {
+                ("通知的签名无法验证", "the notification cannot be verified as the provider's")
+            }
+            Kind::Mismatched => ("支付与订单不一致", "the payment does not match its order"),
         }
     }
 }

@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Text};
 
 /// The longest that a client may take to send its whole body, which has some hundred bytes.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,11 +42,11 @@ pub async fn read<B: Body>(headers: &HeaderMap, body: B, bytes_max: usize) -> Re
         headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let least = announced.unwrap_or(0).max(body.size_hint().lower());
     if usize::try_from(least).map_or(true, |least| least > bytes_max) {
-        return Err(Error::new(Kind::BodyTooLarge));
+        return Err(too_large(bytes_max));
     }
     tokio::time::timeout(READ_TIMEOUT, collect(body, bytes_max))
         .await
-        .unwrap_or_else(|_| Err(Error::new(Kind::BodyTimeout)))
+        .unwrap_or_else(|_| Err(too_slow()))
 }
 
 /// Collects a body. Most come in one chunk, which is not copied.
@@ -59,7 +59,7 @@ async fn collect<B: Body>(body: B, bytes_max: usize) -> Result<Bytes, Error> {
         let Ok(mut data) = frame.into_data() else { continue };
         let held = first.len() + all.len();
         if data.remaining() > bytes_max - held {
-            return Err(Error::new(Kind::BodyTooLarge));
+            return Err(too_large(bytes_max));
         }
         if held == 0 {
             first = data.copy_to_bytes(data.remaining());
@@ -76,6 +76,21 @@ async fn collect<B: Body>(body: B, bytes_max: usize) -> Result<Bytes, Error> {
         }
     }
     Ok(if all.is_empty() { first } else { all.into() })
+}
+
+fn too_large(bytes_max: usize) -> Error {
+    Error::new(Kind::BodyTooLarge).text(Text::new(
+        format!("请求体超过 {bytes_max} 字节"),
+        format!("the body is larger than {bytes_max} bytes"),
+    ))
+}
+
+fn too_slow() -> Error {
+    let seconds = READ_TIMEOUT.as_secs();
+    Error::new(Kind::BodyTimeout).text(Text::new(
+        format!("请求体没有在 {seconds} 秒内到齐"),
+        format!("the body did not arrive within {seconds} seconds"),
+    ))
 }
 
 /// Exactly one `Content-Type`: `application/json`, with no parameter but `charset=utf-8`.

@@ -171,7 +171,7 @@ fn different(names: &[Cow<'_, str>]) -> Error {
     Error::new(Kind::Different)
         .text(Text::new(
             format!("请求参数与商户设定的不一致：{list}"),
-            format!("other parameters than the shop set: {list}"),
+            format!("the request has other parameters than the shop set: {list}"),
         ))
         .violations_of(violations.collect())
 }

@@ -67,7 +67,7 @@ const CREATE_FIELDS: [FieldRule; 25] = [
     field(
         "/data/total_fee",
         Code::TotalFee,
-        "total_fee 必须是正整数，单位为分，最大 10000000000",
+        "total_fee 必须是 JSON 正整数，单位为分，最大 10000000000",
         "total_fee must be a whole JSON number of fen from 1 to 10000000000",
     ),
     field(
@@ -132,7 +132,7 @@ const CREATE_FIELDS: [FieldRule; 25] = [
     field(
         "/data/time_expire",
         Code::Body,
-        "time_expire 必须是毫秒时间戳",
+        "time_expire 必须是 1970 年以来的毫秒数",
         "time_expire must be a whole number of milliseconds since 1970",
     ),
     field(
@@ -156,7 +156,7 @@ const CREATE_FIELDS: [FieldRule; 25] = [
     field(
         "/data/return_url",
         Code::Body,
-        "return_url 必须是最多 256 字节的 http 或 https 地址",
+        "return_url 必须是最多 256 字节的 http 或 https URL",
         "return_url must be an http or https URL of at most 256 bytes",
     ),
     field(
@@ -220,22 +220,24 @@ impl Violations {
         let mut fields = self.rules.fields.iter().enumerate();
         let Some((place, field)) = fields.find(|(_, field)| holds(field.path)) else { return };
         let message = match rule {
-            "additionalProperties" => self.unknown_member(&path),
-            _ => Text::new(field.zh, field.en),
+            "additionalProperties" => Some(self.unknown_member(&path)),
+            "propertyNames" => taken_key(&path),
+            _ => None,
         };
+        let message = message.unwrap_or_else(|| Text::new(field.zh, field.en));
         self.found.push((place, Violation { code: field.code, path, rule, message }));
     }
 
-    /// The text about a member that no rule knows, with the one that was probably meant.
+    /// The text about a member that no rule knows, with the one that was probably meant: of the
+    /// same object, or of another one, by its path.
     fn unknown_member(&self, path: &str) -> Text {
         let (parent, name) = path.rsplit_once('/').unwrap_or_default();
-        let known = self.rules.fields.iter().filter_map(|field| field.path.rsplit_once('/'));
-        let siblings = known.filter(|(of, _)| *of == parent).map(|(_, sibling)| sibling);
-        let (zh, en) = match nearest::similar(name, siblings) {
-            Some(meant) => (format!("，是否应为 {meant}？"), format!("; did you mean {meant}?")),
-            None => (String::new(), String::new()),
-        };
-        Text::new(format!("没有 {name} 这个字段{zh}"), format!("there is no field {name}{en}"))
+        let known = || self.rules.fields.iter().filter_map(|field| field.path.rsplit_once('/'));
+        let siblings = known().filter(|(of, _)| *of == parent).map(|(_, sibling)| sibling);
+        let mut others = self.rules.fields.iter().map(|field| field.path);
+        let meant = nearest::similar(name, siblings)
+            .or_else(|| others.find(|path| path.rsplit('/').next() == Some(name)));
+        unknown_field(name, meant)
     }
 
     /// Whether a violation of the field at `path` was added.
@@ -297,6 +299,37 @@ impl Violations {
             (false, _) => Err(Error::invalid(violations)),
         }
     }
+}
+
+/// The text about a field that there is not, with the one that was probably meant.
+pub(crate) fn unknown_field(name: &str, meant: Option<&str>) -> Text {
+    match meant {
+        Some(meant) => Text::new(
+            format!("没有 {name} 这个字段，是否应为 {meant}？"),
+            format!("there is no field {name}; did you mean {meant}?"),
+        ),
+        None => Text::new(format!("没有 {name} 这个字段"), format!("there is no field {name}")),
+    }
+}
+
+/// The text about a key of an object whose other keys are free.
+fn taken_key(path: &str) -> Option<Text> {
+    let (_, key) = path.rsplit_once('/')?;
+    if path.starts_with("/data/custom/") {
+        return Some(Text::new(
+            format!("custom 不能包含 {key}：订单或 data 中已有同名字段"),
+            format!("custom must not hold {key}: the order, or data, has a field of this name"),
+        ));
+    }
+    path.starts_with("/data/other/").then(|| {
+        Text::new(
+            format!("other 不能包含 {key}：它由 paygate 计算，或影响收款、金额、通知"),
+            format!(
+                "other must not hold {key}: paygate computes it, or it changes the payee, the \
+                 amount or the notifications"
+            ),
+        )
+    })
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -108,7 +108,8 @@ const QUERY_FIELDS: [FieldRule; 7] = [
         "/transaction_id",
         Code::Body,
         "transaction_id 必须是最多 64 位的字符串，只能包含数字、字母、_ 和 -，且不能与 out_trade_no 同时使用",
-        "transaction_id must be a string of at most 64 of 0-9 A-Z a-z _ -, and stand alone",
+        "transaction_id must be a string of at most 64 of 0-9 A-Z a-z _ -, and stand without \
+         out_trade_no",
     ),
     field(
         "/await_notify",

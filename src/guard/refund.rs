@@ -134,7 +134,7 @@ const REFUND_FORM: BodyRules = BodyRules {
         field(
             "/refund_fee",
             Code::Body,
-            "refund_fee 必须是正整数，单位为分，最大 10000000000",
+            "refund_fee 必须是 JSON 正整数，单位为分，最大 10000000000",
             "refund_fee must be a whole JSON number of fen from 1 to 10000000000",
         ),
         field(
@@ -167,7 +167,8 @@ const QUERY_FORM: BodyRules = BodyRules {
             "/out_trade_no",
             Code::OutTradeNo,
             "out_trade_no 必须是 6 到 64 位的字符串，只能包含数字、字母、_ 和 -，且不能与 out_refund_no 同时使用",
-            "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, and stand alone",
+            "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -, and stand without \
+             out_refund_no",
         ),
         BODY,
     ],

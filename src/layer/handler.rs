@@ -198,7 +198,7 @@ impl PaymentHandler {
         } else {
             (
                 "若在代理之后运行，请设置 PAYGATE_TRUSTED_PROXIES（Rust：PaymentLayer::trusted_proxies）",
-                "behind a proxy, set PAYGATE_TRUSTED_PROXIES (in Rust, \
+                "behind a proxy, PAYGATE_TRUSTED_PROXIES must be set (in Rust, \
                  PaymentLayer::trusted_proxies)",
             )
         };

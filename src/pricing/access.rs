@@ -48,13 +48,13 @@ impl Access {
     fn advice(&self) -> Text {
         match self {
             Access::Token(_) => Text::new(
-                "调用方未授权：请求头 Authorization 应为 Bearer 加 PAYGATE_CALLER_TOKEN 的值",
-                "the caller is not allowed: the header Authorization is Bearer and \
-                 PAYGATE_CALLER_TOKEN",
+                "调用方没有权限：请求头 Authorization 必须是 Bearer 加 PAYGATE_CALLER_TOKEN 的值",
+                "the caller is not allowed: the header Authorization must be Bearer and the value \
+                 of PAYGATE_CALLER_TOKEN",
             ),
             Access::Loopback | Access::Everyone => Text::new(
-                "调用方未授权：未设置 PAYGATE_PRICING 时只允许本机调用",
-                "not allowed: without PAYGATE_PRICING only callers on this machine are",
+                "调用方没有权限：没有设置 PAYGATE_PRICING 时，只有本机可以调用",
+                "the caller is not allowed: without PAYGATE_PRICING only this machine may ask",
             ),
         }
     }

@@ -212,10 +212,13 @@ impl From<QuoteError> for InvalidQuote {
 impl From<InvalidQuote> for Error {
     fn from(fault: InvalidQuote) -> Error {
         let text = match fault {
-            InvalidQuote::Absent => Text::new("缺少报价 quote", "there is no quote"),
-            InvalidQuote::Malformed => Text::new("报价 quote 无效", "the quote is not valid"),
+            InvalidQuote::Absent => Text::new("请求缺少报价 quote", "the request has no quote"),
+            InvalidQuote::Malformed => Text::new(
+                "报价 quote 必须是业务系统用 PAYGATE_QUOTE_SECRET 以 HS256 签名的 JWT",
+                "the quote must be a JWT that the shop signed with PAYGATE_QUOTE_SECRET by HS256",
+            ),
             InvalidQuote::Expired { .. } => {
-                Text::new("报价 quote 已过期", "the quote has expired (exp)")
+                Text::new("报价 quote 已过期（exp）", "the quote has expired (exp)")
             }
             InvalidQuote::TooFarAhead(claim) => Text::new(
                 format!("报价 quote 的 {claim} 在 400 天之后：单位应为秒，而不是毫秒"),
@@ -225,7 +228,7 @@ impl From<InvalidQuote> for Error {
                 ),
             ),
             InvalidQuote::NotYet => {
-                Text::new("报价 quote 尚未生效", "the quote is not valid yet (nbf)")
+                Text::new("报价 quote 尚未生效（nbf）", "the quote is not valid yet (nbf)")
             }
             InvalidQuote::OtherOrder => {
                 Text::new("报价 quote 属于其他订单", "the quote is for another order")

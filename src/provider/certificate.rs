@@ -9,8 +9,8 @@ use rsa::pkcs8::ObjectIdentifier;
 use rsa::pkcs8::der::asn1::{AnyRef, GeneralizedTime, UintRef, UtcTime};
 use rsa::pkcs8::der::{self, Decode, Reader, SliceReader, Tag, Tagged};
 
-use super::keys::{KeyError, VerifyingKey, to_der};
-#[cfg(feature = "wxpay")]
+use super::key_form::{KeyError, Wanted, to_der};
+use super::keys::VerifyingKey;
 use crate::domain::time::Millis;
 
 /// What paygate reads of an X.509 certificate (RFC 5280, section 4.1).
@@ -49,8 +49,8 @@ impl Certificate {
     ///
     /// [`KeyError`] when `input` is no certificate.
     pub(crate) fn parse(input: &[u8]) -> Result<Certificate, KeyError> {
-        let der = to_der(input, LABEL)?;
-        Certificate::from_der(&der).map_err(|_| KeyError::NotA("an X.509 certificate"))
+        let der = to_der(input, Wanted::Certificate)?;
+        Certificate::from_der(&der).map_err(|_| Wanted::Certificate.refusal(&der))
     }
 
     fn from_der(der: &[u8]) -> der::Result<Certificate> {
@@ -84,7 +84,6 @@ impl Certificate {
     }
 
     /// The serial number in hex, upper case, as WeChat Pay writes it.
-    #[cfg(feature = "wxpay")]
     pub(crate) fn serial_hex(&self) -> String {
         self.serial.iter().map(|byte| format!("{byte:02X}")).collect()
     }
@@ -101,11 +100,13 @@ impl Certificate {
     ///
     /// [`KeyError`] when the key is no RSA key, or too short.
     pub(crate) fn key(&self) -> Result<VerifyingKey, KeyError> {
-        VerifyingKey::from_der(&self.public_key)
+        VerifyingKey::from_der(&self.public_key).map_err(|error| match error {
+            KeyError::TooShort(_) => error,
+            _ => KeyError::NotA("the certificate of an RSA key, which the provider requires"),
+        })
     }
 
     /// The end of its validity.
-    #[cfg(feature = "wxpay")]
     pub(crate) fn expires_at(&self) -> Millis {
         Millis(i64::try_from(self.not_after.as_millis()).unwrap_or(i64::MAX))
     }
@@ -218,8 +219,6 @@ fn skip_rest(reader: &mut SliceReader<'_>) -> der::Result<()> {
     }
     Ok(())
 }
-
-const LABEL: &str = "CERTIFICATE";
 
 #[cfg(feature = "alipay")]
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

@@ -7,8 +7,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::debug_like_display;
-
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
@@ -22,8 +20,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{PrivateKey, PublicKey};
 use sha2::{Digest, Sha256};
 
-/// The shortest RSA key that is accepted, in bits.
-pub const RSA_BITS_MIN: usize = 2048;
+use super::key_form::{KeyError, RSA_BITS_MIN, Wanted, to_der};
 
 /// A merchant's private key. Never printed.
 #[derive(Clone)]
@@ -33,17 +30,17 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Reads PEM (PKCS#1 or PKCS#8), PEM with `\n` written out, bare base64 with or without line
-    /// breaks, or DER.
+    /// Reads PEM (PKCS#1 or PKCS#8), PEM with `\n` or `\r\n` written out, bare base64 with or
+    /// without line breaks, or DER.
     ///
     /// # Errors
     ///
     /// [`KeyError`] names the fault, never the input.
     pub fn parse(input: &[u8]) -> Result<SigningKey, KeyError> {
-        let der = to_der(input, "PRIVATE KEY")?;
+        let der = to_der(input, Wanted::PrivateKey)?;
         let key = PrivateKey::from_pkcs8_der(&der)
             .or_else(|_| PrivateKey::from_pkcs1_der(&der))
-            .map_err(|_| KeyError::NotA("an RSA private key (PKCS#1 or PKCS#8)"))?;
+            .map_err(|_| Wanted::PrivateKey.refusal(&der))?;
         check_bits(key.n().bit_width() as usize)?;
         let pkcs8 = key.to_pkcs8_der().map_err(|_| KeyError::NotA("a usable RSA private key"))?;
         let pair = RsaKeyPair::from_pkcs8(pkcs8.as_bytes())
@@ -108,7 +105,7 @@ impl VerifyingKey {
     ///
     /// [`KeyError`] names the fault, never the input.
     pub fn parse(input: &[u8]) -> Result<VerifyingKey, KeyError> {
-        VerifyingKey::from_der(&to_der(input, "PUBLIC KEY")?)
+        VerifyingKey::from_der(&to_der(input, Wanted::PublicKey)?)
     }
 
     /// Reads a DER SubjectPublicKeyInfo or PKCS#1 key, such as a certificate holds.
@@ -119,7 +116,7 @@ impl VerifyingKey {
     pub fn from_der(der: &[u8]) -> Result<VerifyingKey, KeyError> {
         let key = PublicKey::from_public_key_der(der)
             .or_else(|_| PublicKey::from_pkcs1_der(der))
-            .map_err(|_| KeyError::NotA("an RSA public key"))?;
+            .map_err(|_| Wanted::PublicKey.refusal(der))?;
         check_bits(key.n().bit_width() as usize)?;
         let spki =
             key.to_public_key_der().map_err(|_| KeyError::NotA("a usable RSA public key"))?;
@@ -151,65 +148,6 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Why a key is not accepted. Never holds the input.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum KeyError {
-    /// Nothing but white space.
-    Empty,
-    /// It is not this.
-    NotA(&'static str),
-    /// So many bits are under [`RSA_BITS_MIN`].
-    TooShort(usize),
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyError::Empty => f.write_str("is empty"),
-            KeyError::NotA(what) => write!(f, "is not {what}"),
-            KeyError::TooShort(bits) => {
-                write!(f, "has {bits} bits; at least {RSA_BITS_MIN} are required")
-            }
-        }
-    }
-}
-
-debug_like_display!(KeyError);
-
-impl std::error::Error for KeyError {}
-
-/// The DER behind any of the accepted text forms; `label` ends the PEM label. Reads certificates
-/// too (`label` = `CERTIFICATE`): the first block.
-pub(crate) fn to_der(input: &[u8], label: &'static str) -> Result<Vec<u8>, KeyError> {
-    // DER of over 127 bytes, as every key and certificate has, is no UTF-8: a byte from 0x81 on
-    // stands behind its first one, 0x30.
-    let Ok(text) = std::str::from_utf8(input) else { return Ok(input.to_vec()) };
-    let text = text.replace("\\n", "\n").replace('\r', "");
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    if text.is_empty() {
-        return Err(KeyError::Empty);
-    }
-    let base64 = match text.find("-----BEGIN ") {
-        Some(_) => pem_body(text, label).ok_or(KeyError::NotA("a PEM block of the right kind"))?,
-        None => text,
-    };
-    let compact: String = base64.chars().filter(|c| !c.is_whitespace()).collect();
-    STANDARD.decode(compact).map_err(|_| KeyError::NotA("PEM, base64 or DER"))
-}
-
-/// The text between the first `BEGIN … label` line and its `END` line.
-fn pem_body<'a>(text: &'a str, label: &str) -> Option<&'a str> {
-    let ending = format!("{label}-----");
-    let begin = text
-        .match_indices("-----BEGIN ")
-        .find(|(at, _)| {
-            text[*at..].lines().next().is_some_and(|line| line.trim_end().ends_with(&ending))
-        })?
-        .0;
-    let body = &text[begin..][text[begin..].find(&ending)? + ending.len()..];
-    Some(&body[..body.find("-----END ")?])
-}
-
 fn check_bits(bits: usize) -> Result<(), KeyError> {
     if bits < RSA_BITS_MIN { Err(KeyError::TooShort(bits)) } else { Ok(()) }
 }
@@ -234,13 +172,15 @@ mod tests {
         PrivateKey::from_pkcs8_der(pair.serialized_der()).unwrap()
     });
 
-    /// A text and how it may be written: as it is, with `\n` written out, with CRLF, with white
-    /// space around it.
+    /// A text and how it may be written: as it is, with `\n` or `\r\n` written out, with CRLF, in
+    /// quotes, with white space around it.
     fn spellings(text: &str) -> Vec<Vec<u8>> {
         let spelled = [
             text.to_owned(),
             text.replace('\n', "\\n"),
+            text.replace('\n', "\\r\\n"),
             text.replace('\n', "\r\n"),
+            format!("\"{}\"", text.trim()),
             format!("\u{feff}  \n{text}\n\n "),
         ];
         spelled.map(String::into_bytes).into()
@@ -309,6 +249,10 @@ mod tests {
         assert_eq!(error.to_string(), "has 1024 bits; at least 2048 are required");
     }
 
+    fn is_refused(error: &KeyError) -> bool {
+        matches!(error, KeyError::NotA(_) | KeyError::Mistaken(_))
+    }
+
     #[test]
     fn what_is_no_key_is_refused_and_not_repeated() {
         let public = KEY.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
@@ -330,11 +274,11 @@ mod tests {
         ];
         for input in garbage.into_iter().chain([public.as_bytes()]) {
             let error = SigningKey::parse(input).unwrap_err();
-            assert!(matches!(error, KeyError::NotA(_)), "{error:?}");
+            assert!(is_refused(&error), "{error:?}");
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }
         for input in garbage.into_iter().chain([private.as_bytes()]) {
-            assert!(matches!(VerifyingKey::parse(input), Err(KeyError::NotA(_))));
+            assert!(is_refused(&VerifyingKey::parse(input).unwrap_err()));
         }
         for input in ["", " \r\n\t", "\u{feff}", "\\n"] {
             assert_eq!(SigningKey::parse(input.as_bytes()).unwrap_err(), KeyError::Empty);

@@ -11,6 +11,7 @@ pub(crate) mod call;
 pub(crate) mod certificate;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 pub(crate) mod clock_skew;
+pub(crate) mod key_form;
 pub(crate) mod keys;
 pub(crate) mod merchant_error;
 pub(crate) mod mock_keys;
@@ -30,7 +31,8 @@ use http::HeaderMap;
 use serde_json::Value;
 
 pub use call::{BoxFuture, Call, Transport, TransportFailure};
-pub use keys::{KeyError, RSA_BITS_MIN, SigningKey, VerifyingKey};
+pub use key_form::{KeyError, RSA_BITS_MIN};
+pub use keys::{SigningKey, VerifyingKey};
 pub use merchant_error::MerchantError;
 pub use notification::{Notification, NotificationError, RefundFee, RefundNotification};
 pub use outcome::{CloseOutcome, Failure, PaidTrade, TradeState};

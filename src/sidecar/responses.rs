@@ -122,13 +122,17 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
         SidecarRefusal::Of(kind) => return Err(Error::new(kind)),
         SidecarRefusal::WrongAdminToken => {
             return Err(Error::new(Kind::CallerNotAllowed).text(Text::new(
-                "管理令牌不正确：请求头 Authorization 应为 Bearer 加 PAYGATE_ADMIN_TOKEN 的值",
-                "not the admin token: the header Authorization is Bearer and PAYGATE_ADMIN_TOKEN",
+                "管理令牌不正确：请求头 Authorization 必须是 Bearer 加 PAYGATE_ADMIN_TOKEN 的值",
+                "the admin token is wrong: the header Authorization must be Bearer and the value \
+                 of PAYGATE_ADMIN_TOKEN",
             )));
         }
-        SidecarRefusal::Method(_) => {
-            (S::METHOD_NOT_ALLOWED, "method_not_allowed", "请求方法不支持", "not with this method")
-        }
+        SidecarRefusal::Method(_) => (
+            S::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "该路径不支持这个请求方法",
+            "this path does not take this method",
+        ),
         SidecarRefusal::Ambiguous => (
             S::BAD_REQUEST,
             "request_ambiguous",
@@ -156,7 +160,7 @@ fn refusal_text(refusal: SidecarRefusal) -> Result<RefusalText, Error> {
         SidecarRefusal::BodySlow => (
             S::REQUEST_TIMEOUT,
             "body_timeout",
-            "请求体接收超时",
+            "请求体没有及时到齐",
             "the body did not arrive in time",
         ),
         SidecarRefusal::Upstream(fault) => upstream_text(fault),
@@ -181,7 +185,7 @@ fn upstream_text(fault: UpstreamFault) -> RefusalText {
         UpstreamFault::Failed => (
             S::BAD_GATEWAY,
             "upstream_failed",
-            "后端服务没有正常应答",
+            "后端服务的应答不正常",
             "the service behind paygate gave no proper answer",
         ),
         UpstreamFault::HeadTooLarge => (
@@ -200,7 +204,7 @@ fn upstream_text(fault: UpstreamFault) -> RefusalText {
             S::SERVICE_UNAVAILABLE,
             "upstream_busy",
             "与后端服务的连接已用尽，请稍后重试",
-            "every connection to the service behind paygate is in use: try again",
+            "every connection to the service behind paygate is in use; repeat the request later",
         ),
     }
 }

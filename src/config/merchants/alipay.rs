@@ -3,9 +3,10 @@
 use url::Url;
 
 use super::credentials::{
-    Credential, Credentials, check_own_certificate, key_reason, parse_bytes, parse_text,
-    read_app_ids, refuse_mock_key, require, signing_key, verifying_key,
+    Credential, Credentials, check_own_certificate, key_reason, own_end, parse_certificate,
+    parse_text, read_app_ids, refuse_mock_key, require, signing_key, verifying_key,
 };
+use crate::config::certificates::CertificateEnd;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
@@ -73,21 +74,24 @@ fn certificate_mode(
     for certificate in &CERTIFICATES {
         require(credentials, certificate, "is required with the other certificates");
     }
-    let app_cert_sn = parse_bytes(credentials, &APP_CERT, |bytes| {
+    let app_cert_sn = |bytes: &[u8]| {
         check_own_certificate(bytes, own)?;
         certificates::app_cert_sn(bytes).map_err(key_reason)
-    });
-    let root_cert_sn = parse_bytes(credentials, &ROOT_CERT, |bytes| {
-        certificates::root_cert_sn(bytes).map_err(key_reason)
-    });
-    let alipay = parse_bytes(credentials, &PUBLIC_CERT, |bytes| {
+    };
+    let app_cert_sn = parse_certificate(credentials, &APP_CERT, app_cert_sn, own_end);
+    let root_cert_sn = |bytes: &[u8]| certificates::root_cert_sn(bytes).map_err(key_reason);
+    let root_end =
+        |bytes: &[u8]| CertificateEnd::first(&certificates::roots(bytes).map_err(key_reason)?);
+    let root_cert_sn = parse_certificate(credentials, &ROOT_CERT, root_cert_sn, root_end);
+    let alipay = |bytes: &[u8]| {
         let (sn, key) = certificates::public_cert(bytes).map_err(key_reason)?;
         refuse_mock_key(key.fingerprint())?;
         if own.is_some_and(|own| own.fingerprint() == key.fingerprint()) {
             return Err("is the app's own certificate: set Alipay's".into());
         }
         Ok((sn, key))
-    });
+    };
+    let alipay = parse_certificate(credentials, &PUBLIC_CERT, alipay, own_end);
     let (alipay_cert_sn, key) = alipay?;
     Some(AlipayVerification::Certificates {
         app_cert_sn: app_cert_sn?,

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::certificates::CertificateEnd;
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::domain::channel::PayType;
 use crate::provider::certificate::Certificate;
-use crate::provider::keys::{KeyError, SigningKey, VerifyingKey};
+use crate::provider::key_form::KeyError;
+use crate::provider::keys::{SigningKey, VerifyingKey};
 use crate::provider::mock_keys::is_mock_key;
 
 /// One id, key or certificate, by its name in either place.
@@ -30,6 +32,9 @@ pub(in crate::config) trait Credentials {
 
     /// Adds a problem of the credential.
     fn report(&mut self, credential: &Credential, reason: ProblemReason);
+
+    /// Adds the certificate that the credential is.
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd);
 }
 
 impl Credentials for Reader<'_> {
@@ -43,6 +48,10 @@ impl Credentials for Reader<'_> {
 
     fn report(&mut self, credential: &Credential, reason: ProblemReason) {
         Reader::report(self, credential.variable, reason);
+    }
+
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd) {
+        Reader::note_certificate(self, credential.variable.to_owned(), end);
     }
 }
 
@@ -64,8 +73,7 @@ pub(in crate::config) fn parse_text<T>(
     parse: impl Fn(&str) -> Result<T, ProblemReason>,
 ) -> Option<T> {
     parse_bytes(credentials, credential, |bytes| {
-        let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
-        parse(text.trim_start_matches('\u{feff}').trim())
+        parse(parse::utf8(bytes)?.trim_start_matches('\u{feff}').trim())
     })
 }
 
@@ -77,6 +85,24 @@ pub(in crate::config) fn parse_bytes<T>(
 ) -> Option<T> {
     let bytes = credentials.read(credential)?;
     parse(&bytes).map_err(|reason| credentials.report(credential, reason)).ok()
+}
+
+/// Parses a certificate, or several, and notes when it `ends`.
+pub(in crate::config) fn parse_certificate<T>(
+    credentials: &mut dyn Credentials,
+    credential: &Credential,
+    parse: impl Fn(&[u8]) -> Result<T, ProblemReason>,
+    ends: impl Fn(&[u8]) -> Result<CertificateEnd, ProblemReason>,
+) -> Option<T> {
+    let (parsed, end) =
+        parse_bytes(credentials, credential, |bytes| Ok((parse(bytes)?, ends(bytes)?)))?;
+    credentials.note_certificate(credential, end);
+    Some(parsed)
+}
+
+/// The end of the first certificate in `bytes`.
+pub(in crate::config) fn own_end(bytes: &[u8]) -> Result<CertificateEnd, ProblemReason> {
+    Certificate::parse(bytes).map(|one| CertificateEnd::of(&one)).map_err(key_reason)
 }
 
 /// Reads the app id of each pay type: its own variable's, or else the one in `default`.
@@ -135,7 +161,9 @@ pub(in crate::config) fn check_own_certificate(
     let key =
         Certificate::parse(bytes).and_then(|certificate| certificate.key()).map_err(key_reason)?;
     if own.is_some_and(|own| own.fingerprint() != key.fingerprint()) {
-        return Err("is not the private key's certificate".into());
+        return Err(
+            "is not the private key's certificate: set the two that were made together".into()
+        );
     }
     Ok(())
 }

@@ -17,8 +17,6 @@ pub(super) struct MerchantDocument<'a, 'b> {
     pub(super) urls: &'a ProviderUrls,
     /// Whether browsers get Alipay's pages.
     pub(super) web_pages: bool,
-    /// The merchants of the documents before this one.
-    pub(super) others: &'a [MerchantConfig],
     pub(super) document: &'a Map<String, Value>,
 }
 
@@ -86,7 +84,7 @@ impl MerchantDocument<'_, '_> {
             node.report_node("holds live keys: in mock mode a document has nothing but its _id");
         } else {
             node.report_file_fields(provider);
-            node.add_app(pay_type, merchant, self.others);
+            node.add_app(pay_type, merchant);
         }
     }
 

@@ -13,12 +13,15 @@ pub(super) mod pay_type_node;
 pub(super) mod provider_urls;
 #[cfg(feature = "wxpay")]
 pub(super) mod wxpay;
+#[cfg(feature = "wxpay")]
+pub(super) mod wxpay_accounts;
 
 use std::path::Path;
 
 use serde_json::{Deserializer, Map, Value};
 
 use super::file;
+use super::parse;
 use super::reader::Reader;
 use super::settings::{MerchantConfig, Mode};
 use crate::domain::ids::Pid;
@@ -55,8 +58,7 @@ pub(super) fn read_merchants(
         if merchants.iter().any(|merchant| merchant.pid == pid) {
             reader.report(MERCHANTS, format!("{place}: the _id {pid} stands there twice"));
         }
-        let others = &merchants;
-        let mut document = MerchantDocument { reader, mode, urls, web_pages, others, document };
+        let mut document = MerchantDocument { reader, mode, urls, web_pages, document };
         let merchant = document.read(pid);
         merchants.push(merchant);
     }
@@ -66,7 +68,7 @@ pub(super) fn read_merchants(
 /// The documents of an array, of one document after another (`mongoexport`), or of uniCloud's
 /// `db_init.json`.
 fn parse_documents(bytes: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8")?;
+    let text = parse::utf8(bytes).map_err(|reason| format!("the file {reason}"))?;
     let mut documents = Vec::new();
     for value in Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter::<Value>() {
         // serde_json's message may repeat a part of the file; the line and column do not.

@@ -11,6 +11,7 @@ use super::credentials::{parse_text, require};
 use super::provider_urls::ProviderUrls;
 #[cfg(feature = "wxpay")]
 use super::wxpay;
+use crate::config::certificates::CertificateEnd;
 #[cfg(any(feature = "wxpay", feature = "alipay"))]
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
@@ -52,6 +53,11 @@ impl Credentials for PayTypeNode<'_, '_> {
         }
         let reason = format!("{}.{}: {reason}", self.place, credential.field);
         self.reader.report(MERCHANTS, reason);
+    }
+
+    fn note_certificate(&mut self, credential: &Credential, end: CertificateEnd) {
+        let place = format!("{MERCHANTS}: {}.{}", self.place, credential.field);
+        self.reader.note_certificate(place, end);
     }
 }
 
@@ -107,16 +113,11 @@ impl PayTypeNode<'_, '_> {
     }
 
     /// Adds the node's app to its merchant.
-    pub(in crate::config) fn add_app(
-        &mut self,
-        pay_type: PayType,
-        merchant: &mut MerchantConfig,
-        others: &[MerchantConfig],
-    ) {
+    pub(in crate::config) fn add_app(&mut self, pay_type: PayType, merchant: &mut MerchantConfig) {
         match pay_type.provider() {
             #[cfg(feature = "wxpay")]
             ProviderId::Wxpay => {
-                if let Some(app) = self.wxpay_app(pay_type, merchant, others) {
+                if let Some(app) = self.wxpay_app(pay_type) {
                     merchant.wxpay.get_or_insert_default().apps.insert(pay_type, app);
                 }
             }
@@ -135,12 +136,7 @@ impl PayTypeNode<'_, '_> {
     }
 
     #[cfg(feature = "wxpay")]
-    fn wxpay_app(
-        &mut self,
-        pay_type: PayType,
-        merchant: &MerchantConfig,
-        others: &[MerchantConfig],
-    ) -> Option<WxpayApp> {
+    fn wxpay_app(&mut self, pay_type: PayType) -> Option<WxpayApp> {
         if !self.is_version_3() {
             self.report_node(
                 "is for version 2 of WeChat Pay's API (as every node without \"version\": 3), \
@@ -153,12 +149,7 @@ impl PayTypeNode<'_, '_> {
         let base_url = &self.urls.wxpay;
         let account = wxpay::read_account(self, base_url);
         let site = if pay_type == PayType::WxpayMweb { self.site() } else { None };
-        let account = Arc::new(account?);
-        let known = others.iter().chain([merchant]).filter_map(|other| other.wxpay.as_ref());
-        let mut accounts = known.flat_map(|wxpay| wxpay.apps.values()).map(|app| &app.account);
-        // Nodes of one account share it, so that its platform certificates are downloaded once.
-        let shared = accounts.find(|known| known.is_same(&account)).cloned();
-        Some(WxpayApp { app_id: app_id?, account: shared.unwrap_or(account), site })
+        Some(WxpayApp { app_id: app_id?, account: Arc::new(account?), site })
     }
 
     /// `version`: an absent one is 2, as in vk-uni-pay.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use url::Url;
 
 use super::credentials::{
-    Credential, Credentials, check_own_certificate, key_reason, parse_bytes, parse_text,
-    read_app_ids, require, signing_key, verifying_key,
+    Credential, Credentials, check_own_certificate, key_reason, own_end, parse_certificate,
+    parse_text, read_app_ids, require, signing_key, verifying_key,
 };
 use crate::config::parse;
 use crate::config::problem::ProblemReason;
@@ -105,11 +105,12 @@ fn serial_no(credentials: &mut dyn Credentials, own: Option<&SigningKey>) -> Opt
     if !credentials.is_set(&SERIAL_NO) {
         require(credentials, &CERT, "is required, or else the certificate's serial number");
     }
-    let in_certificate = parse_bytes(credentials, &CERT, |bytes| {
+    let serial_no = |bytes: &[u8]| {
         let serial_no = certificates::serial_no(bytes).map_err(key_reason)?;
         check_own_certificate(bytes, own)?;
         Ok(serial_no)
-    });
+    };
+    let in_certificate = parse_certificate(credentials, &CERT, serial_no, own_end);
     let given = parse_text(credentials, &SERIAL_NO, |text| {
         let is_valid =
             (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());

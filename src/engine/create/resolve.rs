@@ -97,7 +97,7 @@ impl EngineParts {
         let platform = caller.platform.name();
         Error::new(Kind::PayTypeNotPossible).text(Text::new(
             format!("{platform} 平台不支持该支付方式，可用的支付方式：{list}"),
-            format!("this way to pay is not possible on {platform}; possible are: {list}"),
+            format!("this pay type is not possible on {platform}; possible are: {list}"),
         ))
     }
 }

@@ -168,7 +168,7 @@ impl LockedWork {
 
 fn too_many_attempts() -> Error {
     Error::new(Kind::SwitchRejected).text(Text::new(
-        "该订单更换支付方式的次数过多，请使用新的订单号",
-        "this order changed its way to pay too often: pay under a new number",
+        "该订单更换支付方式的次数过多，请使用新的 out_trade_no",
+        "this order changed its pay type too often; pay under a new out_trade_no",
     ))
 }

@@ -116,7 +116,7 @@ impl Engine {
 
 /// 404, about the event and not about the path.
 pub(crate) fn no_such_event() -> Error {
-    Error::new(Kind::NotFound).text(Text::new("没有该事件", "there is no event with this id"))
+    Error::new(Kind::NotFound).text(Text::new("没有该 id 的事件", "there is no event with this id"))
 }
 
 impl EngineParts {

@@ -214,9 +214,16 @@ impl LockedWork {
         refund: Refund,
     ) -> Result<Order, Error> {
         let number = refund.out_refund_no.clone();
-        let requested = Transition::RefundRequested { transaction_id, refund: Box::new(refund) };
+        let exceeds = |order: &Order, id: &TransactionId| match order.payment(id) {
+            Some(payment) => Err(exceeds(payment)),
+            None => Err(Error::new(Kind::NoSuchOrder)),
+        };
+        let requested = Transition::RefundRequested {
+            transaction_id: transaction_id.clone(),
+            refund: Box::new(refund),
+        };
         if order.apply(requested.clone()).is_none() {
-            return Err(Error::new(Kind::RefundExceeds));
+            return exceeds(&order, &transaction_id);
         }
         let (out_trade_no, pid) = (order.out_trade_no().clone(), order.terms.pid.clone());
         let Ok(order) = self.record(order, requested).await else {
@@ -230,7 +237,7 @@ impl LockedWork {
         };
         match order.refund(&number) {
             Some(_) => Ok(order),
-            None => Err(Error::new(Kind::RefundExceeds)),
+            None => exceeds(&order, &transaction_id),
         }
     }
 }
@@ -336,13 +343,13 @@ fn exceeds(payment: &Payment) -> Error {
     let left = payment.refundable();
     let text = if payment.has_unknown_refund() {
         Text::new(
-            "服务商处有金额未知的退款，无法确定剩余可退金额",
-            "the provider has a refund of an unknown amount: what is left is not known",
+            "支付平台处有金额未知的退款，无法确定剩余可退金额",
+            "the provider has a refund of an unknown amount, so that what is left is not known",
         )
     } else {
         Text::new(
-            format!("超出可退金额：剩余可退 {left} 分"),
-            format!("the refund exceeds what is left of the payment: {left} fen"),
+            format!("退款金额超出可退金额：剩余可退 {left} 分"),
+            format!("the refund exceeds what is left of the payment: {left} fen are left"),
         )
     };
     Error::new(Kind::RefundExceeds).text(text)
@@ -350,11 +357,10 @@ fn exceeds(payment: &Payment) -> Error {
 
 /// 4102: the number belongs to a refund with another value.
 fn different_refund(field: &str) -> Error {
-    let text = |zh: &str, en: &str| Text::new(format!("{zh}：{field}"), format!("{en}: {field}"));
     Error::new(Kind::Different)
-        .text(text(
-            "同一 out_refund_no 的参数不一致",
-            "the same out_refund_no with other parameters",
+        .text(Text::new(
+            format!("同一 out_refund_no 的参数与首次请求不一致：{field}"),
+            format!("the same out_refund_no came with other parameters before: {field}"),
         ))
         .violations_of(vec![Violation {
             code: Code::Different,

@@ -8,7 +8,8 @@
 use md5::{Digest, Md5};
 
 use crate::provider::certificate::Certificate;
-use crate::provider::keys::{KeyError, VerifyingKey};
+use crate::provider::key_form::KeyError;
+use crate::provider::keys::VerifyingKey;
 
 /// `app_cert_sn` of `appCertPublicKey_<appid>.crt`.
 ///
@@ -27,8 +28,7 @@ pub fn app_cert_sn(input: &[u8]) -> Result<String, KeyError> {
 /// [`KeyError`] when `input` holds no RSA-signed certificate, or one that cannot be read, or none
 /// that is a root: the app's own certificate, or Alipay's, in the place of the roots.
 pub fn root_cert_sn(input: &[u8]) -> Result<String, KeyError> {
-    let mut certificates = Certificate::parse_all(input)?;
-    certificates.retain(Certificate::is_rsa_signed);
+    let certificates = roots(input)?;
     if certificates.is_empty() {
         return Err(KeyError::NotA("a bundle with an RSA-signed certificate"));
     }
@@ -36,6 +36,17 @@ pub fn root_cert_sn(input: &[u8]) -> Result<String, KeyError> {
         return Err(KeyError::NotA("Alipay's roots (alipayRootCert.crt): another issued it"));
     }
     Ok(certificates.iter().map(sn).collect::<Result<Vec<_>, _>>()?.join("_"))
+}
+
+/// The RSA-signed certificates of `alipayRootCert.crt`.
+///
+/// # Errors
+///
+/// [`KeyError`] when one of its certificates cannot be read.
+pub(crate) fn roots(input: &[u8]) -> Result<Vec<Certificate>, KeyError> {
+    let mut certificates = Certificate::parse_all(input)?;
+    certificates.retain(Certificate::is_rsa_signed);
+    Ok(certificates)
 }
 
 /// `alipay_cert_sn` and the key of `alipayCertPublicKey_RSA2.crt`: of its first certificate. The

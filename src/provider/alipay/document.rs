@@ -62,7 +62,7 @@ struct OrderBizContent<'a> {
 /// A text for the client when this order cannot be paid this way.
 pub(crate) fn order_content(request: &AttemptRequest<'_>, app: &AlipayApp) -> Result<String, Text> {
     let Some(product_code) = product_code(request.product) else {
-        return Err(Text::new("支付宝不支持该支付方式", "alipay has no such product"));
+        return Err(Text::new("支付宝没有该支付方式", "Alipay has no such pay type"));
     };
     let (buyer_id, buyer_open_id) = buyer(request)?;
     let order = OrderBizContent {
@@ -87,7 +87,7 @@ fn buyer<'a>(request: &AttemptRequest<'a>) -> Result<(Option<&'a str>, Option<&'
         return Ok((None, None));
     }
     let openid = request.openid.ok_or_else(|| {
-        Text::new("支付宝小程序支付需要 openid", "alipay mini programs pay with an openid")
+        Text::new("支付宝小程序支付需要 openid", "Alipay's mini programs need an openid")
     })?;
     let is_user_id = openid.len() == 16
         && openid.starts_with("2088")
@@ -105,15 +105,17 @@ fn seller<'a>(request: &AttemptRequest<'_>, app: &'a AlipayApp) -> Option<&'a st
 
 /// `order` with the members of `other` behind its own, as they are written there.
 fn with_other(order: OrderBizContent<'_>, other: Option<&RawJson>) -> Result<String, Text> {
-    let invalid = |zh: &str, en: &str| Text::new(format!("other{zh}"), format!("other {en}"));
     let mut document = serde_json::to_string(&order).expect("texts make JSON");
     let Some(other) = other else { return Ok(document) };
     let Shape::Object(members) = other.json().shape() else {
-        return Err(invalid("必须是对象", "must be an object"));
+        return Err(Text::new("other 必须是对象", "other must be an object"));
     };
     let names: Vec<_> = members.map(|(name, _)| name).collect();
     if let Some(name) = names.iter().find(|name| COMPUTED_MEMBERS.contains(&name.as_ref())) {
-        return Err(invalid(&format!("不能包含 {name}"), &format!("must not hold {name}")));
+        return Err(Text::new(
+            format!("other 不能包含 {name}"),
+            format!("other must not hold {name}"),
+        ));
     }
     let inner = other.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     if let Some(inner) = inner.filter(|_| !names.is_empty()) {

@@ -139,8 +139,8 @@ impl Provider for AlipayGateway {
     fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
         let app = self.merchant.apps.get(&request.pay_type).ok_or_else(|| {
             Text::new(
-                format!("未配置 {}", request.pay_type),
-                format!("{} is not configured", request.pay_type),
+                format!("商户没有配置 {}", request.pay_type),
+                format!("{} is not configured for the merchant", request.pay_type),
             )
         })?;
         let is_page = matches!(request.product, Product::WapPay | Product::PagePay);

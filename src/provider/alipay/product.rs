@@ -45,7 +45,7 @@ pub(super) fn usual_product(pay_type: PayType) -> Option<Product> {
 pub(super) fn missing_openid() -> Text {
     Text::new(
         "openid 不能为空：支付宝小程序支付需要付款人的 user_id 或 open_id",
-        "openid is required: the buyer's user_id or open_id at Alipay",
+        "openid is required: mini programs need the buyer's user_id or open_id at Alipay",
     )
 }
 

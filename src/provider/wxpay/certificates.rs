@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::decrypt::EncryptedResource;
 use crate::domain::time::Millis;
 use crate::provider::certificate::Certificate;
-use crate::provider::keys::{KeyError, VerifyingKey};
+use crate::provider::key_form::KeyError;
+use crate::provider::keys::VerifyingKey;
 use crate::secret::Secret;
 
 /// The serial number of a merchant API certificate: hex, upper case.

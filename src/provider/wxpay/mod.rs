@@ -73,6 +73,34 @@ impl WxpayAccount {
             && self.verification.is_same(&other.verification)
     }
 
+    /// What makes `other` no account that one process can hold together with this one. Where only
+    /// one of them has WeChat Pay's public key, that verifies for both, beside the platform
+    /// certificates.
+    pub(crate) fn conflicts(&self, other: &WxpayAccount) -> Vec<AccountConflict> {
+        if self.mch_id != other.mch_id {
+            return Vec::new();
+        }
+        let (ids, keys) = match (&self.verification, &other.verification) {
+            (
+                WxpayVerification::PublicKey { id, key },
+                WxpayVerification::PublicKey { id: other_id, key: other_key },
+            ) => (id == other_id, id != other_id || key.fingerprint() == other_key.fingerprint()),
+            _ => (true, true),
+        };
+        let same = [
+            (self.serial_no == other.serial_no, AccountConflict::SerialNo),
+            (
+                self.signing.fingerprint() == other.signing.fingerprint(),
+                AccountConflict::PrivateKey,
+            ),
+            (self.api_v3_key == other.api_v3_key, AccountConflict::ApiV3Key),
+            (ids, AccountConflict::PublicKeyId),
+            (keys, AccountConflict::PublicKey),
+            (self.base_url == other.base_url, AccountConflict::Address),
+        ];
+        same.into_iter().filter(|(same, _)| !same).map(|(_, conflict)| conflict).collect()
+    }
+
     /// Whether one of its keys is the simulated providers'.
     fn has_mock_keys(&self) -> bool {
         let public_key = match &self.verification {
@@ -85,10 +113,23 @@ impl WxpayAccount {
     }
 }
 
+/// A part of an account that another place has otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccountConflict {
+    SerialNo,
+    PrivateKey,
+    ApiV3Key,
+    PublicKeyId,
+    /// Under the same id.
+    PublicKey,
+    Address,
+}
+
 /// The keys that verify WeChat Pay's signatures.
 #[derive(Clone, Debug)]
 pub enum WxpayVerification {
-    /// Public-key mode: the key and its `PUB_KEY_ID_…`.
+    /// Public-key mode: the key and its `PUB_KEY_ID_…`. Platform certificates are downloaded for
+    /// what WeChat Pay signs with them.
     PublicKey {
         /// `PUB_KEY_ID_…`.
         id: String,

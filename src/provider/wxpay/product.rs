@@ -39,6 +39,6 @@ pub(super) fn usual_product(pay_type: PayType) -> Option<Product> {
 pub(super) fn missing_openid() -> Text {
     Text::new(
         "openid 不能为空：小程序和公众号支付需要付款人的 openid",
-        "openid is required: the buyer's, under the paying app",
+        "openid is required: mini programs and official accounts need the buyer's openid",
     )
 }

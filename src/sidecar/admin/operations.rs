@@ -14,9 +14,10 @@ use crate::caller::request_id;
 use crate::clock::throttled_count::ThrottledCount;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::event::{DeliveryState, EventId};
+use crate::domain::nearest;
 use crate::engine::{Query, no_such_event};
 use crate::error::{Code, Error, Kind, Text, Violation};
-use crate::guard::{QueryRequest, read_query};
+use crate::guard::{QueryRequest, read_query, unknown_field};
 use crate::reply::admin::{
     OkBody, PaymentListBody, UnmatchedPaymentBody, WebhookEventBody, WebhookListBody,
 };
@@ -168,10 +169,8 @@ impl AdminParts {
         reply: &ReplyWriter<'_>,
     ) -> Result<Response<Bytes>, Error> {
         let known = |value: &str| (value == "unmatched").then_some(());
-        let message = Text::new(
-            "只支持参数 state：unmatched",
-            "there is only one parameter, state: unmatched",
-        );
+        let message =
+            Text::new("state 只能是 unmatched，且只能有一个", "state must be unmatched, once");
         state_parameter(query.unwrap_or_default(), known, message)?;
         let payments = self.engine.get()?.unmatched(LISTED_MAX).await?;
         let payments = payments.iter().map(UnmatchedPaymentBody::new).collect();
@@ -185,8 +184,8 @@ impl AdminParts {
     ) -> Result<Response<Bytes>, Error> {
         let known = |value: &str| DeliveryState::parse(value);
         let message = Text::new(
-            "只支持参数 state：pending、accepted 或 parked",
-            "there is only one parameter, state: pending, accepted or parked",
+            "state 只能是 pending、accepted 或 parked，且只能有一个",
+            "state must be pending, accepted or parked, once",
         );
         let states = match state_parameter(query.unwrap_or_default(), known, message)? {
             Some(state) => vec![state],
@@ -222,12 +221,17 @@ fn state_parameter<S>(
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*name, known(&value)) {
             ("state", Some(known)) if state.is_none() => state = Some(known),
-            _ => {
-                let (code, path) = (Code::Body, "/state".to_owned());
-                let violation = Violation { code, path, rule: "enum", message };
-                return Err(Error::invalid(vec![violation]));
+            ("state", _) => return Err(invalid_parameter("state", "enum", message)),
+            (name, _) => {
+                let message = unknown_field(name, nearest::similar(name, ["state"].into_iter()));
+                return Err(invalid_parameter(name, "additionalProperties", message));
             }
         }
     }
     Ok(state)
+}
+
+fn invalid_parameter(name: &str, rule: &'static str, message: Text) -> Error {
+    let (code, path) = (Code::Body, format!("/{name}"));
+    Error::invalid(vec![Violation { code, path, rule, message }])
 }

@@ -296,6 +296,14 @@ async fn a_list_of_no_state_there_is_is_refused() {
     for ill in ["?state=waiting", "?state=", "?state=parked&state=pending", "?x=1", "?state"] {
         assert_eq!(list(&admin, ill).await.0, 422, "{ill}");
     }
+    let (_, answer) = list(&admin, "?stat=parked").await;
+    let expected = json!([{
+        "path": "/stat", "rule": "additionalProperties",
+        "message": "there is no field stat; did you mean state?",
+    }]);
+    assert_eq!(answer["errors"], expected);
+    let (_, answer) = list(&admin, "?state=waiting").await;
+    assert_eq!(answer["msg"], "state must be pending, accepted or parked, once");
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn an_empty_unreadable_or_endless_file_is_refused() {
     let empty = file(&folder, "empty", b"");
     let blank = file(&folder, "blank", b" \r\n\n");
     let large = file(&folder, "large", &vec![b'x'; (1 << 20) + 1]);
-    let broken = file(&folder, "broken", b"\xff\xfe\x00canary");
+    let broken = file(&folder, "broken", b"\xe4\xbd\xffcanary");
     let lines = file(&folder, "lines", format!("{TOKEN}\n{TOKEN}\n").as_bytes());
     let missing = folder.path().join("canary").to_str().unwrap().to_owned();
     for (path, words) in [

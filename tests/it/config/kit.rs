@@ -75,6 +75,7 @@ pub(crate) struct Pair {
 
 pub(crate) static SHOP: LazyLock<Pair> = LazyLock::new(pair);
 pub(crate) static PROVIDER: LazyLock<Pair> = LazyLock::new(pair);
+pub(crate) static SHOP_OTHER: LazyLock<Pair> = LazyLock::new(pair);
 
 fn pair() -> Pair {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a test key");

@@ -236,7 +236,7 @@ fn the_errors_of_credentials_name_every_field_and_no_value() {
     };
     let errors = WxpayMerchant::new(wrong).unwrap_err().to_string();
     assert!(errors.contains("mch_id is not 1 to 32 digits"), "{errors}");
-    assert!(errors.contains("private_key is not"), "{errors}");
+    assert!(errors.contains("private_key is a public key, not a private one"), "{errors}");
     assert!(errors.contains("h5_url is required with h5_name"), "{errors}");
     assert!(!errors.contains("canary") && !errors.contains("PAYGATE_"), "{errors}");
     assert!(!format!("{wrong:?}").contains("canary"));

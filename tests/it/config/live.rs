@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
-use paygate::Secret;
 use paygate::config::{Config, PricingChoice};
-use paygate::domain::PayType;
+use paygate::domain::{DAY_MS, PayType};
 use paygate::provider::{alipay, wxpay};
+use paygate::{Clock as _, Secret, SystemClock};
 
 use super::kit::{API_V3_KEY, PROVIDER, SHOP, TOKEN, live, live_alipay, problems, refused, with};
 
@@ -267,4 +267,76 @@ fn two_secrets_of_a_configuration_differ() {
         ("PAYGATE_WXPAY_API_V2_KEY", API_V3_KEY),
     ];
     Config::read(&live(&shared)).unwrap();
+}
+
+/// A certificate of the shop's key that ends so many days from today.
+fn certificate_for_days(days: i64) -> String {
+    let key = rcgen::KeyPair::from_pem(&SHOP.private_pem).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(&[0x51, 0x57, 0xf0]));
+    let ends = SystemClock.now().plus(days * DAY_MS).to_rfc3339();
+    let mut parts = ends.split(['-', 'T']).map(|part| part.parse::<u16>().unwrap_or_default());
+    let mut part = || parts.next().unwrap();
+    let year = part().into();
+    let [month, day] = [part(), part()].map(|part| u8::try_from(part).unwrap());
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    params.self_signed(&key).unwrap().pem()
+}
+
+#[test]
+fn a_certificate_that_has_ended_or_ends_within_30_days_is_a_warning_with_its_serial_and_end() {
+    for (days, words) in [
+        (-400, Some("ended at 20")),
+        (-2, Some("ended at 20")),
+        (3, Some(" days: set its successor")),
+        (29, Some(" days: set its successor")),
+        (33, None),
+        (300, None),
+    ] {
+        let pem = certificate_for_days(days);
+        let wxpay = live(&[("PAYGATE_WXPAY_SERIAL_NO", ""), ("PAYGATE_WXPAY_CERT", &pem)]);
+        let alipay = live_alipay(&[
+            ("PAYGATE_ALIPAY_PUBLIC_KEY", ""),
+            ("PAYGATE_ALIPAY_APP_CERT", &pem),
+            ("PAYGATE_ALIPAY_PUBLIC_CERT", &PROVIDER.cert_pem),
+            ("PAYGATE_ALIPAY_ROOT_CERT", &PROVIDER.cert_pem),
+        ]);
+        for (vars, name) in [(wxpay, "PAYGATE_WXPAY_CERT"), (alipay, "PAYGATE_ALIPAY_APP_CERT")] {
+            let config = Config::read(&vars).unwrap();
+            let start = format!("{name}: the certificate 5157F0 end");
+            let warned = config.warnings.iter().filter(|warning| warning.starts_with(&start));
+            let warned: Vec<_> = warned.collect();
+            assert_eq!(warned.len(), usize::from(words.is_some()), "{days} days: {warned:?}");
+            assert!(warned.iter().all(|it| it.contains(words.unwrap())), "{warned:?}");
+            let printed = format!("certificate {name}: serial number 5157F0, ends at 20");
+            assert!(config.describe().contains(&printed), "{}", config.describe());
+        }
+    }
+}
+
+#[test]
+fn a_public_url_inside_the_network_is_a_warning_with_the_notify_url() {
+    for (url, is_inner) in [
+        ("https://pay.example.com", false),
+        ("https://8.8.8.8", false),
+        ("https://localhost", true),
+        ("http://localhost:8787", true),
+        ("http://127.0.0.1:8787", true),
+        ("https://10.1.2.3/shop", true),
+        ("https://192.168.1.10", true),
+        ("https://169.254.10.1", true),
+        ("https://[fe80::1]", true),
+        ("https://[fd00::1]", true),
+        ("https://paygate", true),
+        ("https://pay.shop.internal", true),
+        ("https://printer.local", true),
+    ] {
+        let config = Config::read(&live(&[("PAYGATE_PUBLIC_URL", url)])).unwrap();
+        let words = format!(
+            "PAYGATE_PUBLIC_URL is an address inside your network: no provider reaches \
+             {url}/pay/notify/wxpay/wxpay_mp-weixin/default, and paygate"
+        );
+        let warned = config.warnings.iter().any(|warning| warning.starts_with(&words));
+        assert_eq!(warned, is_inner, "{url}: {:?}", config.warnings);
+    }
 }

@@ -8,7 +8,7 @@ use paygate::provider::{alipay, wxpay};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::kit::{API_V3_KEY, PROVIDER, SHOP, Vars, live, mock, problems, refused};
+use super::kit::{API_V3_KEY, PROVIDER, SHOP, SHOP_OTHER, Vars, live, mock, problems, refused};
 
 /// vk-uni-pay's template, without any value.
 fn template() -> Value {
@@ -192,6 +192,96 @@ fn an_invalid_field_is_named_by_document_node_and_field() {
         let mut node = if provider == "wxpay" { wxpay_node() } else { alipay_node() };
         node[field] = value.into();
         assert_refused(document("001", &[(provider, "h5", node)]), words);
+    }
+}
+
+const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0114232134912410000000000000";
+
+/// A node that changed to WeChat Pay's public key.
+fn keyed_node() -> Value {
+    let mut node = wxpay_node();
+    node["wxpayPublicKeyContent"] = PROVIDER.public_pem.clone().into();
+    node["wxpayPublicKeyId"] = PUBLIC_KEY_ID.into();
+    node
+}
+
+#[test]
+fn nodes_of_one_account_have_the_public_key_and_the_certificates_together() {
+    let (keyed, certified) = (keyed_node(), wxpay_node());
+    let two = |a: &Value, b: &Value| {
+        let nodes = [("wxpay", "mp-weixin", a.clone()), ("wxpay", "h5", b.clone())];
+        json!([document("001", &nodes)])
+    };
+    let two_pids = json!([
+        document("001", &[("wxpay", "mp-weixin", certified.clone())]),
+        document("002", &[("wxpay", "h5", keyed.clone())]),
+    ]);
+    for documents in [two(&keyed, &certified), two(&certified, &keyed), two_pids] {
+        let file = file(&documents.to_string());
+        let config = Config::read(&only(&file)).unwrap_or_else(|it| panic!("{it}"));
+        let wxpays = config.merchants.iter().filter_map(|merchant| merchant.wxpay.as_ref());
+        let apps: Vec<_> = wxpays.flat_map(|wxpay| wxpay.apps.values()).collect();
+        assert_eq!(apps.len(), 2);
+        for app in apps {
+            let id = match &app.account.verification {
+                wxpay::WxpayVerification::PublicKey { id, .. } => id.as_str(),
+                wxpay::WxpayVerification::Certificates => "",
+            };
+            assert_eq!(id, PUBLIC_KEY_ID);
+        }
+        let printed = config.describe();
+        assert_eq!(printed.matches(&format!("the public key {PUBLIC_KEY_ID}")).count(), 2);
+        config.check().unwrap();
+    }
+}
+
+#[test]
+fn the_public_key_of_a_document_serves_the_default_merchants_account_too() {
+    let file = file(&document("001", &[("wxpay", "h5", keyed_node())]).to_string());
+    let serial = ("PAYGATE_WXPAY_SERIAL_NO", "");
+    let cert = ("PAYGATE_WXPAY_CERT", SHOP.cert_pem.as_str());
+    let merchants = ("PAYGATE_MERCHANTS", file.path().to_str().unwrap());
+    let config = Config::read(&live(&[merchants, serial, cert])).unwrap();
+    let default = &config.merchants[0].wxpay.as_ref().unwrap().apps[&PayType::WxpayMweb];
+    let document = &config.merchants[1].wxpay.as_ref().unwrap().apps[&PayType::WxpayH5];
+    assert!(std::sync::Arc::ptr_eq(&default.account, &document.account));
+    let with = live(&[merchants, serial, cert, ("PAYGATE_WXPAY_API_V3_KEY", &"x".repeat(32))]);
+    let words = "pid 001, wxpay.h5.v3Key: is another one than that of PAYGATE_WXPAY_MCH_ID, and \
+                 both are of the account 1900000001";
+    refused(&with, "PAYGATE_MERCHANTS", words);
+}
+
+#[test]
+fn what_contradicts_another_node_of_the_account_names_both_nodes_and_the_field() {
+    let other = |field: &str, value: &str| {
+        let mut node = keyed_node();
+        node[field] = value.into();
+        node
+    };
+    let (other_key, other_v3) = (&SHOP_OTHER.public_pem, "x".repeat(32));
+    let mut own_pair = other("appCertContent", &SHOP_OTHER.cert_pem);
+    own_pair["appPrivateKeyContent"] = SHOP_OTHER.private_pem.clone().into();
+    for (node, field, in_two_pids) in [
+        (other("v3Key", &other_v3), "v3Key", true),
+        (other("wxpayPublicKeyContent", other_key), "wxpayPublicKeyContent", true),
+        (other("wxpayPublicKeyId", "PUB_KEY_ID_2"), "wxpayPublicKeyId", false),
+        (own_pair, "appCertContent", false),
+    ] {
+        let first = ("wxpay", "mp-weixin", keyed_node());
+        let words = |pid: &str| {
+            format!(
+                "pid {pid}, wxpay.h5.{field}: is another one than that of pid 001, \
+                 wxpay.mp-weixin, and both are of the account 1900000001"
+            )
+        };
+        let one = document("001", &[first.clone(), ("wxpay", "h5", node.clone())]);
+        assert_refused(one, &words("001"));
+        let two = json!([document("001", &[first]), document("002", &[("wxpay", "h5", node)])]);
+        match in_two_pids {
+            true => assert_refused(two, &words("002")),
+            // A merchant may have several API certificates, and each pid signs with its own.
+            false => drop(Config::read(&only(&file(&two.to_string()))).unwrap()),
+        }
     }
 }
 

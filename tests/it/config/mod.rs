@@ -6,6 +6,7 @@
 )]
 
 mod files;
+mod key_forms;
 pub(crate) mod kit;
 pub(crate) mod library;
 mod live;

@@ -101,13 +101,19 @@ async fn a_body_is_refused_at_the_limit_before_more_is_taken() {
     let refused = read(&headers(&[("content-length", "1")]), body, 64).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::BodyTooLarge);
     let full = Full::new(Bytes::from(vec![b' '; 65]));
-    assert_eq!(read(&HeaderMap::new(), full, 64).await.unwrap_err().kind(), Kind::BodyTooLarge);
+    let large = read(&HeaderMap::new(), full, 64).await.unwrap_err();
+    assert_eq!(large.kind(), Kind::BodyTooLarge);
+    assert_eq!(large.texts(), ("请求体超过 64 字节", "the body is larger than 64 bytes"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {
     let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    assert_eq!(read(&HeaderMap::new(), never, 64).await.unwrap_err().kind(), Kind::BodyTimeout);
+    let slow = read(&HeaderMap::new(), never, 64).await.unwrap_err();
+    assert_eq!(
+        (slow.kind(), slow.texts().1),
+        (Kind::BodyTimeout, "the body did not arrive within 10 seconds")
+    );
 }
 
 #[tokio::test]

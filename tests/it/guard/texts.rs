@@ -1,4 +1,4 @@
-//! What a refusal tells a developer: the field, and the name that was probably meant.
+//! The texts of a refusal: the field, and the name that was probably meant.
 
 use paygate::domain::ProviderId;
 use paygate::error::Error;
@@ -55,6 +55,36 @@ fn an_unknown_member_is_named_with_the_nearest_that_there_is() {
     }
     let error = refusal("refund", &with(number, "", "coupon"));
     assert_eq!(error.texts().1, "there is no field coupon");
+}
+
+#[test]
+fn a_member_of_another_object_is_named_with_its_path() {
+    let order = json!({"out_trade_no": NO, "total_fee": 1, "subject": "tea", "type": "goods"});
+    for (body, at, meant) in [
+        (json!({"provider": "wxpay", "data": order, "openid": "o"}), "/openid", "/data/openid"),
+        (json!({"provider": "wxpay", "data": {"isPC": true}}), "/data/isPC", "/isPC"),
+    ] {
+        let error = refusal("createPayment", &body);
+        let found = error.violations().iter().find(|it| it.path == at).expect("the member");
+        let name = at.rsplit('/').next().unwrap();
+        let wanted = format!("there is no field {name}; did you mean {meant}?");
+        assert_eq!(found.message.en, wanted);
+    }
+}
+
+#[test]
+fn a_key_of_custom_or_other_that_is_taken_is_named() {
+    for (within, key, zh, en) in [
+        ("custom", "total_fee", "custom 不能包含 total_fee：", "custom must not hold total_fee: "),
+        ("other", "notify_url", "other 不能包含 notify_url：", "other must not hold notify_url: "),
+    ] {
+        let mut order =
+            json!({"out_trade_no": NO, "total_fee": 1, "subject": "tea", "type": "goods"});
+        order[within] = json!({ key: 1 });
+        let error = refusal("createPayment", &json!({"provider": "wxpay", "data": order}));
+        let texts = error.texts();
+        assert!(texts.0.starts_with(zh) && texts.1.starts_with(en), "{texts:?}");
+    }
 }
 
 #[test]
@@ -117,7 +147,6 @@ fn every_text_of_a_violation_names_its_field_in_both_languages() {
         let error = refusal(operation, &body);
         for found in error.violations() {
             let names = || found.path.split('/').filter(|name| !name.is_empty());
-            // Of a member of `custom` or `other`, the text names the whole.
             let is_named = |text: &str| names().any(|name| text.contains(name));
             assert!(is_named(&found.message.en), "{operation}: {found:?}");
             assert!(is_named(&found.message.zh), "{operation}: {found:?}");

@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod modules;
 mod rules;
 pub(crate) mod syntax;
+mod texts;
 
 #[cfg(feature = "mock")]
 use std::collections::BTreeMap;

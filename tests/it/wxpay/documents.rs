@@ -466,7 +466,6 @@ fn a_merchant_that_wechat_pay_would_not_understand_is_refused_at_the_start() {
         WxpayAccount { base_url: "https://h.example".parse().unwrap(), ..own() },
         WxpayAccount { verification: verified_by("PUB_KEY_ID_2", &WECHAT_KEY), ..own() },
         WxpayAccount { verification: verified_by(PUBLIC_KEY_ID, &MERCHANT_KEY), ..own() },
-        WxpayAccount { verification: WxpayVerification::Certificates, ..own() },
     ];
     for other in others {
         let mut two = merchant(public_key());

@@ -57,7 +57,9 @@ pub struct V3 {
 impl V3 {
     /// A provider for `merchant`, whose texts all have the form that WeChat Pay requires.
     ///
-    /// Nothing is sent: platform certificates are downloaded before the first call.
+    /// Nothing is sent: platform certificates are downloaded before the first call. Where apps of
+    /// one account have either, WeChat Pay's public key or platform certificates, the account has
+    /// both.
     ///
     /// # Errors
     ///
@@ -70,14 +72,14 @@ impl V3 {
         for (pay_type, app) in &merchant.apps {
             check_app(*pay_type, app)?;
             let account = &app.account;
-            match clients.get(&account.mch_id) {
-                Some(client) if !client.account.is_same(account) => {
-                    return Err(MerchantError::TwoAccounts);
-                }
-                Some(_) => {}
-                None => {
-                    clients.insert(account.mch_id.clone(), ApiClient::new(account.clone()));
-                }
+            let known = clients.get(&account.mch_id);
+            if known.is_some_and(|known| !known.account.conflicts(account).is_empty()) {
+                return Err(MerchantError::TwoAccounts);
+            }
+            let has_public_key =
+                matches!(account.verification, WxpayVerification::PublicKey { .. });
+            if known.is_none() || has_public_key {
+                clients.insert(account.mch_id.clone(), ApiClient::new(account.clone()));
             }
         }
         Ok(V3 { apps: merchant.apps, clients })
@@ -166,7 +168,10 @@ impl Provider for V3 {
 
     fn plan(&self, request: &AttemptRequest<'_>) -> Result<Params, Text> {
         let app = self.apps.get(&request.pay_type).ok_or_else(|| {
-            Text::new("未配置该支付方式", "this pay type is not configured for the merchant")
+            Text::new(
+                format!("商户没有配置 {}", request.pay_type),
+                format!("{} is not configured for the merchant", request.pay_type),
+            )
         })?;
         Ok(Params {
             document: order::order_document(request, app)?,
