@@ -50,6 +50,7 @@ fn names(home: &Path) -> Vec<String> {
 /// The exit code and the message, which a log may come before.
 async fn refused(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let mut all = mock_mode();
+    all.insert("PAYGATE_LOG_FORMAT", "text");
     all.extend(variables.iter().copied());
     let all: Vec<_> = all.into_iter().collect();
     let output = run(home, arguments, &all).await;
