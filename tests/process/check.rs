@@ -114,8 +114,8 @@ async fn check_lists_the_accounts_of_the_store_and_those_that_no_merchant_has() 
     let merchants = ("PAYGATE_MERCHANTS", "merchants.json");
     let program = Program::start(home, &[merchants]).await;
     program.create("2107151010101541001").await;
-    let body = r#"{"provider": "alipay", "needQRcode": true, "data": {"pid": "001",
-        "out_trade_no": "2107151010101541002", "total_fee": 1, "subject": "tea", "type": "goods"}}"#;
+    let body = r#"{"provider": "alipay", "needQRcode": true, "data": {"pid": "001", "type": "goods",
+        "out_trade_no": "2107151010101541002", "total_fee": 1, "subject": "tea"}}"#;
     let head = format!(
         "POST /pay/createPayment HTTP/1.1\r\nauthorization: Bearer {CALLER}\r\ncontent-type: \
          application/json\r\n"
