@@ -319,6 +319,7 @@ impl StoreMode {
 
 /// An account that orders of a store belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "sidecar", feature = "sqlite")), allow(dead_code))]
 pub(crate) struct StoredAccount {
     /// The merchant's name in paygate.
     pub(crate) pid: Pid,
@@ -330,6 +331,7 @@ pub(crate) struct StoredAccount {
 
 /// What a store knows of the accounts of its orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "sidecar", feature = "sqlite")), allow(dead_code))]
 pub(crate) enum KnownAccounts {
     /// Every one.
     Listed(Vec<StoredAccount>),
