@@ -140,8 +140,7 @@ fn run() -> ExitCode {
 /// Checks what `serve` refuses, and prints the configuration's effective values.
 fn check() -> CommandResult {
     let config = Config::from_env().map_err(misconfigured)?;
-    command::check(&config)?;
-    print(&config.describe())
+    print(&command::check(&config)?)
 }
 
 /// Runs the simulated providers without an engine.

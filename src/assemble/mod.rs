@@ -37,7 +37,7 @@ use crate::provider::Provider;
 #[cfg(feature = "mock")]
 use crate::store::StoreErrorKind;
 use crate::store::memory::Memory;
-use crate::store::{Backup, Restored, StoreError, StoreMode};
+use crate::store::{Backup, KnownAccounts, Restored, StoreError, StoreMode};
 
 impl Config {
     /// Opens the store, starts the engine (and, in mock mode, the simulated providers), and makes
@@ -99,6 +99,11 @@ impl Config {
     ///
     /// As [`Config::start`].
     pub fn check(&self) -> Result<(), AssembleError> {
+        self.check_with_accounts().map(drop)
+    }
+
+    /// As [`Config::check`], with the accounts that the store knows.
+    pub(crate) fn check_with_accounts(&self) -> Result<KnownAccounts, AssembleError> {
         self.check_settings()?;
         check_store(self)
     }
@@ -223,9 +228,9 @@ fn with_store(config: &Config, builder: EngineBuilder) -> Result<EngineBuilder, 
     }
 }
 
-fn check_store(config: &Config) -> Result<(), AssembleError> {
+fn check_store(config: &Config) -> Result<KnownAccounts, AssembleError> {
     match &config.store {
-        StoreChoice::Memory => Ok(()),
+        StoreChoice::Memory => Ok(KnownAccounts::Listed(Vec::new())),
         #[cfg(feature = "sqlite")]
         StoreChoice::Sqlite(path) => {
             crate::store::sqlite::check(path, config.mode).map_err(AssembleError::Store)

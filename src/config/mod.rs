@@ -45,6 +45,8 @@ mod values;
 use std::fmt;
 
 use crate::clock::{Clock as _, SystemClock};
+#[cfg(feature = "sidecar")]
+use crate::store::KnownAccounts;
 
 #[cfg(feature = "alipay")]
 pub use merchants::given::AlipayCredentials;
@@ -98,6 +100,12 @@ impl Config {
     #[must_use]
     pub fn describe(&self) -> String {
         show::describe(self)
+    }
+
+    /// The accounts that a store knows, one a line, and which of them no merchant has.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn describe_stored(&self, accounts: &KnownAccounts) -> String {
+        show::describe_stored(self, accounts)
     }
 }
 

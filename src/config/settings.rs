@@ -9,6 +9,8 @@ use url::Url;
 
 use super::certificates::ConfiguredCertificate;
 use crate::caller::TrustedProxies;
+#[cfg(feature = "sidecar")]
+use crate::domain::channel::ApiVersion;
 use crate::domain::channel::{PayType, ProviderId};
 use crate::domain::ids::Pid;
 use crate::domain::order::AutoRefundPolicy;
@@ -286,6 +288,22 @@ impl MerchantConfig {
         #[cfg(feature = "alipay")]
         pay_types.extend(self.alipay.iter().flat_map(|alipay| alipay.apps.keys().copied()));
         pay_types
+    }
+
+    /// Whether the merchant has the keys of an account, by the name of the API's version.
+    #[cfg(feature = "sidecar")]
+    pub(super) fn has_account(&self, api_version: &str, id: &str) -> bool {
+        let mut accounts = Vec::new();
+        #[cfg(feature = "wxpay")]
+        accounts.extend(self.wxpay.iter().flat_map(|wxpay| {
+            let apps = wxpay.apps.values();
+            apps.map(|app| (ApiVersion::WxpayV3, app.account.mch_id.as_str()))
+        }));
+        #[cfg(feature = "alipay")]
+        accounts.extend(self.alipay.iter().flat_map(|alipay| {
+            alipay.apps.values().map(|app| (ApiVersion::Alipay, app.app_id.as_str()))
+        }));
+        accounts.iter().any(|(version, own)| version.name() == api_version && *own == id)
     }
 
     /// The providers that the merchant has keys for.

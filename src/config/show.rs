@@ -13,6 +13,8 @@ use crate::domain::notify_url::{self, MountPath};
 use crate::provider::alipay::AlipayVerification;
 #[cfg(feature = "wxpay")]
 use crate::provider::wxpay::{WxpayAccount, WxpayVerification};
+#[cfg(feature = "sidecar")]
+use crate::store::{KnownAccounts, StoredAccount};
 
 /// Every variable's effective value.
 pub(super) fn effective_values(
@@ -74,6 +76,35 @@ pub(super) fn describe(config: &Config) -> String {
     }
     text
 }
+
+/// One account of the store a line.
+#[cfg(feature = "sidecar")]
+pub(super) fn describe_stored(config: &Config, accounts: &KnownAccounts) -> String {
+    let KnownAccounts::Listed(accounts) = accounts else {
+        return "store: an earlier paygate wrote it, and its accounts are listed after the next \
+                start of this one\n"
+            .to_owned();
+    };
+    let mut text = String::new();
+    for StoredAccount { pid, api_version, id } in accounts {
+        let merchant = config.merchants.iter().find(|merchant| merchant.pid == *pid);
+        let lacks = match merchant {
+            None => format!("; no merchant {pid} is configured: {STRANDED}"),
+            // In mock mode every merchant has the mock's account.
+            Some(_) if config.mode == Mode::Mock => String::new(),
+            Some(merchant) if merchant.has_account(api_version, id) => String::new(),
+            Some(_) => format!("; the merchant {pid} is configured with another one: {STRANDED}"),
+        };
+        let _ =
+            writeln!(text, "store: pid {pid} has orders of the {api_version} account {id}{lacks}");
+    }
+    text
+}
+
+/// What becomes of the orders of an account that is not configured.
+#[cfg(feature = "sidecar")]
+const STRANDED: &str = "paygate can neither query, close nor refund them, and refuses the \
+                        provider's notifications about them";
 
 fn pay_types(mode: Mode, merchant: &MerchantConfig) -> String {
     if mode == Mode::Mock {
@@ -176,5 +207,50 @@ mod tests {
         ] {
             assert_eq!(without_secrets(url), shown);
         }
+    }
+
+    #[cfg(all(feature = "sidecar", feature = "wxpay"))]
+    fn live() -> Config {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem();
+        let variables = [
+            ("PAYGATE_STORE", "sqlite:paygate.db"),
+            ("PAYGATE_PUBLIC_URL", "https://pay.example.com"),
+            ("PAYGATE_PRICING", "trusted"),
+            ("PAYGATE_CALLER_TOKEN", "0123456789abcdef0123456789abcdef"),
+            ("PAYGATE_WXPAY_MCH_ID", "1900000001"),
+            ("PAYGATE_WXPAY_APP_ID", "wxd678efh567hg6787"),
+            ("PAYGATE_WXPAY_PRIVATE_KEY", &key),
+            ("PAYGATE_WXPAY_SERIAL_NO", "5157F09EFDC096DE15EBE81A47057A7232F1B8E1"),
+            ("PAYGATE_WXPAY_API_V3_KEY", "another-api-v3-key-0123456789abc"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::read(&std::collections::BTreeMap::from(variables)).unwrap()
+    }
+
+    #[cfg(all(feature = "sidecar", feature = "wxpay"))]
+    #[test]
+    fn an_account_of_the_store_that_the_merchant_of_its_pid_lacks_is_named() {
+        let account = |pid: &str, api_version: &str, id: &str| StoredAccount {
+            pid: crate::domain::ids::Pid::new(pid),
+            api_version: api_version.to_owned(),
+            id: id.to_owned(),
+        };
+        let known = KnownAccounts::Listed(vec![
+            account("default", "wxpay_v3", "1900000001"),
+            account("default", "wxpay_v2", "1900000001"),
+            account("default", "wxpay_v3", "1900000002"),
+            account("old", "wxpay_v3", "1900000001"),
+        ]);
+        let config = live();
+        let text = describe_stored(&config, &known);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "store: pid default has orders of the wxpay_v3 account 1900000001");
+        let other = format!("; the merchant default is configured with another one: {STRANDED}");
+        assert!(lines[1].ends_with(&format!("wxpay_v2 account 1900000001{other}")), "{text}");
+        assert!(lines[2].ends_with(&format!("wxpay_v3 account 1900000002{other}")), "{text}");
+        let none = format!("account 1900000001; no merchant old is configured: {STRANDED}");
+        assert!(lines[3].ends_with(&none), "{text}");
+        let unlisted = describe_stored(&config, &KnownAccounts::Unlisted);
+        assert!(unlisted.contains("listed after the next start"), "{unlisted}");
     }
 }

@@ -32,6 +32,7 @@ pub mod schema;
 
 pub use client::{ClientRequest, read_client};
 pub use create::read_create;
+#[cfg(feature = "sidecar")]
 pub(crate) use fields::unknown_field;
 pub use query::{QueryRequest, read_query};
 pub use refund::{RefundQuery, read_close, read_query_refund, read_refund};

@@ -75,20 +75,9 @@ impl Wanted {
         }
     }
 
-    /// The error of something else in its place.
+    /// The error of something else in its place, or of what is wanted in no form to use.
     fn instead_of(self, found: Found) -> KeyError {
-        match (found, self) {
-            (Found::PrivateKey, Wanted::PrivateKey) => {
-                KeyError::NotA("a usable RSA private key: copy the whole file anew")
-            }
-            (Found::PublicKey, Wanted::PublicKey) => {
-                KeyError::NotA("a usable RSA public key: copy the whole file anew")
-            }
-            (Found::Certificate, Wanted::Certificate) => {
-                KeyError::NotA("a usable certificate: copy the whole file anew")
-            }
-            (found, wanted) => KeyError::Mistaken(words(found, wanted)),
-        }
+        KeyError::Mistaken(words(found, self))
     }
 }
 
@@ -110,54 +99,99 @@ enum Found {
 /// What is found, and what to do to have what is wanted.
 fn words(found: Found, wanted: Wanted) -> &'static str {
     match (found, wanted) {
-        (Found::PublicKey, Wanted::PrivateKey) => {
-            "is a public key, not a private one: set the private key (WeChat Pay: \
-             apiclient_key.pem; Alipay: the app's private key)"
-        }
-        (Found::Certificate, Wanted::PrivateKey) => {
-            "is a certificate, not a private key: set the key that was made with it (WeChat Pay: \
-             apiclient_key.pem)"
-        }
-        (Found::PrivateKey, Wanted::PublicKey) => {
-            "is a private key, not a public one: set the provider's public key, which the \
-             provider's console shows"
-        }
-        (Found::Certificate, Wanted::PublicKey) => {
-            "is a certificate, not a public key: set the provider's public key (WeChat Pay: \
-             pub_key.pem), or leave it out and set the certificates"
-        }
-        (Found::PrivateKey, _) => {
-            "is a private key, not a certificate: set the certificate that was issued for it"
-        }
-        (Found::PublicKey | Found::Certificate, _) => {
-            "is a public key, not a certificate: set the certificate's file (.pem or .crt)"
-        }
-        (Found::CertificateRequest, _) => {
-            "is a certificate request (CSR): set what the provider issued or what was made with it"
-        }
+        (Found::CutOff, _) => "is cut off: copy the whole of it",
         (Found::EllipticKey, _) => {
             "is an elliptic-curve key (EC or SM2): WeChat Pay and Alipay verify RSA; make an RSA \
              key of 2048 bits"
         }
-        (Found::EncryptedKey, _) => {
+        (found, Wanted::PrivateKey) => instead_of_private_key(found),
+        (found, Wanted::PublicKey) => instead_of_public_key(found),
+        (found, Wanted::Certificate) => instead_of_certificate(found),
+    }
+}
+
+fn instead_of_private_key(found: Found) -> &'static str {
+    match found {
+        Found::PublicKey => {
+            "is a public key, not a private one: set the private key (WeChat Pay: \
+             apiclient_key.pem; Alipay: the app's private key)"
+        }
+        Found::Certificate => {
+            "is a certificate, not a private key: set the key that was made with it (WeChat Pay: \
+             apiclient_key.pem)"
+        }
+        Found::CertificateRequest => {
+            "is a certificate request (CSR), not a private key: set the key that was made with it"
+        }
+        Found::EncryptedKey => {
             "is an encrypted private key: remove its password (openssl pkey -in FILE -out key.pem)"
         }
-        (Found::OpenSshKey, _) => {
+        Found::OpenSshKey => {
             "is a key of OpenSSH: convert a copy of it (ssh-keygen -p -m PKCS8 -f FILE)"
         }
-        (Found::Pkcs12, Wanted::PrivateKey) => {
+        Found::Pkcs12 => {
             "is a PKCS#12 file (.p12 or .pfx): take the key out of it (openssl pkcs12 -in FILE \
              -nodes -nocerts), or set the .pem file beside it"
         }
-        (Found::Pkcs12, _) => {
+        Found::Pkcs7 => {
+            "is a PKCS#7 file (.p7b), which holds certificates and no key: set the private key"
+        }
+        Found::PrivateKey | Found::EllipticKey | Found::CutOff => DAMAGED,
+    }
+}
+
+fn instead_of_public_key(found: Found) -> &'static str {
+    match found {
+        Found::PrivateKey => {
+            "is a private key, not a public one: set the provider's public key, which the \
+             provider's console shows"
+        }
+        Found::Certificate => {
+            "is a certificate, not a public key: set the provider's public key (WeChat Pay: \
+             pub_key.pem), or leave it out and set the certificates"
+        }
+        Found::CertificateRequest => {
+            "is a certificate request (CSR), not a public key: set the provider's public key"
+        }
+        Found::EncryptedKey => {
+            "is an encrypted private key, not a public one: set the provider's public key"
+        }
+        Found::OpenSshKey => "is a key of OpenSSH, not the provider's: set its public key",
+        Found::Pkcs12 => {
+            "is a PKCS#12 file (.p12 or .pfx), which holds no key of the provider's: set the \
+             provider's public key"
+        }
+        Found::Pkcs7 => {
+            "is a PKCS#7 file (.p7b), which holds certificates: set the provider's public key"
+        }
+        Found::PublicKey | Found::EllipticKey | Found::CutOff => DAMAGED,
+    }
+}
+
+fn instead_of_certificate(found: Found) -> &'static str {
+    match found {
+        Found::PrivateKey | Found::OpenSshKey => {
+            "is a private key, not a certificate: set the certificate that was issued for it"
+        }
+        Found::PublicKey => {
+            "is a public key, not a certificate: set the certificate's file (.pem or .crt)"
+        }
+        Found::CertificateRequest => {
+            "is a certificate request (CSR), not a certificate: set the one that was issued for it"
+        }
+        Found::EncryptedKey => {
+            "is an encrypted private key, not a certificate: set the certificate that was issued \
+             for it"
+        }
+        Found::Pkcs12 => {
             "is a PKCS#12 file (.p12 or .pfx): take the certificate out of it (openssl pkcs12 -in \
              FILE -nokeys), or set the .pem file beside it"
         }
-        (Found::Pkcs7, _) => {
+        Found::Pkcs7 => {
             "is a PKCS#7 file (.p7b): take the certificates out of it (openssl pkcs7 -in FILE \
              -print_certs)"
         }
-        (Found::CutOff, _) => "is cut off: copy the whole of it",
+        Found::Certificate | Found::EllipticKey | Found::CutOff => DAMAGED,
     }
 }
 
@@ -342,6 +376,9 @@ fn is_path(text: &str) -> bool {
     let is_short = text.len() <= PATH_BYTES_MAX && !text.contains('\n');
     is_short && !text.starts_with('M') && (is_drive || has_start || has_end)
 }
+
+/// Of what is wanted by its form, and cannot be read or used.
+const DAMAGED: &str = "is damaged: copy the whole file anew";
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";

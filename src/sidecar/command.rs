@@ -104,15 +104,17 @@ async fn run_configured(mut config: Config, sockets: InheritedSockets) -> Comman
     failed.into_inner().map_or(Ok(()), Err)
 }
 
-/// Checks what [`serve`] refuses, short of its addresses and of another process that has the store.
+/// Checks what [`serve`] refuses, short of its addresses and of another process that has the store,
+/// and describes the configuration and the accounts of the store.
 ///
 /// # Errors
 ///
 /// As [`serve`].
-pub fn check(config: &Config) -> CommandResult {
+pub fn check(config: &Config) -> Result<String, (Exit, String)> {
     telemetry::check_filter(&config.log).map_err(misconfigured)?;
     upstream(config)?;
-    config.check().map_err(not_started)
+    let accounts = config.check_with_accounts().map_err(not_started)?;
+    Ok(config.describe() + &config.describe_stored(&accounts))
 }
 
 fn upstream(config: &Config) -> Result<Option<Upstream>, (Exit, String)> {

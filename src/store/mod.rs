@@ -317,6 +317,28 @@ impl StoreMode {
     }
 }
 
+/// An account that orders of a store belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "sidecar", feature = "sqlite")), allow(dead_code))]
+pub(crate) struct StoredAccount {
+    /// The merchant's name in paygate.
+    pub(crate) pid: Pid,
+    /// The name of the version of the provider's API.
+    pub(crate) api_version: String,
+    /// The merchant's number at WeChat Pay, the app's at Alipay.
+    pub(crate) id: String,
+}
+
+/// What a store knows of the accounts of its orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "sidecar", feature = "sqlite")), allow(dead_code))]
+pub(crate) enum KnownAccounts {
+    /// Every one.
+    Listed(Vec<StoredAccount>),
+    /// An earlier paygate, which did not list them, wrote its tables.
+    Unlisted,
+}
+
 /// A copy of a store that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

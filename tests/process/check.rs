@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Program, TempDir, mock_mode, run, text};
+use super::{CALLER, Program, TempDir, ask, mock_mode, run, text};
 
 type Prepare = fn(&Path);
 
@@ -106,4 +106,44 @@ async fn check_leaves_a_store_without_its_log_as_it_is() {
             assert_eq!(names(home.path()), before);
         }
     }
+}
+
+#[tokio::test]
+async fn check_lists_the_accounts_of_the_store_and_those_that_no_merchant_has() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("merchants.json"), r#"[{"_id":"001"}]"#).unwrap();
+    let merchants = ("PAYGATE_MERCHANTS", "merchants.json");
+    let program = Program::start(home, &[merchants]).await;
+    program.create("2107151010101541001").await;
+    let body = r#"{"provider": "alipay", "needQRcode": true, "data": {"pid": "001", "type": "goods",
+        "out_trade_no": "2107151010101541002", "total_fee": 1, "subject": "tea"}}"#;
+    let head = format!(
+        "POST /pay/createPayment HTTP/1.1\r\nauthorization: Bearer {CALLER}\r\ncontent-type: \
+         application/json\r\n"
+    );
+    let created = ask(program.public(), &head, body).await;
+    assert!(created.contains(r#""code":0"#), "{created}");
+    program.signal("TERM").await;
+    let home = program.killed().await;
+    let before = names(home.path());
+    let printed = async |more: &[(&str, &str)]| {
+        let mut variables = mock_mode();
+        variables.extend(more.iter().copied());
+        let output = run(home.path(), &["check"], &variables.into_iter().collect::<Vec<_>>()).await;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let printed = text(&output.stdout);
+        let lines = printed.lines().filter(|line| line.starts_with("store: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = "store: pid default has orders of the wxpay_v3 account 1900000109";
+    let other = "store: pid 001 has orders of the alipay account ";
+    let all = printed(&[merchants]).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all[0].starts_with(other) && !all[0].contains(';'), "{all:?}");
+    assert_eq!(all[1], own);
+    let without = printed(&[]).await;
+    let stranded = "; no merchant 001 is configured: paygate can neither query, close nor refund";
+    assert!(without[0].starts_with(other) && without[0].contains(stranded), "{without:?}");
+    assert_eq!(without[1], own);
+    assert_eq!(names(home.path()), before, "check made a file");
 }

@@ -84,6 +84,7 @@ impl MerchantDocument<'_, '_> {
             node.report_node("holds live keys: in mock mode a document has nothing but its _id");
         } else {
             node.report_file_fields(provider);
+            node.warn_of_misspelt(provider);
             node.add_app(pay_type, merchant);
         }
     }

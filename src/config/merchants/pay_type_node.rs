@@ -18,6 +18,7 @@ use crate::config::problem::ProblemReason;
 use crate::config::reader::Reader;
 use crate::config::settings::MerchantConfig;
 use crate::domain::channel::{PayType, ProviderId};
+use crate::domain::nearest;
 #[cfg(feature = "wxpay")]
 use crate::provider::wxpay::{Site, WxpayApp};
 use serde_json::{Map, Value};
@@ -99,6 +100,23 @@ impl PayTypeNode<'_, '_> {
                          into {text_field}"
                     ),
                 ),
+            }
+        }
+    }
+
+    /// Warns of each field that is probably another one's misspelling.
+    pub(in crate::config) fn warn_of_misspelt(&mut self, provider: ProviderId) {
+        let known = || key_fields(provider).iter().chain(&OTHER_FIELDS).copied();
+        let fields = self.fields.iter().filter(|(_, value)| !is_blank(value));
+        for (field, _) in fields.filter(|(field, _)| !field.ends_with(PATH)) {
+            if !known().any(|name| name == field)
+                && let Some(meant) = nearest::similar(field, known())
+            {
+                self.reader.warn(format!(
+                    "PAYGATE_MERCHANTS: {}.{} is not used by paygate; did you mean {meant}?",
+                    self.place,
+                    redacted(field)
+                ));
             }
         }
     }
@@ -266,6 +284,9 @@ const WXPAY_KEYS: [&str; 8] = [
     "wxpayPublicKeyContent",
     "wxpayPublicKeyId",
 ];
+
+/// The fields that are read of a node besides its keys, and `secret`, which is vk-uni-pay's log-in.
+const OTHER_FIELDS: [&str; 6] = ["appId", "mchId", "secret", "version", "sceneInfo", "sandbox"];
 
 const ALIPAY_KEYS: [&str; 5] = [
     "privateKey",

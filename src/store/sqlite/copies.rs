@@ -14,8 +14,11 @@ use super::files::{DatabaseFile, open_for_writing, remove_if_there, sync_directo
 use super::opening::{BUSY, check_statements};
 use super::private::make_private_file;
 use super::{failure, log, migrations, schema};
+use crate::domain::ids::Pid;
 use crate::domain::time::Millis;
-use crate::store::{Backup, Restored, StoreError, StoreErrorKind, StoreMode};
+use crate::store::{
+    Backup, KnownAccounts, Restored, StoreError, StoreErrorKind, StoreMode, StoredAccount,
+};
 
 /// Copies the store at `store`, which may be in use, to the new file `target`.
 pub(crate) fn back_up(store: &Path, target: &Path) -> Result<Backup, StoreError> {
@@ -73,7 +76,9 @@ pub(crate) fn restore(
 
 /// Checks whether the store at `store` can be opened in `mode`, if it is there, or made. It makes
 /// no file and changes nothing of the store; another process may hold it.
-pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
+///
+/// Its accounts are unknown where an earlier paygate wrote its tables, until this one opens it.
+pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<KnownAccounts, StoreError> {
     let file = DatabaseFile::find(store)?;
     // Taking the lock would make its file. The store of another process is that one's to judge.
     let lock = file.beside("-lock").exists().then(|| file.lock()).transpose();
@@ -83,7 +88,7 @@ pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
     };
     match file.is_there()? {
         false if noted > 0 => return Err(failure::missing(file.database())),
-        false => return Ok(()),
+        false => return Ok(KnownAccounts::Listed(Vec::new())),
         true => {}
     }
     let alone = (!file.beside("-wal").exists()).then(|| file.open_alone()).flatten();
@@ -94,11 +99,34 @@ pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
     check_own_log(&file, &connection)?;
     schema::judge(&connection, file.database(), mode)?;
     match schema::lost_commits(&connection, noted) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(failure::lost_commits(file.database())),
-        Err(error) => Err(failure::opening(file.database(), &error)),
+        Ok(false) => accounts(&connection),
+        Ok(true) => return Err(failure::lost_commits(file.database())),
+        Err(error) => Err(error),
     }
+    .map_err(|error| failure::opening(file.database(), &error))
 }
+
+/// The accounts that the store's orders belong to.
+fn accounts(connection: &Connection) -> rusqlite::Result<KnownAccounts> {
+    if schema::version(connection)? < ACCOUNTS_SINCE {
+        return Ok(KnownAccounts::Unlisted);
+    }
+    let mut statement = connection.prepare(ACCOUNTS)?;
+    let account = |row: &rusqlite::Row<'_>| {
+        let (pid, api_version, id): (String, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(StoredAccount { pid: Pid::new(&pid), api_version, id })
+    };
+    let rows = statement.query_map([], account)?;
+    rows.collect::<rusqlite::Result<_>>().map(KnownAccounts::Listed)
+}
+
+/// The first version of the tables that lists them.
+const ACCOUNTS_SINCE: i32 = 6;
+
+/// A row for each account of each merchant, however many orders it has.
+const ACCOUNTS: &str = "
+SELECT pid, api_version, account FROM accounts ORDER BY pid, api_version, account";
 
 /// A store that a crash left must not be copied with another's log. While a process owns the
 /// store, its log is its own.

@@ -19,11 +19,12 @@ use super::schema::{COMPATIBLE_FROM, VERSION, version};
 use crate::domain::order::record::{decode_record, encode_record};
 
 /// One step for each version: it turns the tables of the version before into its own.
-const MIGRATIONS: [TableMigration; 4] = [
+const MIGRATIONS: [TableMigration; 5] = [
     TableMigration { to: 2, apply: to_2 },
     TableMigration { to: 3, apply: to_3 },
     TableMigration { to: 4, apply: to_4 },
     TableMigration { to: 5, apply: to_5 },
+    TableMigration { to: 6, apply: to_6 },
 ];
 
 const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].to == VERSION);
@@ -87,6 +88,12 @@ fn to_5(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("ALTER TABLE meta ADD COLUMN commits INTEGER NOT NULL DEFAULT 0")
 }
 
+/// The accounts that the orders of each merchant belong to. The version before reads and writes
+/// these tables as well, and notes no account.
+fn to_6(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TO_6)
+}
+
 const TO_2: &str = "
 CREATE TABLE unmatched (
     provider       TEXT NOT NULL,
@@ -124,6 +131,20 @@ ALTER TABLE outbox_2 RENAME TO outbox;
 CREATE INDEX outbox_due ON outbox (state, next_ms, id);
 
 ALTER TABLE meta ADD COLUMN restored_ms INTEGER;
+";
+
+const TO_6: &str = "
+CREATE TABLE accounts (
+    pid         TEXT NOT NULL,
+    api_version TEXT NOT NULL,
+    account     TEXT NOT NULL,
+    PRIMARY KEY (pid, api_version, account)
+) STRICT, WITHOUT ROWID;
+INSERT INTO accounts
+    SELECT DISTINCT pid, json_extract(value, '$.account.api_version'),
+        json_extract(value, '$.account.id')
+    FROM orders, json_each(record, '$.attempts')
+    WHERE json_extract(value, '$.account.id') IS NOT NULL;
 ";
 
 const TO_3: &str = "

@@ -43,6 +43,7 @@ pub(super) struct WriteStatements<'c> {
     known: Statement<'c>,
     replace: Statement<'c>,
     attempt: Statement<'c>,
+    account: Statement<'c>,
     channel_owner: Statement<'c>,
     channel_number: Statement<'c>,
     add_event: Statement<'c>,
@@ -54,11 +55,12 @@ pub(super) struct WriteStatements<'c> {
 
 impl<'c> WriteStatements<'c> {
     /// Every statement that a write of an order or an event executes.
-    pub(super) const STATEMENTS: [&'static str; 11] = [
+    pub(super) const STATEMENTS: [&'static str; 12] = [
         CLAIM,
         KNOWN,
         REPLACE,
         ATTEMPT,
+        ACCOUNT,
         CHANNEL_OWNER,
         CHANNEL_NUMBER,
         ADD_EVENT,
@@ -70,7 +72,7 @@ impl<'c> WriteStatements<'c> {
 
     /// Prepares the statements; fails when a table or a column is missing.
     pub(super) fn prepare(connection: &'c Connection) -> Result<WriteStatements<'c>> {
-        let [claim, known, replace, attempt, parts @ ..] =
+        let [claim, known, replace, attempt, account, parts @ ..] =
             WriteStatements::STATEMENTS.map(|sql| connection.prepare(sql));
         let [channel_owner, channel_number, add_event, set_event, payment, refund, unmatched] =
             parts;
@@ -80,6 +82,7 @@ impl<'c> WriteStatements<'c> {
             known: known?,
             replace: replace?,
             attempt: attempt?,
+            account: account?,
             channel_owner: channel_owner?,
             channel_number: channel_number?,
             add_event: add_event?,
@@ -144,6 +147,7 @@ impl<'c> WriteStatements<'c> {
     fn parts(&mut self, order_id: i64, order: &Order) -> Result<WriteOutcome> {
         for attempt in &order.attempts {
             self.attempt(order_id, order, attempt)?;
+            self.account(order, attempt)?;
             if !self.take_channel_number(order_id, order, attempt)? {
                 return Ok(WriteOutcome::NumberTaken);
             }
@@ -171,6 +175,12 @@ impl<'c> WriteStatements<'c> {
             attempt.last_queried_at.map(|at| at.0),
             attempt.superseded,
         ])
+    }
+
+    fn account(&mut self, order: &Order, attempt: &Attempt) -> Result<()> {
+        let Some(account) = &attempt.account else { return Ok(()) };
+        let pid = order.terms.pid.as_str();
+        self.account.execute([pid, account.api_version.name(), account.id.as_str()]).map(drop)
     }
 
     /// Whether the attempt's number is this order's.
@@ -299,6 +309,10 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (order_id, attempt_no) DO UPDATE SET
     state = excluded.state, last_queried_ms = excluded.last_queried_ms,
     superseded = excluded.superseded";
+
+const ACCOUNT: &str = "
+INSERT INTO accounts (pid, api_version, account) VALUES (?1, ?2, ?3)
+ON CONFLICT (pid, api_version, account) DO NOTHING";
 
 const CHANNEL_OWNER: &str = "
 SELECT order_id FROM channel_numbers WHERE provider = ?1 AND pid = ?2 AND channel_no = ?3";

@@ -10,7 +10,7 @@ use crate::domain::time::Millis;
 use crate::store::{StoreError, StoreErrorKind, StoreMode};
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i32 = 5;
+pub(super) const VERSION: i32 = 6;
 
 /// The earliest version of the tables whose programs may open a store of [`VERSION`].
 pub(super) const COMPATIBLE_FROM: i32 = 3;
@@ -45,6 +45,13 @@ CREATE TABLE orders (
     record       TEXT NOT NULL     -- JSON
 ) STRICT;
 CREATE INDEX orders_due ON orders (due_ms) WHERE due_ms IS NOT NULL;
+
+CREATE TABLE accounts (
+    pid         TEXT NOT NULL,
+    api_version TEXT NOT NULL, -- wxpay_v3, wxpay_v2, alipay
+    account     TEXT NOT NULL, -- the merchant's number at WeChat Pay, the app's at Alipay
+    PRIMARY KEY (pid, api_version, account)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE attempts (
     order_id        INTEGER NOT NULL REFERENCES orders (id),

@@ -209,9 +209,9 @@ fn mistakes(holder: &Holder) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut mistakes = vec![
         ("UTF-16", [&[0xff, 0xfe][..], &utf16(&pem)].concat(), "is in UTF-16: save it as UTF-8"),
         ("UTF-16 without a mark", utf16(&pem), "is in UTF-16: save it as UTF-8"),
-        ("an encrypted key", ENCRYPTED.into(), "is an encrypted private key: remove its password"),
-        ("PKCS#12", p12.clone(), "is a PKCS#12 file (.p12 or .pfx): take the "),
-        ("PKCS#12 in base64", P12.into(), "is a PKCS#12 file (.p12 or .pfx): take the "),
+        ("an encrypted key", ENCRYPTED.into(), "is an encrypted private key"),
+        ("PKCS#12", p12.clone(), "is a PKCS#12 file (.p12 or .pfx)"),
+        ("PKCS#12 in base64", P12.into(), "is a PKCS#12 file (.p12 or .pfx)"),
         ("four dashes before BEGIN", four("-----BEGIN", "----BEGIN"), "five dashes"),
         ("four dashes after BEGIN", four("-----\n", "----\n"), "five dashes"),
         ("four dashes before END", four("-----END", "----END"), "five dashes"),
@@ -222,7 +222,7 @@ fn mistakes(holder: &Holder) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a path of Windows", "C:\\run\\new.pem".into(), "is a path, not the file's text"),
         ("a file's name", "apiclient_key.pem".into(), "is a path, not the file's text"),
         ("PEM in base64", STANDARD.encode(&pem).into(), "is PEM in base64 once more"),
-        ("a request", request.into(), "is a certificate request (CSR)"),
+        ("a request", request.into(), "is a certificate request (CSR), not a "),
         ("anything", "hunter2".into(), "is not PEM, base64 or DER"),
     ];
     let others = [

@@ -286,6 +286,37 @@ fn what_contradicts_another_node_of_the_account_names_both_nodes_and_the_field()
 }
 
 #[test]
+fn a_misspelt_field_of_a_node_is_a_warning_with_the_nearest_name() {
+    for (provider, field, meant) in [
+        ("alipay", "sandBox", Some("sandbox")),
+        ("alipay", "mchid", Some("mchId")),
+        ("alipay", "alipay_public_key", Some("alipayPublicKey")),
+        ("wxpay", "wxpayPublicKeyID", Some("wxpayPublicKeyId")),
+        ("wxpay", "scene_info", Some("sceneInfo")),
+        ("wxpay", "comment", None),
+        ("wxpay", "key", None),
+        ("wxpay", "secret", None),
+    ] {
+        let mut node = if provider == "wxpay" { wxpay_node() } else { alipay_node() };
+        node[field] = "canary".into();
+        let file = file(&document("001", &[(provider, "h5", node)]).to_string());
+        let warnings = Config::read(&only(&file)).unwrap().warnings;
+        let warned: Vec<_> = warnings.iter().filter(|it| it.contains("did you mean")).collect();
+        let expected: Vec<String> = meant
+            .map(|meant| {
+                format!(
+                    "PAYGATE_MERCHANTS: pid 001, {provider}.h5.{field} is not used by paygate; \
+                     did you mean {meant}?"
+                )
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(warned, expected.iter().collect::<Vec<_>>(), "{field}");
+        assert!(!warnings.concat().contains("canary"));
+    }
+}
+
+#[test]
 fn a_field_that_names_a_file_is_refused_with_the_field_for_the_text() {
     for (provider, path, text) in [
         ("wxpay", "appCertPath", "appCertContent"),

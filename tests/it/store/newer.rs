@@ -97,7 +97,7 @@ async fn a_newer_store_that_is_marked_compatible_is_served_and_stays_newer() {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 9);
     drop(connection);
-    for mark in ["compatible_from = 6", "compatible_from = NULL"] {
+    for mark in ["compatible_from = 7", "compatible_from = NULL"] {
         file.tamper(&format!("UPDATE meta SET {mark}"));
         let error = file.refusal();
         assert_eq!(error.kind, StoreErrorKind::Newer, "{mark}: {error}");

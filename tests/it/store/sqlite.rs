@@ -1,5 +1,6 @@
 //! The store on disk: who may open it, what survives, what a failure does.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub(crate) fn check_columns(path: &Path) {
         .prepare("SELECT id, out_trade_no, version, status, total_fee, pid, record FROM orders")
         .unwrap();
     let mut rows = orders.query([]).unwrap();
+    let mut accounts = BTreeSet::new();
     while let Some(row) = rows.next().unwrap() {
         let record = decode_record(&row.get::<_, String>(6).unwrap()).unwrap();
         let id: i64 = row.get(0).unwrap();
@@ -69,6 +71,11 @@ pub(crate) fn check_columns(path: &Path) {
         assert_eq!(row.get::<_, i8>(3).unwrap(), record.status.number());
         assert_eq!(row.get::<_, i64>(4).unwrap().to_string(), record.terms.total_fee.to_string());
         assert_eq!(row.get::<_, String>(5).unwrap(), record.terms.pid.as_str());
+        accounts.extend(record.attempts.iter().filter_map(|attempt| {
+            let account = attempt.account.as_ref()?;
+            let version = account.api_version.name().to_owned();
+            Some([record.terms.pid.to_string(), version, account.id.clone()])
+        }));
         let attempts: Vec<(u32, String, String)> = connection
             .prepare(
                 "SELECT attempt_no, channel_no, state FROM attempts WHERE order_id = ?1 ORDER BY 1",
@@ -93,6 +100,10 @@ pub(crate) fn check_columns(path: &Path) {
         assert_eq!(count("payments"), Some(record.payments.len()));
         assert_eq!(count("refunds"), Some(refunds.count()));
     }
+    let mut listed = connection.prepare("SELECT pid, api_version, account FROM accounts").unwrap();
+    let listed = listed.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap();
+    let listed: BTreeSet<[String; 3]> = listed.map(Result::unwrap).collect();
+    assert_eq!(listed, accounts, "every account of an order, once");
 }
 
 fn claim_blocking(path: &Path, order: &Order) {
@@ -180,16 +191,17 @@ fn only_the_owner_reads_the_files() {
 #[test]
 fn a_file_that_is_not_ours_to_open_is_refused_and_left_as_it_was() {
     type Spoil = fn(&TempStore);
-    let cases: [(&str, Spoil, StoreErrorKind, &str); 14] = [
+    let cases: [(&str, Spoil, StoreErrorKind, &str); 15] = [
         ("other mode", |it| mock(it), StoreErrorKind::OtherMode, "PAYGATE_MODE=mock"),
         (
             "newer",
-            |it| spoil(it, "PRAGMA user_version = 6"),
+            |it| spoil(it, "PRAGMA user_version = 7"),
             StoreErrorKind::Newer,
-            "newer paygate (tables 6, this one knows 5)",
+            "newer paygate (tables 7, this one knows 6)",
         ),
         ("older", |it| spoil(it, "PRAGMA user_version = 0"), StoreErrorKind::Corrupt, "Restore"),
         ("no table", |it| spoil(it, "DROP TABLE refunds"), StoreErrorKind::Corrupt, "Restore"),
+        ("no accounts", |it| spoil(it, "DROP TABLE accounts"), StoreErrorKind::Corrupt, "Restore"),
         ("no index", |it| spoil(it, "DROP INDEX orders_due"), StoreErrorKind::Corrupt, "Restore"),
         ("no outbox", |it| spoil(it, "DROP INDEX outbox_due"), StoreErrorKind::Corrupt, "Restore"),
         (
