@@ -43,6 +43,11 @@ impl ConfiguredCertificate {
         )
     }
 
+    /// Whether its end is so near that an operator has to act: [`URGENT_DAYS`].
+    pub(super) fn is_urgent(&self, now: Millis) -> bool {
+        self.end.ends_at.since(now) / DAY_MS < URGENT_DAYS
+    }
+
     /// A warning when it has ended by `now`, or ends within [`SOON_DAYS`].
     pub(super) fn warning(&self, now: Millis) -> Option<String> {
         let (place, CertificateEnd { serial_no, ends_at }) = (&self.place, &self.end);
@@ -64,3 +69,6 @@ impl ConfiguredCertificate {
 
 /// The days before a certificate's end in which paygate warns of it.
 const SOON_DAYS: i64 = 30;
+
+/// The days before a certificate's end in which it is an error each day.
+const URGENT_DAYS: i64 = 14;

@@ -46,6 +46,8 @@ use std::fmt;
 
 use crate::clock::{Clock as _, SystemClock};
 #[cfg(feature = "sidecar")]
+use crate::domain::time::Millis;
+#[cfg(feature = "sidecar")]
 use crate::store::KnownAccounts;
 
 #[cfg(feature = "alipay")]
@@ -100,6 +102,13 @@ impl Config {
     #[must_use]
     pub fn describe(&self) -> String {
         show::describe(self)
+    }
+
+    /// The warnings about certificates that have ended by `now`, or end within two weeks.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn urgent_warnings(&self, now: Millis) -> Vec<String> {
+        let urgent = self.certificates.iter().filter(|certificate| certificate.is_urgent(now));
+        urgent.filter_map(|certificate| certificate.warning(now)).collect()
     }
 
     /// The accounts that a store knows, one a line, and which of them no merchant has.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::admin::{Admin, AdminParts};
 use super::alerts::Alerts;
+use super::certificate_watch::watch_certificates;
 use super::exit::{CommandResult, Exit, internal, misconfigured, not_started, unavailable};
 use super::limit_counters::LimitCounters;
 use super::proxy::{Proxy, Upstream};
@@ -21,6 +22,7 @@ use super::{
     telemetry,
 };
 use crate::assemble::AssembleError;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, Mode, PricingChoice};
 use crate::provider::BoxFuture;
 
@@ -51,9 +53,12 @@ async fn run(sockets: InheritedSockets) -> CommandResult {
 }
 
 async fn run_configured(mut config: Config, sockets: InheritedSockets) -> CommandResult {
-    for warning in &config.warnings {
+    let urgent = config.urgent_warnings(SystemClock.now());
+    for warning in config.warnings.iter().filter(|warning| !urgent.contains(warning)) {
         tracing::warn!(%warning, "a warning about the configuration");
     }
+    let mut watching = JoinSet::new();
+    watching.spawn(watch_certificates(config.clone()));
     let mut sockets = inherit(sockets, &mut config)?;
     let waits = !sockets.is_empty();
     let upstream = upstream(&config)?;

@@ -6,6 +6,7 @@
 
 mod activity;
 pub mod alerts;
+mod certificate_watch;
 mod client_body;
 mod connections;
 mod exchange;
