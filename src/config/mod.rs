@@ -45,7 +45,6 @@ mod values;
 use std::fmt;
 
 use crate::clock::{Clock as _, SystemClock};
-#[cfg(feature = "sidecar")]
 use crate::domain::time::Millis;
 #[cfg(feature = "sidecar")]
 use crate::store::KnownAccounts;
@@ -104,9 +103,10 @@ impl Config {
         show::describe(self)
     }
 
-    /// The warnings about certificates that have ended by `now`, or end within two weeks.
-    #[cfg(feature = "sidecar")]
-    pub(crate) fn urgent_warnings(&self, now: Millis) -> Vec<String> {
+    /// The warnings about certificates that have ended by `now`, or end within two weeks. The
+    /// sidecar logs them once a day; an app in Rust may ask as often.
+    #[must_use]
+    pub fn urgent_warnings(&self, now: Millis) -> Vec<String> {
         let urgent = self.certificates.iter().filter(|certificate| certificate.is_urgent(now));
         urgent.filter_map(|certificate| certificate.warning(now)).collect()
     }
