@@ -15,7 +15,7 @@ use super::opening::{BUSY, check_statements};
 use super::private::make_private_file;
 use super::{failure, log, migrations, schema};
 use crate::domain::time::Millis;
-use crate::store::{Backup, Restored, StoreError, StoreErrorKind, StoreMode};
+use crate::store::{Backup, Restored, StoreError, StoreMode};
 
 /// Copies the store at `store`, which may be in use, to the new file `target`.
 pub(crate) fn back_up(store: &Path, target: &Path) -> Result<Backup, StoreError> {
@@ -105,7 +105,6 @@ pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<(), StoreError> {
 fn check_own_log(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {
     match log::check(connection, file.identity_alone(), file.database()) {
         Err(foreign) if file.lock().is_ok() => Err(foreign),
-        Err(error) if error.kind != StoreErrorKind::Corrupt => Err(error),
         _ => Ok(()),
     }
 }
