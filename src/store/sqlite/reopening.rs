@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn an_opening_that_is_dropped_has_let_go_of_the_store() {
+        for _ in 0..5 {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("paygate.db");
+            drop(Opening::new(&path, StoreMode::Live).unwrap());
+            assert!(DatabaseFile::find(&path).unwrap().lock().is_ok());
+        }
+    }
+
+    #[test]
     fn a_store_whose_disk_was_full_is_opened_anew_each_time() {
         let store = TestStore::open();
         for _ in 0..2 {
