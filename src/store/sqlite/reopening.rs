@@ -94,8 +94,8 @@ impl Reopening {
                     return;
                 }
                 Err(error) if is_passing(&error) => {
-                    let is_open = |next: &mut Next| *next != Next::Never;
-                    drop(self.closed.wait_timeout_while(next, PAUSE, is_open));
+                    // Woken early, it tries once more, and ends if the store was closed.
+                    drop(self.closed.wait_timeout(next, PAUSE));
                 }
                 Err(error) => {
                     *next = Next::Never;
