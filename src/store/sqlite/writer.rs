@@ -216,12 +216,11 @@ fn serve(
             StoreErrorKind::Unavailable,
             "the store is being written by another program; nothing was written",
         )),
+        // The writer ends, and closing its connection leaves the transaction.
         Err(TransactionError::Failed(error)) => {
-            statements.roll_back();
             Err(record_failure(failure::writing(&path, &error)))
         }
         Err(TransactionError::Unwatched(error)) => {
-            statements.roll_back();
             Err(record_failure(failure::unwatched(&path, &error)))
         }
     };
@@ -362,11 +361,6 @@ impl<'c> Transactions<'c> {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
             begun => begun.map(drop),
         }
-    }
-
-    /// Leaves the transaction, if SQLite has not left it by itself.
-    fn roll_back(&mut self) {
-        drop(self.roll_back.execute([]));
     }
 }
 
