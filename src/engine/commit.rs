@@ -193,7 +193,7 @@ impl Commits {
             let committed = self.store.commit(&next, &events).await;
             match committed.map_err(|error| not_recorded(&error))? {
                 Committed::Done => {
-                    order_log::changed(&order, &next, &transition, &effects);
+                    order_log::changed(&next, &transition, &effects);
                     self.after_commit(&transition, &next, &events);
                     return Ok(next);
                 }

@@ -61,3 +61,18 @@ impl Drop for OperationGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_closed_at_once_takes_no_more_and_has_those_in_flight() {
+        let operations = InFlightOperations::default();
+        let running = [operations.begin().unwrap(), operations.begin().unwrap()];
+        assert_eq!(operations.close(), 2);
+        assert!(operations.begin().is_none());
+        drop(running);
+        assert_eq!(operations.close(), 0);
+    }
+}

@@ -33,10 +33,10 @@ pub(super) fn name_account(order: &Order) {
 }
 
 /// Logs a change of an order that was made durable.
-pub(super) fn changed(before: &Order, after: &Order, cause: &Transition, effects: &[Effect]) {
+pub(super) fn changed(after: &Order, cause: &Transition, effects: &[Effect]) {
     match cause {
         Transition::Answered { n, .. } => opened(after, *n),
-        Transition::Closed if before.status != after.status => {
+        Transition::Closed => {
             let (out_trade_no, total_fee) = (after.out_trade_no(), after.terms.total_fee.fen());
             tracing::info!(%out_trade_no, total_fee, "paygate closed an order");
         }

@@ -10,6 +10,7 @@ mod query;
 mod outbox;
 mod refund;
 mod close;
+mod log;
 mod reconcile;
 mod admin;
 

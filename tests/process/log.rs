@@ -32,6 +32,15 @@ async fn a_log_that_nobody_reads_stops_nothing_and_what_is_lost_is_counted() {
     assert_eq!(ended.code(), Some(0));
 }
 
+#[tokio::test]
+async fn a_log_that_goes_to_no_terminal_is_json() {
+    let variables = [("PAYGATE_LOG_FORMAT", "auto")];
+    let program = Program::start(TempDir::new().unwrap(), &variables).await;
+    program.signal("TERM").await;
+    let (_, log) = program.ended().await;
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+}
+
 /// The program's main thread panics when it stops.
 struct Panicking {
     faults: TempDir,

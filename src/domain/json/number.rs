@@ -120,8 +120,8 @@ impl Exponent {
             return Exponent::Far { negative, digits: digits.to_owned(), plus };
         }
         let power = match digits.len() {
-            0 => 0,
-            1..=18 => digits.parse::<i64>().unwrap_or_default().into(),
+            // Some times faster.
+            0..=18 => digits.parse::<i64>().unwrap_or_default().into(),
             _ => digits.parse::<i128>().unwrap_or_default(),
         };
         let power = if negative { power.saturating_neg() } else { power };

@@ -250,6 +250,14 @@ fn one_value_has_one_canonical_text() {
 }
 
 #[test]
+fn each_control_character_has_an_escape_of_its_own() {
+    for code in 0..0x20_u32 {
+        let escaped = format!("\"\\u{code:04x}\"");
+        assert_eq!(RawJson::parse(&escaped).unwrap().canonical(), escaped.as_bytes());
+    }
+}
+
+#[test]
 fn members_keep_their_order_and_their_text() {
     let json = RawJson::parse(r#" { "b" : 1e2 , "a" : { "x" : "}]" } , "\u0063" : [ 1 , 2 ] } "#);
     let json = json.unwrap();

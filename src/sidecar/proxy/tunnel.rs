@@ -147,14 +147,16 @@ mod tests {
         let mut client = CountedSide { side: client, moved: Arc::clone(&moved) };
         client.write_all(b"hello").await.unwrap();
         assert_eq!(moved.load(Ordering::Relaxed), 5);
-        let in_two_parts = async {
-            peer.write_all(b"to ").await.unwrap();
-            tokio::task::yield_now().await;
-            peer.write_all(b"you").await.unwrap();
-        };
         let mut answer = [0; 6];
-        let (read, ()) = tokio::join!(client.read_exact(&mut answer), in_two_parts);
-        assert_eq!(read.unwrap(), 6);
+        let mut read = std::pin::pin!(client.read_exact(&mut answer));
+        peer.write_all(b"to ").await.unwrap();
+        tokio::select! {
+            biased;
+            _ = &mut read => panic!("only a part came"),
+            () = std::future::ready(()) => {}
+        }
+        peer.write_all(b"you").await.unwrap();
+        assert_eq!(read.await.unwrap(), 6);
         assert_eq!(moved.load(Ordering::Relaxed), 11);
     }
 

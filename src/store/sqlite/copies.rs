@@ -16,9 +16,7 @@ use super::private::make_private_file;
 use super::{failure, log, migrations, schema};
 use crate::domain::ids::Pid;
 use crate::domain::time::Millis;
-use crate::store::{
-    Backup, KnownAccounts, Restored, StoreError, StoreErrorKind, StoreMode, StoredAccount,
-};
+use crate::store::{Backup, KnownAccounts, Restored, StoreError, StoreMode, StoredAccount};
 
 /// Copies the store at `store`, which may be in use, to the new file `target`.
 pub(crate) fn back_up(store: &Path, target: &Path) -> Result<Backup, StoreError> {
@@ -133,7 +131,6 @@ SELECT pid, api_version, account FROM accounts ORDER BY pid, api_version, accoun
 fn check_own_log(file: &DatabaseFile, connection: &Connection) -> Result<(), StoreError> {
     match log::check(connection, file.identity_alone(), file.database()) {
         Err(foreign) if file.lock().is_ok() => Err(foreign),
-        Err(error) if error.kind != StoreErrorKind::Corrupt => Err(error),
         _ => Ok(()),
     }
 }

@@ -195,3 +195,30 @@ fn read_salts(file: &mut File) -> io::Result<[u8; 8]> {
         Ok(()) => Ok(salts),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_whose_log_spoils_its_tables_is_beside_a_foreign_log_and_a_store_is_damaged() {
+        let spoiled = Connection::open_in_memory().unwrap();
+        spoiled.execute_batch("CREATE TABLE meta (log_id INTEGER)").unwrap();
+        let path = Path::new("paygate.db");
+        let refusal = |log_id| {
+            let alone = Identity { cookie: COOKIE, log_id: Some(log_id), log_before: None };
+            check(&spoiled, Some(alone), path).unwrap_err()
+        };
+        assert_eq!(refusal(COPY), failure::foreign_log(path));
+        assert_ne!(refusal(7), failure::foreign_log(path));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let home = tempfile::tempdir().unwrap();
+        let empty = home.path().join("p.db-wal");
+        File::create(&empty).unwrap();
+        assert!(LogWatch::open(&empty, &empty).is_ok());
+        assert!(LogWatch::open(home.path(), &empty).is_err());
+    }
+}

@@ -347,3 +347,26 @@ WHERE discovered_ms <= ?1 AND NOT EXISTS (
     SELECT 1 FROM payments INDEXED BY payments_transaction
     WHERE payments.transaction_id = unmatched.transaction_id)
 ORDER BY discovered_ms DESC, provider DESC, pid DESC, transaction_id DESC LIMIT ?2";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+    use crate::store::StoreMode;
+
+    #[tokio::test]
+    async fn a_look_up_that_finds_damage_closes_the_store_and_one_that_is_held_up_does_not() {
+        let home = tempfile::tempdir().unwrap();
+        let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
+        file.create(StoreMode::Mock).unwrap();
+        let failed = FirstFailure::default();
+        let readers = Readers::start(&file, &failed).unwrap();
+        for (code, closes) in [(ffi::SQLITE_BUSY, false), (ffi::SQLITE_CORRUPT, true)] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert!(readers.ask(|_| Err::<(), _>(error)).await.is_err());
+            assert_eq!(failed.get().is_some(), closes, "{code}");
+        }
+        readers.stop()();
+    }
+}

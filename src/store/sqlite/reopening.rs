@@ -94,8 +94,8 @@ impl Reopening {
                     return;
                 }
                 Err(error) if is_passing(&error) => {
-                    let is_open = |next: &mut Next| *next != Next::Never;
-                    drop(self.closed.wait_timeout_while(next, PAUSE, is_open));
+                    // Woken early, it tries once more, and ends if the store was closed.
+                    drop(self.closed.wait_timeout(next, PAUSE));
                 }
                 Err(error) => {
                     *next = Next::Never;
@@ -172,6 +172,16 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         panic!("not within 15 s: {what}");
+    }
+
+    #[test]
+    fn an_opening_that_is_dropped_has_let_go_of_the_store() {
+        for _ in 0..5 {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("paygate.db");
+            drop(Opening::new(&path, StoreMode::Live).unwrap());
+            assert!(DatabaseFile::find(&path).unwrap().lock().is_ok());
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl<T: Send + 'static> Workers<T> {
         let (queue, threads) = (Arc::clone(&self.queue), Arc::clone(&self.threads));
         move || {
             drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-            // WriterParts while joining, so that a second caller waits as well.
+            // Held while joining, so that a second caller waits as well.
             let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
             for thread in threads.drain(..) {
                 // The panic hook reported the panic of a thread; nothing is left to do.

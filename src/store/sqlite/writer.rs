@@ -124,7 +124,7 @@ fn run(parts: WriterParts, queue: &Receiver<WriteRequest>, transactions: &Atomic
         Ok(mut statements) => {
             let mut expected = 1;
             while let Ok(first) = queue.recv() {
-                let batch = gather(queue, first, expected);
+                let batch = gather(queue, first, expected, LINGER);
                 expected = batch.len();
                 serve(
                     &mut statements,
@@ -154,13 +154,14 @@ fn gather(
     queue: &Receiver<WriteRequest>,
     first: WriteRequest,
     expected: usize,
+    linger: Duration,
 ) -> Vec<WriteRequest> {
     let mut batch = vec![first];
     while batch.len() < WAITING_MAX {
         let next = match queue.try_recv() {
             Ok(next) => next,
             Err(_) if batch.len() >= expected => break,
-            Err(_) => match queue.recv_timeout(LINGER) {
+            Err(_) => match queue.recv_timeout(linger) {
                 Ok(next) => next,
                 Err(_) => break,
             },
@@ -215,12 +216,11 @@ fn serve(
             StoreErrorKind::Unavailable,
             "the store is being written by another program; nothing was written",
         )),
+        // The writer ends, and closing its connection leaves the transaction.
         Err(TransactionError::Failed(error)) => {
-            statements.roll_back();
             Err(record_failure(failure::writing(&path, &error)))
         }
         Err(TransactionError::Unwatched(error)) => {
-            statements.roll_back();
             Err(record_failure(failure::unwatched(&path, &error)))
         }
     };
@@ -362,29 +362,46 @@ impl<'c> Transactions<'c> {
             begun => begun.map(drop),
         }
     }
-
-    /// Leaves the transaction, if SQLite has not left it by itself.
-    fn roll_back(&mut self) {
-        drop(self.roll_back.execute([]));
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::RecvTimeoutError;
+
     use super::super::files::DatabaseFile;
     use super::super::schema;
     use super::*;
     use crate::domain::time::Millis;
     use crate::store::StoreMode;
 
-    #[test]
-    fn a_write_that_meets_another_writer_can_be_repeated_and_one_that_fails_cannot() {
+    /// A new store, and a connection to it that waits for nobody.
+    fn opened() -> (tempfile::TempDir, DatabaseFile, Connection) {
         let home = tempfile::tempdir().unwrap();
         let file = DatabaseFile::find(&home.path().join("paygate.db")).unwrap();
         file.create(StoreMode::Mock).unwrap();
         let connection = file.open_for_writing().unwrap();
         connection.pragma_update(None, "journal_mode", "wal").unwrap();
         connection.busy_timeout(Duration::ZERO).unwrap();
+        (home, file, connection)
+    }
+
+    #[test]
+    fn a_log_gets_no_number_while_another_program_writes_and_has_to_get_one_otherwise() {
+        let (_home, file, connection) = opened();
+        let ownership = schema::take(&connection, Millis(0)).unwrap();
+        let written = AtomicU64::new(0);
+        let mut transactions = Transactions::prepare(&connection, ownership, &written).unwrap();
+        let other = file.open_for_writing().unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert_eq!(transactions.begin_log(), Ok(()));
+        other.execute_batch("COMMIT").unwrap();
+        connection.execute_batch("PRAGMA query_only = ON").unwrap();
+        assert!(transactions.begin_log().is_err());
+    }
+
+    #[test]
+    fn a_write_that_meets_another_writer_can_be_repeated_and_one_that_fails_cannot() {
+        let (_home, file, connection) = opened();
         let ownership = schema::take(&connection, Millis(0)).unwrap();
         let mut log = LogWatch::open(&file.beside("-wal"), &file.log_index()).unwrap();
         let written = AtomicU64::new(0);
@@ -403,17 +420,36 @@ mod tests {
         assert!(matches!(write(), Err(TransactionError::Failed(_))));
     }
 
+    fn request() -> WriteRequest {
+        let (answer, _) = oneshot::channel();
+        let _waiting = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        WriteRequest { command: WriteCommand::Probe, answer, _waiting }
+    }
+
     #[test]
     fn one_transaction_takes_1024_requests_and_the_next_one_the_rest() {
         let (sender, queue) = std::sync::mpsc::channel();
-        let places = Arc::new(Semaphore::new(2 * WAITING_MAX));
-        for _ in 0..=WAITING_MAX {
-            let (answer, _) = oneshot::channel();
-            let _waiting = Arc::clone(&places).try_acquire_owned().unwrap();
-            sender.send(WriteRequest { command: WriteCommand::Probe, answer, _waiting }).unwrap();
-        }
-        let first = gather(&queue, queue.recv().unwrap(), 1);
+        (0..=WAITING_MAX).for_each(|_| sender.send(request()).unwrap());
+        let first = gather(&queue, queue.recv().unwrap(), 1, LINGER);
         assert_eq!(first.len(), WAITING_MAX);
-        assert_eq!(gather(&queue, queue.recv().unwrap(), first.len()).len(), 1);
+        assert_eq!(gather(&queue, queue.recv().unwrap(), first.len(), LINGER).len(), 1);
+    }
+
+    #[test]
+    fn a_transaction_waits_for_as_many_requests_as_the_last_one_had_and_for_no_more() {
+        for (expected, late_ms) in [(1, 5_000), (2, 20)] {
+            let (sender, queue) = std::sync::mpsc::channel();
+            let (gathered, is_gathered) = std::sync::mpsc::channel::<()>();
+            let late = std::thread::spawn(move || {
+                let gathered = is_gathered.recv_timeout(Duration::from_millis(late_ms));
+                if gathered == Err(RecvTimeoutError::Timeout) {
+                    drop(sender.send(request()));
+                }
+            });
+            let batch = gather(&queue, request(), expected, Duration::from_secs(60));
+            drop(gathered);
+            assert_eq!(batch.len(), expected);
+            late.join().unwrap();
+        }
     }
 }

@@ -83,6 +83,14 @@ async fn times_that_the_sidecar_refuses_are_refused() {
     }
 }
 
+#[test]
+fn check_refuses_what_the_engine_would_refuse() {
+    let mut config = Config::read(&live(&[])).unwrap();
+    config.order_ttl = Duration::ZERO;
+    let refused = config.check().unwrap_err().to_string();
+    assert!(refused.starts_with("order_ttl() is not between"), "{refused}");
+}
+
 /// A live merchant, which has keys of its own.
 pub(crate) fn live_wxpay() -> WxpayMerchant {
     WxpayMerchant::new(wxpay()).unwrap()

@@ -128,7 +128,8 @@ async fn a_body_that_ends_early_is_no_whole_request_for_the_upstream() {
         .await;
     client.send("\r\n").await;
     let mut upstream = rig.upstream().await;
-    assert_eq!(upstream.rest().await.matches("0\r\n").count(), 0);
+    let forwarded = upstream.rest().await;
+    assert!(!forwarded.contains("\r\n0\r\n"), "the last chunk: {forwarded}");
     let got = client.rest().await;
     assert!(got.starts_with("HTTP/1.1 400 ") && got.contains("body_broken"), "{got}");
 }

@@ -18,6 +18,7 @@ use super::network::Network;
 use super::records::Held;
 use super::shared::{STARTED, Shared};
 use super::shop::ShopConnection;
+use super::trace::Trace;
 use super::watched::Watched;
 
 /// A process that takes requests.
@@ -106,4 +107,15 @@ impl Clock for Watch {
         let passed_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap();
         STARTED.plus(passed_ms.min(self.most_ms) + self.wrong_ms.load(Ordering::Relaxed))
     }
+}
+
+/// paygate does not know its keys.
+#[tokio::test]
+async fn an_engine_of_real_money_takes_a_provider_that_the_host_wrote() {
+    let shared = Arc::new(Shared::new(1, None, Trace::default()));
+    let engine = Engine::builder()
+        .store(Memory::new())
+        .public_url("https://shop.example.com".parse().unwrap())
+        .provider(Watched::new(wxpay::V3::new(MERCHANT.0.clone()).unwrap(), &shared));
+    assert!(engine.start().await.is_ok());
 }

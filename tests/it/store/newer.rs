@@ -72,6 +72,16 @@ async fn an_event_that_a_newer_paygate_added_does_not_stop_the_outbox() {
     assert_eq!(store.outbox_due(Millis(i64::MAX), 1).await, Ok(vec![events[1].clone()]));
 }
 
+/// The mark is for programs of other versions.
+#[tokio::test]
+async fn a_store_of_this_version_is_served_without_a_mark() {
+    let file = TempStore::new();
+    let first = order("unmarked", 1);
+    claimed(&file.open(), &first).await;
+    file.tamper("UPDATE meta SET compatible_from = NULL, marked_version = NULL");
+    assert_eq!(file.open().load(first.out_trade_no()).await, Ok(Some(first)));
+}
+
 /// A newer paygate added a table and columns, and marked the store as one that this one may open.
 #[tokio::test]
 async fn a_newer_store_that_is_marked_compatible_is_served_and_stays_newer() {

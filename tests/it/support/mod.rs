@@ -5,6 +5,8 @@ pub(crate) mod shop;
 pub(crate) mod crashing_store;
 pub(crate) mod endpoint;
 pub(crate) mod fixtures;
+#[cfg(feature = "sidecar")]
+pub(crate) mod log;
 pub(crate) mod notifications;
 pub(crate) mod payment_layer;
 pub(crate) mod refunds;
