@@ -237,6 +237,12 @@ pub(super) fn token(text: &str) -> Result<Secret, ProblemReason> {
     }
 }
 
+/// The secret of a robot of DingTalk or Feishu.
+pub(super) fn alert_secret(text: &str) -> Result<Secret, ProblemReason> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_graphic());
+    is_plain.then(|| Secret::new(text)).ok_or_else(|| "is no text that a robot shows".into())
+}
+
 /// The keys that events are signed with.
 pub(super) fn webhook_keys(text: &str) -> Result<Vec<Vec<u8>>, ProblemReason> {
     webhook::signing_keys(text).map_err(|error| error.to_string().into())

@@ -16,7 +16,6 @@ use super::table::{DefaultValue, VARIABLES, Variable, VariableGroup};
 use crate::domain::ids::Pid;
 use crate::domain::order::AutoRefundPolicy;
 use crate::domain::product::AlipayChoice;
-use crate::secret::Secret;
 
 /// Reads every variable of the table.
 pub(super) fn read_config(reader: &mut Reader<'_>) -> Config {
@@ -102,7 +101,7 @@ pub(super) fn read_alerts(reader: &mut Reader<'_>) -> Option<AlertConfig> {
     ];
     let url = reader.optional(URL, parse::shop_url);
     let format = reader.value(FORMAT, |text| parse::choice(text, &formats));
-    let secret = reader.optional(SECRET, |text| Ok(Secret::new(text)));
+    let secret = reader.optional(SECRET, parse::alert_secret);
     if !reader.is_set(URL) {
         for name in
             [FORMAT, SECRET].into_iter().filter(|name| reader.is_set(name)).collect::<Vec<_>>()

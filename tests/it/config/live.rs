@@ -340,3 +340,33 @@ fn a_public_url_inside_the_network_is_a_warning_with_the_notify_url() {
         assert_eq!(warned, is_inner, "{url}: {:?}", config.warnings);
     }
 }
+
+#[test]
+fn the_host_of_the_url_decides_the_form_of_alerts_unless_it_is_named() {
+    use paygate::config::AlertFormat::{Dingtalk, Feishu, Json, Wecom};
+
+    const URL: &str = "PAYGATE_ALERT_URL";
+    let read = |set: &[(&str, &str)]| Config::read(&live(set)).unwrap();
+    for (url, format) in [
+        ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=k", Wecom),
+        ("https://oapi.dingtalk.com/robot/send?access_token=t", Dingtalk),
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/h", Feishu),
+        ("https://open.larksuite.com/open-apis/bot/v2/hook/h", Feishu),
+        ("http://127.0.0.1:9000/alerts", Json),
+    ] {
+        assert_eq!(read(&[(URL, url)]).alerts.unwrap().format, format, "{url}");
+    }
+    let behind = [(URL, "http://proxy.internal/robot"), ("PAYGATE_ALERT_FORMAT", "feishu")];
+    let signed = [behind[0], behind[1], ("PAYGATE_ALERT_SECRET", "s")];
+    assert_eq!(read(&behind).alerts.unwrap().format, Feishu);
+    let described = read(&signed).describe();
+    assert!(described.contains("to Feishu at proxy.internal, signed; "), "{described}");
+    let warned = |set: &[(&str, &str)], word: &str| {
+        let warnings = read(set).warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(word)), "{warnings:?}");
+    };
+    warned(&signed[1..], "PAYGATE_ALERT_SECRET has no effect without PAYGATE_ALERT_URL");
+    warned(&signed[1..], "PAYGATE_ALERT_FORMAT has no effect without PAYGATE_ALERT_URL");
+    warned(&[behind[0], signed[2]], "PAYGATE_ALERT_SECRET has no effect: an endpoint that takes");
+    refused(&live(&[(URL, "http://oapi.dingtalk.com/robot/send")]), URL, "is not https");
+}

@@ -55,6 +55,12 @@ const INVALID: &[(&str, &[&str])] = &[
     ),
     ("PAYGATE_LOG", &["inof", "paygate=loud"]),
     ("PAYGATE_LOG_FORMAT", &["xml"]),
+    (
+        "PAYGATE_ALERT_URL",
+        &["qyapi.weixin.qq.com", "http://oapi.dingtalk.com/robot/send?access_token=x"],
+    ),
+    ("PAYGATE_ALERT_FORMAT", &["slack"]),
+    ("PAYGATE_ALERT_SECRET", &["a b", "密"]),
     ("PAYGATE_MERCHANTS", &["/nonexistent.json"]),
     ("PAYGATE_WXPAY_VERSION", &["2", "v3"]),
     ("PAYGATE_WXPAY_MCH_ID", &["19000000x1"]),
@@ -173,6 +179,8 @@ fn no_secret_is_ever_shown() {
         ("PAYGATE_PUBLIC_URL", "https://user:canary@a.b"),
         ("PAYGATE_PRICING_URL", "https://user:canary@a.b"),
         ("PAYGATE_CALLER_TOKEN_FILE", "canary-in-place-of-a-path"),
+        ("PAYGATE_ALERT_URL", "ftp://canary.example.com/canary?key=canary"),
+        ("PAYGATE_ALERT_SECRET", "canary canary"),
     ] {
         let vars = live(&[(name, value)]);
         let problems = problems(&vars);
@@ -187,12 +195,15 @@ fn no_secret_is_ever_shown() {
         ("PAYGATE_WEBHOOK_URL", "https://canary@a.b/{type}?key=canary"),
         ("PAYGATE_WEBHOOK_SECRET", "whsec_canarycanarycanarycanarycanarycanary"),
         ("PAYGATE_WXPAY_API_V2_KEY", "canary"),
+        ("PAYGATE_ALERT_URL", "https://open.feishu.cn/open-apis/bot/v2/hook/canary-1"),
+        ("PAYGATE_ALERT_SECRET", "canary-2"),
         ("PAYGATE_WXPAY_CERT", &SHOP.cert_pem),
         ("PAYGATE_WXPAY_SERIAL_NO", ""),
     ]))
     .unwrap();
     let debug =
-        format!("{config:?} {:?} {:?} {:?}", config.merchants, config.webhook, config.pricing);
+        format!("{config:?} {:?} {:?} {:?}", config.merchants, config.webhook, config.pricing)
+            + &format!("{:?}", config.alerts);
     for text in [config.describe(), debug] {
         assert!(!text.contains(CANARY), "{text}");
         assert!(!text.contains("MII"), "{text}");
