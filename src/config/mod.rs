@@ -111,6 +111,12 @@ impl Config {
         urgent.filter_map(|certificate| certificate.warning(now)).collect()
     }
 
+    /// The accounts that a store knows and no merchant has, in a sentence each.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn stranded_accounts(&self, accounts: &KnownAccounts) -> Vec<String> {
+        show::stranded(self, accounts)
+    }
+
     /// The accounts that a store knows, one a line, and which of them no merchant has.
     #[cfg(feature = "sidecar")]
     pub(crate) fn describe_stored(&self, accounts: &KnownAccounts) -> String {

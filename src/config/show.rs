@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::reader::RawValue;
-use super::settings::{AlertConfig, Config, EffectiveValue, MerchantConfig, Mode};
+use super::settings::{AlertConfig, AlertFormat, Config, EffectiveValue, MerchantConfig, Mode};
 use super::table::{DefaultValue, VARIABLES, Variable};
 use crate::domain::channel::PayType;
 use crate::domain::notify_url::{self, MountPath};
@@ -63,7 +63,8 @@ pub(super) fn describe(config: &Config) -> String {
     }
     if let Some(AlertConfig { url, format, secret }) = &config.alerts {
         let host = url.host_str().unwrap_or_default();
-        let signed = if secret.is_some() { ", signed" } else { "" };
+        let verifies = matches!(format, AlertFormat::Dingtalk | AlertFormat::Feishu);
+        let signed = if secret.is_some() && verifies { ", signed" } else { "" };
         let _ = writeln!(
             text,
             "alerts: every ERROR of the log, to {} at {host}{signed}; `paygate test-alert` sends \
@@ -86,19 +87,40 @@ pub(super) fn describe_stored(config: &Config, accounts: &KnownAccounts) -> Stri
             .to_owned();
     };
     let mut text = String::new();
-    for StoredAccount { pid, api_version, id } in accounts {
-        let merchant = config.merchants.iter().find(|merchant| merchant.pid == *pid);
-        let lacks = match merchant {
-            None => format!("; no merchant {pid} is configured: {STRANDED}"),
-            // In mock mode every merchant has the mock's account.
-            Some(_) if config.mode == Mode::Mock => String::new(),
-            Some(merchant) if merchant.has_account(api_version, id) => String::new(),
-            Some(_) => format!("; the merchant {pid} is configured with another one: {STRANDED}"),
-        };
-        let _ =
-            writeln!(text, "store: pid {pid} has orders of the {api_version} account {id}{lacks}");
+    for account in accounts {
+        let lacks = lack(config, account).map(|lack| format!("; {lack}: {STRANDED}"));
+        let (described, lacks) = (describe_account(account), lacks.unwrap_or_default());
+        let _ = writeln!(text, "store: {described}{lacks}");
     }
     text
+}
+
+/// The accounts of the store that no merchant of the configuration has, each with the reason.
+#[cfg(feature = "sidecar")]
+pub(super) fn stranded(config: &Config, accounts: &KnownAccounts) -> Vec<String> {
+    let KnownAccounts::Listed(accounts) = accounts else { return Vec::new() };
+    let stranded = accounts.iter().filter_map(|account| {
+        Some(format!("{}; {}", describe_account(account), lack(config, account)?))
+    });
+    stranded.collect()
+}
+
+#[cfg(feature = "sidecar")]
+fn describe_account(StoredAccount { pid, api_version, id }: &StoredAccount) -> String {
+    format!("pid {pid} has orders of the {api_version} account {id}")
+}
+
+/// Why the configuration does not have the account.
+#[cfg(feature = "sidecar")]
+fn lack(config: &Config, StoredAccount { pid, api_version, id }: &StoredAccount) -> Option<String> {
+    let merchant = config.merchants.iter().find(|merchant| merchant.pid == *pid);
+    match merchant {
+        None => Some(format!("no merchant {pid} is configured")),
+        // In mock mode every merchant has the mock's account.
+        Some(_) if config.mode == Mode::Mock => None,
+        Some(merchant) if merchant.has_account(api_version, id) => None,
+        Some(_) => Some(format!("the merchant {pid} is configured with another one")),
+    }
 }
 
 /// What becomes of the orders of an account that is not configured.

@@ -250,6 +250,7 @@ impl Builder {
             waiters,
             outbox,
             forged: Default::default(),
+            unaddressed: ThrottledCount::default(),
             unlisted: ThrottledCount::default(),
             clock: self.clock,
             settings,

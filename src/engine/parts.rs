@@ -34,6 +34,8 @@ pub(super) struct EngineParts {
     pub(super) outbox: Arc<Outbox>,
     /// Forged notifications of WeChat Pay, and of Alipay.
     pub(super) forged: [ThrottledCount; 2],
+    /// Notifications for merchants that the configuration does not have.
+    pub(super) unaddressed: ThrottledCount,
     /// Looks for due work that the store did not answer: several a second, once it is broken.
     pub(super) unlisted: ThrottledCount,
     pub(super) clock: Arc<dyn Clock>,

@@ -236,7 +236,7 @@ impl Violations {
         let siblings = known().filter(|(of, _)| *of == parent).map(|(_, sibling)| sibling);
         let mut others = self.rules.fields.iter().map(|field| field.path);
         let meant = nearest::similar(name, siblings)
-            .or_else(|| others.find(|path| path.rsplit('/').next() == Some(name)));
+            .or_else(|| others.find(|path| path.rsplit_once('/').is_some_and(|of| of.1 == name)));
         unknown_field(name, meant)
     }
 
@@ -304,6 +304,7 @@ impl Violations {
 /// The text about a field that there is not, with the one that was probably meant.
 pub(crate) fn unknown_field(name: &str, meant: Option<&str>) -> Text {
     match meant {
+        None if name.is_empty() => Text::new("有一个字段没有名称", "a field has no name"),
         Some(meant) => Text::new(
             format!("没有 {name} 这个字段，是否应为 {meant}？"),
             format!("there is no field {name}; did you mean {meant}?"),

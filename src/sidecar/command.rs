@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::assemble::AssembleError;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Mode, PricingChoice};
+use crate::config::{self, Config, Mode, PricingChoice, StoreChoice};
 use crate::provider::BoxFuture;
 
 /// Serves until a signal comes, then drains. The future is boxed here, so that its code is compiled
@@ -119,7 +120,26 @@ pub fn check(config: &Config) -> Result<String, (Exit, String)> {
     telemetry::check_filter(&config.log).map_err(misconfigured)?;
     upstream(config)?;
     let accounts = config.check_with_accounts().map_err(not_started)?;
+    check_directory(config)?;
     Ok(config.describe() + &config.describe_stored(&accounts))
+}
+
+/// Checks that this process's user may make files in the store's directory.
+#[cfg(unix)]
+fn check_directory(config: &Config) -> CommandResult {
+    use rustix::fs::{Access, access};
+    let StoreChoice::Sqlite(path) = &config.store else { return Ok(()) };
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let directory = directory.display();
+        unavailable(format!("this user cannot make files in the store's {directory} ({error})"))
+    })
+}
+
+#[cfg(not(unix))]
+fn check_directory(_: &Config) -> CommandResult {
+    Ok(())
 }
 
 fn upstream(config: &Config) -> Result<Option<Upstream>, (Exit, String)> {
@@ -194,7 +214,17 @@ impl EngineStart {
         self.slots.payments.set(&payments);
         self.slots.engine.set(&engine);
         tracing::info!(addr = %self.config.listen, "serving payments");
+        self.log_stranded_accounts();
         Ok(())
+    }
+
+    /// Logs the accounts whose orders paygate can do nothing about. The store is open: if it cannot
+    /// be read, it reports that itself.
+    fn log_stranded_accounts(&self) {
+        let Ok(accounts) = self.config.check_with_accounts() else { return };
+        for account in self.config.stranded_accounts(&accounts) {
+            tracing::error!(account, "the store has orders of an account that no merchant has");
+        }
     }
 
     /// Starts it when the process that holds the store has ended, or handed it over. That takes it

@@ -10,7 +10,7 @@ type Prepare = fn(&Path);
 /// What is wrong, how it is made, the variables, the exit code, and a word of the message.
 type Case = (&'static str, Prepare, &'static [(&'static str, &'static str)], i32, &'static str);
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     ("a log filter", |_| {}, &[("PAYGATE_LOG", "paygate=loud")], 64, "PAYGATE_LOG"),
     (
         "an upstream's path",
@@ -31,6 +31,13 @@ const CASES: [Case; 9] = [
         "only its -wal file is there",
     ),
     ("a lost store", |home| fs::write(home.join("p.db-lock"), LOCK).unwrap(), STORE, 69, "-lock"),
+    (
+        "a directory in the lock's place",
+        |home| fs::create_dir(home.join("p.db-lock")).unwrap(),
+        STORE,
+        69,
+        "p.db-lock",
+    ),
     ("a directory", |home| fs::create_dir(home.join("p.db")).unwrap(), STORE, 69, "is a directory"),
 ];
 

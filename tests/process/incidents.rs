@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::alerts::Robot;
 use super::faults::{code_url, library};
-use super::{Program, TempDir, run, text};
+use super::{Program, TempDir, ask, run, text};
 
 const ORDER: &str = "2107151010101541001";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -290,4 +290,48 @@ async fn a_restored_store() {
         ("ERROR", line, "`payment.unmatched`"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn a_wrong_public_key_of_the_provider() {
+    let shop = Shop::start(&[]).await;
+    shop.fault(json!({"fault": "bad_signature", "times": 10})).await;
+    shop.program.create(ORDER).await;
+    let with_key = |heading: &str| format!("{heading}; `the signature is wrong`");
+    shop.ends_with(&[
+        (
+            "WARN",
+            "the outcome of a provider call is unknown",
+            &with_key("`the outcome of a provider call is unknown`"),
+        ),
+        (
+            "WARN",
+            "the provider gave no usable answer",
+            &with_key("`paygate could not reach the provider`"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_merchant_that_was_taken_out_of_the_configuration() {
+    let home = TempDir::new().unwrap();
+    let merchants = home.path().join("merchants.json");
+    std::fs::write(&merchants, r#"[{"_id": "m-001"}]"#).unwrap();
+    let with = [("PAYGATE_MERCHANTS", merchants.to_str().unwrap())];
+    let shop = Shop::start_in(home, &with).await;
+    let body = json!({"provider": "wxpay", "needQRcode": true, "data": {"pid": "m-001",
+        "out_trade_no": ORDER, "total_fee": 1, "subject": "tea", "type": "goods"}});
+    let head = "POST /pay/createPayment HTTP/1.1\r\ncontent-type: application/json\r\n";
+    code_url(&ask(shop.program.public(), head, &body.to_string()).await);
+    let listen = shop.program.public().to_string();
+    shop.program.signal("TERM").await;
+    let home = shop.program.killed().await;
+    let mut shop = Shop::start_in(home, &[("PAYGATE_LISTEN", &listen)]).await;
+    shop.program.pay(ORDER).await;
+    let stranded = "the store has orders of an account that no merchant has";
+    let unknown = "notifications came for an unknown merchant";
+    shop.program.until(unknown).await;
+    let heading = format!("`{stranded}`");
+    shop.ends_with(&[("ERROR", stranded, &heading), ("WARN", unknown, &heading)]).await;
 }

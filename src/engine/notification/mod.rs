@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let _operation = self.begin_operation()?;
         let merchant = self.0.providers.provider(pid, provider);
-        let merchant = merchant.ok_or_else(|| Error::new(Kind::NoSuchOrder))?;
+        let merchant = merchant.ok_or_else(|| self.0.unknown_merchant(provider, pid))?;
         let providers = &self.0.providers;
         let call = providers.call_within(QUERY_TIMEOUT)?;
         let notification = merchant.read_notification(headers, &body, call).await;
@@ -61,7 +61,6 @@ impl Engine {
                 self.0.record_payment(payment).await
             }
             Notification::OtherCurrencyPayment { channel_no, trade, currency } => {
-                tracing::error!(%channel_no, currency, "a buyer paid in another currency than CNY");
                 let payment = VerifiedPayment::new(target, &channel_no, &trade);
                 self.0.record_payment(payment.in_currency(&currency)).await
             }
@@ -98,6 +97,9 @@ impl EngineParts {
         payment: VerifiedPayment<'_>,
     ) -> Result<(), Error> {
         name_account(&order);
+        if let Some(currency) = payment.currency {
+            tracing::error!(currency, "a buyer paid in another currency than CNY");
+        }
         let order = Box::pin(self.apply_payment(order, payment)).await?;
         self.settle_leftovers(&order);
         match order.payment(&payment.trade.transaction_id).map(|known| known.role) {
@@ -211,6 +213,16 @@ impl EngineParts {
             }
             _ => Err(Error::new(Kind::OutcomeUnknown)),
         }
+    }
+
+    /// The error of a notification for a merchant that the configuration does not have. Anybody
+    /// can send one, so that it is logged once a minute.
+    fn unknown_merchant(&self, provider: ProviderId, pid: &Pid) -> Error {
+        if let Some(count) = self.unaddressed.count(self.clock.now()) {
+            let pid = pid.as_str();
+            tracing::warn!(%provider, pid, count, "notifications came for an unknown merchant");
+        }
+        Error::new(Kind::NoSuchOrder)
     }
 
     /// The error of a notification that paygate does not act upon. A stranger learns nothing of

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use self::pending::Alert;
 use self::receiver::{Receive, Robot};
@@ -67,8 +67,10 @@ impl Alerts {
     /// Sends what still waits, each once, and takes no longer than [`LAST_ALERTS`].
     pub(super) async fn finish(mut self) {
         self.stop.send_replace(true);
-        // Those that are not sent by then are in the log.
-        let _ = timeout(LAST_ALERTS, self.sending.join_next()).await;
+        if timeout(LAST_ALERTS, self.sending.join_next()).await.is_err() {
+            let lines = self.waiting.pending().waiting();
+            tracing::warn!(lines, "an alert was not delivered: the stop did not wait for it");
+        }
     }
 }
 
@@ -85,10 +87,6 @@ pub async fn send_test(config: AlertConfig) -> Result<(), String> {
 
 /// How long the end of the program waits for the receiver.
 const LAST_ALERTS: Duration = Duration::from_secs(2);
-
-/// The first pause after an alert that the receiver did not take; each is twice the one before.
-const RETRY_MIN: Duration = Duration::from_secs(5);
-const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// Which paygate sends.
 fn origin(config: &Config) -> String {
@@ -112,26 +110,17 @@ async fn send_all(
             alert = waiting.next() => alert,
             _ = stopping.wait_for(|stops| *stops) => break,
         };
-        send_until_taken(&alert, &receiver, &mut stopping).await;
+        let is_taken = try_once(&alert, &receiver).await;
+        let mut pending = waiting.pending();
+        match is_taken {
+            true => pending.taken(&alert.text),
+            false => pending.put_back(alert, Instant::now()),
+        }
     }
     loop {
         let left = waiting.pending().take_any();
         let Some(alert) = left else { return };
         try_once(&alert, &receiver).await;
-    }
-}
-
-async fn send_until_taken(
-    alert: &Alert,
-    receiver: &impl Receive,
-    stopping: &mut watch::Receiver<bool>,
-) {
-    let mut pause = RETRY_MIN;
-    while !try_once(alert, receiver).await {
-        tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-            _ = stopping.wait_for(|stops| *stops) => return,
-        }
     }
 }
 
@@ -149,7 +138,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
-    use tokio::time::Instant;
+    use tokio::time::sleep;
 
     use super::*;
     use crate::provider::BoxFuture;
@@ -203,19 +192,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_alert_that_is_not_taken_is_sent_again_until_it_is_and_then_the_next() {
-        let rig = Rig::start(9);
+    async fn an_alert_that_is_not_taken_is_sent_again_until_it_is_and_holds_up_no_other() {
+        let rig = Rig::start(1);
         rig.add("first");
         sleep(Duration::from_secs(1)).await;
         rig.add("second");
+        rig.add("first");
         sleep(Duration::from_secs(3600)).await;
-        let mut seconds = 0;
-        let mut expected = vec![sent("first", 1, 0)];
-        for pause in [5, 10, 20, 40, 80, 160, 300, 300, 300] {
-            seconds += pause;
-            expected.push(sent("first", 1, seconds));
-        }
-        expected.push(sent("second", 1, seconds));
+        let expected = [sent("first", 1, 0), sent("second", 1, 1), sent("first", 2, 5)];
+        assert_eq!(rig.received(), expected);
+
+        let rig = Rig::start(9);
+        rig.add("first");
+        sleep(Duration::from_secs(3600)).await;
+        let pauses = [0, 5, 10, 20, 40, 80, 160, 300, 300, 300];
+        let seconds = pauses.iter().scan(0, |sum, pause| {
+            *sum += pause;
+            Some(*sum)
+        });
+        let expected: Vec<_> = seconds.map(|seconds| sent("first", 1, seconds)).collect();
         assert_eq!(rig.received(), expected);
     }
 
@@ -245,7 +240,9 @@ mod tests {
         rig.alerts.add_exit(Exit::Unavailable, "the store is gone");
         let Rig { alerts, receiver } = rig;
         alerts.finish().await;
-        let expected = [sent("first", 1, 0), sent("second", 1, 1), sent(EXITS, 1, 1)];
-        assert_eq!(*receiver.received.lock().unwrap(), expected);
+        let received = receiver.received.lock().unwrap();
+        let expected =
+            [sent("first", 1, 0), sent("first", 1, 1), sent("second", 1, 1), sent(EXITS, 1, 1)];
+        assert_eq!(*received, expected);
     }
 }

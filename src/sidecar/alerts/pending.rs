@@ -40,6 +40,8 @@ struct PendingText {
     due_at: Instant,
     /// How long lines were gathered for the last alert.
     pause: Duration,
+    /// How long the last alert that was not taken waits.
+    retry: Duration,
 }
 
 /// The most lines that one alert has in full.
@@ -50,6 +52,10 @@ const LINES_MAX: usize = 10;
 const MINUTE_MAX: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The first pause after an alert that the receiver did not take, and the longest.
+const RETRY_MIN: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
 /// The longest time for which lines are gathered.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
@@ -59,7 +65,12 @@ impl PendingAlerts {
         let at = self.of_texts.iter().position(|pending| pending.alert.text == text);
         let at = at.unwrap_or_else(|| {
             let alert = Alert { text, count: 0, lines: Vec::new() };
-            self.of_texts.push(PendingText { alert, due_at: now, pause: Duration::ZERO });
+            self.of_texts.push(PendingText {
+                alert,
+                due_at: now,
+                pause: Duration::ZERO,
+                retry: Duration::ZERO,
+            });
             self.of_texts.len().saturating_sub(1)
         });
         let Some(PendingText { alert, .. }) = self.of_texts.get_mut(at) else { return };
@@ -82,6 +93,31 @@ impl PendingAlerts {
         let alert = due.take();
         self.taken_at.push_back(now);
         Some(alert)
+    }
+
+    /// Notes that the receiver took the last alert of `text`.
+    pub(super) fn taken(&mut self, text: &str) {
+        let of_text = self.of_texts.iter_mut().find(|pending| pending.alert.text == text);
+        of_text.into_iter().for_each(|pending| pending.retry = Duration::ZERO);
+    }
+
+    /// Puts back an alert that the receiver did not take, with what came since. It waits for 5
+    /// seconds, then for twice as long each time, and at most for 5 minutes.
+    pub(super) fn put_back(&mut self, alert: Alert, now: Instant) {
+        let Alert { text, count, mut lines } = alert;
+        let of_text = self.of_texts.iter_mut().find(|pending| pending.alert.text == text);
+        let Some(pending) = of_text else { return };
+        pending.alert.count = pending.alert.count.saturating_add(count);
+        lines.append(&mut pending.alert.lines);
+        lines.truncate(LINES_MAX);
+        pending.alert.lines = lines;
+        pending.retry = (pending.retry * 2).clamp(RETRY_MIN, RETRY_MAX);
+        pending.due_at = now + pending.retry;
+    }
+
+    /// How many lines wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.of_texts.iter().map(|pending| pending.alert.count).sum()
     }
 
     /// Takes an alert, due or not.

@@ -82,7 +82,8 @@ pub(crate) fn check(store: &Path, mode: StoreMode) -> Result<KnownAccounts, Stor
     let lock = file.beside("-lock").exists().then(|| file.lock()).transpose();
     let noted = match lock {
         Ok(lock) => lock.map_or(0, |lock| lock.noted_commits()),
-        Err(_) => 0,
+        Err(held) if held.is_held() => 0,
+        Err(error) => return Err(error),
     };
     match file.is_there()? {
         false if noted > 0 => return Err(failure::missing(file.database())),

@@ -81,12 +81,16 @@ impl ApiClient {
     /// also be signed with a key that is known or that is in it.
     fn store_certificates(&self, response: &Response<Bytes>, now: Millis) -> Result<(), String> {
         let status = response.status();
+        let refused = || {
+            let refusal = ApiRefusal::parse(response, now);
+            format!("{refusal} {}", refusal.message()).trim_end().to_owned()
+        };
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(ApiRefusal::parse(response, now).to_string());
+            return Err(refused());
         }
         self.certificates.refresh_answered(now);
         if status != StatusCode::OK {
-            return Err(ApiRefusal::parse(response, now).to_string());
+            return Err(refused());
         }
         let api_v3_key = &self.account.api_v3_key;
         let list = certificates::parse_certificate_list(response.body(), api_v3_key, now)?;

@@ -49,6 +49,11 @@ impl ApiRefusal {
         self.code.replace('_', "")
     }
 
+    /// WeChat Pay's own words.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whether WeChat Pay refused the signature for the time in it, which it checks first (WeChat
     /// Pay V3, signing FAQ, "the timestamp must be within 5 minutes").
     pub(super) fn is_about_time(&self) -> bool {
