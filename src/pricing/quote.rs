@@ -321,8 +321,8 @@ mod tests {
             let mut quotes = quotes.map(|(spaces, header)| signed(spaces, header));
             quotes.find(|quote| quote.len() == length).unwrap()
         };
-        assert!(key().open(&of_length(QUOTE_BYTES_MAX)).is_some());
-        assert!(key().open(&of_length(QUOTE_BYTES_MAX + 1)).is_none());
+        assert!(key().open(&of_length(64 * 1024)).is_some());
+        assert!(key().open(&of_length(64 * 1024 + 1)).is_none());
     }
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
             let claims = format!(r#"{{"exp":1,"nbf":{ahead_s}}}"#);
             check_time(RawJson::parse(&claims).unwrap().json(), Millis(0)).err()
         };
-        let last = EXPIRY_AHEAD_MS_MAX / 1_000;
+        let last = 400 * 86_400;
         assert!(matches!(judged(last), Some(InvalidQuote::NotYet)));
         assert!(matches!(judged(last + 1), Some(InvalidQuote::TooFarAhead("nbf"))));
     }

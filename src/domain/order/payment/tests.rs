@@ -108,3 +108,16 @@ fn a_reported_total_is_never_forgotten() {
     assert!(!payment.has_unknown_refund());
     assert_eq!(payment.unidentified_due(), None);
 }
+
+#[test]
+fn a_notification_has_two_minutes_before_paygate_reports_a_refund_that_it_does_not_know() {
+    let mut payment = payment(vec![]);
+    payment.record_refund_total(Fen::new(30), Millis(5));
+    assert_eq!(payment.unidentified_due(), Some(Millis(120_005)));
+    payment.record_refund_total(Fen::new(40), Millis(9));
+    assert_eq!(payment.unidentified_due(), Some(Millis(120_005)), "since the first report");
+    // A record of an earlier version has no time of the report.
+    payment.unidentified_since = None;
+    payment.discovered_at = Millis(1);
+    assert_eq!(payment.unidentified_due(), Some(Millis(120_001)));
+}
