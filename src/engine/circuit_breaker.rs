@@ -115,9 +115,9 @@ impl CircuitBreakers {
         let now = Instant::now();
         let mut circuit = self.breakers.entry(key.clone()).or_default();
         if circuit.fail(now, provider_error) {
-            let (account, operation) = key;
-            tracing::warn!(%account, ?operation, "a provider failed 5 times in a row: paygate \
-                stops calling it for 5 s at a time, until a call succeeds");
+            let (account, call) = key;
+            tracing::warn!(%account, ?call, "a provider failed 5 times in a row: paygate stops \
+                calling it for 5 s at a time, until a call succeeds");
             self.recovering.insert(account.clone(), Recovery::begin(now));
         }
     }

@@ -102,7 +102,8 @@ const QUERY_FIELDS: [FieldRule; 7] = [
         "/out_trade_no",
         Code::OutTradeNo,
         "out_trade_no 必须是 6 到 64 位的字符串，只能包含数字、字母、_ 和 -；或改用 transaction_id",
-        "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -; transaction_id can take its place",
+        "out_trade_no must be a string of 6 to 64 of 0-9 A-Z a-z _ -; transaction_id can take its \
+         place",
     ),
     field(
         "/transaction_id",
