@@ -1,6 +1,6 @@
 //! Alerts: the ERROR lines of the log, sent to a group robot or another endpoint.
 //!
-//! A line is sent at once. Those with the same text that follow it are gathered ([`pending`]), so
+//! A line is sent at once. Those with the same text that follow it are gathered, so
 //! that a fault that repeats does not flood the group. Nothing that logs waits for the receiver:
 //! a task sends, and repeats what the receiver did not take.
 //!
