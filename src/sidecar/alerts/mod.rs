@@ -1,8 +1,8 @@
 //! Alerts: the ERROR lines of the log, sent to a group robot or another endpoint.
 //!
-//! A line is sent at once. Those with the same text that follow it are gathered, so
-//! that a fault that repeats does not flood the group. Nothing that logs waits for the receiver:
-//! a task sends, and repeats what the receiver did not take.
+//! A line is sent at once. Those with the same text that follow it are gathered, so that a fault
+//! that repeats does not flood the group. Nothing that logs waits for the receiver: a task sends,
+//! and repeats what the receiver did not take.
 //!
 //! What waits is in memory. The log has every line, and the store every event.
 
@@ -107,8 +107,9 @@ async fn send_all(
 ) {
     loop {
         let alert = tokio::select! {
-            alert = waiting.next() => alert,
+            biased;
             _ = stopping.wait_for(|stops| *stops) => break,
+            alert = waiting.next() => alert,
         };
         let is_taken = try_once(&alert, &receiver).await;
         let mut pending = waiting.pending();
