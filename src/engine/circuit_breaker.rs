@@ -185,7 +185,10 @@ impl Permit<'_> {
             Err(Failure::Throttled { code, message }) => {
                 self.breakers.failed(&self.key, Some((code.clone(), message.clone())));
             }
-            Err(Failure::OutcomeUnknown { provider_error, .. }) => {
+            Err(
+                Failure::OutcomeUnknown { provider_error, .. }
+                | Failure::Unverifiable { provider_error, .. },
+            ) => {
                 self.breakers.failed(&self.key, provider_error.clone());
             }
             // For a refund it also means that the provider wants the request again, later.

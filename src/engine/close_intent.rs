@@ -129,7 +129,10 @@ fn is_not_closed(closed: &Result<CloseOutcome, CallFailure>) -> bool {
         Ok(CloseOutcome::Closed | CloseOutcome::NotFound | CloseOutcome::Paid) => false,
         Err(CallFailure::NotMade(_)) => true,
         Err(CallFailure::Failed(failure)) => {
-            matches!(failure, Failure::NotSent(_) | Failure::Throttled { .. })
+            matches!(
+                failure,
+                Failure::NotSent(_) | Failure::Unverifiable { .. } | Failure::Throttled { .. }
+            )
         }
     }
 }

@@ -25,6 +25,10 @@ impl CallFailure {
                 tracing::warn!(reason, "paygate could not reach the provider");
                 unknown
             }
+            CallFailure::Failed(Failure::Unverifiable { reason, provider_error }) => {
+                unverifiable(reason, provider_error.as_ref());
+                with_provider_error(unknown, provider_error.as_ref())
+            }
             CallFailure::Failed(
                 Failure::Refused { code, message }
                 | Failure::NumberInUse { code, message }
@@ -73,6 +77,10 @@ impl CallFailure {
                 tracing::warn!(reason, "paygate sent nothing to the provider");
                 Error::new(Kind::NotSent)
             }
+            Failure::Unverifiable { reason, provider_error } => {
+                unverifiable(reason, provider_error.as_ref());
+                with_provider_error(Error::new(Kind::NotSent), provider_error.as_ref())
+            }
             Failure::OutcomeUnknown { reason, provider_error } => {
                 let (code, message) = provider_error.clone().unzip();
                 tracing::warn!(
@@ -97,6 +105,17 @@ impl Refused {
             self.provider_error.as_ref(),
         )
     }
+}
+
+/// Logs a call that was not made because no answer could be verified.
+fn unverifiable(reason: &str, provider_error: Option<&(String, String)>) {
+    let (code, message) = provider_error.cloned().unzip();
+    tracing::warn!(
+        reason,
+        code = code.as_deref(),
+        provider_message = message.as_deref(),
+        "paygate sent nothing to the provider"
+    );
 }
 
 /// Adds the provider's code and message, where it gave some.
@@ -174,4 +193,20 @@ pub(super) fn different_order(fields: &[&'static str]) -> Error {
             format!("the same out_trade_no came with other parameters before: {list}"),
         ))
         .violations_of(violations.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_provider_advises_about_its_certificates_is_in_the_answer_and_nothing_was_sent() {
+        let provider_error = Some(("RESOURCE_NOT_EXISTS".to_owned(), "advice".to_owned()));
+        let failure = Failure::Unverifiable { reason: "no certificate".to_owned(), provider_error };
+        let failure = CallFailure::Failed(failure);
+        let opened = failure.open_error();
+        assert_eq!(opened.kind(), Kind::NotSent);
+        assert_eq!(opened.provider(), Some(("RESOURCE_NOT_EXISTS", "advice")));
+        assert_eq!(failure.call_error().provider(), opened.provider());
+    }
 }

@@ -22,7 +22,7 @@ pub(super) fn open_outcome(
         Failure::Refused { code, message } => OpenOutcome::Refused { code, message },
         Failure::NumberInUse { code, .. } => OpenOutcome::NumberInUse { code },
         Failure::Throttled { code, .. } => OpenOutcome::Throttled { code },
-        Failure::NotSent(_) => OpenOutcome::NotSent,
+        Failure::NotSent(_) | Failure::Unverifiable { .. } => OpenOutcome::NotSent,
         Failure::OutcomeUnknown { reason, .. } => OpenOutcome::Unknown { reason },
     }
 }

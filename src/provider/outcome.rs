@@ -38,6 +38,14 @@ pub enum Failure {
     },
     /// Nothing was sent, or the provider did nothing yet (a refund); safe to repeat.
     NotSent(String),
+    /// Nothing was sent, because no answer could be verified: the provider gave no certificate;
+    /// safe to repeat.
+    Unverifiable {
+        /// What happened, for the operator.
+        reason: String,
+        /// The provider's code and message, where it refused the certificate.
+        provider_error: Option<(String, String)>,
+    },
     /// The provider may have acted: query first.
     OutcomeUnknown {
         /// What happened, for the operator.

@@ -83,6 +83,7 @@ async fn an_operators_group_gets_a_parked_event_with_its_order_and_what_to_look_
     assert_eq!((&alert["message"], &alert["count"]), (&json!(parked), &json!(1)), "{alert}");
     let line = &alert["lines"][0];
     assert_eq!(line["out_trade_no"], ORDER, "{alert}");
+    assert_eq!((&line["provider"], &line["pid"]), (&json!("wxpay"), &json!("default")), "{line}");
     assert_eq!(
         (&line["event"], &alert["source"]),
         (&json!("payment.succeeded"), &json!("paygate"))

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::domain::event::{DeliveryState, EventId, OutboxEvent};
 use crate::domain::time::{DAY_MS, HOUR_MS, SECOND_MS};
 use crate::engine::parts::EngineParts;
@@ -54,16 +56,36 @@ impl EngineParts {
 fn log_delivery(settled: &OutboxEvent, delivered: &Result<(), Undelivered>) {
     let OutboxEvent { id, out_trade_no, tries, .. } = settled;
     let event = settled.event.name();
+    let (provider, pid) = account_of(settled);
     match delivered {
-        Ok(()) => tracing::info!(%id, event, %out_trade_no, tries, "the shop accepted an event"),
+        Ok(()) => tracing::info!(
+            %id, event, %out_trade_no, provider, pid, tries,
+            "the shop accepted an event"
+        ),
         Err(why) if settled.state == DeliveryState::Parked => tracing::error!(
-            %id, event, %out_trade_no, tries, %why,
+            %id, event, %out_trade_no, provider, pid, tries, %why,
             "paygate parked an event: the shop has to get it some other way"
         ),
-        Err(why) => {
-            tracing::warn!(%id, event, %out_trade_no, tries, %why, "an event was not accepted");
-        }
+        Err(why) => tracing::warn!(
+            %id, event, %out_trade_no, provider, pid, tries, %why,
+            "an event was not accepted"
+        ),
     }
+}
+
+/// Provider and merchant of an event's order, as its body has them.
+fn account_of(event: &OutboxEvent) -> (Option<String>, Option<String>) {
+    #[derive(Deserialize)]
+    struct EventBody {
+        data: EventAccount,
+    }
+    #[derive(Deserialize)]
+    struct EventAccount {
+        provider: Option<String>,
+        pid: Option<String>,
+    }
+    let body = serde_json::from_str::<EventBody>(&event.body);
+    body.map_or((None, None), |body| (body.data.provider, body.data.pid))
 }
 
 /// Why an event was not accepted.

@@ -167,7 +167,7 @@ fn refund_update(number: &str, answer: RefundAnswer) -> (RefundUpdate, Option<Er
             let refusal = Error::new(Kind::ProviderRefused).provider_error(&code, &message);
             (RefundUpdate::Refused, Some(refusal))
         }
-        RefundAnswer::Failure(Failure::NotSent(reason)) => {
+        RefundAnswer::Failure(Failure::NotSent(reason) | Failure::Unverifiable { reason, .. }) => {
             tracing::info!(out_refund_no = number, reason, "paygate sends a refund later");
             (RefundUpdate::NotDone, None)
         }

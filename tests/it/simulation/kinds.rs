@@ -102,7 +102,7 @@ kinds! { failure, FAILURES: &'static str, Failure {
     Failure::Refused { .. } => "refused",
     Failure::NumberInUse { .. } => "number_in_use",
     Failure::Throttled { .. } => "throttled",
-    Failure::NotSent(_) => "not_sent",
+    Failure::NotSent(_) | Failure::Unverifiable { .. } => "not_sent",
     Failure::OutcomeUnknown { provider_error: None, .. } => "unknown",
     Failure::OutcomeUnknown { provider_error: Some(_), .. } => "unknown_by_an_unsigned_answer",
 } }

@@ -231,7 +231,7 @@ async fn check_no_order(name: &str, bad: TransportResult) {
     );
     for _ in 0..3 {
         let failure = setup.open().await.unwrap_err();
-        assert!(matches!(failure, Failure::NotSent(_)), "{name}: {failure:?}");
+        assert!(matches!(failure, Failure::Unverifiable { .. }), "{name}: {failure:?}");
     }
     assert_eq!(setup.counts(), (1, 0), "{name}");
     setup.transport.clock.pass_ms(MINUTE_MS);
@@ -276,6 +276,21 @@ async fn a_list_that_cannot_be_trusted_is_no_list_and_nothing_is_ordered() {
 }
 
 #[tokio::test]
+async fn what_wechat_pay_advises_a_merchant_without_certificates_comes_with_the_failure() {
+    let advice = "无可用的平台证书，请在商户平台申请使用微信支付公钥";
+    let refused = || Ok(refusal(404, "RESOURCE_NOT_EXISTS", advice));
+    let order = stage(&[old_entry()], old_signs(), NOW).order;
+    let state = ServerState { list: refused(), order };
+    let setup = CertificateSetup::new(WxpayVerification::Certificates, state);
+    // The second is not sent at all, and has the same.
+    for _ in 0..2 {
+        let failure = setup.open().await.unwrap_err();
+        let Failure::Unverifiable { provider_error, .. } = failure else { panic!("{failure:?}") };
+        assert_eq!(provider_error, Some(("RESOURCE_NOT_EXISTS".to_owned(), advice.to_owned())));
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_is_trusted_until_the_moment_of_its_expiry() {
     // 2022-12-31 00:00:00 UTC.
     const END: Millis = Millis(1_672_444_800_000);
@@ -289,10 +304,11 @@ async fn a_certificate_is_trusted_until_the_moment_of_its_expiry() {
     let setup = until(END.plus(-1));
     setup.open().await.unwrap();
     setup.transport.clock.pass_ms(1);
-    assert!(matches!(setup.open().await, Err(Failure::NotSent(_))));
+    assert!(matches!(setup.open().await, Err(Failure::Unverifiable { .. })));
     assert_eq!(setup.counts(), (1, 1), "no answer could be verified any more");
 
-    let Err(Failure::NotSent(reason)) = until(END).open().await else { panic!("it was sent") };
+    let failure = until(END).open().await.unwrap_err();
+    let Failure::Unverifiable { reason, .. } = failure else { panic!("{failure:?}") };
     assert!(reason.contains("there is no platform certificate that has not expired"), "{reason}");
 }
 

@@ -6,11 +6,12 @@ use http::{Response, StatusCode};
 use tokio::time::timeout_at;
 
 use super::client::{ApiClient, TimedCall};
-use super::platform_certificates::{RefreshReason, is_certificate_serial};
+use super::platform_certificates::{RefreshFailure, RefreshReason, is_certificate_serial};
 use super::refusal::ApiRefusal;
 use super::request_signature::UnsignedRequest;
 use super::response_signature::{ResponseSignature, VerificationError};
 use crate::domain::time::Millis;
+use crate::provider::Failure;
 use crate::provider::wxpay::{WxpayVerification, certificates};
 
 impl ApiClient {
@@ -19,8 +20,9 @@ impl ApiClient {
     ///
     /// # Errors
     ///
-    /// For the operator, when the account has no usable certificate: the call must not be sent.
-    pub(super) async fn ensure_certificate(&self, call: &TimedCall<'_>) -> Result<(), String> {
+    /// [`Failure::Unverifiable`] when the account has no usable certificate: the call must not be
+    /// sent.
+    pub(super) async fn ensure_certificate(&self, call: &TimedCall<'_>) -> Result<(), Failure> {
         if matches!(self.account.verification, WxpayVerification::PublicKey { .. }) {
             return Ok(());
         }
@@ -38,10 +40,11 @@ impl ApiClient {
         if self.certificates.has_usable(call.now()) {
             Ok(())
         } else {
-            let reason = self.certificates.last_failure();
-            Err(format!(
+            let RefreshFailure { reason, provider_error } = self.certificates.last_failure();
+            let reason = format!(
                 "no platform certificate to verify answers with could be downloaded: {reason}"
-            ))
+            );
+            Err(Failure::Unverifiable { reason, provider_error })
         }
     }
 
@@ -67,24 +70,32 @@ impl ApiClient {
         let request = UnsignedRequest::get("/v3/certificates".to_owned());
         let outcome = match self.send(request, call).await {
             Ok(response) => self.store_certificates(&response, call.now()),
-            Err(failure) => Err(format!("{failure:?}")),
+            Err(failure) => Err(RefreshFailure::from(format!("{failure:?}"))),
         };
-        if let Err(reason) = outcome {
-            let mch_id = &self.account.mch_id;
-            tracing::warn!(%mch_id, %reason, "platform certificates were not downloaded");
-            self.certificates.refresh_failed(reason);
+        if let Err(failure) = outcome {
+            let (mch_id, reason) = (&self.account.mch_id, &failure.reason);
+            let (code, message) = failure.provider_error.clone().unzip();
+            tracing::warn!(
+                %mch_id,
+                reason,
+                code = code.as_deref(),
+                provider_message = message.as_deref(),
+                "platform certificates were not downloaded"
+            );
+            self.certificates.refresh_failed(failure);
         }
     }
 
     /// Stores the certificates of a download. The first list is trusted because only holders of
     /// the APIv3 key can encrypt one (`AEAD_AES_256_GCM`); every list, the first included, must
     /// also be signed with a key that is known or that is in it.
-    fn store_certificates(&self, response: &Response<Bytes>, now: Millis) -> Result<(), String> {
+    fn store_certificates(
+        &self,
+        response: &Response<Bytes>,
+        now: Millis,
+    ) -> Result<(), RefreshFailure> {
         let status = response.status();
-        let refused = || {
-            let refusal = ApiRefusal::parse(response, now);
-            format!("{refusal} {}", refusal.message()).trim_end().to_owned()
-        };
+        let refused = || RefreshFailure::from(ApiRefusal::parse(response, now));
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(refused());
         }

@@ -56,7 +56,7 @@ impl ApiClient {
         call: Call<'_>,
     ) -> Result<ApiResponse, Failure> {
         let call = TimedCall::begin(call);
-        self.ensure_certificate(&call).await.map_err(Failure::NotSent)?;
+        self.ensure_certificate(&call).await?;
         let response = self.send(request, &call).await?;
         let status = response.status();
         if !status.is_success() {

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
+use super::refusal::ApiRefusal;
 use crate::domain::time::{HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
 use crate::provider::keys::VerifyingKey;
 use crate::provider::wxpay::certificates::PlatformCertificate;
@@ -22,7 +23,28 @@ struct CertificateState {
     downloaded: Option<Millis>,
     last_attempt: Option<RefreshAttempt>,
     /// Why the last download failed; empty when it succeeded.
-    last_failure: String,
+    last_failure: RefreshFailure,
+}
+
+/// Why a download failed, for the operator.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RefreshFailure {
+    pub(super) reason: String,
+    /// WeChat Pay's code and message, where it refused.
+    pub(super) provider_error: Option<(String, String)>,
+}
+
+impl From<String> for RefreshFailure {
+    fn from(reason: String) -> RefreshFailure {
+        RefreshFailure { reason, provider_error: None }
+    }
+}
+
+impl From<ApiRefusal> for RefreshFailure {
+    fn from(refusal: ApiRefusal) -> RefreshFailure {
+        let reason = refusal.to_string();
+        RefreshFailure { reason, provider_error: refusal.into_provider_error() }
+    }
 }
 
 /// The last download that began.
@@ -106,7 +128,7 @@ impl PlatformCertificates {
     /// Records that a download starts: the next one pauses, whatever becomes of this one.
     pub(super) fn refresh_started(&self, now: Millis) {
         self.record_attempt(RefreshOutcome::Unreachable, now);
-        self.refresh_failed("it has not ended".to_owned());
+        self.refresh_failed("it has not ended".to_owned().into());
     }
 
     /// Records that WeChat Pay answered the download, usable or not.
@@ -115,12 +137,12 @@ impl PlatformCertificates {
     }
 
     /// Records for the operator why the download failed.
-    pub(super) fn refresh_failed(&self, last_failure: String) {
+    pub(super) fn refresh_failed(&self, last_failure: RefreshFailure) {
         self.locked(|state| state.last_failure = last_failure);
     }
 
     /// Why the last download failed; empty when it succeeded.
-    pub(super) fn last_failure(&self) -> String {
+    pub(super) fn last_failure(&self) -> RefreshFailure {
         self.locked(|state| state.last_failure.clone())
     }
 
@@ -141,7 +163,7 @@ impl PlatformCertificates {
                 }
             }
             state.certificates = kept;
-            state.last_failure.clear();
+            state.last_failure = RefreshFailure::default();
             state.downloaded = Some(now);
             state.last_attempt =
                 Some(RefreshAttempt { at: now, outcome: RefreshOutcome::Answered });

@@ -49,9 +49,9 @@ impl ApiRefusal {
         self.code.replace('_', "")
     }
 
-    /// WeChat Pay's own words.
-    pub(super) fn message(&self) -> &str {
-        &self.message
+    /// WeChat Pay's code and message, where it gave a code.
+    pub(super) fn into_provider_error(self) -> Option<(String, String)> {
+        (!self.code.is_empty()).then_some((self.code, self.message))
     }
 
     /// Whether WeChat Pay refused the signature for the time in it, which it checks first (WeChat
@@ -82,8 +82,7 @@ impl ApiRefusal {
     /// [`Failure::OutcomeUnknown`] with WeChat Pay's error.
     pub(super) fn into_unknown(self) -> Failure {
         let reason = self.to_string();
-        let provider_error = (!self.code.is_empty()).then_some((self.code, self.message));
-        Failure::OutcomeUnknown { reason, provider_error }
+        Failure::OutcomeUnknown { reason, provider_error: self.into_provider_error() }
     }
 
     pub(super) fn into_refused(self) -> Failure {
