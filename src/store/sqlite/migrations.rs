@@ -89,7 +89,7 @@ fn to_5(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The accounts that the orders of each merchant belong to. The version before reads and writes
-/// these tables as well, and notes no account.
+/// these tables as well, and notes no account. A record that cannot be read has none.
 fn to_6(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TO_6)
 }
@@ -141,10 +141,15 @@ CREATE TABLE accounts (
     PRIMARY KEY (pid, api_version, account)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO accounts
-    SELECT DISTINCT pid, json_extract(value, '$.account.api_version'),
-        json_extract(value, '$.account.id')
-    FROM orders, json_each(record, '$.attempts')
-    WHERE json_extract(value, '$.account.id') IS NOT NULL;
+    SELECT DISTINCT pid, json_extract(attempt, '$.account.api_version'),
+        json_extract(attempt, '$.account.id')
+    FROM (
+        SELECT pid, CASE listed.type WHEN 'object' THEN listed.value ELSE '{}' END AS attempt
+        FROM orders,
+            json_each(CASE WHEN json_valid(record) THEN record ELSE '{}' END, '$.attempts') listed
+    )
+    WHERE typeof(json_extract(attempt, '$.account.api_version')) = 'text'
+        AND typeof(json_extract(attempt, '$.account.id')) = 'text';
 ";
 
 const TO_3: &str = "

@@ -251,6 +251,30 @@ async fn a_record_that_cannot_be_read_does_not_stop_a_migration() {
     assert_eq!(rows::<1>(&file, record), [["{}"]]);
 }
 
+/// Whatever somebody wrote there: paygate starts, and lists the accounts of the other records.
+#[tokio::test]
+async fn a_record_without_readable_attempts_does_not_stop_a_migration() {
+    for record in [
+        "milk",
+        "[]",
+        "7",
+        r#"{"attempts":{"account":{"id":"1","api_version":"wxpay_v3"}}}"#,
+        r#"{"attempts":[1,"x",null,{"account":5},{"account":{"id":7,"api_version":"a"}}]}"#,
+        r#"{"attempts":[{"account":{"id":"1"}},{"account":{"api_version":"wxpay_v3"}}]}"#,
+    ] {
+        let file = VERSION_2.file();
+        file.tamper(&format!(
+            "UPDATE orders SET record = '{record}' WHERE out_trade_no = 'v2-prepared'"
+        ));
+        let store = file.open();
+        let damaged = store.load(&number("v2-prepared")).await.unwrap_err();
+        assert_eq!(damaged.kind, StoreErrorKind::Corrupt, "{record}");
+        assert!(store.load(&number("v2-unsent")).await.unwrap().is_some());
+        let accounts = "SELECT DISTINCT typeof(account) FROM accounts WHERE account <> '1'";
+        assert_eq!(rows::<1>(&file, accounts), [["text"]], "{record}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_opened_before_a_restore_may_be_in_a_buyers_hands() {
     let file = TempStore::new();
