@@ -95,6 +95,9 @@ impl Config {
     /// and the store, if it is there. It makes nothing, calls nobody, and another process may have
     /// the store.
     ///
+    /// Not while this process has the store open: the operating system would give up its locks on
+    /// the database, and another program could take itself for the only one that has it.
+    ///
     /// # Errors
     ///
     /// As [`Config::start`].

@@ -208,23 +208,25 @@ impl EngineStart {
         let listen = self.config.mock_listen;
         let mock = self.mock.as_ref().map(TcpListener::try_clone).transpose();
         let mock = mock.map_err(|source| AssembleError::Mock { listen, source })?;
+        let stranded = self.stranded_accounts();
         let (engine, payments) = self.config.start_on_socket(mock).await?;
         let payments =
             payments.peer_addr(|parts| parts.extensions.get::<PeerAddr>().map(|peer| peer.0));
         self.slots.payments.set(&payments);
         self.slots.engine.set(&engine);
         tracing::info!(addr = %self.config.listen, "serving payments");
-        self.log_stranded_accounts();
+        for account in stranded {
+            tracing::error!(account, "the store has orders of an account that no merchant has");
+        }
         Ok(())
     }
 
-    /// Logs the accounts whose orders paygate can do nothing about. The store is open: if it cannot
-    /// be read, it reports that itself.
-    fn log_stranded_accounts(&self) {
-        let Ok(accounts) = self.config.check_with_accounts() else { return };
-        for account in self.config.stranded_accounts(&accounts) {
-            tracing::error!(account, "the store has orders of an account that no merchant has");
-        }
+    /// The accounts whose orders paygate can do nothing about. It reads the store's file, so that
+    /// it runs before SQLite has it open: closing a file gives up this process's locks on it.
+    fn stranded_accounts(&self) -> Vec<String> {
+        // What makes the store unreadable ends the start.
+        let accounts = self.config.check_with_accounts();
+        accounts.map_or_else(|_| Vec::new(), |known| self.config.stranded_accounts(&known))
     }
 
     /// Starts it when the process that holds the store has ended, or handed it over. That takes it

@@ -45,6 +45,22 @@ async fn a_backup_is_made_while_orders_come_and_a_restore_brings_it_back() {
     code_url(&program.create("after-the-backup").await);
 }
 
+/// SQLite's lock, by which other programs know that they are not alone with the database: the last
+/// one to close it would take the log away. A process that closes any file of a database gives it
+/// up (fcntl(2), "record locks").
+#[cfg(unix)]
+#[tokio::test]
+async fn no_other_program_can_have_the_database_of_a_running_paygate_for_itself() {
+    use rustix::fs::{FlockOperation, fcntl_lock};
+
+    let program = Program::start(TempDir::new().unwrap(), &[]).await;
+    let database = program.home.path().join("paygate-mock.db");
+    let database = std::fs::File::options().read(true).write(true).open(database).unwrap();
+    let locked = fcntl_lock(&database, FlockOperation::NonBlockingLockExclusive);
+    assert!(locked.is_err(), "paygate holds no lock on it");
+    code_url(&program.create("beside-the-other").await);
+}
+
 #[tokio::test]
 async fn the_commands_end_with_64_for_a_configuration_and_with_69_for_a_store() {
     let home = TempDir::new().unwrap();
